@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::log_files::{Head, head_name, segment_name};
-use super::record::{Entry, GENESIS, Link, Record, Stage, VERSION};
+use super::record::{GENESIS, Record, Stage, VERSION};
 use super::verify::ChainEnd;
 use super::writer::Options;
 
@@ -71,7 +71,6 @@ enum SegmentState {
     SyncFailed,
 }
 
-/// The open chain of one run.
 pub(crate) struct Chain {
     options: Options,
     /// Locks the run; held on its first segment.
@@ -85,7 +84,7 @@ pub(crate) struct Chain {
     /// The sequence number that the head file names; `None` until it has been written.
     head: Option<u64>,
     segment_state: SegmentState,
-    /// `config_id` and tick of the last entry, for records the log writes itself.
+    /// `config_id` and tick of the last record, for records the log writes itself.
     last: (String, u64),
 }
 
@@ -107,12 +106,10 @@ impl Chain {
         Ok(chain)
     }
 
-    /// The open segment's file name.
     pub(crate) fn file_name(&self) -> String {
         segment_name(&self.options.run_id, self.number)
     }
 
-    /// The last written line.
     pub(crate) fn end(&self) -> &ChainPosition {
         &self.end
     }
@@ -122,7 +119,6 @@ impl Chain {
         if self.segment_state == SegmentState::SyncFailed { &self.durable } else { &self.end }
     }
 
-    /// Whether every line is durable.
     pub(crate) fn is_synced(&self) -> bool {
         self.durable == self.end
     }
@@ -132,8 +128,8 @@ impl Chain {
         self.head != Some(self.durable.seq)
     }
 
-    /// Writes the entries into one segment, after rotating if the open one is full. They are not durable until [`Self::sync`].
-    pub(crate) fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> io::Result<Vec<Record>> {
+    /// Writes the records into one segment, after rotating if the open one is full. They are not durable until [`Self::sync`].
+    pub(crate) fn append<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> io::Result<Vec<Record>> {
         if self.end.bytes >= self.options.segment_bytes && self.end.seq > self.first_seq {
             self.sync()?;
             // If the next segment cannot be created, `repair` tries again.
@@ -141,13 +137,13 @@ impl Chain {
             self.rotate("size")?;
         }
         let mut lines = String::new();
-        let mut records = Vec::new();
+        let mut linked = Vec::new();
         let mut end = self.end.clone();
-        for entry in entries {
-            let (record, line) = self.link(entry, &mut end);
+        for record in records {
+            let (record, line) = self.link(record, &mut end);
             lines.push_str(&line);
-            records.push(record);
-            self.last = (entry.config_id.clone(), entry.tick);
+            self.last = (record.config_id.clone(), record.tick);
+            linked.push(record);
         }
         let written = write(&mut self.file, lines.as_bytes());
         if written.is_err() {
@@ -155,25 +151,25 @@ impl Chain {
         }
         written?;
         self.end = end;
-        Ok(records)
+        Ok(linked)
     }
 
-    /// The entry as the line after `end`; advances `end` past it.
-    fn link(&self, entry: &Entry, end: &mut ChainPosition) -> (Record, String) {
-        let link = Link {
+    /// The record as the line after `end`; advances `end` past it.
+    fn link(&self, record: &Record, end: &mut ChainPosition) -> (Record, String) {
+        let record = Record {
             seq: end.seq + 1,
             ts: format!("{:.3}", (self.options.clock)()),
-            shard: &self.options.shard,
-            run_id: &self.options.run_id,
-            prev: &end.hash,
-        };
-        let record = Record::new(entry, link);
+            shard: self.options.shard.clone(),
+            run_id: self.options.run_id.clone(),
+            prev: end.hash.clone(),
+            ..record.clone()
+        }
+        .sealed();
         let line = record.line();
         *end = ChainPosition { seq: record.seq, hash: record.hash.clone(), bytes: end.bytes + line.len() as u64 };
         (record, line)
     }
 
-    /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.segment_state != SegmentState::Open {
             return Err(io::Error::other("the segment failed and is not synced again"));
@@ -240,7 +236,7 @@ impl Chain {
     fn rotate(&mut self, cause: &str) -> io::Result<()> {
         point("audit_rotate")?;
         self.truncate_failed()?;
-        let entry = Entry::own(
+        let record = Record::own(
             Stage::Rotate,
             &self.last.0,
             self.last.1,
@@ -253,7 +249,7 @@ impl Chain {
             }),
         );
         let mut end = ChainPosition { bytes: 0, ..self.durable.clone() };
-        let (_, line) = self.link(&entry, &mut end);
+        let (_, line) = self.link(&record, &mut end);
         let path = self.options.dir.join(segment_name(&self.options.run_id, self.number + 1));
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         let started =

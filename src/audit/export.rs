@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::log_files::records;
-use super::record::{Record, status_word};
+use super::record::Record;
 use super::verify::{Finding, Verdict};
 use townlet_wire::Status;
 use townlet_wire::telemetry::AuditRow;
@@ -72,7 +72,7 @@ pub fn export(
 ) -> io::Result<Exported> {
     let mut exported = Exported::default();
     if format == Format::Csv {
-        write_row(out, COLUMNS.iter().map(|name| (*name).to_owned()))?;
+        write_row(out, COLUMNS.map(str::to_owned))?;
     }
     records(dir, |file, line, record| {
         let mut record = match record {
@@ -90,10 +90,10 @@ pub fn export(
             redact(&mut record);
         }
         exported.records += 1;
+        let mut value = serde_json::to_value(&record)?;
         match format {
-            Format::Csv => write_row(out, fields(&record, redact.is_some())),
+            Format::Csv => write_row(out, fields(&value, redact.is_some())),
             Format::Jsonl if redact.is_some() => {
-                let mut value = serde_json::to_value(&record)?;
                 value["redacted"] = json!(true);
                 writeln!(out, "{value}")
             }
@@ -155,35 +155,18 @@ const COLUMNS: [&str; 24] = [
     "redacted",
 ];
 
-fn fields(record: &Record, redacted: bool) -> [String; 24] {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (code, message) = record.error.clone().map(|error| (error.code, error.message)).unwrap_or_default();
-    [
-        record.v.to_string(),
-        record.seq.to_string(),
-        record.ts.clone(),
-        record.shard.clone(),
-        record.config_id.clone(),
-        record.cmd_id.clone(),
-        record.issuer.clone(),
-        record.role.word().to_owned(),
-        record.transport.clone(),
-        record.command.clone(),
-        record.args.to_string(),
-        text(&record.reason),
-        record.stage.word().to_owned(),
-        record.status.map(status_word).unwrap_or_default().to_owned(),
-        code,
-        message,
-        record.result.as_ref().map(Value::to_string).unwrap_or_default(),
-        record.run_id.clone(),
-        record.tick.to_string(),
-        text(&record.digest_before),
-        text(&record.digest_after),
-        record.prev.clone(),
-        record.hash.clone(),
-        redacted.to_string(),
-    ]
+/// The cells of a record, by column.
+fn fields(record: &Value, redacted: bool) -> [String; 24] {
+    COLUMNS.map(|column| match (column, &record[column]) {
+        ("redacted", _) => redacted.to_string(),
+        ("error_code", _) => record["error"]["code"].as_str().unwrap_or_default().to_owned(),
+        ("error", error) => error["message"].as_str().unwrap_or_default().to_owned(),
+        ("args", value) => value.to_string(),
+        (_, Value::Null) => String::new(),
+        ("result", value) => value.to_string(),
+        (_, Value::String(text)) => text.clone(),
+        (_, value) => value.to_string(),
+    })
 }
 
 fn write_row(out: &mut dyn Write, fields: impl IntoIterator<Item = String>) -> io::Result<()> {

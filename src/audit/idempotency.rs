@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::record::{Record, Stage, arguments, bounded, safe_error, sha256, text};
-use townlet_wire::{Answer, Status};
+use super::record::{Record, Stage, arguments, bounded, safe_error, text};
+use townlet_wire::{Answer, Status, sha256};
 
 /// How long an id is remembered, counted from the time inside the id.
 pub const WINDOW: Duration = Duration::from_hours(7 * 24);
@@ -91,16 +91,6 @@ impl IdempotencyIndex {
         self.slots.retain(|(issuer, cmd_id), slot| slot.answer.is_none() || !is_expired(issuer, cmd_id, now));
     }
 
-    /// Number of ids kept.
-    pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Whether no id is kept.
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-    }
-
     /// Whether the id has begun and was not aborted.
     pub fn contains(&self, issuer: &str, cmd_id: &str) -> bool {
         self.slots.contains_key(&key(issuer, cmd_id))
@@ -113,17 +103,8 @@ impl IdempotencyIndex {
             // The town refused the command after its intent, so nothing was applied.
             Stage::Outcome if refused(record) => self.abort(&record.issuer, &record.cmd_id),
             Stage::Outcome | Stage::Recovered => {
-                let answer = Answer {
-                    cmd_id: record.cmd_id.clone(),
-                    command: record.command.clone(),
-                    status: record.status.unwrap_or(Status::Ok),
-                    tick: record.tick,
-                    result: record.result.clone(),
-                    error: record.error.clone(),
-                    replayed: true,
-                    audit: format!("{file}:{}", record.seq),
-                };
-                self.done(&record.issuer, &answer);
+                let audit = format!("{file}:{}", record.seq);
+                self.done(&record.issuer, &Answer { audit, ..record.answer() });
             }
             Stage::Abort => self.abort(&record.issuer, &record.cmd_id),
             Stage::Rejected | Stage::Rotate => {}
@@ -216,7 +197,7 @@ mod tests {
             assert!(matches!(index.look_up(issuer, id, "f", test_time()), Lookup::Replay(_)), "{issuer} {id}");
         }
         index.prune(test_time());
-        assert_eq!(index.len(), 5);
+        assert_eq!(index.slots.len(), 5);
         assert_eq!(
             index.look_up("tui:a", &old, "f", test_time()),
             Lookup::Expired,
@@ -228,7 +209,7 @@ mod tests {
     fn what_never_began_is_not_kept() {
         let mut index = IdempotencyIndex::default();
         index.done("tui:a", &answer("read"));
-        assert!(index.is_empty());
+        assert!(index.slots.is_empty());
     }
 
     #[test]

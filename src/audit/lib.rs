@@ -4,7 +4,7 @@
 //! the last durable line. Rule: "Audit log", "Idempotent retries".
 //!
 //! A shard opens its run with [`Log::open`], ends each intent in [`Opened::pending`] (as `recovered` if the journal holds it,
-//! else as `abort`), asks the [`IdempotencyIndex`] before it runs a mutating command, and appends [`Entry`]s. Every intent must
+//! else as `abort`), asks the [`IdempotencyIndex`] before it runs a mutating command, and appends [`Record`]s. Every intent must
 //! end with an `outcome`, `recovered` or `abort` record. A `rejected` record ends nothing, because a refused retry carries the
 //! id of the command it retries.
 //!
@@ -26,6 +26,6 @@ mod tests;
 pub use export::{Exported, Filter, Format, Redact, export, newest};
 pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
 pub use log_files::records;
-pub use record::{Entry, GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
+pub use record::{GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
 pub use verify::{Finding, OpenIntentRow, Report, RunReport, Verdict, verify};
-pub use writer::{AuditError, Clock, Log, Opened, Options, State, Written};
+pub use writer::{AuditError, Clock, Log, Opened, Options, Written};

@@ -12,12 +12,10 @@ use super::record::Record;
 /// Longest line read, in bytes; every record is far shorter.
 const MAX_LINE: u64 = 256 * 1024;
 
-/// `<run_id>-0001.jsonl`.
 pub(crate) fn segment_name(run_id: &str, number: u32) -> String {
     format!("{run_id}-{number:04}.jsonl")
 }
 
-/// `<run_id>.head`.
 pub(crate) fn head_name(run_id: &str) -> String {
     format!("{run_id}.head")
 }
@@ -55,23 +53,17 @@ impl Head {
     }
 }
 
-/// The files of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFiles {
     /// File names by segment number.
     pub(crate) segments: BTreeMap<u32, String>,
-    /// Whether the head file exists.
     pub(crate) head: bool,
-    /// Names of `.torn` files.
     pub(crate) torn: Vec<String>,
 }
 
-/// The content of a log folder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
-    /// Files by run id.
     pub(crate) runs: BTreeMap<String, RunFiles>,
-    /// Files that belong to no run.
     pub(crate) unknown_files: Vec<String>,
 }
 
@@ -115,9 +107,7 @@ pub(crate) fn run_files(dir: &Path, run_id: &str) -> io::Result<RunFiles> {
 
 /// One line of a segment, including its newline if it has one.
 pub(crate) struct Line {
-    /// Line number, from 1.
     pub(crate) number: u64,
-    /// Offset of its first byte.
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,
 }

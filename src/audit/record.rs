@@ -3,15 +3,11 @@
 //! A line is compact JSON with every key present and in fixed order. A line with the same meaning but other bytes is refused, so
 //! that no byte of the log can be changed unnoticed.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
-use townlet_wire::escape;
 use townlet_wire::telemetry::AuditRow;
-use townlet_wire::{ErrorBody, Role, Session, Status};
+use townlet_wire::{Answer, ErrorBody, Role, Session, Status, escape, sha256};
 
 /// Version of the record's keys.
 pub const VERSION: u32 = 1;
@@ -28,41 +24,36 @@ const HASH_KEY: &str = ",\"hash\":\"";
 /// Bytes of `,"hash":"<64 hex>"}`.
 const HASH_TAIL: usize = HASH_KEY.len() + 64 + 2;
 
-/// The stage of a command at which a record was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// A mutating command is about to be applied.
-    Intent,
-    /// The command was applied, or the read was answered; holds the answer.
-    Outcome,
-    /// Refused by role or validation. Nothing was applied, and no intent ends.
-    Rejected,
-    /// The intent was never applied; its id may be used again.
-    Abort,
-    /// After a crash: the journal holds the command, so it was applied; or a torn line was set aside.
-    Recovered,
-    /// First line of every segment but the first.
-    Rotate,
-}
-
-impl Stage {
-    /// The word in the log.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Intent => "intent",
-            Self::Outcome => "outcome",
-            Self::Rejected => "rejected",
-            Self::Abort => "abort",
-            Self::Recovered => "recovered",
-            Self::Rotate => "rotate",
-        }
+townlet_wire::word_enum! {
+    /// The stage of a command at which a record was written.
+    pub enum Stage {
+        /// A mutating command is about to be applied.
+        Intent = "intent",
+        /// The command was applied, or the read was answered; holds the answer.
+        Outcome = "outcome",
+        /// Refused by role or validation. Nothing was applied, and no intent ends.
+        Rejected = "rejected",
+        /// The intent was never applied; its id may be used again.
+        Abort = "abort",
+        /// After a crash: the journal holds the command, so it was applied; or a torn line was set aside.
+        Recovered = "recovered",
+        /// First line of every segment but the first.
+        Rotate = "rotate",
     }
 }
 
-/// The content of a record; the log adds version, sequence number, time, shard, run and hashes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+/// A line of the log. Callers make one with [`Record::of`]; the log sets version, sequence number, time, shard, run and hashes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Version of the record's keys.
+    pub v: u32,
+    /// Sequence number within the run, from 1, without gaps.
+    pub seq: u64,
+    /// RFC 3339, UTC, milliseconds.
+    pub ts: String,
+    /// The shard's name.
+    pub shard: String,
     /// The `config_id` in force.
     pub config_id: String,
     /// The command's id; empty for records the log writes itself.
@@ -87,18 +78,28 @@ pub struct Entry {
     pub error: Option<ErrorBody>,
     /// The result of the answer, at most [`MAX_RESULT`] bytes.
     pub result: Option<Value>,
+    /// The run.
+    pub run_id: String,
     /// The tick it was applied at, or the current one.
     pub tick: u64,
     /// The town's digest before it was applied.
     pub digest_before: Option<String>,
     /// The town's digest after it was applied.
     pub digest_after: Option<String>,
+    /// `hash` of the line before; [`GENESIS`] for the first.
+    pub prev: String,
+    /// SHA-256 in hex over this line's bytes up to `,"hash":"`.
+    pub hash: String,
 }
 
-impl Entry {
+impl Record {
     /// An intent of `session`. For another stage, set the remaining fields.
     pub fn of(session: &Session, cmd_id: impl Into<String>, command: impl Into<String>, args: Value) -> Self {
         Self {
+            v: VERSION,
+            seq: 0,
+            ts: String::new(),
+            shard: String::new(),
             config_id: String::new(),
             cmd_id: cmd_id.into(),
             issuer: session.issuer.clone(),
@@ -111,13 +112,15 @@ impl Entry {
             status: None,
             error: None,
             result: None,
+            run_id: String::new(),
             tick: 0,
             digest_before: None,
             digest_after: None,
+            prev: GENESIS.to_owned(),
+            hash: GENESIS.to_owned(),
         }
     }
 
-    /// A record of the log itself.
     pub(crate) fn own(stage: Stage, config_id: &str, tick: u64, args: Value) -> Self {
         let session = Session {
             issuer: String::from("townlet"),
@@ -125,106 +128,34 @@ impl Entry {
             transport: String::from("local"),
             owner: true,
         };
-        Self {
-            config_id: config_id.to_owned(),
-            stage,
-            status: Some(Status::Ok),
-            tick,
-            ..Self::of(&session, "", "audit", args)
-        }
+        let config_id = config_id.to_owned();
+        Self { config_id, stage, status: Some(Status::Ok), tick, ..Self::of(&session, "", "audit", args) }
     }
-}
 
-/// A complete line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Record {
-    /// Version of the record's keys.
-    pub v: u32,
-    /// Sequence number within the run, from 1, without gaps.
-    pub seq: u64,
-    /// RFC 3339, UTC, milliseconds.
-    pub ts: String,
-    /// The shard's name.
-    pub shard: String,
-    /// See [`Entry`].
-    pub config_id: String,
-    /// See [`Entry`].
-    pub cmd_id: String,
-    /// See [`Entry`].
-    pub issuer: String,
-    /// See [`Entry`].
-    pub role: Role,
-    /// See [`Entry`].
-    pub transport: String,
-    /// See [`Entry`].
-    pub command: String,
-    /// See [`Entry`].
-    pub args: Value,
-    /// See [`Entry`].
-    pub reason: Option<String>,
-    /// See [`Entry`].
-    pub stage: Stage,
-    /// See [`Entry`].
-    pub status: Option<Status>,
-    /// See [`Entry`].
-    pub error: Option<ErrorBody>,
-    /// See [`Entry`].
-    pub result: Option<Value>,
-    /// The run.
-    pub run_id: String,
-    /// See [`Entry`].
-    pub tick: u64,
-    /// See [`Entry`].
-    pub digest_before: Option<String>,
-    /// See [`Entry`].
-    pub digest_after: Option<String>,
-    /// `hash` of the line before; [`GENESIS`] for the first.
-    pub prev: String,
-    /// SHA-256 in hex over this line's bytes up to `,"hash":"`.
-    pub hash: String,
-}
-
-/// The fields that the log adds to an entry.
-pub(crate) struct Link<'a> {
-    pub(crate) seq: u64,
-    pub(crate) ts: String,
-    pub(crate) shard: &'a str,
-    pub(crate) run_id: &'a str,
-    pub(crate) prev: &'a str,
-}
-
-impl Record {
-    /// The record of `entry` at this position of the chain, including its hash.
-    pub(crate) fn new(entry: &Entry, link: Link<'_>) -> Self {
-        let mut record = Self {
-            v: VERSION,
-            seq: link.seq,
-            ts: link.ts,
-            shard: text(link.shard),
-            config_id: text(&entry.config_id),
-            cmd_id: text(&entry.cmd_id),
-            issuer: text(&entry.issuer),
-            role: entry.role,
-            transport: text(&entry.transport),
-            command: text(&entry.command),
-            args: arguments(entry.args.clone()),
-            reason: entry.reason.as_deref().map(text),
-            stage: entry.stage,
-            status: entry.status,
-            error: entry.error.as_ref().map(safe_error),
-            // A result of `null` counts as no result.
-            result: entry.result.clone().filter(|result| !result.is_null()).map(bounded),
-            run_id: text(link.run_id),
-            tick: entry.tick,
-            digest_before: entry.digest_before.as_deref().map(text),
-            digest_after: entry.digest_after.as_deref().map(text),
-            prev: link.prev.to_owned(),
-            hash: GENESIS.to_owned(),
-        };
-        let line = record.line();
-        record.hash = sha256(&line.as_bytes()[..line.len() - 1 - HASH_TAIL]);
-        record
+    /// The record as the log keeps it at its position of the chain: texts escaped and shortened, and with its hash.
+    pub(crate) fn sealed(mut self) -> Self {
+        for field in [
+            &mut self.shard,
+            &mut self.config_id,
+            &mut self.cmd_id,
+            &mut self.issuer,
+            &mut self.transport,
+            &mut self.command,
+            &mut self.run_id,
+        ] {
+            *field = text(field);
+        }
+        for field in [&mut self.reason, &mut self.digest_before, &mut self.digest_after].into_iter().flatten() {
+            *field = text(field);
+        }
+        self.args = arguments(self.args);
+        self.error = self.error.as_ref().map(safe_error);
+        // A result of `null` counts as no result.
+        self.result = self.result.filter(|result| !result.is_null()).map(bounded);
+        GENESIS.clone_into(&mut self.hash);
+        let line = self.line();
+        self.hash = sha256(&line.as_bytes()[..line.len() - 1 - HASH_TAIL]);
+        self
     }
 
     /// The line, including its newline.
@@ -255,24 +186,17 @@ impl Record {
         Ok(record)
     }
 
-    /// The entry the record was made from.
-    pub fn entry(&self) -> Entry {
-        Entry {
-            config_id: self.config_id.clone(),
+    /// The answer that the record holds.
+    pub fn answer(&self) -> Answer {
+        Answer {
             cmd_id: self.cmd_id.clone(),
-            issuer: self.issuer.clone(),
-            role: self.role,
-            transport: self.transport.clone(),
             command: self.command.clone(),
-            args: self.args.clone(),
-            reason: self.reason.clone(),
-            stage: self.stage,
-            status: self.status,
-            error: self.error.clone(),
-            result: self.result.clone(),
+            status: self.status.unwrap_or(Status::Ok),
             tick: self.tick,
-            digest_before: self.digest_before.clone(),
-            digest_after: self.digest_after.clone(),
+            result: self.result.clone(),
+            error: self.error.clone(),
+            replayed: false,
+            audit: String::new(),
         }
     }
 
@@ -289,7 +213,7 @@ impl Record {
             args: self.args.clone(),
             reason: self.reason.clone(),
             stage: self.stage.word().to_owned(),
-            status: self.status.map(status_word).unwrap_or_default().to_owned(),
+            status: self.status.map(Status::word).unwrap_or_default().to_owned(),
             error: self.error.as_ref().map(|error| format!("{} {}", error.code, error.message)).unwrap_or_default(),
             tick: self.tick,
             digest_before: self.digest_before.clone().unwrap_or_default(),
@@ -309,23 +233,6 @@ fn is_safe(line: &str) -> bool {
         }
     }
     escape(line) == line
-}
-
-/// The word in the log.
-pub(crate) const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Ok => "ok",
-        Status::Error => "error",
-        Status::DryRun => "dry_run",
-    }
-}
-
-/// SHA-256 in lower-case hex.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// A result as the log keeps it, control characters escaped. A result that is too large keeps a marker, its size, its `summary`
@@ -368,14 +275,10 @@ pub(crate) fn text(text: &str) -> String {
     clip(&escape(text))
 }
 
-/// Arguments as the log keeps them.
 pub(crate) fn arguments(args: Value) -> Value {
-    within(safe(args), MAX_ARGS)
-}
-
-fn within(value: Value, limit: usize) -> Value {
-    let bytes = size(&value);
-    if bytes <= limit { value } else { json!({ "truncated": true, "bytes": bytes }) }
+    let args = safe(args);
+    let bytes = size(&args);
+    if bytes <= MAX_ARGS { args } else { json!({ "truncated": true, "bytes": bytes }) }
 }
 
 /// Escapes every text of a value, including keys.

@@ -10,17 +10,17 @@ use std::path::Path;
 use super::chain::sync_dir;
 use super::idempotency::IdempotencyIndex;
 use super::log_files::{run_files, segment_name};
-use super::record::{Entry, Record, Stage, sha256};
+use super::record::{Record, Stage};
 use super::verify::{ChainEnd, Finding, TornPiece, TornTail, Verdict, scan_run};
 use super::writer::{AuditError, TAIL};
+use townlet_wire::sha256;
 use townlet_wire::telemetry::AuditRow;
 
-/// A run after recovery.
 pub(crate) struct Recovered {
     /// The last valid line; `None` for an empty log.
     pub(crate) end: Option<ChainEnd>,
     /// Intents without an end, oldest first.
-    pub(crate) pending: Vec<Entry>,
+    pub(crate) pending: Vec<Record>,
     /// Outcomes of mutating commands that were applied, in log order.
     pub(crate) done: Vec<Record>,
     pub(crate) index: IdempotencyIndex,
@@ -62,7 +62,7 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
         })
         .transpose()?
         .flatten();
-    let pending = scan.open.into_iter().map(|(_, record)| record.entry()).collect();
+    let pending = scan.open.into_iter().map(|(_, record)| record).collect();
     Ok(Recovered { end: scan.end, pending, done, index, tail, torn_piece, last })
 }
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log_files::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
-use super::record::{GENESIS, Record, Stage, sha256};
+use super::record::{GENESIS, Record, Stage};
+use townlet_wire::sha256;
 
 /// What a finding contradicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -131,9 +132,7 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
 /// The description of a torn piece in its `recovered` record.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TornPiece {
-    /// The `.torn` file.
     pub(crate) file: String,
-    /// Offset in that file.
     pub(crate) from: u64,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
@@ -164,11 +163,9 @@ pub(crate) struct RunScan {
     pub(crate) report: RunReport,
     pub(crate) end: Option<ChainEnd>,
     pub(crate) torn: Option<TornTail>,
-    /// Open intents with their records.
     pub(crate) open: Vec<(OpenIntentRow, Record)>,
 }
 
-/// A scan in progress.
 struct RunScanner<'a> {
     report: RunReport,
     head: Option<Head>,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::chain::{Chain, sync_dir};
 use super::idempotency::IdempotencyIndex;
 use super::log_files::{is_run_id, run_files, segment_name};
-use super::record::{Entry, Record, Stage};
+use super::record::{Record, Stage};
 use super::recovery::recover;
 use super::verify::torn_piece_args;
 use townlet_wire::ErrorBody;
@@ -82,11 +82,8 @@ impl AuditError {
 
     /// As the error of an answer: `E_AUDIT_UNAVAILABLE`.
     pub fn body(&self) -> ErrorBody {
-        ErrorBody {
-            code: String::from("E_AUDIT_UNAVAILABLE"),
-            message: self.to_string(),
-            hint: String::from("Nothing was changed. Free or repair the disk; the log retries by itself."),
-        }
+        let hint = "Nothing was changed. Free or repair the disk; the log retries by itself.";
+        ErrorBody::new("E_AUDIT_UNAVAILABLE", self.to_string(), hint)
     }
 }
 
@@ -99,15 +96,6 @@ pub struct Written {
     pub seq: u64,
     /// Its hash.
     pub hash: String,
-}
-
-/// Whether the log can be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It can be written.
-    Ok,
-    /// It cannot be written; why.
-    Unavailable(String),
 }
 
 /// How to open a run's log.
@@ -146,7 +134,7 @@ pub struct Opened {
     pub log: Log,
     /// Intents without an end, oldest first. Append each with its stage set to `recovered` (with status, result and digest) or
     /// `abort`; until then its id is in flight in `index`.
-    pub pending: Vec<Entry>,
+    pub pending: Vec<Record>,
     /// Outcomes of mutating commands that were applied, in log order, including those reported as not durable.
     pub done: Vec<Record>,
     /// The command ids of the run.
@@ -156,7 +144,7 @@ pub struct Opened {
 type Done = Box<dyn FnOnce(Result<Written, AuditError>) + Send>;
 
 struct Append {
-    entry: Entry,
+    record: Record,
     durable: bool,
     done: Done,
 }
@@ -169,7 +157,8 @@ enum Message {
 
 /// State that the writer thread shares with callers.
 struct SharedState {
-    state: State,
+    /// Why writing has failed.
+    trouble: Option<String>,
     tail: VecDeque<AuditRow>,
     file: String,
     seq: u64,
@@ -214,13 +203,13 @@ impl Log {
         let mut chain = Chain::open(options, lock, found.end, found.last).map_err(failed)?;
         let mut tail = found.tail;
         if let Some(piece) = found.torn_piece {
-            let entry = Entry::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
-            let records = chain.append(std::iter::once(&entry)).map_err(failed)?;
+            let record = Record::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
+            let records = chain.append(std::iter::once(&record)).map_err(failed)?;
             chain.sync().and_then(|()| chain.write_head()).map_err(failed)?;
             tail.extend(records.iter().map(Record::row));
         }
         let shared = Arc::new(Mutex::new(SharedState {
-            state: State::Ok,
+            trouble: None,
             tail,
             file: chain.file_name(),
             seq: chain.end().seq,
@@ -246,8 +235,13 @@ impl Log {
 
     /// Queues a record. `done` is called once: with `durable`, after the record is synced; otherwise after it is written and
     /// before it is synced. It is called at once if the log cannot be written.
-    pub fn append(&self, entry: Entry, durable: bool, done: impl FnOnce(Result<Written, AuditError>) + Send + 'static) {
-        let append = Box::new(Append { entry, durable, done: Box::new(done) });
+    pub fn append(
+        &self,
+        record: Record,
+        durable: bool,
+        done: impl FnOnce(Result<Written, AuditError>) + Send + 'static,
+    ) {
+        let append = Box::new(Append { record, durable, done: Box::new(done) });
         if let Some(why) = self.stalled() {
             return (append.done)(Err(AuditError::Unavailable(why)));
         }
@@ -259,9 +253,9 @@ impl Log {
     }
 
     /// Appends and waits. Not for the tick loop.
-    pub fn append_and_wait(&self, entry: Entry, durable: bool) -> Result<Written, AuditError> {
+    pub fn append_and_wait(&self, record: Record, durable: bool) -> Result<Written, AuditError> {
         let (sender, answer) = mpsc::sync_channel(1);
-        self.append(entry, durable, move |written| {
+        self.append(record, durable, move |written| {
             // The caller may be gone.
             let _ = sender.send(written);
         });
@@ -300,28 +294,22 @@ impl Log {
         (busy >= STALLED).then(|| "the disk does not answer".to_owned())
     }
 
-    /// Whether the log can be written now.
-    pub fn state(&self) -> State {
+    /// Why the log cannot be written now, if so.
+    pub fn trouble(&self) -> Option<String> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
-            return State::Unavailable(stopped());
+            return Some(stopped());
         }
-        match self.stalled() {
-            Some(why) => State::Unavailable(why),
-            None => lock(&self.shared).state.clone(),
-        }
+        self.stalled().or_else(|| lock(&self.shared).trouble.clone())
     }
 
     /// Whether writing has failed, so that [`Log::reopen`] may help. A stalled disk has not failed.
     pub fn has_failed(&self) -> bool {
-        lock(&self.shared).state != State::Ok
+        lock(&self.shared).trouble.is_some()
     }
 
     /// The newest `count` records (at most 200), newest last, and the state of the log.
     pub fn tail(&self, count: usize) -> AuditTail {
-        let state = match self.state() {
-            State::Ok => String::from("ok"),
-            State::Unavailable(why) => why,
-        };
+        let state = self.trouble().unwrap_or_else(|| String::from("ok"));
         let shared = lock(&self.shared);
         let skip = shared.tail.len().saturating_sub(count);
         let records = shared.tail.iter().skip(skip).cloned().collect();
@@ -351,7 +339,6 @@ fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The state of the writer thread.
 struct Writer {
     chain: Chain,
     shared: Arc<Mutex<SharedState>>,
@@ -423,10 +410,7 @@ impl Writer {
     }
 
     fn unavailable_reason(&self) -> Option<String> {
-        match &lock(&self.shared).state {
-            State::Ok => None,
-            State::Unavailable(why) => Some(why.clone()),
-        }
+        lock(&self.shared).trouble.clone()
     }
 
     /// Runs a disk operation; a failure makes the log unavailable.
@@ -441,7 +425,7 @@ impl Writer {
             let why = format!("{}: {error}", self.chain.file_name());
             let kept = self.chain.last_kept().seq;
             shared.tail.retain(|row| row.seq <= kept);
-            shared.state = State::Unavailable(why.clone());
+            shared.trouble = Some(why.clone());
             self.last_attempt = Some(Instant::now());
             AuditError::Unavailable(why)
         })
@@ -460,7 +444,7 @@ impl Writer {
         };
         // The cause goes into the `rotate` record of the new segment.
         self.at_disk(|chain| chain.repair(&why))?;
-        lock(&self.shared).state = State::Ok;
+        lock(&self.shared).trouble = None;
         self.publish(&[]);
         Ok(())
     }
@@ -504,7 +488,7 @@ impl Writer {
         }
         let durable = batch.iter().any(|append| append.durable);
         self.at_disk(|chain| {
-            let records = chain.append(batch.iter().map(|append| &append.entry))?;
+            let records = chain.append(batch.iter().map(|append| &append.record))?;
             if durable {
                 chain.sync()?;
             }

@@ -27,19 +27,16 @@ pub(super) struct Authenticator {
     tokens: TokenStore,
 }
 
-/// A refused request.
 #[derive(Debug)]
 pub(super) struct Rejection {
-    /// Code, message and hint.
     pub(super) error: ErrorBody,
     /// Seconds until the client may retry.
     pub(super) wait: Option<u64>,
 }
 
 impl Rejection {
-    /// A rejection without a waiting time.
     pub(super) fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { error: ErrorBody { code: code.into(), message: message.into(), hint: hint.into() }, wait: None }
+        Self { error: ErrorBody::new(code, message, hint), wait: None }
     }
 }
 
@@ -50,7 +47,6 @@ impl Authenticator {
         Ok(Self { path: path.to_owned(), seen, tokens: TokenStore::load(path)? })
     }
 
-    /// Whether the store holds a token.
     pub(super) fn has_tokens(&self) -> bool {
         !self.tokens.stored().is_empty()
     }
@@ -151,7 +147,6 @@ pub(super) fn reject_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), 
 pub(super) struct Caller {
     /// Issuer, role and schema version.
     pub(super) visitor: RemoteCaller,
-    /// Whether the request carried a token.
     pub(super) has_token: bool,
 }
 
@@ -177,7 +172,7 @@ pub(super) fn authenticate(
     let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
     authenticator.authenticate(peer.0, token, headers).inspect_err(|rejection| {
         app.counts.refused("token");
-        app.log.say(&format!("refused {}: {} {}", peer.0, rejection.error.code, rejection.error.message));
+        app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.code, rejection.error.message));
     })
 }
 

@@ -18,7 +18,6 @@ use tokio::time::{sleep, timeout};
 use super::tls::Tls;
 use super::{AppState, DRAIN_TIMEOUT, routes};
 
-/// Maximum number of open connections.
 const MAX_CONNECTIONS: usize = 512;
 /// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +38,7 @@ pub(super) struct Disconnect(pub(super) Arc<Notify>);
 pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, reload: Arc<Notify>) {
     let listener = match TcpListener::from_std(bound) {
         Ok(listener) => listener,
-        Err(error) => return app.log.say(&format!("cannot listen: {error}")),
+        Err(error) => return app.log.write(&format!("cannot listen: {error}")),
     };
     let router = routes::router(&app);
     let tls = tls.map(Arc::new);
@@ -59,12 +58,12 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
                         open.spawn(accept(Arc::clone(&app), router.clone(), tls.clone(), stream, peer, permit));
                     } else {
                         app.counts.refused("connections");
-                        app.log.say(&format!("refused a connection from {}: {MAX_CONNECTIONS} connections are open", peer.0));
+                        app.log.write(&format!("refused a connection from {}: {MAX_CONNECTIONS} connections are open", peer.0));
                     }
                 }
                 // Usually out of file descriptors, until other connections close.
                 Err(error) => {
-                    app.log.say(&format!("cannot accept a connection: {error}"));
+                    app.log.write(&format!("cannot accept a connection: {error}"));
                     sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -72,7 +71,7 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
     }
     drop(listener);
     if timeout(DRAIN_TIMEOUT, async { while open.join_next().await.is_some() {} }).await.is_err() {
-        app.log.say(&format!("closed {} connections that did not finish in time", open.len()));
+        app.log.write(&format!("closed {} connections that did not finish in time", open.len()));
         open.shutdown().await;
     }
 }
@@ -80,9 +79,9 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
 fn reload_certificate(app: &AppState, tls: Option<&Tls>, force: bool) {
     let Some(tls) = tls else { return };
     match tls.reload(force) {
-        Ok(true) => app.log.say("reloaded certificate and key"),
+        Ok(true) => app.log.write("reloaded certificate and key"),
         Ok(false) => {}
-        Err(why) => app.log.say(&format!("kept the old certificate: {why}")),
+        Err(why) => app.log.write(&format!("kept the old certificate: {why}")),
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::auth::{Rejection, authenticate, bearer_token};
 use super::connections::PeerAddress;
 use super::{AppState, http_status};
-use townlet_wire::{Answer, ErrorBody, Request, Status};
+use townlet_shard::printable_line;
+use townlet_wire::{Answer, ErrorBody, Request};
 
 /// Time that a request waits for its answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -52,22 +53,16 @@ pub(super) async fn post(
         Ok(Ok(answer)) => http_status::response(&answer),
         Ok(Err(_)) => error_response(&sent, stopping(), app.shard.tick()),
         Err(_) => {
-            let error = ErrorBody {
-                code: "E_IN_FLIGHT".into(),
-                message: "the command is still running.".into(),
-                hint: "Send it again with the same cmd_id to get its answer. It does not run twice.".into(),
-            };
+            let hint = "Send it again with the same cmd_id to get its answer. It does not run twice.";
+            let error = ErrorBody::new("E_IN_FLIGHT", "the command is still running.", hint);
             error_response(&sent, error, app.shard.tick())
         }
     }
 }
 
 fn stopping() -> ErrorBody {
-    ErrorBody {
-        code: "E_STOPPING".into(),
-        message: "the shard is stopping.".into(),
-        hint: "Send it again with the same cmd_id when the shard runs again. It does not run twice.".into(),
-    }
+    let hint = "Send it again with the same cmd_id when the shard runs again. It does not run twice.";
+    ErrorBody::new("E_STOPPING", "the shard is stopping.", hint)
 }
 
 fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Request, Rejection> {
@@ -92,15 +87,6 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Requ
 
 /// The answer to a command that did not reach the shard.
 fn error_response(request: &Request, error: ErrorBody, tick: u64) -> Response {
-    let command = if request.command.contains("twn_") { "(line with a token)".into() } else { request.command.clone() };
-    http_status::response(&Answer {
-        cmd_id: request.cmd_id.clone().unwrap_or_default(),
-        command: townlet_wire::escape(&command).chars().take(townlet_wire::command_line::MAX_LINE).collect(),
-        status: Status::Error,
-        tick,
-        result: None,
-        error: Some(error),
-        replayed: false,
-        audit: String::new(),
-    })
+    let (cmd_id, command) = (request.cmd_id.clone().unwrap_or_default(), printable_line(&request.command));
+    http_status::response(&Answer::new(cmd_id, command, tick, Err(error)))
 }

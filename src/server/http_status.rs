@@ -8,7 +8,6 @@ use super::auth::Rejection;
 use townlet_wire::Answer;
 use townlet_wire::service::Refusal;
 
-/// The status of an error code.
 pub(super) fn of(code: &str) -> StatusCode {
     match code {
         "E_CMD_ID_REQUIRED" | "E_INVALID_ARG" => StatusCode::BAD_REQUEST,

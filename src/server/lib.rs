@@ -78,7 +78,6 @@ struct AppState {
     counts: metrics::RequestCounts,
     snapshots: SnapshotCache,
     stop: watch::Receiver<bool>,
-    /// Whether the service uses TLS.
     secure: bool,
     facts: Vec<(String, String)>,
     log: Log,
@@ -93,9 +92,6 @@ impl AppState {
 }
 
 /// Binds the address. An address other than loopback requires TLS, because tokens would be readable on the network.
-///
-/// # Errors
-/// See [`ServerError`].
 pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
     let address = place.listen;
     if !address.ip().is_loopback() && place.tls.is_none() {
@@ -113,9 +109,6 @@ pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
 }
 
 /// Binds the address and serves the shard until stopped.
-///
-/// # Errors
-/// See [`ServerError`].
 pub fn start(shard: Arc<Handle>, place: ListenOptions, options: Options) -> Result<Server, ServerError> {
     bind(place)?.serve(shard, options)
 }
@@ -123,9 +116,6 @@ pub fn start(shard: Arc<Handle>, place: ListenOptions, options: Options) -> Resu
 impl BoundListener {
     /// Serves the shard until stopped. An address other than loopback requires a token in the store, because nobody could
     /// operate the shard otherwise.
-    ///
-    /// # Errors
-    /// See [`ServerError`]. The address is then released.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
         let Self { address, listener, tls } = self;
         let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError)?;

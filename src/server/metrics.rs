@@ -12,13 +12,11 @@ use prometheus_client::registry::Registry;
 
 use townlet_wire::Snapshot;
 
-/// Media type of the metrics.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The only counter of the snapshot that is a maximum.
 const PEAK: &str = "exit_queue_peak";
 
-/// A label and its value.
 type Label = [(&'static str, String); 1];
 pub(super) type Level = Gauge;
 type Real = Gauge<f64, AtomicU64>;
@@ -33,7 +31,6 @@ pub(super) struct RequestCounts {
 }
 
 impl RequestCounts {
-    /// Counts a response.
     pub(super) fn answered(&self, path: &'static str, status: u16) {
         self.answered.get_or_create(&[("path", path.to_owned()), ("status", status.to_string())]).inc();
     }
@@ -104,7 +101,6 @@ pub(super) fn text(counts: &RequestCounts, view: &Snapshot) -> String {
     text
 }
 
-/// A family of gauges.
 fn gauge_family(
     registry: &mut Registry,
     name: &str,
@@ -119,7 +115,6 @@ fn gauge_family(
     registry.register(name, help, family);
 }
 
-/// A family of monotonic counters.
 fn counter_family<'a>(
     registry: &mut Registry,
     name: &str,

@@ -10,7 +10,6 @@ use super::routes::{ENDPOINTS, Endpoint, JSON};
 use townlet_wire::service::{Refusal, STREAM, ServiceInfo};
 use townlet_wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
 
-/// The document as JSON.
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
         let method = if endpoint.post { "post" } else { "get" };

@@ -20,7 +20,6 @@ use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
-/// Maximum age of the cached snapshot.
 const MAX_AGE: Duration = Duration::from_millis(50);
 /// Maximum number of audit records in an answer.
 const MAX_AUDIT_RECORDS: usize = 1_000;
@@ -88,7 +87,6 @@ pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -
     .into_response())
 }
 
-/// Query parameters of `/v1/audit`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {

@@ -24,13 +24,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Limit from a request's headers to its response, including the body. The response of a stream begins at once.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One endpoint.
 pub(super) struct Endpoint {
     /// Whether the method is `POST`, otherwise `GET`.
     pub(super) post: bool,
-    /// The path.
     pub(super) path: &'static str,
-    /// A one-line description.
     pub(super) help: &'static str,
     /// Media type of the response and the name of its schema, if it has one.
     pub(super) response: (&'static str, Option<&'static str>),
@@ -41,7 +38,6 @@ pub(super) struct Endpoint {
 
 pub(super) const JSON: &str = "application/json";
 
-/// The endpoint table.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
@@ -129,7 +125,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-/// The router over all endpoints.
 pub(super) fn router(app: &Arc<AppState>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
@@ -163,7 +158,7 @@ async fn common(
         },
         Err(rejection) => {
             app.counts.refused("address");
-            app.log.say(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));
+            app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));
             rejection.into_response()
         }
     };

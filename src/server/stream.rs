@@ -26,7 +26,6 @@ use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
 
-/// Maximum number of subscribers.
 const MAX_SUBSCRIBERS: i64 = 200;
 /// Places reserved for clients with a token, so that anonymous viewers cannot lock out operators.
 const RESERVED_FOR_TOKENS: i64 = 20;
@@ -97,7 +96,7 @@ async fn pump(slot: SubscriberSlot, stream: Stream, fresh: Arc<Notify>, send: Se
             }
             StreamItem::Ended(why) => {
                 drop(send.try_send(bye(&why)));
-                app.log.say(&format!("dropped a subscriber: {why}"));
+                app.log.write(&format!("dropped a subscriber: {why}"));
                 return disconnect_after_grace(&send, &disconnect).await;
             }
             StreamItem::Nothing => tokio::select! {
@@ -152,7 +151,7 @@ async fn send_piece(
         return sent.is_ok();
     }
     app.counts.refused("stalled");
-    app.log.say(&format!("disconnected a subscriber that read nothing for {} s", STALL_TIMEOUT.as_secs()));
+    app.log.write(&format!("disconnected a subscriber that read nothing for {} s", STALL_TIMEOUT.as_secs()));
     disconnect.0.notify_one();
     false
 }

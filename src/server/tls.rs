@@ -25,13 +25,11 @@ pub(super) struct Tls {
 type Stamp = (Option<SystemTime>, Option<SystemTime>);
 
 impl Tls {
-    /// Reads both files.
     pub(super) fn load(cert: PathBuf, key: PathBuf) -> Result<Self, String> {
         let current = (file_stamp(&cert, &key), read(&cert, &key)?);
         Ok(Self { cert, key, current: Mutex::new(current) })
     }
 
-    /// The acceptor for a new connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).1))
     }

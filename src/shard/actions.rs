@@ -1,4 +1,4 @@
-//! What the shard does to itself on a command: its pace, a snapshot, an incident bundle, narration, names, telemetry, its training.
+//! Commands that act on the shard: pace, snapshots, incident bundles, narration, names, telemetry, training.
 
 use std::sync::Arc;
 
@@ -16,7 +16,6 @@ use super::publish::Mode;
 use super::snapshots;
 
 impl Engine {
-    /// Changes the pace; what was done.
     pub(super) fn change_pace(&mut self, change: PaceChange) -> String {
         self.clock.change(change);
         self.publication.dirty = true;
@@ -29,7 +28,6 @@ impl Engine {
         }
     }
 
-    /// Does what a command asks of the shard; what was done.
     pub(super) fn perform_action(&mut self, action: ShardAction) -> String {
         self.publication.dirty = true;
         match action {
@@ -37,17 +35,17 @@ impl Engine {
                 self.save_snapshot();
                 format!("snapshot {} is being written.", snapshots::name(self.town.tick()))
             }
-            ShardAction::Incident(why) => self.keep_incident(why),
+            ShardAction::Incident(why) => self.request_incident(why),
             ShardAction::Narration(on) => {
-                self.status.story.set_narration(on);
+                self.status.feed.silent = !on;
                 format!("narration is {}.", if on { "on" } else { "off" })
             }
             ShardAction::NarrationLimit(limit) => {
-                self.status.story.set_limit(Some(limit));
+                self.status.feed.limit = Some(limit);
                 format!("at most {limit} sentences a window; urgent ones always pass.")
             }
             ShardAction::Privacy(on) => {
-                self.status.names.set_hidden(on);
+                self.status.names.hidden = on;
                 self.publication.names_changed();
                 let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
                 format!("names and ids of residents {outside}; the audit log stays plain.")
@@ -75,8 +73,8 @@ impl Engine {
                 };
                 self.apply_configured_visibility(changed);
                 if changes.is_some_and(Value::is_null) && self.town.rules().config.telemetry.privacy.enabled {
-                    // The log had no room for the changes: names are rather hidden than shown.
-                    self.status.names.set_hidden(true);
+                    // The log had no room for the changes, so names are hidden to be safe.
+                    self.status.names.hidden = true;
                 }
             }
             if PERSISTENT.iter().any(|row| row.name == record.command) {
@@ -89,8 +87,8 @@ impl Engine {
         }
     }
 
-    /// Has a bundle of this moment made, away from this thread.
-    fn keep_incident(&mut self, why: String) -> String {
+    /// Starts an incident bundle on another thread.
+    fn request_incident(&mut self, why: String) -> String {
         let who = self.diagnostics.last_command().map(|given| given.issuer).unwrap_or_default();
         let headline = if why.is_empty() { format!("{who} requested a bundle") } else { format!("{who}: {why}") };
         let requested_by = Some((who, why));
@@ -100,17 +98,13 @@ impl Engine {
         }
     }
 
-    /// Begins a bundle of the town as it is now: THE way for whatever the shard does by itself and wants kept, such as a
-    /// rollback. Answers with its path.
-    ///
-    /// # Errors
-    /// That no thread can be had.
-    pub(super) fn incident(&mut self, occasion: IncidentTrigger) -> Result<String, String> {
+    /// Starts a bundle of the town as it is now and returns its path. Commands and automatic actions such as a rollback use it.
+    pub(super) fn incident(&mut self, trigger: IncidentTrigger) -> Result<String, String> {
         self.write_journal();
         self.refresh();
         let view = Some(Arc::new(self.snapshot()));
         let now = Some(LiveState { tick: self.town.tick(), digest: self.town.digest() });
-        let path = self.recorder.start(IncidentTrigger { now, view, ..occasion })?;
+        let path = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
         Ok(path.display().to_string())
     }
 }

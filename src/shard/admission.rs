@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use townlet_audit::{Entry, Log, Lookup, Stage, State, fingerprint};
+use townlet_audit::{Log, Lookup, Record, Stage, fingerprint};
 use townlet_wire::{Answer, CommandSpec, ErrorBody, Session, Status, allowed};
 
 use super::command_table::{Invocation, error, refused};
@@ -17,7 +17,6 @@ use super::engine::{Engine, Message};
 use super::operation::{FileQuery, Operation, ShardAction, ShardView};
 use super::pending_commands::{CommandContext, PendingCommand};
 use super::pending_writes::PendingIntent;
-use super::reload::ReloadedFiles;
 use super::sessions::{NO_SESSION, SessionEvent};
 use super::submission::{AnswerFn, Caller, Submission, escaped};
 
@@ -33,8 +32,6 @@ pub(super) struct Admission {
     pub dry_run: bool,
     query: bool,
     secret: Option<String>,
-    /// The files that were read for a reload.
-    pub files: Option<Result<ReloadedFiles, ErrorBody>>,
     reply: AnswerFn,
 }
 
@@ -47,7 +44,6 @@ impl Engine {
         &self.town.rules().config.config_id
     }
 
-    /// A request arrives.
     pub(super) fn submit(&mut self, submission: Submission) {
         let Submission { caller, cmd_id, has_id, dry_run, query, secret, line, command, reply } = submission;
         let (session, remote) = match caller {
@@ -59,7 +55,7 @@ impl Engine {
         let names = self.status.names.clone();
         let reply: AnswerFn = Box::new(move |answer| reply(escaped(names.apply(answer))));
         let quiet = dry_run || query;
-        let Invocation { spec, row, line, args, operation } = match command {
+        let Invocation { spec, line, args, operation } = match command {
             Ok(invocation) => invocation,
             Err(error) => {
                 // What was typed is kept, so that the log says what was refused.
@@ -71,10 +67,10 @@ impl Engine {
         let permitted = check_role(&who, spec)
             .and_then(|()| remote.map_or(Ok(()), |remote| remote.check(spec, dry_run, has_id)))
             .and_then(|()| check_query(spec, query && !dry_run));
-        let context = CommandContext { session, who, cmd_id, name: row.name, line, args };
+        let context = CommandContext { session, who, cmd_id, name: &spec.name, line, args };
         match permitted.and(operation) {
             Ok(operation) => {
-                self.prepare(Admission { context, spec, operation, dry_run, query, secret, files: None, reply });
+                self.prepare(Admission { context, spec, operation, dry_run, query, secret, reply });
             }
             Err(error) => self.refuse(&context, quiet, error, reply),
         }
@@ -83,7 +79,7 @@ impl Engine {
     /// Reads the files that an operation needs, away from the town's thread; all others go on at once.
     fn prepare(&mut self, admission: Admission) {
         match &admission.operation {
-            Operation::Reload => self.read_config(admission),
+            Operation::Reload(_) => self.read_config(admission),
             Operation::Release(_) => self.load_named_policy(admission),
             _ => self.admit(admission),
         }
@@ -111,7 +107,7 @@ impl Engine {
         }
         match admission.operation {
             Operation::Read(query) => {
-                let result = query.answer(&self.view());
+                let result = query(&self.view());
                 self.answer_read(&admission.context, admission.query, result, admission.reply);
             }
             Operation::Files(query) => {
@@ -148,10 +144,10 @@ impl Engine {
         files: FileQuery,
         reply: AnswerFn,
     ) {
-        let (folder, tick) = (self.snapshots.folder().to_owned(), self.town.tick());
+        let (folder, tick) = (self.snapshots.folder.clone(), self.town.tick());
         let (config_id, log, sender) = (self.config_id().to_owned(), Arc::clone(&self.log), self.sender.clone());
         self.disk.run(move || {
-            let mut answer = context.answer(tick, files.answer(&folder));
+            let mut answer = context.answer(tick, files(&folder));
             if let Some(result) = answer.result.take_if(|_| dry_run) {
                 (answer.status, answer.result) = (Status::DryRun, Some(json!({ "summary": result["summary"] })));
             }
@@ -167,7 +163,7 @@ impl Engine {
         let help = || format!("{}.", admission.spec.help);
         let summary = match &admission.operation {
             Operation::Town(command) => self.town.preview(command).map_err(refused)?,
-            Operation::Reload => return self.preview_reload(admission.files.as_ref()),
+            Operation::Reload(files) => return self.preview_reload(files.as_ref()),
             Operation::Release(request) => self.releases.check(request).map(|()| help())?,
             Operation::Shard(action) => self.check_action(action).map(|()| help())?,
             Operation::Session(townlet_wire::Role::Admin) => {
@@ -175,16 +171,13 @@ impl Engine {
                 let reason = context.reason();
                 self.sessions.check_escalation(&context.who, reason, secret, admission.dry_run).map(|()| help())?
             }
-            Operation::Read(query) => query.answer(&self.view()).map(|_| help())?,
+            Operation::Read(query) => query(&self.view()).map(|_| help())?,
             Operation::Session(_) | Operation::Pace(_) | Operation::Files(_) => help(),
         };
         Ok(json!({ "summary": summary }))
     }
 
-    /// Whether the shard can do this now.
-    ///
-    /// # Errors
-    /// `E_CONFLICT`.
+    /// Checks whether the shard can do this now.
     pub(super) fn check_action(&self, action: &ShardAction) -> Result<(), ErrorBody> {
         match action {
             ShardAction::Train(_) => check_training_active(&self.status.learning),
@@ -212,10 +205,10 @@ impl Engine {
         }
         // What is late comes first: a retry must not stand before the end of what it retries.
         self.write_late_outcomes();
-        let Admission { context, operation, files, reply, .. } = admission;
+        let Admission { context, operation, reply, .. } = admission;
         self.pending.index.begin(&context.who.issuer, &context.cmd_id, print);
         let intent = context.entry(self.config_id(), self.town.tick(), Stage::Intent);
-        let number = self.pending.add(PendingCommand::new(context, operation, files, reply));
+        let number = self.pending.add(PendingCommand::new(context, operation, reply));
         let mut pending = PendingIntent::new(self.sender.clone(), number);
         self.log.append(intent, true, move |written| pending.report(written));
     }
@@ -255,10 +248,11 @@ impl Engine {
 
     /// Why commands that change something are refused.
     pub(super) fn log_trouble(&self) -> Option<String> {
-        match self.log.state() {
-            State::Ok => self.journal.trouble(),
-            State::Unavailable(why) => Some(format!("the audit log cannot be written: {why}")),
-        }
+        self.log_failure().or_else(|| self.journal.trouble())
+    }
+
+    pub(super) fn log_failure(&self) -> Option<String> {
+        self.log.trouble().map(|why| format!("the audit log cannot be written: {why}"))
     }
 }
 
@@ -277,7 +271,7 @@ fn check_query(spec: &CommandSpec, query: bool) -> Result<(), ErrorBody> {
     Ok(())
 }
 
-fn read_outcome(context: &CommandContext, config_id: &str, answer: &Answer) -> Entry {
+fn read_outcome(context: &CommandContext, config_id: &str, answer: &Answer) -> Record {
     let mut entry = context.entry(config_id, answer.tick, Stage::Outcome);
     (entry.status, entry.error) = (Some(answer.status), answer.error.clone());
     let summary = answer.result.as_ref().and_then(|result| result.get("summary"));
@@ -286,7 +280,7 @@ fn read_outcome(context: &CommandContext, config_id: &str, answer: &Answer) -> E
 }
 
 /// Logs what nobody waits for. Observers see it once it is written, also while the town is paused.
-fn log_unsynced(log: &Log, sender: &Sender<Message>, entry: Entry) {
+fn log_unsynced(log: &Log, sender: &Sender<Message>, entry: Record) {
     let sender = sender.clone();
     // The loop may have ended meanwhile; then nobody looks.
     log.append(entry, false, move |_| drop(sender.send(Message::AuditWritten)));

@@ -16,18 +16,13 @@ use super::publish::Mode;
 
 /// The type of an argument in a row of the command table.
 pub(super) trait Argument: Sized {
-    /// Whether it must be given.
     const REQUIRED: bool = true;
     /// Given as `--name value`.
     const FLAG: bool = false;
 
-    /// As clients see it.
     fn kind() -> ArgKind;
 
-    /// The typed value; `None` only where the argument may be left out.
-    ///
-    /// # Errors
-    /// `E_NOT_FOUND` for a name that nothing can have.
+    /// The typed value, or `E_NOT_FOUND`. `value` is `None` only where the argument may be left out.
     fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody>;
 }
 
@@ -127,21 +122,9 @@ impl Argument for ResidentId {
         let id = text(value);
         names::resident(&id).ok_or_else(|| {
             let ids: Vec<String> = names::ids().collect();
-            let hint =
-                near_hint(&id, ids.iter().map(String::as_str), || "The Agents screen lists the residents.".into());
+            let hint = near_hint(&id, ids.iter().map(String::as_str), "The Agents screen lists the residents.");
             error("E_NOT_FOUND", format!("there is no resident `{id}`."), hint)
         })
-    }
-}
-
-/// `on` or `off`.
-impl Argument for bool {
-    fn kind() -> ArgKind {
-        choice(["on", "off"])
-    }
-
-    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok(chosen(value.as_ref()) == 0)
     }
 }
 
@@ -175,63 +158,41 @@ impl<const MIN: i64, const MAX: i64> Argument for Decimal<MIN, MAX> {
     }
 }
 
-/// Words of the tables of town and shard.
-macro_rules! choices {
-    ($($(#[$doc:meta])* $name:ident: $words:expr;)+) => {$(
-        $(#[$doc])*
-        pub(super) struct $name(pub usize);
+/// A row of the needs table.
+pub(super) struct Need(pub usize);
+/// A row of the price list.
+pub(super) struct Item(pub usize);
+/// A side of a tie.
+pub(super) struct Aspect(pub usize);
+/// A system of the town that can be switched.
+pub(super) struct Feature(pub usize);
+/// `on`, `off` or `limit`.
+pub(super) struct NarrationSwitch(pub usize);
 
-        impl Argument for $name {
+/// Types that are one of some words: the value is made of the place of the word.
+macro_rules! choices {
+    ($($kind:ty: $words:expr, $place:ident => $value:expr;)+) => {$(
+        impl Argument for $kind {
             fn kind() -> ArgKind {
                 choice($words)
             }
 
             fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-                Ok(Self(chosen(value.as_ref())))
+                let $place = chosen(value.as_ref());
+                Ok($value)
             }
         }
     )+};
 }
 
 choices! {
-    /// A row of the needs table.
-    Need: NEEDS.iter().map(|row| row.name);
-    /// A row of the price list.
-    Item: ITEMS.iter().map(|row| row.1);
-    /// A side of a tie.
-    Aspect: ASPECTS;
-    /// A system of the town that can be switched.
-    Feature: ["queue_fairness"];
-    /// `on`, `off` or `limit`.
-    NarrationSwitch: ["on", "off", "limit"];
-}
-
-impl Argument for OptionKind {
-    fn kind() -> ArgKind {
-        choice(OPTIONS.iter().map(|row| row.1))
-    }
-
-    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok(OPTIONS[chosen(value.as_ref())].0)
-    }
-}
-
-impl Argument for Speed {
-    fn kind() -> ArgKind {
-        choice(SPEEDS.iter().map(|row| row.1))
-    }
-
-    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok(SPEEDS[chosen(value.as_ref())].0)
-    }
-}
-
-impl Argument for Mode {
-    fn kind() -> ArgKind {
-        choice(["full", "aggregate", "auto"])
-    }
-
-    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok([Self::Full, Self::Aggregate, Self::Auto][chosen(value.as_ref())])
-    }
+    bool: ["on", "off"], place => place == 0;
+    Need: NEEDS.iter().map(|row| row.name), place => Self(place);
+    Item: ITEMS.iter().map(|row| row.1), place => Self(place);
+    Aspect: ASPECTS, place => Self(place);
+    Feature: ["queue_fairness"], place => Self(place);
+    NarrationSwitch: ["on", "off", "limit"], place => Self(place);
+    OptionKind: OPTIONS.iter().map(|row| row.1), place => OPTIONS[place].0;
+    Speed: SPEEDS.iter().map(|row| row.1), place => SPEEDS[place].0;
+    Mode: ["full", "aggregate", "auto"], place => [Self::Full, Self::Aggregate, Self::Auto][place];
 }

@@ -19,9 +19,7 @@ use townlet_wire::{Effect, Status};
 
 /// Brings a rebuilt town to the last command that was acknowledged. Answers with what its journal was missing; nothing, when
 /// it held all of them.
-///
-/// # Errors
-/// Why a command cannot be put back, in a sentence that fits behind the journal's name. Nothing was changed.
+/// Fails without a change when a command cannot be replayed; the sentence fits behind the journal's name.
 pub(super) fn replay_from_audit(
     rebuilt: &mut RecoveredRun,
     opened: &townlet_audit::Opened,
@@ -127,7 +125,7 @@ impl Replay {
                 self.town.apply(&command).map_err(|refusal| refusal.message)?;
                 self.entries.push(Entry::Command { index, tick, cmd_id, issuer, command });
             }
-            Operation::Reload => {
+            Operation::Reload(_) => {
                 let rules = reloaded(record, reloader)?;
                 self.write();
                 self.town.reload(&rules).map_err(|refusal| refusal.message)?;

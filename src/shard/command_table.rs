@@ -8,7 +8,7 @@ use serde_json::Value;
 use townlet_town::Refusal;
 use townlet_town::plan::Plan;
 use townlet_wire::command_line::{self, ArgValue, Parsed};
-use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
+use townlet_wire::{ArgSpec, CommandSpec, Effect, ErrorBody, Role};
 
 use super::arguments::Argument;
 use super::commands::{
@@ -20,32 +20,21 @@ use super::operation::Operation;
 /// What an answer's result is: an object with at least `summary`.
 pub(super) type Reply = Result<Value, ErrorBody>;
 
-/// An argument of a row.
-pub(super) struct Arg {
-    name: &'static str,
-    kind: fn() -> ArgKind,
-    required: bool,
-    flag: bool,
+/// An argument of this type, as clients see it.
+pub(super) fn arg<T: Argument>(name: &str) -> ArgSpec {
+    ArgSpec { name: name.into(), kind: T::kind(), required: T::REQUIRED, flag: T::FLAG }
 }
 
-/// An argument of this type.
-pub(super) const fn arg<T: Argument>(name: &'static str) -> Arg {
-    Arg { name, kind: T::kind, required: T::REQUIRED, flag: T::FLAG }
-}
-
-/// A row of the table.
 pub(super) struct Row {
-    /// One or two words.
     pub name: &'static str,
     /// In the order they are typed.
-    pub args: &'static [Arg],
+    pub args: fn() -> Vec<ArgSpec>,
     /// The least role that may run it.
     pub role: Role,
     /// Whether screens ask for confirmation.
     pub destructive: bool,
     /// What it changes.
     pub effect: Effect,
-    /// One line.
     pub help: &'static str,
     /// Makes the operation of the values of its arguments; the plan of a town never changes.
     pub build: fn(Vec<Option<ArgValue>>, &Plan) -> Result<Operation, ErrorBody>,
@@ -59,7 +48,7 @@ macro_rules! row {
         $operation:ident($($arg:ident: $kind:ty),*) $(in $plan:ident)? $(=> $value:expr)?) => {
         pub(crate) static $row: $crate::command_table::Row = $crate::command_table::Row {
             name: $name,
-            args: &[$($crate::command_table::arg::<$kind>(stringify!($arg))),*],
+            args: || vec![$($crate::command_table::arg::<$kind>(stringify!($arg))),*],
             role: $crate::command_table::row!(@role $role),
             destructive: $crate::command_table::row!(@destructive $role),
             effect: $crate::command_table::row!(@effect $operation),
@@ -83,14 +72,13 @@ macro_rules! row {
     (@effect Read) => { townlet_wire::Effect::Read };
     (@effect Files) => { townlet_wire::Effect::Read };
     (@effect $shard:ident) => { townlet_wire::Effect::Shard };
-    (@operation Reload) => { $crate::operation::Operation::Reload };
-    (@operation Read $query:expr) => { $crate::operation::Operation::Read($crate::operation::Query::new($query)) };
-    (@operation Files $query:expr) => { $crate::operation::Operation::Files($crate::operation::FileQuery::new($query)) };
+    (@operation Reload) => { $crate::operation::Operation::Reload(None) };
+    (@operation Read $query:expr) => { $crate::operation::Operation::Read(Box::new($query)) };
+    (@operation Files $query:expr) => { $crate::operation::Operation::Files(Box::new($query)) };
     (@operation $operation:ident $value:expr) => { $crate::operation::Operation::$operation($value) };
 }
 pub(crate) use row;
 
-/// THE table of commands.
 pub(super) static TABLE: &[&Row] = &[
     &inspect::HELP,
     &inspect::TELEMETRY_SNAPSHOT,
@@ -159,15 +147,9 @@ pub(super) static TABLE: &[&Row] = &[
 
 impl Row {
     fn spec(&self) -> CommandSpec {
-        let args = self.args.iter().map(|arg| ArgSpec {
-            name: arg.name.into(),
-            kind: (arg.kind)(),
-            required: arg.required,
-            flag: arg.flag,
-        });
         CommandSpec {
             name: self.name.into(),
-            args: args.collect(),
+            args: (self.args)(),
             role: self.role,
             effect: self.effect,
             mutating: matches!(self.effect, Effect::Town | Effect::Shard),
@@ -186,9 +168,6 @@ pub fn specs() -> Vec<CommandSpec> {
 
 /// A line that fits a row.
 pub(super) struct Invocation {
-    /// The row.
-    pub row: &'static Row,
-    /// The row as clients see it.
     pub spec: &'static CommandSpec,
     /// The line in its normal form.
     pub line: String,
@@ -199,18 +178,11 @@ pub(super) struct Invocation {
 }
 
 impl Invocation {
-    /// Reads a line.
-    ///
-    /// # Errors
-    /// `E_TOO_LARGE`, `E_UNKNOWN_COMMAND` or `E_INVALID_ARG`.
     pub(super) fn of_line(line: &str, plan: &Plan) -> Result<Self, ErrorBody> {
         command_line::parse(&SPECS, line).map(|parsed| Self::of(parsed, plan))
     }
 
     /// Reads a command as the audit log has it.
-    ///
-    /// # Errors
-    /// `E_UNKNOWN_COMMAND` or `E_INVALID_ARG`.
     pub(super) fn of_record(command: &str, args: &Value, plan: &Plan) -> Result<Self, ErrorBody> {
         let spec = SPECS.iter().find(|spec| spec.name == command);
         let spec = spec.ok_or_else(|| error("E_UNKNOWN_COMMAND", "there is no such command.", ""))?;
@@ -220,7 +192,7 @@ impl Invocation {
     fn of(parsed: Parsed<'static>, plan: &Plan) -> Self {
         let row = TABLE.iter().find(|row| row.name == parsed.spec.name).expect("the specs are made from the table");
         let (spec, line, args) = (parsed.spec, parsed.normalised(), parsed.args());
-        Self { row, spec, line, args, operation: (row.build)(parsed.values, plan) }
+        Self { spec, line, args, operation: (row.build)(parsed.values, plan) }
     }
 }
 
@@ -233,21 +205,15 @@ pub(super) fn listed(names: &[String]) -> String {
     }
 }
 
-/// An error in the one shape.
 pub(super) fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> ErrorBody {
-    ErrorBody { code: code.into(), message: message.into(), hint: hint.into() }
+    ErrorBody::new(code, message, hint)
 }
 
 /// `Did you mean …?` for the nearest of some names, or another hint when none is near.
-pub(super) fn near_hint<'a>(
-    typed: &str,
-    names: impl Iterator<Item = &'a str>,
-    otherwise: impl FnOnce() -> String,
-) -> String {
-    command_line::nearest(typed, names).map_or_else(otherwise, |near| format!("Did you mean `{near}`?"))
+pub(super) fn near_hint<'a>(typed: &str, names: impl Iterator<Item = &'a str>, otherwise: impl Into<String>) -> String {
+    command_line::nearest(typed, names).map_or_else(|| otherwise.into(), |near| format!("Did you mean `{near}`?"))
 }
 
-/// A refusal of the town in the one shape.
 pub(super) fn refused(refusal: Refusal) -> ErrorBody {
     error(refusal.code, refusal.message, refusal.hint)
 }

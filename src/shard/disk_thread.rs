@@ -23,7 +23,6 @@ impl DiskThread {
         Self { jobs: Some(jobs), thread: Some(thread) }
     }
 
-    /// Queues a job.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         if let Some(jobs) = &self.jobs {
             // Sending fails only while this value is dropped.

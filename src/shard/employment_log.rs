@@ -1,10 +1,13 @@
-//! `ops/employment.md`: a row for each decision on an employment exit.
+//! `ops/employment.md`: a row for each decision on an employment exit, and the rows that still have to be written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 
 use fail::fail_point;
 use serde_json::Value;
 
+use super::disk_thread::DiskThread;
+use super::engine::Message;
 use super::markdown_log::{append_missing, cell};
 
 const HEADER: &str = "# Employment exits: decisions
@@ -73,4 +76,52 @@ pub(super) fn append_decisions(path: &Path, decisions: &[ExitDecision]) -> Resul
     }
     fail_point!("ops_write", |_| Err(format!("{}: fail point ops_write", path.display())));
     append_missing(path, HEADER, decisions, |line, decision| decision.is_in(line), ExitDecision::row)
+}
+
+/// How a write ended; a failed one with its rows.
+pub(super) type RowsWritten = Result<(), (String, Vec<ExitDecision>)>;
+
+pub(super) struct OperatorLog {
+    path: PathBuf,
+    missing: Vec<ExitDecision>,
+    pub trouble: Option<String>,
+}
+
+impl OperatorLog {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, missing: Vec::new(), trouble: None }
+    }
+
+    /// Appends rows on the thread that writes files.
+    pub(super) fn append(&self, rows: Vec<ExitDecision>, disk: &DiskThread, sender: &Sender<Message>) {
+        let (path, sender) = (self.path.clone(), sender.clone());
+        disk.run(move || {
+            let written = append_decisions(&path, &rows).map(drop).map_err(|why| (why, rows));
+            // If the loop has ended, the next start adds the missing rows.
+            drop(sender.send(Message::OperatorLogWritten(written)));
+        });
+    }
+
+    pub(super) fn retry(&mut self, disk: &DiskThread, sender: &Sender<Message>) {
+        if !self.missing.is_empty() {
+            let rows = std::mem::take(&mut self.missing);
+            self.append(rows, disk, sender);
+        }
+    }
+
+    pub(super) fn written(&mut self, written: RowsWritten) {
+        match written {
+            Ok(()) if self.missing.is_empty() => self.trouble = None,
+            Ok(()) => {}
+            Err((why, rows)) => {
+                self.failed(&why);
+                self.missing.extend(rows);
+            }
+        }
+    }
+
+    /// Notes that a page of the operators could not be written.
+    pub(super) fn failed(&mut self, why: &str) {
+        self.trouble = Some(format!("the operators' log could not be written: {why}"));
+    }
 }

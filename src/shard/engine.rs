@@ -10,25 +10,24 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_audit::{AuditError, Entry, Log, State, Written};
+use townlet_audit::{AuditError, Log, Record, Written};
 use townlet_town::{EventKind, Town};
-use townlet_wire::learning::Evidence;
 use townlet_wire::telemetry::Transport;
 use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
 use super::admission::Admission;
 use super::disk_thread::DiskThread;
+use super::employment_log::{OperatorLog, RowsWritten};
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
 use super::maintenance::{RETRY_EVERY, SpeedMeter};
-use super::operator_log::{OperatorLog, RowsWritten};
 use super::pending_commands::PendingCommands;
 use super::pending_writes::NotDurable;
-use super::policies::LoadedConfig;
-use super::promotion::{AfterLoad, ReleaseFileWritten, ReleasePromoted, Releases};
+use super::policies::LoadedPolicy;
+use super::promotion::{AfterLoad, Event as ReleaseEvent, ReleaseFileWritten, ReleasePromoted, Releases};
 use super::publication::Publication;
-use super::reload::{ConfigReloader, ReloadedFiles};
+use super::reload::ConfigReloader;
 use super::run_journal::RunJournal;
 use super::sessions::{NotifyFn, SessionTable};
 use super::snapshot_saver::SnapshotSaver;
@@ -69,18 +68,17 @@ impl Speed {
 
 /// What the loop is sent.
 pub(super) enum Message {
-    /// A request.
     Submit(Box<Submission>),
-    /// The files that a reload was waiting for.
-    ConfigRead(Box<Admission>, Result<ReloadedFiles, ErrorBody>),
+    /// A reload whose files are read.
+    Admit(Box<Admission>),
     /// A policy by the name it was asked for, and what goes on with it.
-    PolicyLoaded(String, Result<LoadedConfig, ErrorBody>, AfterLoad),
+    PolicyLoaded(String, Result<LoadedPolicy, ErrorBody>, AfterLoad),
     /// An intent is durable, or could not be made so.
     Intent(u64, Result<Written, AuditError>),
     /// A command's outcome is in both logs, or could not be.
     Settled(u64, Result<Written, NotDurable>),
     /// A late outcome is in the audit log, or still is not.
-    LateOutcomeWritten(Box<(Entry, Answer)>, bool),
+    LateOutcomeWritten(Box<(Record, Answer)>, bool),
     /// An entry that nobody waits for is in the audit log.
     AuditWritten,
     /// Both policies of a change of release are saved and its file is flipped, or not.
@@ -89,25 +87,17 @@ pub(super) enum Message {
     ReleaseFileWritten(Box<ReleaseFileWritten>),
     /// Rows of `ops/rollouts.md` were written, or could not be.
     RolloutsWritten(Result<(), String>),
-    /// Evidence about a candidate, with the number of its evaluation.
-    Evidence(u64, Evidence),
+    /// An automatic event of the promotion: new evidence about a candidate.
+    ReleaseEvent(ReleaseEvent),
     /// A checkpoint is offered as the next candidate.
     CandidateOffered(String),
-    /// A subscriber for every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
-    /// A subscriber for every message.
     Stream(super::publish::SubscribeRequest),
-    /// The state of telemetry itself.
     Transport(Transport),
-    /// A new session.
     Open(u64, Session, NotifyFn),
-    /// Run up to this tick and no further; answered there.
+    /// Run up to this tick, or stop if it has passed; answered with the tick reached.
     RunTo(u64, Sender<u64>),
-    /// Run no further; answered with the tick.
-    Halt(Sender<u64>),
-    /// The operators' log was written, or could not be.
     OperatorLogWritten(RowsWritten),
-    /// A snapshot was written, or could not be.
     SnapshotSaved(Result<u64, String>),
     /// Asks for the state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
@@ -129,7 +119,6 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Takes in the town as it is now.
     pub(super) fn update(&self, town: &Town) {
         self.tick.store(town.tick(), Ordering::Relaxed);
         self.arrived.store(u64::from(town.state().lifecycle.next_resident), Ordering::Relaxed);
@@ -149,7 +138,6 @@ pub(super) struct Engine {
     pub(super) operator_log: OperatorLog,
     pub(super) publication: Publication,
     pub(super) releases: Releases,
-    /// The training beside the town.
     pub(super) training: Option<Training>,
     /// Reads the files that the shard was started from.
     pub(super) reloader: Option<ConfigReloader>,
@@ -169,7 +157,6 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Runs until stopped.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
         self.resume_releases();
@@ -230,10 +217,7 @@ impl Engine {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Submit(submission) => self.submit(*submission),
-            Message::ConfigRead(mut admission, files) => {
-                admission.files = Some(files);
-                self.admit(*admission);
-            }
+            Message::Admit(admission) => self.admit(*admission),
             Message::PolicyLoaded(name, found, next) => self.policy_loaded(name, found, next),
             Message::Intent(number, result) => self.execute(number, result),
             Message::Settled(number, result) => self.settled(number, result),
@@ -242,14 +226,14 @@ impl Engine {
             Message::ReleasePromoted(promoted) => self.release_promoted(*promoted),
             Message::ReleaseFileWritten(written) => self.release_file_written(*written),
             Message::RolloutsWritten(written) => self.rollouts_written(written),
-            Message::Evidence(evaluation, evidence) => self.take_evidence(evaluation, evidence),
+            Message::ReleaseEvent(event) => self.advance(event),
             Message::CandidateOffered(id) => self.offer_candidate(id),
             Message::Subscribe(subscriber) => {
                 self.publication.subscribers.subscribe(subscriber);
                 self.publication.dirty = true;
             }
             Message::Stream(request) => {
-                self.status.story.keep_all(true);
+                self.status.feed.keep_all(true);
                 self.publication.subscribers.publisher.subscribe(request);
                 self.publication.dirty = true;
             }
@@ -262,8 +246,11 @@ impl Engine {
                 (self.publication.dirty, self.own_alerts_changed) = (true, true);
             }
             Message::Open(number, session, notify) => self.sessions.open(number, session, notify),
-            Message::RunTo(limit, reached) => self.run_to(limit, reached),
-            Message::Halt(reached) => self.run_to(self.town.tick(), reached),
+            Message::RunTo(limit, reached) => {
+                let tick = self.town.tick();
+                self.clock.run_to(limit.max(tick), reached);
+                self.clock.notify_limit(tick);
+            }
             Message::OperatorLogWritten(written) => {
                 self.operator_log.written(written);
                 self.refresh();
@@ -288,7 +275,6 @@ impl Engine {
         }
     }
 
-    /// The state as observers see it now.
     pub(super) fn snapshot(&self) -> Snapshot {
         telemetry::snapshot(&self.town, &self.status, self.log.tail(200))
     }
@@ -305,11 +291,6 @@ impl Engine {
             // The loop may have ended; then nobody waits.
             drop(sender.send(named(done.map_err(|_| "the disk thread crashed".to_owned()))));
         });
-    }
-
-    fn run_to(&mut self, limit: u64, reached: Sender<u64>) {
-        self.clock.run_to(limit, reached);
-        self.clock.notify_limit(self.town.tick());
     }
 
     fn tick(&mut self, now: Instant) {
@@ -339,7 +320,7 @@ impl Engine {
     pub(super) fn record_town_events(&mut self) {
         let rules = Arc::clone(self.town.rules());
         for event in self.town.events() {
-            self.status.story.record(&rules, event);
+            self.status.feed.record(&rules, event);
         }
         if !self.town.events().is_empty() {
             let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
@@ -355,12 +336,12 @@ impl Engine {
     fn end(mut self) {
         self.diagnostics.enter(Phase::Ending);
         // A fault that is over by now leaves nothing unsaid.
-        if matches!(self.log.state(), State::Unavailable(_)) {
+        if self.log.trouble().is_some() {
             drop(self.log.reopen());
         }
         self.retry();
         self.write_journal();
-        let journal = self.journal.flush();
+        let journal = self.journal.writer.flush();
         self.write_late_outcomes();
         // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal
         // that could not be written.

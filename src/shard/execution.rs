@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fail::fail_point;
 use serde_json::{Value, json};
-use townlet_audit::{AuditError, Entry, Stage, Written};
+use townlet_audit::{AuditError, Record, Stage, Written};
 use townlet_town::Command;
 use townlet_wire::{Answer, ErrorBody, Status};
 
@@ -45,7 +45,7 @@ impl Engine {
         let done = |summary: String| (json!({ "summary": summary }), None);
         let applied = match operation {
             Operation::Town(command) => self.apply(number, command),
-            Operation::Reload => self.reload(number),
+            Operation::Reload(files) => self.reload(number, files.as_ref()),
             Operation::Release(request) => return self.change_release(number, &request),
             Operation::Shard(action) => self.check_action(&action).map(|()| done(self.perform_action(action))),
             Operation::Session(role) => {
@@ -76,7 +76,6 @@ impl Engine {
         Ok((json!({ "summary": summary }), Some(entry)))
     }
 
-    /// The issuer and the id of a pending command.
     pub(super) fn sender_of(&mut self, number: u64) -> Option<(String, String)> {
         let CommandContext { who, cmd_id, .. } = &self.pending.get(number)?.context;
         Some((who.issuer.clone(), cmd_id.clone()))
@@ -118,7 +117,7 @@ impl Engine {
         };
         match journalled {
             // The outcome follows the journal's entry, so that a crash cannot leave an outcome without an effect.
-            Some(entry) => self.journal.command(entry, logged, move |synced| settle(synced.map(|()| None))),
+            Some(entry) => self.journal.writer.command(entry, logged, move |synced| settle(synced.map(|()| None))),
             None => logged(Ok(())),
         }
     }
@@ -158,7 +157,7 @@ impl Engine {
         }
         for (outcome, answer) in std::mem::take(&mut self.pending.late_outcomes) {
             let stage = if answer.status == Status::Ok { Stage::Recovered } else { Stage::Abort };
-            let entry = Entry { stage, ..outcome.clone() };
+            let entry = Record { stage, ..outcome.clone() };
             let sender = self.sender.clone();
             self.log.append(entry, true, move |written| {
                 drop(sender.send(Message::LateOutcomeWritten(Box::new((outcome, answer)), written.is_ok())));
@@ -167,7 +166,7 @@ impl Engine {
     }
 
     /// A late outcome is in the log, or still is not.
-    pub(super) fn late_outcome_written(&mut self, outcome: Entry, answer: Answer, logged: bool) {
+    pub(super) fn late_outcome_written(&mut self, outcome: Record, answer: Answer, logged: bool) {
         if !logged {
             self.pending.late_outcomes.push((outcome, answer));
         } else if answer.status == Status::Ok {

@@ -7,12 +7,8 @@ use std::sync::Arc;
 use super::engine::Engine;
 
 impl Engine {
-    /// Collects the problems of the shard.
     pub(super) fn refresh(&mut self) {
-        let mut problems: Vec<String> = Vec::new();
-        if let townlet_audit::State::Unavailable(why) = self.log.state() {
-            problems.push(format!("the audit log cannot be written: {why}"));
-        }
+        let mut problems: Vec<String> = self.log_failure().into_iter().collect();
         let audit_ok = problems.is_empty();
         problems.extend(self.journal.trouble());
         problems.extend(self.snapshots.trouble.clone());
@@ -42,9 +38,9 @@ impl Engine {
         if status.health.problems.iter().filter(own).eq(problems) {
             return;
         }
-        let log = self.recorder.log().clone();
+        let log = self.recorder.log.clone();
         let news = if problems.is_empty() { "ok again".into() } else { format!("degraded: {}", problems.join("; ")) };
-        self.disk.run(move || log.say(&news));
+        self.disk.run(move || log.write(&news));
     }
 
     /// Leaves the state where the watchdog finds it.

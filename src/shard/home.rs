@@ -8,6 +8,36 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Home(PathBuf);
 
+macro_rules! paths {
+    ($($(#[$meaning:meta])* $name:ident: $path:literal;)+) => {
+        impl Home {$(
+            $(#[$meaning])*
+            pub fn $name(&self) -> PathBuf {
+                self.0.join($path)
+            }
+        )+}
+    };
+}
+
+paths! {
+    /// The program's own log.
+    log: "logs/townlet.log";
+    /// Folder of incidents, one subfolder each.
+    incidents: "ops/incidents";
+    /// Folder of audit logs.
+    console: "logs/console";
+    /// Folder of journals.
+    journals: "logs/journal";
+    /// Folder of archives of the raw telemetry stream.
+    archives: "logs/telemetry";
+    /// Folder of training metrics.
+    trainings: "logs/training";
+    /// The Markdown log of exit decisions.
+    employment_log: "ops/employment.md";
+    /// The Markdown log of release changes.
+    rollouts: "ops/rollouts.md";
+}
+
 impl Home {
     /// The home at a folder, which need not exist; subfolders are created when needed.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
@@ -17,26 +47,6 @@ impl Home {
     /// The folder itself.
     pub fn folder(&self) -> &Path {
         &self.0
-    }
-
-    /// The program's own log.
-    pub fn log(&self) -> PathBuf {
-        self.0.join("logs/townlet.log")
-    }
-
-    /// Folder of incidents, one subfolder each.
-    pub fn incidents(&self) -> PathBuf {
-        self.0.join("ops/incidents")
-    }
-
-    /// Folder of audit logs.
-    pub fn console(&self) -> PathBuf {
-        self.0.join("logs/console")
-    }
-
-    /// Folder of journals.
-    pub fn journals(&self) -> PathBuf {
-        self.0.join("logs/journal")
     }
 
     /// A run's journal file, by the tick it starts at.
@@ -62,29 +72,9 @@ impl Home {
         files
     }
 
-    /// Folder of archives of the raw telemetry stream.
-    pub fn archives(&self) -> PathBuf {
-        self.0.join("logs/telemetry")
-    }
-
-    /// Folder of training metrics.
-    pub fn trainings(&self) -> PathBuf {
-        self.0.join("logs/training")
-    }
-
     /// Folder of a run's snapshots.
     pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
         self.0.join(root).join("auto").join(run_id)
-    }
-
-    /// The Markdown log of exit decisions.
-    pub fn employment_log(&self) -> PathBuf {
-        self.0.join("ops/employment.md")
-    }
-
-    /// The Markdown log of release changes.
-    pub fn rollouts(&self) -> PathBuf {
-        self.0.join("ops/rollouts.md")
     }
 
     /// The key of a shard's pseudonyms.

@@ -116,39 +116,33 @@ pub enum Entry {
     },
 }
 
-/// Why a journal cannot be used.
+/// Why a journal cannot be used: its path, and the system's error or what is invalid.
 #[derive(Debug, Error)]
-pub enum JournalError {
-    /// A file operation failed.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file.
-        path: String,
-        /// The system's error.
-        error: io::Error,
-    },
-    /// The content is invalid.
-    #[error("{path}: {what}")]
-    Damaged {
-        /// The file.
-        path: String,
-        /// What is invalid.
-        what: String,
-    },
+#[error("{path}: {why}")]
+pub struct JournalError {
+    path: String,
+    why: String,
 }
 
-fn io_error(path: &Path, error: io::Error) -> JournalError {
-    JournalError::Io { path: path.display().to_string(), error }
+fn failed(path: &Path, why: &dyn std::fmt::Display) -> JournalError {
+    JournalError { path: path.display().to_string(), why: why.to_string() }
 }
 
 type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 enum Message {
     /// Appends. Calls `written` once the operating system has the entry, `durable` once it is synced.
-    Append { entry: Box<Entry>, written: Option<Done>, durable: Option<Done> },
+    Append {
+        entry: Box<Entry>,
+        written: Option<Done>,
+        durable: Option<Done>,
+    },
     /// Continues in a new file that starts at this tick.
-    Restart { home: Home, tick: u64, header: Box<Header> },
-    /// Syncs and answers.
+    Restart {
+        home: Home,
+        tick: u64,
+        header: Box<Header>,
+    },
     Flush(Sender<Result<(), String>>),
 }
 
@@ -176,14 +170,14 @@ pub struct Journal {
 impl Journal {
     /// Creates a new file. Fails if it exists.
     pub fn create(path: &Path, header: &Header) -> Result<Self, JournalError> {
-        let file = start(path, header).map_err(|error| io_error(path, error))?;
+        let file = start(path, header).map_err(|error| failed(path, &error))?;
         Ok(Self::writer(file))
     }
 
     /// Reopens a file to append after its first `whole` bytes, as [`read`] returns them; the rest is cut off.
     pub fn reopen(path: &Path, whole: u64) -> Result<Self, JournalError> {
-        let file = OpenOptions::new().append(true).open(path).map_err(|error| io_error(path, error))?;
-        file.set_len(whole).and_then(|()| file.sync_all()).map_err(|error| io_error(path, error))?;
+        let file = OpenOptions::new().append(true).open(path).map_err(|error| failed(path, &error))?;
+        file.set_len(whole).and_then(|()| file.sync_all()).map_err(|error| failed(path, &error))?;
         Ok(Self::writer(file))
     }
 
@@ -259,7 +253,6 @@ impl Drop for Journal {
     }
 }
 
-/// Encodes a value as a frame.
 pub(super) fn frame<T: Serialize>(value: &T) -> Vec<u8> {
     let body = postcard::to_stdvec(value).expect("journal entries are plain data");
     let mut bytes = Vec::with_capacity(body.len() + 8);
@@ -425,50 +418,46 @@ impl Contents {
 
 /// Reads a file up to a torn last frame. Fails if the header is invalid, or if a valid frame follows an invalid one.
 pub fn read(path: &Path) -> Result<Contents, JournalError> {
-    let damaged = |what: String| JournalError::Damaged { path: path.display().to_string(), what };
     let mut bytes = Vec::new();
     townlet_files::open(path)
         .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|error| io_error(path, error))?;
+        .map_err(|error| failed(path, &error))?;
     let mut at = 0;
     let header: Header = next(&bytes, &mut at)
-        .ok_or_else(|| damaged(format!("it does not begin with a journal header; {REPAIR_HINT}")))?;
-    check_version(&header).map_err(damaged)?;
+        .ok_or_else(|| failed(path, &format!("it does not begin with a journal header; {REPAIR_HINT}")))?;
+    check_version(path, &header)?;
     let mut entries = Vec::new();
     while let Some(entry) = next(&bytes, &mut at) {
         entries.push(entry);
     }
     if let Some(behind) = intact_frame_after(&bytes, at) {
-        return Err(damaged(format!(
-            "it is damaged at byte {at}, with whole entries behind it from byte {behind}; nothing was cut off; {REPAIR_HINT}"
-        )));
+        let what = format!("it is damaged at byte {at}, with whole entries behind it from byte {behind}");
+        return Err(failed(path, &format!("{what}; nothing was cut off; {REPAIR_HINT}")));
     }
     Ok(Contents { header, entries, whole: at as u64, torn: (bytes.len() - at) as u64 })
 }
 
-fn check_version(header: &Header) -> Result<(), String> {
+fn check_version(path: &Path, header: &Header) -> Result<(), JournalError> {
     if header.version == VERSION {
         return Ok(());
     }
-    Err(format!("it is version {} of the journal; this program reads version {VERSION}", header.version))
+    let version = header.version;
+    Err(failed(path, &format!("it is version {version} of the journal; this program reads version {VERSION}")))
 }
 
 /// Streams a file's entries, each with the bytes of its frame, because a long journal may not fit in memory. Ends at the first
 /// invalid frame.
 pub(super) struct FrameReader {
     reader: BufReader<File>,
-    /// The first frame.
     pub(super) header: Header,
 }
 
 impl FrameReader {
-    /// Opens a file and reads its header.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
-        let damaged = |what: String| JournalError::Damaged { path: path.display().to_string(), what };
-        let mut reader = BufReader::new(townlet_files::open(path).map_err(|error| io_error(path, error))?);
+        let mut reader = BufReader::new(townlet_files::open(path).map_err(|error| failed(path, &error))?);
         let header = read_frame(&mut reader).and_then(|bytes| next::<Header>(&bytes, &mut 0));
-        let header = header.ok_or_else(|| damaged("it does not begin with a journal header".into()))?;
-        check_version(&header).map_err(damaged)?;
+        let header = header.ok_or_else(|| failed(path, &"it does not begin with a journal header"))?;
+        check_version(path, &header)?;
         Ok(Self { reader, header })
     }
 

@@ -22,7 +22,6 @@ mod log;
 mod maintenance;
 mod markdown_log;
 mod operation;
-mod operator_log;
 mod pending_commands;
 mod pending_writes;
 pub mod policies;
@@ -56,7 +55,7 @@ pub use promotion::ReleasePointerError;
 pub use reload::{ConfigFiles, ConfigReloader};
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
-pub use submission::{RemoteCaller, is_id};
+pub use submission::{RemoteCaller, is_id, printable_line};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -67,12 +66,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use disk_thread::DiskThread;
+use employment_log::OperatorLog;
 use engine::{Engine, Message, Progress};
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
 use lateness::Lateness;
 use maintenance::SpeedMeter;
-use operator_log::OperatorLog;
 use pending_commands::PendingCommands;
 use publication::Publication;
 use run_journal::RunJournal;
@@ -90,7 +89,7 @@ use townlet_wire::{Answer, Position, Request, Session, Snapshot};
 use training::Training;
 
 /// How often a waiting caller checks whether the town's thread still answers.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a stop waits for a tick that hangs.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -164,9 +163,6 @@ pub struct Handle {
 }
 
 /// A new town from its texts.
-///
-/// # Errors
-/// See [`ShardError`]; then nothing runs.
 pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, ShardError> {
     let rules = Arc::new(Rules::new(sources.clone())?);
     let shard = rules.config.shard.clone();
@@ -228,7 +224,7 @@ fn launch(
     let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
-        own_log.say(&format!("{run_id} begins at tick {}", town.tick()));
+        own_log.write(&format!("{run_id} begins at tick {}", town.tick()));
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();
@@ -386,7 +382,7 @@ impl Handle {
         let (sender, view) = channel();
         self.send(Message::View(sender));
         loop {
-            match view.recv_timeout(LOOK) {
+            match view.recv_timeout(CHECK_INTERVAL) {
                 Ok(view) => return Some(view),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -415,26 +411,20 @@ impl Handle {
         let (sender, reached) = channel();
         self.send(Message::RunTo(tick, sender));
         loop {
-            match reached.recv_timeout(LOOK) {
+            match reached.recv_timeout(CHECK_INTERVAL) {
                 Ok(tick) => return Some(tick),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if go_on(self.tick()) => {}
-                Err(RecvTimeoutError::Timeout) => return self.halt(),
+                Err(RecvTimeoutError::Timeout) => break,
             }
         }
-    }
-
-    fn halt(&self) -> Option<u64> {
         let (sender, halted) = channel();
-        self.send(Message::Halt(sender));
+        self.send(Message::RunTo(0, sender));
         halted.recv().ok()
     }
 
-    /// Takes a last snapshot and ends. Answers with the snapshot's path; asked again, with the same.
-    ///
-    /// # Errors
-    /// What could not be written, that the town's thread broke off and why, or that a tick hangs, which is waited for a few
-    /// seconds; the shard has ended all the same.
+    /// Takes a last snapshot and ends, and returns the snapshot's path; the same when called again. The error says what could not
+    /// be written, why the town's thread crashed, or that a tick hung for longer than the timeout. The shard has ended then too.
     pub fn stop(&self) -> Result<String, String> {
         self.stopped.get_or_init(|| self.end()).clone()
     }
@@ -446,7 +436,10 @@ impl Handle {
         let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
         // A thread whose tick hangs is not waited for; it ends with the process.
         let ended = match (result, thread) {
-            (None, _) => Err(self.stop_timed_out()),
+            (None, _) => {
+                let why = self.hung().unwrap_or_else(|| "a tick hung.".into());
+                Err(format!("{why} It was not waited for any longer. {}", resume_hint(&self.home, &self.run_id)))
+            }
             (Some(result), thread) => match thread.map(JoinHandle::join) {
                 Some(Ok(Err(why))) => Err(why),
                 Some(Err(panic)) => {
@@ -459,7 +452,7 @@ impl Handle {
         drop(self.watchdog.lock().ok().and_then(|mut watchdog| watchdog.take()));
         if self.claim.is_some() {
             let how = ended.as_ref().err().map_or("well", |why| why.as_str());
-            self.recorder.log().say(&format!("{} ended at tick {}: {how}", self.run_id, self.tick()));
+            self.recorder.log.write(&format!("{} ended at tick {}: {how}", self.run_id, self.tick()));
         }
         ended
     }
@@ -468,7 +461,7 @@ impl Handle {
     fn wait_for_stop(&self, stopped: &Receiver<Result<String, String>>) -> Option<Result<String, String>> {
         let asked = Instant::now();
         loop {
-            match stopped.recv_timeout(LOOK) {
+            match stopped.recv_timeout(CHECK_INTERVAL) {
                 Ok(result) => return Some(result),
                 Err(RecvTimeoutError::Disconnected) => return Some(Err("the town's thread has ended already".into())),
                 Err(RecvTimeoutError::Timeout) if self.hung().is_some() && asked.elapsed() > STOP_TIMEOUT => {
@@ -477,11 +470,6 @@ impl Handle {
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
-    }
-
-    fn stop_timed_out(&self) -> String {
-        let why = self.hung().unwrap_or_else(|| "a tick hung.".into());
-        format!("{why} It was not waited for any longer. {}", resume_hint(&self.home, &self.run_id))
     }
 
     /// What is wrong, while a tick hangs: the town's thread answers nothing then.
@@ -497,13 +485,9 @@ impl Handle {
     /// What residents are called outside: in telemetry, narration, answers and exports. Of a shard that has ended and cannot say
     /// whether they are hidden, they are.
     pub fn names(&self) -> privacy::PrivacyFilter {
-        self.view_names().unwrap_or_else(|| privacy::PrivacyFilter::default().always_hidden())
-    }
-
-    fn view_names(&self) -> Option<privacy::PrivacyFilter> {
         let (sender, names) = channel();
         self.send(Message::Names(sender));
-        names.recv().ok()
+        names.recv().unwrap_or_else(|_| privacy::PrivacyFilter::default().always_hidden())
     }
 
     /// The folder its files are in.

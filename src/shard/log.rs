@@ -37,7 +37,7 @@ impl Log {
     }
 
     /// Writes one line.
-    pub fn say(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.second.elapsed() >= Duration::from_secs(1) {
             (inner.second, inner.lines) = (Instant::now(), 0);
@@ -88,7 +88,7 @@ mod tests {
         let path = folder.path().join("logs/townlet.log");
         let log = Log::new(path.clone(), "shard", false);
         for _ in 0..100 {
-            log.say("a\u{1b}[2Jb");
+            log.write("a\u{1b}[2Jb");
         }
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.lines().count() <= 2 * MAX_LINES as usize && !text.contains('\u{1b}') && text.contains("\\u{1b}"));

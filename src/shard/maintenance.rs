@@ -13,14 +13,12 @@ use super::telemetry::{self, ShardStatus};
 /// How often a file that cannot be written is tried again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// Measures how fast the town runs.
 pub(super) struct SpeedMeter {
     since: Instant,
     tick: u64,
 }
 
 impl SpeedMeter {
-    /// Starts now.
     pub(super) fn new(tick: u64) -> Self {
         Self { since: Instant::now(), tick }
     }
@@ -59,13 +57,11 @@ impl Engine {
         }
     }
 
-    /// Writes the ticks that the journal does not hold yet.
     pub(super) fn write_journal(&mut self) {
         self.journal.write(&self.town);
         self.status.health.journal_tick = self.town.tick();
     }
 
-    /// Tries again what could not be written.
     pub(super) fn retry(&mut self) {
         self.journal.retry(&self.home, &self.town);
         if self.log.has_failed() {
@@ -82,7 +78,6 @@ impl Engine {
         self.refresh();
     }
 
-    /// Saves a snapshot of the town as it is now.
     pub(super) fn save_snapshot(&mut self) {
         self.write_journal();
         self.snapshots.save(&self.town, &self.journal, &self.disk, &self.sender);
@@ -90,7 +85,7 @@ impl Engine {
 
     /// Publishes the state. A publisher that is still at work gets the next one, and all that happened by then.
     fn publish(&mut self, now: Instant) {
-        self.publication.publishing(now);
+        self.publication.last = now;
         let subscribers = Arc::clone(&self.publication.subscribers);
         let (wanted, free) = (subscribers.publisher.is_wanted(), subscribers.publisher.is_free());
         if !subscribers.has_subscribers() && !free {
@@ -101,12 +96,12 @@ impl Engine {
         self.note_alerts();
         let view = Arc::new(self.snapshot());
         self.diagnostics.show(Arc::clone(&view));
-        self.status.story.keep_all(wanted);
+        self.status.feed.keep_all(wanted);
         let frame = (wanted && free).then(|| {
-            let ShardStatus { story, names, .. } = &mut self.status;
-            let (events, narrations, lost) = story.take_new();
+            let ShardStatus { feed, names, .. } = &mut self.status;
+            let (events, narrations, lost) = feed.take_new();
             let (events, narrations) = (names.apply(events), names.apply(narrations));
-            let renamed = self.publication.take_renamed();
+            let renamed = std::mem::take(&mut self.publication.renamed);
             Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
         });
         subscribers.publish(&view, frame);
@@ -118,20 +113,20 @@ impl Engine {
         active.extend(self.diagnostics.take_ended_hangs());
         let tick = self.town.tick();
         let mut raised = Vec::new();
-        let ShardStatus { alerts_since, alerts_raised, story, .. } = &mut self.status;
-        story.record_queue_length(self.town.state().employment.queue.len() as u64);
+        let ShardStatus { alerts_since, alerts_raised, feed, .. } = &mut self.status;
+        feed.record_queue_length(self.town.state().employment.queue.len() as u64);
         let keys: BTreeSet<_> = active.iter().map(telemetry::key).collect();
         alerts_since.retain(|key, _| {
             let stands = keys.contains(key);
             if !stands {
-                story.record_alert(tick, &key.0, false);
+                feed.record_alert(tick, &key.0, false);
             }
             stands
         });
         for alert in active {
             alerts_since.entry(telemetry::key(&alert)).or_insert_with(|| {
                 *alerts_raised.entry(alert.name.clone()).or_default() += 1;
-                story.record_alert(tick, &alert.name, true);
+                feed.record_alert(tick, &alert.name, true);
                 raised.push((alert.name, alert.severity));
                 alert.since_tick
             });

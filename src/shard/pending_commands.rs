@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use townlet_audit::{Entry, IdempotencyIndex, Stage};
-use townlet_wire::{Answer, ErrorBody, Session, Status};
+use townlet_audit::{IdempotencyIndex, Record, Stage};
+use townlet_wire::{Answer, ErrorBody, Session};
 
 use super::operation::Operation;
-use super::reload::ReloadedFiles;
 use super::submission::AnswerFn;
 
 /// How long a command waits for the disk before its session is notified.
@@ -20,40 +19,28 @@ const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The sender of a command and the command as the audit log names it.
 pub(super) struct CommandContext {
-    /// The number of its session.
     pub session: u64,
     /// The session when it was sent.
     pub who: Session,
-    /// Its id.
     pub cmd_id: String,
     /// Its name; `?` for an unknown one.
     pub name: &'static str,
     /// Its line in the normal form.
     pub line: String,
-    /// Its arguments by name.
     pub args: Value,
 }
 
 impl CommandContext {
-    /// The reason that was given.
     pub(super) fn reason(&self) -> Option<&str> {
         self.args["reason"].as_str()
     }
 
-    /// An answer to it.
     pub(super) fn answer(&self, tick: u64, result: Result<Value, ErrorBody>) -> Answer {
-        let status = if result.is_ok() { Status::Ok } else { Status::Error };
-        let (result, error) = match result {
-            Ok(result) => (Some(result), None),
-            Err(error) => (None, Some(error)),
-        };
-        let (cmd_id, command) = (self.cmd_id.clone(), self.line.clone());
-        Answer { cmd_id, command, status, tick, result, error, replayed: false, audit: String::new() }
+        Answer::new(&self.cmd_id, &self.line, tick, result)
     }
 
-    /// An audit entry about it.
-    pub(super) fn entry(&self, config_id: &str, tick: u64, stage: Stage) -> Entry {
-        let mut entry = Entry::of(&self.who, self.cmd_id.clone(), self.name, self.args.clone());
+    pub(super) fn entry(&self, config_id: &str, tick: u64, stage: Stage) -> Record {
+        let mut entry = Record::of(&self.who, self.cmd_id.clone(), self.name, self.args.clone());
         config_id.clone_into(&mut entry.config_id);
         entry.reason = self.reason().map(str::to_owned);
         (entry.stage, entry.tick) = (stage, tick);
@@ -67,12 +54,9 @@ pub(super) struct PendingCommand {
     pub context: CommandContext,
     /// What it does; taken when it is done.
     pub operation: Option<Operation>,
-    /// The files that were read for a reload.
-    pub files: Option<Result<ReloadedFiles, ErrorBody>>,
-    /// The answer, once it is applied.
     pub answer: Option<Answer>,
     /// Its outcome, until it is in the audit log.
-    pub outcome: Option<Entry>,
+    pub outcome: Option<Record>,
     /// Senders of equal requests.
     pub waiting: Vec<AnswerFn>,
     since: Instant,
@@ -80,17 +64,10 @@ pub(super) struct PendingCommand {
 }
 
 impl PendingCommand {
-    /// A command that begins now.
-    pub(super) fn new(
-        context: CommandContext,
-        operation: Operation,
-        files: Option<Result<ReloadedFiles, ErrorBody>>,
-        reply: AnswerFn,
-    ) -> Self {
+    pub(super) fn new(context: CommandContext, operation: Operation, reply: AnswerFn) -> Self {
         Self {
             context,
             operation: Some(operation),
-            files,
             answer: None,
             outcome: None,
             waiting: vec![reply],
@@ -100,7 +77,6 @@ impl PendingCommand {
     }
 }
 
-/// Pending commands by number.
 pub(super) struct PendingCommands {
     commands: BTreeMap<u64, PendingCommand>,
     last: u64,
@@ -108,28 +84,24 @@ pub(super) struct PendingCommands {
     pub index: IdempotencyIndex,
     pruned: Option<Instant>,
     /// Outcomes, with their answers, that the audit log could not take when they were due.
-    pub late_outcomes: Vec<(Entry, Answer)>,
+    pub late_outcomes: Vec<(Record, Answer)>,
 }
 
 impl PendingCommands {
-    /// None yet; `index` holds the ids of the run so far.
     pub(super) fn new(index: IdempotencyIndex) -> Self {
         Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new() }
     }
 
-    /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
 
-    /// Adds a command and returns its number.
     pub(super) fn add(&mut self, command: PendingCommand) -> u64 {
         self.last += 1;
         self.commands.insert(self.last, command);
         self.last
     }
 
-    /// A command by its number.
     pub(super) fn get(&mut self, number: u64) -> Option<&mut PendingCommand> {
         self.commands.get_mut(&number)
     }
@@ -195,16 +167,13 @@ mod tests {
         let old = uuid::Builder::from_unix_timestamp_millis(1, &[7; 10]).into_uuid().to_string();
         for cmd_id in [old.as_str(), "script-1"] {
             pending.index.begin("tui:ada", cmd_id, "f");
-            let (command, audit) = (String::from("spawn"), String::new());
-            let (cmd_id, status, tick) = (cmd_id.to_owned(), Status::Ok, 0);
-            let answer = Answer { cmd_id, command, status, tick, result: None, error: None, replayed: false, audit };
-            pending.index.done("tui:ada", &answer);
+            pending.index.done("tui:ada", &Answer::new(cmd_id, "spawn", 0, Ok(Value::Null)));
         }
         let mut kept = |later: Duration| {
             pending.prune(start + later);
-            pending.index.len()
+            ["script-1", &old].map(|cmd_id| pending.index.contains("tui:ada", cmd_id))
         };
-        assert_eq!((kept(Duration::ZERO), kept(PRUNE_INTERVAL)), (2, 1));
+        assert_eq!((kept(Duration::ZERO), kept(PRUNE_INTERVAL)), ([true, true], [true, false]));
         let now = jiff::Timestamp::now();
         let found = ["script-1", &old].map(|cmd_id| pending.index.look_up("tui:ada", cmd_id, "f", now));
         assert!(matches!(found[0], Lookup::Replay(_)) && found[1] == Lookup::Expired, "{found:?}");

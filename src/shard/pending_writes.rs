@@ -12,12 +12,10 @@ const WRITER_STOPPED: &str = "its writer has stopped";
 pub(super) struct PendingIntent(Option<(Sender<Message>, u64)>);
 
 impl PendingIntent {
-    /// For a pending command.
     pub(super) fn new(sender: Sender<Message>, number: u64) -> Self {
         Self(Some((sender, number)))
     }
 
-    /// Reports it.
     pub(super) fn report(&mut self, written: Result<townlet_audit::Written, townlet_audit::AuditError>) {
         if let Some((sender, number)) = self.0.take() {
             // The loop may have ended; then nobody waits for it.
@@ -34,9 +32,7 @@ impl Drop for PendingIntent {
 
 /// Why a command that was applied is not safe on disk.
 pub(super) struct NotDurable {
-    /// The system's error.
     pub(super) why: String,
-    /// Whether its outcome is in the audit log.
     pub(super) logged: bool,
 }
 
@@ -50,7 +46,6 @@ pub(super) struct PendingOutcome {
 }
 
 impl PendingOutcome {
-    /// For a pending command with this many writes.
     pub(super) fn new(writes: usize, sender: Sender<Message>, number: u64) -> Self {
         Self { left: writes, trouble: None, written: None, sender, number }
     }

@@ -58,7 +58,7 @@ pub enum PolicyError {
 
 /// A policy that is ready to drive, and its bytes.
 #[derive(Clone, Debug)]
-pub(super) struct LoadedConfig {
+pub(super) struct LoadedPolicy {
     pub driver: Driver,
     /// The checkpoint file's content; empty for the scripted policy.
     pub bytes: Arc<[u8]>,
@@ -133,9 +133,9 @@ impl PolicyCatalog {
     }
 
     /// Loads any policy, ready to drive a town with these rules.
-    pub(super) fn load(&self, name: &str, rules: &Rules) -> Result<LoadedConfig, PolicyError> {
+    pub(super) fn load(&self, name: &str, rules: &Rules) -> Result<LoadedPolicy, PolicyError> {
         if name == SCRIPTED {
-            return Ok(LoadedConfig { driver: Driver::Scripted, bytes: Arc::from([]) });
+            return Ok(LoadedPolicy { driver: Driver::Scripted, bytes: Arc::from([]) });
         }
         decode_policy(&id_of(name)?, self.bytes(name)?, rules)
     }
@@ -150,7 +150,6 @@ impl PolicyCatalog {
         self.configured(rules)
     }
 
-    /// The policy that `policy.release` names.
     fn configured(&self, rules: &Rules) -> Result<Driver, PolicyError> {
         let name = rules.config.policy.release.as_str();
         if name == SCRIPTED {
@@ -202,10 +201,10 @@ fn canonical(path: &Path) -> PathBuf {
 }
 
 /// Decodes a checkpoint file into a policy for a town with these rules.
-pub(super) fn decode_policy(id: &str, bytes: Vec<u8>, rules: &Rules) -> Result<LoadedConfig, PolicyError> {
+pub(super) fn decode_policy(id: &str, bytes: Vec<u8>, rules: &Rules) -> Result<LoadedPolicy, PolicyError> {
     let checkpoint = Checkpoint::decode(id, &bytes)?;
     let policy = NetworkPolicy::new(&checkpoint, rules, Choice::default())?;
-    Ok(LoadedConfig { driver: Driver::Network(Box::new(policy)), bytes: bytes.into() })
+    Ok(LoadedPolicy { driver: Driver::Network(Box::new(policy)), bytes: bytes.into() })
 }
 
 /// The shipped policy. Tests ensure that it loads.

@@ -7,26 +7,24 @@ use townlet_town::config::Telemetry;
 
 use super::subscribers::Subscribers;
 
-/// The publishing of states.
 pub(super) struct Publication {
-    /// Where states go.
     pub subscribers: Arc<Subscribers>,
     /// There is a state that was not published yet.
     pub dirty: bool,
     interval: Duration,
-    last: Instant,
-    renamed: bool,
+    /// When the last state went out.
+    pub last: Instant,
+    /// Names have changed since then.
+    pub renamed: bool,
 }
 
 impl Publication {
-    /// The first state goes out at once.
     pub(super) fn new(subscribers: Arc<Subscribers>, telemetry: &Telemetry) -> Self {
         let (interval, now) = (interval(telemetry), Instant::now());
         let last = now.checked_sub(interval).unwrap_or(now);
         Self { subscribers, dirty: true, interval, last, renamed: false }
     }
 
-    /// Takes another rate from the configuration.
     pub(super) fn set_rate(&mut self, telemetry: &Telemetry) {
         self.interval = interval(telemetry);
     }
@@ -40,16 +38,6 @@ impl Publication {
     pub(super) fn names_changed(&mut self) {
         self.renamed = true;
         self.last = self.last.checked_sub(self.interval).unwrap_or(self.last);
-    }
-
-    /// Whether names have changed since this was last asked.
-    pub(super) fn take_renamed(&mut self) -> bool {
-        std::mem::take(&mut self.renamed)
-    }
-
-    /// A state goes out now.
-    pub(super) fn publishing(&mut self, now: Instant) {
-        self.last = now;
     }
 }
 

@@ -19,7 +19,6 @@ use townlet_wire::telemetry::{AuditRow, AuditTail, Health, Policy, Transport};
 const MAX_KEYFRAMES: u64 = 64;
 /// Minimum ticks between keyframes; replaying this many takes an unnoticeable time.
 const MIN_KEYFRAME_DISTANCE: u64 = 2_000;
-/// Audit records in a view.
 const TAIL: usize = 200;
 
 /// A position in the run: the town there and the next entry.
@@ -28,7 +27,7 @@ struct Cursor {
     player: JournalReplayer,
     /// Indices of the file and of the entry in it.
     next: (usize, usize),
-    story: EventFeed,
+    feed: EventFeed,
     policy: String,
 }
 
@@ -52,8 +51,8 @@ impl RecordedRun {
         let (path, first) = files.first().ok_or("there is no journal")?;
         let header = &first.header;
         let mut player = JournalReplayer::from_header(header).map_err(|why| format!("{}: {why}", path.display()))?;
-        let mut story = EventFeed::default();
-        record_events(&mut story, &player.town);
+        let mut feed = EventFeed::default();
+        record_events(&mut feed, &player.town);
         player.town.clear_events();
         let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
@@ -61,7 +60,7 @@ impl RecordedRun {
         let names = if hidden { PrivacyFilter::open(home, &header.shard, true)? } else { PrivacyFilter::default() };
         let rows = rows(&home.console(), &header.run_id).unwrap_or_default();
         let end = ends.unwrap_or_default().max(player.town.tick());
-        let current = Cursor { player, next: (0, 0), story, policy: header.policy.clone() };
+        let current = Cursor { player, next: (0, 0), feed, policy: header.policy.clone() };
         Ok(Self { rows, names, keyframes: vec![current.clone()], current, end, files })
     }
 
@@ -95,7 +94,7 @@ impl RecordedRun {
     fn play_forward(&mut self, tick: u64) -> Result<(), String> {
         let distance = ((self.end - self.keyframes[0].player.town.tick()) / MAX_KEYFRAMES).max(MIN_KEYFRAME_DISTANCE);
         while let Some((file, read)) = self.files.get(self.current.next.0) {
-            let Cursor { player, next, story, policy } = &mut self.current;
+            let Cursor { player, next, feed, policy } = &mut self.current;
             if *next == (next.0, 0) && next.0 > 0 {
                 player.begin_file(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
             }
@@ -110,7 +109,7 @@ impl RecordedRun {
                 policy.clone_from(to);
             }
             player
-                .apply_until(entry, tick, |town| record_events(story, town))
+                .apply_until(entry, tick, |town| record_events(feed, town))
                 .map_err(|why| format!("{}: {why}", file.display()))?;
             if ends_at(entry).is_some_and(|end| end > player.town.tick()) {
                 break;
@@ -134,7 +133,7 @@ impl RecordedRun {
             run_id: header.run_id.clone(),
             policy: Policy { id: self.current.policy.clone(), kind: kind.into(), hash: String::new() },
             speed: speed.into(),
-            story: self.current.story.clone(),
+            feed: self.current.feed.clone(),
             health: Health { status: "ok".into(), audit_ok: true, journal_tick: self.end, ..Health::default() },
             transport: Transport { mode: "full".into(), ..Transport::default() },
             names: self.names.clone(),
@@ -157,11 +156,11 @@ impl RecordedRun {
 }
 
 /// Records the town's events and queue length.
-fn record_events(story: &mut EventFeed, town: &Town) {
+fn record_events(feed: &mut EventFeed, town: &Town) {
     for event in town.events() {
-        story.record(town.rules(), event);
+        feed.record(town.rules(), event);
     }
-    story.record_queue_length(town.state().employment.queue.len() as u64);
+    feed.record_queue_length(town.state().employment.queue.len() as u64);
 }
 
 /// The tick the town must have reached before an entry has an effect.

@@ -47,13 +47,12 @@ impl JournalReplayer {
     /// Applies one entry, skipping what the town has already passed. Calls `each_tick` after every tick. The error says where the
     /// journal and the town disagree.
     pub fn apply(&mut self, entry: &Entry, mut each_tick: impl FnMut(&Town)) -> Result<(), String> {
-        self.apply_inner(entry, u64::MAX, |_| {}, &mut each_tick)
-    }
-
-    /// Applies an entry up to tick `until`; the next call with the same entry continues. Calls `each_change`, with the town's
-    /// events still present, after every tick and every command.
-    pub fn apply_until(&mut self, entry: &Entry, until: u64, each_change: impl FnMut(&Town)) -> Result<(), String> {
-        self.apply_inner(entry, until, each_change, |_| {})
+        let mut reached = self.town.tick();
+        self.apply_until(entry, u64::MAX, |town| {
+            if std::mem::replace(&mut reached, town.tick()) < town.tick() {
+                each_tick(town);
+            }
+        })
     }
 
     /// Continues with the next journal file. If the file starts from a snapshot that is ahead, the snapshot replaces the town,
@@ -68,14 +67,9 @@ impl JournalReplayer {
         Ok(Some(start))
     }
 
-    /// `each_change` sees the town before its events are cleared, `each_tick` after. Events are not part of journals or digests.
-    fn apply_inner(
-        &mut self,
-        entry: &Entry,
-        until: u64,
-        mut each_change: impl FnMut(&Town),
-        mut each_tick: impl FnMut(&Town),
-    ) -> Result<(), String> {
+    /// Applies an entry up to tick `until`; the next call with the same entry continues. Calls `each_change`, with the town's
+    /// events still present, after every tick and every command. Events are not part of journals or digests.
+    pub fn apply_until(&mut self, entry: &Entry, until: u64, mut each_change: impl FnMut(&Town)) -> Result<(), String> {
         match entry {
             Entry::Ticks { to, .. } if *to <= self.town.tick() => Ok(()),
             Entry::Command { tick, .. } | Entry::Reload { tick, .. } if *tick > until => Ok(()),
@@ -94,7 +88,6 @@ impl JournalReplayer {
                     self.town.step(&mut self.policy);
                     each_change(&self.town);
                     self.town.clear_events();
-                    each_tick(&self.town);
                 }
                 self.within = self.town.tick() < *to;
                 if self.within {
@@ -103,16 +96,13 @@ impl JournalReplayer {
                 if self.policy.missing() > 0 || self.policy.left() > 0 {
                     return Err(format!("ticks {from} to {to}: the options do not fit the town's questions"));
                 }
-                match digest {
-                    Some(digest) if *digest != self.town.digest() => {
-                        Err(format!("tick {to}: the digest is {}, the journal says {digest}", self.town.digest()))
-                    }
-                    Some(_) => {
-                        self.checked += 1;
-                        Ok(())
-                    }
-                    None => Ok(()),
+                let Some(expected) = digest else { return Ok(()) };
+                let found = self.town.digest();
+                if *expected != found {
+                    return Err(format!("tick {to}: the digest is {found}, the journal says {expected}"));
                 }
+                self.checked += 1;
+                Ok(())
             }
             Entry::Policy { .. } => Ok(()),
             Entry::Command { index, .. } | Entry::Reload { index, .. } if *index < self.town.state().commands => Ok(()),
@@ -124,16 +114,16 @@ impl JournalReplayer {
             Entry::Reload { tick, sources, .. } => {
                 let invalid = |why: String| format!("tick {tick}: the configuration reloaded there is invalid: {why}");
                 let rules = Rules::new((**sources).clone()).map_err(|error| invalid(error.to_string()))?;
-                let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| invalid(refusal.message));
+                self.town.reload(&Arc::new(rules)).map_err(|refusal| invalid(refusal.message))?;
                 each_change(&self.town);
                 self.town.clear_events();
-                done
+                Ok(())
             }
             Entry::Command { command, .. } => {
-                let done = self.town.apply(command).map(drop).map_err(|refusal| refusal.message);
+                self.town.apply(command).map_err(|refusal| refusal.message)?;
                 each_change(&self.town);
                 self.town.clear_events();
-                done
+                Ok(())
             }
         }
     }
@@ -186,7 +176,11 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rec
     }
     let Replay { player, from, base, end } = replay_newest(&contents, &folder, &mut notes)?;
     for (number, (file, read)) in contents.iter().enumerate() {
-        note_torn_bytes(file, read, number + 1 == contents.len(), &mut notes);
+        let newest = number + 1 == contents.len();
+        let what = if newest { "torn bytes at the end were cut off" } else { "bytes at its end are damaged" };
+        if read.torn > 0 {
+            notes.push(format!("{}: {} {what}.", file.display(), read.torn));
+        }
     }
     notes.push(format!(
         "resumed at tick {}, from tick {} of {}; {} journal digests match.",
@@ -211,7 +205,6 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rec
     Ok(RecoveredRun { town: player.town, header, journal, base, commands, notes })
 }
 
-/// A journal replayed to its end.
 struct Replay {
     player: JournalReplayer,
     /// The file it started from, and the tick.
@@ -288,13 +281,6 @@ fn check_same_run(town: &Town, header: &Header) -> Result<(), String> {
 /// The position of a town in its run: tick and number of commands. A paused town changes only the second.
 pub fn position(town: &Town) -> (u64, u64) {
     (town.tick(), town.state().commands)
-}
-
-fn note_torn_bytes(file: &Path, read: &Contents, newest: bool, notes: &mut Vec<String>) {
-    let what = if newest { "torn bytes at the end were cut off" } else { "bytes at its end are damaged" };
-    if read.torn > 0 {
-        notes.push(format!("{}: {} {what}.", file.display(), read.torn));
-    }
 }
 
 /// The result of `make` for the newest intact snapshot for which it succeeds; notes those skipped.

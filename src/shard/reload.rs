@@ -14,6 +14,7 @@ use super::command_table::{error, listed, refused};
 use super::engine::{Engine, Message};
 use super::execution::Applied;
 use super::journal::Entry as JournalEntry;
+use super::operation::Operation;
 use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
 use townlet_wire::ErrorBody;
@@ -46,7 +47,6 @@ impl ConfigReloader {
         Self { read: Arc::new(read), last: Arc::default() }
     }
 
-    /// Reads them.
     pub(super) fn read(&self) -> Result<ConfigFiles, String> {
         (self.read)()
     }
@@ -74,11 +74,9 @@ impl std::fmt::Debug for ConfigReloader {
     }
 }
 
-/// Rules built from files.
 #[derive(Clone)]
 struct BuiltRules {
     rules: Arc<Rules>,
-    /// For the training beside the town, when there is one.
     training: Option<Arc<Rules>>,
 }
 
@@ -134,10 +132,7 @@ fn shown(change: &Difference) -> String {
     format!("{} {} -> {}", change.key, value(&change.left), value(&change.right))
 }
 
-/// Refuses changes of settings that are fixed while a town runs.
-///
-/// # Errors
-/// `E_CONFLICT` with each of them and the reason.
+/// Refuses changes of settings that are fixed while a town runs, with the reason for each.
 fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
     let fixed = changes.iter().filter(|change| !change.hot);
     let fixed: Vec<String> = fixed.map(|change| format!("{} ({})", shown(change), reason(&change.key))).collect();
@@ -151,7 +146,7 @@ fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
 
 impl Engine {
     /// Reads the files for a reload, away from the town's thread. A retry of one that was done is answered without them.
-    pub(super) fn read_config(&mut self, admission: Admission) {
+    pub(super) fn read_config(&mut self, mut admission: Admission) {
         let print = fingerprint(admission.context.name, &admission.context.args);
         if !admission.dry_run && self.look_up(&admission.context, &print) != Lookup::New {
             return self.admit(admission);
@@ -162,26 +157,23 @@ impl Engine {
             move || read_files(reloader.as_ref(), &running, training),
             move |read| {
                 let lost = |why| Err(error("E_IO", format!("{why}."), "Send the command again."));
-                Message::ConfigRead(Box::new(admission), read.unwrap_or_else(lost))
+                admission.operation = Operation::Reload(Some(read.unwrap_or_else(lost)));
+                Message::Admit(Box::new(admission))
             },
         );
     }
 
-    /// The settings that the files change.
-    ///
-    /// # Errors
-    /// `E_CONFLICT` for fixed settings, or while a change of the release is being written.
+    /// The settings that the files change; `E_CONFLICT` for fixed settings, or while a change of the release is being written.
     fn acceptable_changes(&self, files: &ReloadedFiles) -> Result<Vec<Difference>, ErrorBody> {
         let changes = changes(self.town.rules(), &files.built.rules);
         refuse_fixed_settings(&changes)?;
-        if !changes.is_empty() && self.releases.is_busy() {
+        if !changes.is_empty() && self.releases.busy {
             let hint = "It takes a moment; send the command again.";
             return Err(error("E_CONFLICT", "a change of the release is being written.", hint));
         }
         Ok(changes)
     }
 
-    /// What a reload would answer, after the same checks.
     pub(super) fn preview_reload(&self, files: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<Value, ErrorBody> {
         let files = files_read(files)?;
         Ok(self.reload_answer(files, &self.acceptable_changes(files)?))
@@ -209,10 +201,9 @@ impl Engine {
     }
 
     /// The intent is durable: applies all changes at once and returns the journal's entry.
-    pub(super) fn reload(&mut self, number: u64) -> Applied {
-        let files = self.pending.get(number).and_then(|command| command.files.take());
+    pub(super) fn reload(&mut self, number: u64, files: Option<&Result<ReloadedFiles, ErrorBody>>) -> Applied {
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
-        let files = files_read(files.as_ref())?;
+        let files = files_read(files)?;
         // Another reload may have been applied meanwhile.
         let changes = self.acceptable_changes(files)?;
         let answer = self.reload_answer(files, &changes);
@@ -231,11 +222,11 @@ impl Engine {
     pub(super) fn apply_configured_visibility(&mut self, changed: impl Fn(&str) -> bool) {
         if changed("telemetry.privacy.enabled") {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
-            self.status.names.set_hidden(hidden);
+            self.status.names.hidden = hidden;
             self.publication.names_changed();
         }
         if changed("telemetry.narration.global_window_limit") {
-            self.status.story.set_limit(None);
+            self.status.feed.limit = None;
         }
     }
 
@@ -258,7 +249,6 @@ impl Engine {
     }
 }
 
-/// The files that were read, or the error.
 fn files_read(files: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<&ReloadedFiles, ErrorBody> {
     match files {
         Some(Ok(files)) => Ok(files),

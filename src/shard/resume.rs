@@ -14,7 +14,7 @@ use super::journal::{self, Base, Entry, Header, Journal};
 use super::recovery::{RecoveredRun, recover_run};
 use super::{Handle, Options, ShardError, audit_replay, claim, launch, promotion};
 use townlet_audit::{Record, Stage};
-use townlet_wire::{Answer, Status};
+use townlet_wire::Status;
 
 /// A run that can be resumed, with its current configuration.
 #[derive(Clone, Debug)]
@@ -203,7 +203,7 @@ fn close_open_intents(
             let summary = "applied before the crash; the journal holds it.";
             entry.result = Some(serde_json::json!({ "summary": summary }));
             notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
-            opened.index.done(&key.0, &final_answer(&entry));
+            opened.index.done(&key.0, &entry.answer());
             decisions.extend(ExitDecision::of(shard, *tick, &key.0, &entry.command, &entry.args, &key.1));
         } else if rebuilt.journal.is_none() && entry.tick <= rebuilt.base.0 {
             // The town may contain the command, and the journal that would show it is missing, so it is not run again.
@@ -211,7 +211,7 @@ fn close_open_intents(
             let message = "it is unknown whether this was applied: the journal that would show it is missing.";
             entry.error = Some(error("E_AUDIT_UNAVAILABLE", message, "It is not run again; check the state."));
             notes.push(format!("{} ({}): it is unknown whether it was applied.", entry.command, entry.cmd_id));
-            opened.index.done(&key.0, &final_answer(&entry));
+            opened.index.done(&key.0, &entry.answer());
         } else {
             (entry.stage, entry.status) = (Stage::Abort, Some(Status::Error));
             notes.push(format!("{} ({}) was not applied; it may be sent again.", entry.command, entry.cmd_id));
@@ -220,17 +220,4 @@ fn close_open_intents(
         opened.log.append_and_wait(entry, true)?;
     }
     Ok(decisions)
-}
-
-fn final_answer(entry: &townlet_audit::Entry) -> Answer {
-    Answer {
-        cmd_id: entry.cmd_id.clone(),
-        command: entry.command.clone(),
-        status: entry.status.unwrap_or(Status::Ok),
-        tick: entry.tick,
-        result: entry.result.clone(),
-        error: entry.error.clone(),
-        replayed: false,
-        audit: String::new(),
-    }
 }

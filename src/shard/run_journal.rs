@@ -2,7 +2,6 @@
 //!
 //! Rule: "Journal".
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The journal and what is to be written to it next.
 pub(super) struct RunJournal {
-    journal: Arc<Journal>,
+    pub writer: Arc<Journal>,
     /// Of the next file.
     pub header: Header,
     options: Vec<u8>,
@@ -27,8 +26,8 @@ pub(super) struct RunJournal {
 
 impl RunJournal {
     /// A journal that holds everything up to `tick`.
-    pub(super) fn new(journal: Arc<Journal>, header: Header, tick: u64) -> Self {
-        Self { journal, header, options: Vec::new(), from: tick, written: Instant::now() }
+    pub(super) fn new(writer: Arc<Journal>, header: Header, tick: u64) -> Self {
+        Self { writer, header, options: Vec::new(), from: tick, written: Instant::now() }
     }
 
     /// Keeps the options of the tick that the town has just lived.
@@ -42,7 +41,7 @@ impl RunJournal {
         self.written = Instant::now();
         if from < to {
             let digest = to.is_multiple_of(DIGEST_TICKS).then(|| town.digest());
-            self.journal.append(Entry::Ticks { from, to, options: std::mem::take(&mut self.options), digest });
+            self.writer.append(Entry::Ticks { from, to, options: std::mem::take(&mut self.options), digest });
             self.from = to;
         }
     }
@@ -54,28 +53,14 @@ impl RunJournal {
 
     /// Begins a further file from the town as it is when the present one cannot be written.
     pub(super) fn retry(&mut self, home: &Home, town: &Town) {
-        if self.journal.trouble().is_some() {
+        if self.writer.trouble().is_some() {
             self.write(town);
             let header = Header { base: Base::Snapshot(snapshot::save(town)), ..self.header.clone() };
-            self.journal.restart(home.clone(), town.tick(), header);
+            self.writer.restart(home.clone(), town.tick(), header);
         }
     }
 
-    /// Why it cannot be written now.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.journal.trouble().or_else(|| self.journal.stalled())
-    }
-
-    /// The journal, for another thread.
-    pub(super) fn shared(&self) -> Arc<Journal> {
-        Arc::clone(&self.journal)
-    }
-}
-
-impl Deref for RunJournal {
-    type Target = Journal;
-
-    fn deref(&self) -> &Journal {
-        &self.journal
+        self.writer.trouble().or_else(|| self.writer.stalled())
     }
 }

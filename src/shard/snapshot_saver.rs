@@ -2,7 +2,8 @@
 //!
 //! Rule: "Durable state".
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -13,24 +14,16 @@ use super::engine::Message;
 use super::run_journal::RunJournal;
 use super::snapshots;
 
-/// The snapshots of this run.
 pub(super) struct SnapshotSaver {
-    folder: PathBuf,
+    pub folder: PathBuf,
     last_autosave: Instant,
     saving: bool,
-    /// Why the last one could not be written.
     pub trouble: Option<String>,
 }
 
 impl SnapshotSaver {
-    /// Saves to this folder.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder, last_autosave: Instant::now(), saving: false, trouble: None }
-    }
-
-    /// The folder.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Whether an autosave is due now; the next one counts from here.
@@ -44,7 +37,6 @@ impl SnapshotSaver {
         due
     }
 
-    /// Whether a failed one is to be tried again.
     pub(super) fn wants_retry(&self) -> bool {
         self.trouble.is_some() && !self.saving
     }
@@ -53,7 +45,7 @@ impl SnapshotSaver {
     /// resumed but not replayed, and would hold commands that were reported as not safe.
     pub(super) fn save(&mut self, town: &Town, journal: &RunJournal, disk: &DiskThread, sender: &Sender<Message>) {
         self.saving = true;
-        let (write, journal, sender) = (self.writer(town), journal.shared(), sender.clone());
+        let (write, journal, sender) = (self.writer(town), Arc::clone(&journal.writer), sender.clone());
         let tick = town.tick();
         disk.run(move || {
             let saved = journal.flush().and_then(|()| write()).map(|_| tick);
@@ -69,7 +61,6 @@ impl SnapshotSaver {
         move || snapshots::save(&folder, tick, &bytes, retain)
     }
 
-    /// Takes in how a save ended.
     pub(super) fn saved(&mut self, saved: &Result<u64, String>) {
         self.saving = false;
         self.trouble = saved.as_ref().err().map(|why| format!("the last snapshot could not be written: {why}"));

@@ -63,16 +63,12 @@ pub fn damage(path: &Path, why: &str) -> String {
 /// Writes a snapshot and removes the oldest beyond `retain`.
 pub(super) fn save(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Result<PathBuf, String> {
     let path = folder.join(name(tick));
-    write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    fail_point!("snapshot_write", |_| Err(format!("{}: fail point snapshot_write", path.display())));
+    write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     let files = list(folder);
     for old in files.iter().take(files.len().saturating_sub(retain.max(1))) {
         // An old snapshot that cannot be removed only costs space.
         drop(std::fs::remove_file(old));
     }
     Ok(path)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    fail_point!("snapshot_write", |_| Err(std::io::Error::other("fail point snapshot_write")));
-    write_atomically(path, bytes)
 }

@@ -18,7 +18,6 @@ const MAX_ID: usize = 128;
 /// The transport of sessions over a network.
 pub(super) const HTTP_TRANSPORT: &str = "http";
 
-/// Takes the answer to a request.
 pub(super) type AnswerFn = Box<dyn FnOnce(Answer) + Send>;
 
 /// A caller over a network, who sends its identity with each request: the shard keeps no session of it.
@@ -37,9 +36,6 @@ impl RemoteCaller {
     }
 
     /// Refuses a change that could not be retried safely, or whose meaning an older program may not know.
-    ///
-    /// # Errors
-    /// `E_SCHEMA_OLD` or `E_CMD_ID_REQUIRED`.
     pub(super) fn check(&self, spec: &CommandSpec, dry_run: bool, has_id: bool) -> Result<(), ErrorBody> {
         if !spec.mutating || dry_run {
             return Ok(());
@@ -58,31 +54,21 @@ impl RemoteCaller {
 
 /// The sender of a request: a session of this process by its number, or a remote caller.
 pub(super) enum Caller {
-    /// A session.
     Session(u64),
-    /// A caller over a network.
     Remote(RemoteCaller),
 }
 
-/// A request with its line read.
 pub(super) struct Submission {
-    /// Its sender.
     pub caller: Caller,
     /// As sent, or made here.
     pub cmd_id: String,
-    /// Whether the sender gave the id.
     pub has_id: bool,
-    /// See [`Request`].
     pub dry_run: bool,
-    /// See [`Request`].
     pub query: bool,
-    /// See [`Request`].
     pub secret: Option<String>,
     /// The line as answers and the log may show it.
     pub line: String,
-    /// The command it is.
     pub command: Result<Invocation, ErrorBody>,
-    /// Takes the answer.
     pub reply: AnswerFn,
 }
 
@@ -97,14 +83,13 @@ pub(super) struct CommandReader {
 }
 
 impl CommandReader {
-    /// Reads a request.
     pub(super) fn read(&self, caller: Caller, request: Request, reply: AnswerFn) -> Submission {
         let Request { command, cmd_id, dry_run, query, secret } = request;
         let typed = self.names.resolve_pseudonyms(&command, self.arrived.load(Ordering::Relaxed) as u32);
         let has_id = cmd_id.is_some();
         let cmd_id = cmd_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let command = check(&cmd_id, &typed).and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
-        Submission { caller, cmd_id, has_id, dry_run, query, secret, line: shown(&typed), command, reply }
+        Submission { caller, cmd_id, has_id, dry_run, query, secret, line: printable_line(&typed), command, reply }
     }
 }
 
@@ -128,7 +113,8 @@ pub fn is_id(cmd_id: &str) -> bool {
     !cmd_id.is_empty() && cmd_id.len() <= MAX_ID && cmd_id.bytes().all(plain)
 }
 
-fn shown(line: &str) -> String {
+/// A line as answers and logs may show it: without tokens and control characters.
+pub fn printable_line(line: &str) -> String {
     if holds_token(line) {
         return String::from("(a line with a token)");
     }

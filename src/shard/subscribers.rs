@@ -11,17 +11,14 @@ use townlet_wire::Snapshot;
 
 type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 
-/// All subscribers.
 pub(super) struct Subscribers {
     live: Mutex<Vec<Subscriber>>,
     /// Whether there are any; read every tick.
     subscribed: AtomicBool,
-    /// Serves streams.
     pub(super) publisher: Publisher,
 }
 
 impl Subscribers {
-    /// No subscriber yet.
     pub(super) fn new(publisher: Publisher) -> Self {
         Self { live: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
     }
@@ -30,7 +27,6 @@ impl Subscribers {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a subscriber of this process.
     pub(super) fn subscribe(&self, subscriber: Subscriber) {
         self.subscribers().push(subscriber);
         self.subscribed.store(true, Ordering::Release);
@@ -41,7 +37,6 @@ impl Subscribers {
         self.subscribed.load(Ordering::Acquire)
     }
 
-    /// Whether there is a subscriber or a stream.
     pub(super) fn has_readers(&self) -> bool {
         self.publisher.is_wanted() || self.has_subscribers()
     }

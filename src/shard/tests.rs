@@ -285,7 +285,7 @@ fn a_line_is_read_once_and_read_back_from_the_log_as_the_same_operation() {
         ),
     ] {
         let first = read(line).unwrap();
-        let again = Invocation::of_record(first.row.name, &first.args, &rules.plan).unwrap();
+        let again = Invocation::of_record(&first.spec.name, &first.args, &rules.plan).unwrap();
         for invocation in [first, again] {
             assert!(matches!(invocation.operation, Ok(Operation::Town(it)) if it == command), "{line}");
         }
@@ -299,8 +299,8 @@ fn late(who: u32, tick: u64) -> Event {
     Event { tick, kind: EventKind::ShiftLate { who: ResidentId(who), job: JobId(0), ticks: 9 } }
 }
 
-fn narrated_ticks(story: &EventFeed) -> Vec<u64> {
-    story.narrations().map(|narration| narration.tick).collect()
+fn narrated_ticks(feed: &EventFeed) -> Vec<u64> {
+    feed.narrations.iter().map(|narration| narration.tick).collect()
 }
 
 #[test]
@@ -308,17 +308,17 @@ fn sentences_keep_their_distance_and_what_is_urgent_always_passes() {
     let narration = |name: &str| format!("telemetry.narration.{name}");
     let cooldown = narration("global_cooldown_ticks");
     let limits = rules(&[(&cooldown, "30")]);
-    let mut story = EventFeed::default();
+    let mut feed = EventFeed::default();
     for tick in [0, 29, 30, 59, 61] {
-        story.record(&limits, &late(tick as u32, tick));
+        feed.record(&limits, &late(tick as u32, tick));
     }
-    assert_eq!(narrated_ticks(&story), [0, 30, 61]);
+    assert_eq!(narrated_ticks(&feed), [0, 30, 61]);
     for who in 0..3 {
-        story.record(&limits, &Event { tick: 62, kind: EventKind::Starving { who: ResidentId(who) } });
+        feed.record(&limits, &Event { tick: 62, kind: EventKind::Starving { who: ResidentId(who) } });
     }
-    assert_eq!(narrated_ticks(&story), [0, 30, 61, 62, 62, 62]);
-    assert_eq!(story.events().count(), 8, "every event is kept, told or not");
-    assert_eq!(story.counters()["shift_late"], 5);
+    assert_eq!(narrated_ticks(&feed), [0, 30, 61, 62, 62, 62]);
+    assert_eq!(feed.events.len(), 8, "every event is kept, told or not");
+    assert_eq!(feed.counters()["shift_late"], 5);
 }
 
 #[test]
@@ -330,15 +330,15 @@ fn nothing_is_said_twice_inside_the_window_nor_too_much() {
         ("telemetry.narration.global_window_limit", "3"),
     ];
     let limits = rules(&settings);
-    let mut story = EventFeed::default();
+    let mut feed = EventFeed::default();
     for tick in [200, 210, 219, 220] {
-        story.record(&limits, &late(1, tick));
+        feed.record(&limits, &late(1, tick));
     }
-    assert_eq!(narrated_ticks(&story), [200, 220], "one sentence in 20 ticks");
+    assert_eq!(narrated_ticks(&feed), [200, 220], "one sentence in 20 ticks");
     for who in 2..9 {
-        story.record(&limits, &late(who, 225));
+        feed.record(&limits, &late(who, 225));
     }
-    assert_eq!(narrated_ticks(&story), [200, 220, 225], "three sentences in 100 ticks");
-    story.record(&limits, &late(20, 300));
-    assert_eq!(narrated_ticks(&story), [200, 220, 225, 300]);
+    assert_eq!(narrated_ticks(&feed), [200, 220, 225], "three sentences in 100 ticks");
+    feed.record(&limits, &late(20, 300));
+    assert_eq!(narrated_ticks(&feed), [200, 220, 225, 300]);
 }

@@ -25,7 +25,6 @@ impl TickClock {
         Self { paused, speed, steps_left: 0, next_tick: Instant::now(), limit }
     }
 
-    /// Changes the pace.
     pub(super) fn change(&mut self, change: PaceChange) {
         match change {
             PaceChange::Speed(speed) => (self.speed, self.paused) = (speed, false),

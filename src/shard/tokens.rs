@@ -10,11 +10,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use townlet_town::hash::hex;
 
-use townlet_wire::Role;
+use townlet_wire::{Role, sha256};
 
 /// Live tokens per role: two, so that one can be replaced without an interruption.
 pub const MAX_TOKENS_PER_ROLE: usize = 2;
@@ -84,7 +83,7 @@ impl TokenStore {
         let id = simple[simple.len() - 8..].to_owned();
         let token = format!("twn_{id}_{}", hex(&secret));
         let created = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        self.stored.push(StoredToken { id, role, sha256: hash(&token), created });
+        self.stored.push(StoredToken { id, role, sha256: sha256(token.as_bytes()), created });
         Ok(token)
     }
 
@@ -113,7 +112,7 @@ impl TokenStore {
     /// The stored token that matches. After a wrong token, `peer` must wait longer and longer before its next wrong token is
     /// checked; a correct token never waits. All stored tokens are compared, so that the time taken reveals nothing.
     pub fn identify(&mut self, peer: &str, token: &str) -> Result<StoredToken, TokenError> {
-        let given = hash(token);
+        let given = sha256(token.as_bytes());
         let mut found = None;
         for stored in &self.stored {
             if bool::from(stored.sha256.as_bytes().ct_eq(given.as_bytes())) {
@@ -163,10 +162,6 @@ pub(super) fn random_bytes() -> std::io::Result<[u8; 32]> {
     let mut bytes = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
-}
-
-fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
 }
 
 #[cfg(unix)]

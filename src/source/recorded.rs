@@ -15,11 +15,9 @@ use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Statu
 
 type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 
-/// Time between two views during playback.
 const FRAME: Duration = Duration::from_millis(33);
 /// Share of a frame spent on stepping at maximum speed.
 const STEP_BUDGET: Duration = Duration::from_millis(25);
-/// Ticks per step at maximum speed.
 const MAX_SPEED_STEP: u64 = 500;
 /// Commands of the shard's table that a recording supports.
 const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
@@ -95,16 +93,13 @@ fn goto() -> CommandSpec {
     }
 }
 
-/// A parsed command.
 enum PlaybackCommand {
     Pause,
     Resume,
     Speed(Speed),
-    /// Seek to this tick.
     Tick(u64),
 }
 
-/// Playback of a recording.
 struct Playback {
     recording: RecordedRun,
     deliver: Deliver,
@@ -168,36 +163,23 @@ impl Playback {
     }
 
     fn answer(&mut self, request: &Request) -> Result<(), String> {
-        let (result, error, status) = match self.parse(&request.command) {
-            Ok(command) if request.dry_run => {
-                (Some(json!({ "summary": self.summary(&command) })), None, Status::DryRun)
-            }
-            Ok(command) => {
-                let said = self.summary(&command);
-                self.apply(&command)?;
-                (Some(json!({ "summary": said })), None, Status::Ok)
-            }
-            Err(error) => (None, Some(error), Status::Error),
-        };
-        let (cmd_id, command) = (request.cmd_id.clone().unwrap_or_default(), request.command.clone());
-        let (tick, audit) = (self.tick(), String::new());
-        (self.deliver)(SourceEvent::Answer(Answer {
-            cmd_id,
-            command,
-            status,
-            tick,
-            result,
-            error,
-            replayed: false,
-            audit,
-        }));
+        let command = self.parse(&request.command);
+        let result = command.as_ref().map(|command| json!({ "summary": self.summary(command) })).map_err(Clone::clone);
+        if let Some(command) = command.as_ref().ok().filter(|_| !request.dry_run) {
+            self.apply(command)?;
+        }
+        let cmd_id = request.cmd_id.clone().unwrap_or_default();
+        let mut answer = Answer::new(cmd_id, &request.command, self.tick(), result);
+        if request.dry_run && answer.error.is_none() {
+            answer.status = Status::DryRun;
+        }
+        (self.deliver)(SourceEvent::Answer(answer));
         Ok(())
     }
 
     fn parse(&self, line: &str) -> Result<PlaybackCommand, ErrorBody> {
         let (first, now, last) = self.recording.ticks();
-        let invalid =
-            |message: String, hint: &str| ErrorBody { code: "E_INVALID_ARG".into(), message, hint: hint.into() };
+        let invalid = |message: String, hint: &str| ErrorBody::new("E_INVALID_ARG", message, hint);
         let mut words = line.split_whitespace();
         let (name, word) = (words.next().unwrap_or_default(), words.next());
         let number = |text: &str| text.replace([',', '_'], "").parse::<u64>().ok();
@@ -231,9 +213,8 @@ impl Playback {
                 )
             }
             _ => {
-                let message = "a recording is read-only.".into();
-                let hint = "Use `pause`, `resume`, `step`, `speed` or `goto`.".into();
-                return Err(ErrorBody { code: "E_FORBIDDEN".into(), message, hint });
+                let hint = "Use `pause`, `resume`, `step`, `speed` or `goto`.";
+                return Err(ErrorBody::new("E_FORBIDDEN", "a recording is read-only.", hint));
             }
         })
     }

@@ -1,28 +1,36 @@
-//! Commands as data: who may call what, with which arguments, and the one envelope every answer comes in.
+//! Commands as data: their rows with arguments and roles, requests and answers.
 //!
-//! A [`CommandSpec`] is the describing half of a row of the command table; the half that runs stays in the shard.
+//! A [`CommandSpec`] describes a row of the command table; the code that runs it is in the shard.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a session may do. A session starts as a viewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Looks; changes nothing.
-    Viewer,
-    /// May change the town and the shard.
-    Admin,
+/// Defines an enum of words. The word of a variant is its name in JSON, on the screen and in logs.
+#[macro_export]
+macro_rules! word_enum {
+    ($(#[$about:meta])* pub$(($scope:ident))? enum $name:ident { $($(#[$meaning:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub$(($scope))? enum $name { $($(#[$meaning])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $name {
+            /// The name in JSON.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
 }
 
-impl Role {
-    /// As the screen and the audit log write it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Admin => "admin",
-        }
+word_enum! {
+    /// What a session may do. A session starts as a viewer.
+    #[derive(JsonSchema)]
+    pub enum Role {
+        /// Reads; changes nothing.
+        Viewer = "viewer",
+        /// May change the town and the shard.
+        Admin = "admin",
     }
 }
 
@@ -31,11 +39,11 @@ impl Role {
 pub struct Session {
     /// A name for the log: `tui:<user>`, `script:<file>`, `token:<id>`.
     pub issuer: String,
-    /// What the session may do now.
+    /// The current role.
     pub role: Role,
     /// `local`, `script`, `http`.
     pub transport: String,
-    /// Whether this session started the shard's process: pace keys belong to the owner whatever the role.
+    /// Whether this session started the shard's process. The owner may change the pace in every role.
     pub owner: bool,
 }
 
@@ -43,13 +51,13 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Answers from what is; changes nothing.
+    /// Reads; changes nothing.
     Read,
-    /// Data applied to the town between ticks: journalled, replayed, part of the digest.
+    /// Changes the town between ticks: journalled, replayed, part of the digest.
     Town,
-    /// The shard around the town: speed, snapshots, sessions. Not part of the digest.
+    /// Changes the shard: snapshots, sessions, narration. Not part of the digest.
     Shard,
-    /// The pace of a local town: as `Shard`, and its owner may use it whatever the role.
+    /// Changes the pace of a local town: as `Shard`, and its owner may use it in every role.
     Pace,
 }
 
@@ -117,7 +125,7 @@ pub struct CommandSpec {
     pub effect: Effect,
     /// Whether it changes anything at all. Mutating commands are audited before and after.
     pub mutating: bool,
-    /// Whether it takes something away that does not come back: screens confirm it.
+    /// Whether it cannot be undone. Screens ask for confirmation.
     pub destructive: bool,
     /// One line.
     pub help: String,
@@ -138,13 +146,6 @@ impl CommandSpec {
             usage.push_str(&shown);
         }
         usage
-    }
-}
-
-impl Session {
-    /// Whether the session has the admin role.
-    pub fn is_admin(&self) -> bool {
-        self.role == Role::Admin
     }
 }
 
@@ -180,30 +181,45 @@ impl Request {
     }
 }
 
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Done.
-    Ok,
-    /// Refused or failed; nothing was changed unless the message says so.
-    Error,
-    /// Would have been done.
-    DryRun,
+word_enum! {
+    /// How a command ended.
+    #[derive(JsonSchema)]
+    pub enum Status {
+        /// Done.
+        Ok = "ok",
+        /// Refused or failed; nothing was changed unless the message says so.
+        Error = "error",
+        /// Would have been done.
+        DryRun = "dry_run",
+    }
 }
 
-/// Why not, and what to do about it.
+/// An error and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// `E_NOT_FOUND`, `E_INVALID_ARG`, `E_FORBIDDEN`, `E_CONFLICT`, `E_UNKNOWN_COMMAND`, `E_CMD_ID_REUSED`, …
     pub code: String,
     /// One sentence.
     pub message: String,
-    /// What would be right, or how to get there.
+    /// What to do about it.
     pub hint: String,
 }
 
-/// The one envelope.
+impl ErrorBody {
+    /// An error with its hint.
+    pub fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), hint: hint.into() }
+    }
+}
+
+/// One line for a terminal.
+impl std::fmt::Display for ErrorBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(format!("{}  {} {}", self.code, self.message, self.hint).trim_end())
+    }
+}
+
+/// The answer to a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// The request's id, or one made for it.
@@ -214,10 +230,10 @@ pub struct Answer {
     pub status: Status,
     /// The tick it was applied at, or the current one.
     pub tick: u64,
-    /// What it answered. `summary` is always one human sentence.
+    /// The result. `summary` is always one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// Why not.
+    /// The error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
     /// Whether this is the stored answer of an earlier, equal request.
@@ -228,10 +244,26 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// The answer to a command that was run at `tick`, or refused there.
+    pub fn new(
+        cmd_id: impl Into<String>,
+        command: impl Into<String>,
+        tick: u64,
+        result: Result<Value, ErrorBody>,
+    ) -> Self {
+        let status = if result.is_ok() { Status::Ok } else { Status::Error };
+        let (result, error) = match result {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        let (cmd_id, command) = (cmd_id.into(), command.into());
+        Self { cmd_id, command, status, tick, result, error, replayed: false, audit: String::new() }
+    }
+
     /// One human line: the result's `summary`, or the error with its code.
     pub fn summary(&self) -> String {
         if let Some(error) = &self.error {
-            return format!("{}  {} {}", error.code, error.message, error.hint).trim_end().to_owned();
+            return error.to_string();
         }
         match self.result.as_ref().and_then(|result| result.get("summary")).and_then(Value::as_str) {
             Some(summary) => summary.to_owned(),

@@ -45,9 +45,7 @@ pub struct Parsed<'a> {
 
 impl<'a> Parsed<'a> {
     /// Reads arguments by name, as the audit log keeps them.
-    ///
-    /// # Errors
-    /// `E_INVALID_ARG` when they do not fit the row.
+    /// Fails with `E_INVALID_ARG` when they do not fit the row.
     pub fn from_args(spec: &'a CommandSpec, args: &Value) -> Result<Self, ErrorBody> {
         let read = |arg: &ArgSpec| args[&arg.name].as_str().map(|text| read_value(spec, arg, text)).transpose();
         Self { spec, values: spec.args.iter().map(read).collect::<Result<_, _>>()? }.complete()
@@ -93,10 +91,6 @@ impl<'a> Parsed<'a> {
     }
 }
 
-fn refuse(code: &str, message: String, hint: String) -> ErrorBody {
-    ErrorBody { code: code.to_owned(), message, hint }
-}
-
 /// Splits at blanks; double quotes keep blanks, a backslash inside them keeps the next character.
 pub fn words(line: &str) -> Result<Vec<String>, ErrorBody> {
     let mut words = Vec::new();
@@ -115,7 +109,7 @@ pub fn words(line: &str) -> Result<Vec<String>, ErrorBody> {
         }
     }
     if quoted {
-        return Err(refuse("E_INVALID_ARG", "a quote is not closed.".into(), "End the text with \".".into()));
+        return Err(ErrorBody::new("E_INVALID_ARG", "a quote is not closed.", "End the text with \"."));
     }
     words.extend(word);
     Ok(words)
@@ -133,8 +127,8 @@ pub fn find<'a>(specs: &'a [CommandSpec], words: &[String]) -> Option<(&'a Comma
         .max_by_key(|(_, length)| *length)
 }
 
-/// The nearest of `names` to what was typed, when it is near enough to be meant: a third of it may be wrong, whatever the
-/// case. The same rule as for settings, whose room this one does not know.
+/// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong. Settings have
+/// the same rule in `townlet-town`, which this crate must not depend on.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     let near = (typed.chars().count() / 3).max(1);
@@ -146,13 +140,11 @@ pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<
 }
 
 /// Reads a line against the table.
-///
-/// # Errors
-/// `E_TOO_LARGE`, `E_UNKNOWN_COMMAND` or `E_INVALID_ARG`, each with what would be right.
+/// Fails with `E_TOO_LARGE`, `E_UNKNOWN_COMMAND` or `E_INVALID_ARG` and a hint.
 pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, ErrorBody> {
     if line.len() > MAX_LINE {
         let message = format!("the command has {} bytes; at most {MAX_LINE} are read.", line.len());
-        return Err(refuse("E_TOO_LARGE", message, "Shorten the reason.".into()));
+        return Err(ErrorBody::new("E_TOO_LARGE", message, "Shorten the reason."));
     }
     let words = words(line)?;
     let Some((spec, taken)) = find(specs, &words) else {
@@ -176,12 +168,12 @@ pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, Err
 }
 
 fn wrong(spec: &CommandSpec, message: String) -> ErrorBody {
-    refuse("E_INVALID_ARG", message, format!("Usage: {}", spec.usage()))
+    ErrorBody::new("E_INVALID_ARG", message, format!("Usage: {}", spec.usage()))
 }
 
 fn unknown(specs: &[CommandSpec], words: &[String]) -> ErrorBody {
     let Some(first) = words.first() else {
-        return refuse("E_UNKNOWN_COMMAND", "the command is empty.".into(), "`help` lists them.".into());
+        return ErrorBody::new("E_UNKNOWN_COMMAND", "the command is empty.", "`help` lists them.");
     };
     let family: Vec<&str> = specs
         .iter()
@@ -189,13 +181,13 @@ fn unknown(specs: &[CommandSpec], words: &[String]) -> ErrorBody {
         .collect();
     if !family.is_empty() {
         let message = format!("`{first}` needs one of: {}.", family.join(", "));
-        return refuse("E_INVALID_ARG", message, format!("Such as `{first} {}`.", family[0]));
+        return ErrorBody::new("E_INVALID_ARG", message, format!("Such as `{first} {}`.", family[0]));
     }
     let typed = words.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
     let near = nearest(&typed, specs.iter().map(|spec| spec.name.as_str()))
         .or_else(|| nearest(first, specs.iter().map(|spec| spec.name.split(' ').next().unwrap_or_default())));
     let hint = near.map_or_else(|| "`help` lists them.".into(), |near| format!("Did you mean `{near}`?"));
-    refuse("E_UNKNOWN_COMMAND", format!("there is no command `{first}`."), hint)
+    ErrorBody::new("E_UNKNOWN_COMMAND", format!("there is no command `{first}`."), hint)
 }
 
 fn read_value(spec: &CommandSpec, arg: &ArgSpec, text: &str) -> Result<ArgValue, ErrorBody> {

@@ -1,169 +1,64 @@
-//! The one list of what a snapshot is made of and how each block of it changes.
+//! Blocks of a snapshot with their diffs. Owns no kind of change: those are in `field_change`.
 //!
-//! A block that is added to a [`Snapshot`] and has no row here does not compile. Owns no kind of change: those are in
-//! `change`. Rule: "Telemetry": upserts and removals by key, so that snapshot + diffs = state.
+//! Rule: "Telemetry": upserts and removals by key, so that snapshot + diffs = state.
 
-#![allow(missing_docs, reason = "a field is the change of the snapshot's field of that name")]
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::field_change::{Change, Entries, Keyed, Mismatch, Rows, Tail, Whole, joined, present};
+use super::field_change::{Change, Keyed, Tail};
 use super::telemetry::{
-    Agent, Alert, AuditRow, AuditTail, Check, Clock, Conflict, Employment, Event, Evidence, ExitEntry, Health, Job,
-    Kpi, Learning, LearningRow, Map, Narration, Perturbation, PerturbationEvents, Policy, Promotion, PromotionStep,
-    Queue, Relationships, Rewards, Snapshot, Stability, Store, Tie, Transport, Window,
+    Agent, Alert, AuditRow, Check, Diff, Event, ExitEntry, Kpi, LearningRow, Narration, PromotionStep, Queue, Snapshot,
+    Tie, Window,
 };
 
-macro_rules! blocks {
-    ($($(#[$doc:meta])* $diff:ident of $whole:ident { $($field:ident: $change:ty,)* })*) => {$(
-        $(#[$doc])*
+/// Defines a block and its diff, which holds the change of each field. A field is replaced as a whole, unless `=>` names
+/// another kind of change.
+macro_rules! with_diff {
+    (
+        $(#[$about:meta])*
+        pub struct $whole:ident { $($(#[$meaning:meta])* pub $field:ident: $type:ty $(=> $change:ty)?,)* }
+
+        $(#[$diff_about:meta])*
+        pub struct $diff:ident;
+    ) => {
+        $(#[$about])*
+        pub struct $whole { $($(#[$meaning])* pub $field: $type,)* }
+
+        $(#[$diff_about])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub struct $diff {$(
-            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-            pub $field: Option<$change>,
+            #[serde(
+                default,
+                deserialize_with = "crate::field_change::present",
+                skip_serializing_if = "Option::is_none"
+            )]
+            pub $field: Option<with_diff!(@change $type $(=> $change)?)>,
         )*}
 
-        impl Change for $diff {
+        impl crate::field_change::Change for $diff {
             type Of = $whole;
 
             fn between(from: &$whole, to: &$whole) -> Option<Self> {
-                // Without `..`: a field that has no row does not compile.
-                let $whole { $($field: _,)* } = to;
-                let diff = Self { $($field: Change::between(&from.$field, &to.$field),)* };
+                let diff = Self { $($field: crate::field_change::Change::between(&from.$field, &to.$field),)* };
                 (diff != Self::default()).then_some(diff)
             }
 
-            fn apply(self, piece: &mut $whole) -> Result<(), Mismatch> {
+            fn apply(self, piece: &mut $whole) -> Result<(), crate::field_change::Mismatch> {
                 $(if let Some(change) = self.$field {
                     change.apply(&mut piece.$field).map_err(|why| why.inside(stringify!($field)))?;
                 })*
                 Ok(())
             }
 
-            fn then(self, later: Self) -> Result<Self, Mismatch> {
-                Ok(Self {
-                    $($field: joined(self.$field, later.$field).map_err(|why| why.inside(stringify!($field)))?,)*
-                })
+            fn then(self, later: Self) -> Result<Self, crate::field_change::Mismatch> {
+                Ok(Self {$(
+                    $field: crate::field_change::joined(self.$field, later.$field)
+                        .map_err(|why| why.inside(stringify!($field)))?,
+                )*})
             }
         }
-    )*};
+    };
+    (@change $type:ty => $change:ty) => { $change };
+    (@change $type:ty) => { crate::field_change::Whole<$type> };
 }
-
-blocks! {
-    /// What turns one snapshot into a later one. A block that is missing has not changed.
-    Diff of Snapshot {
-        schema_version: Whole<String>,
-        config_id: Whole<String>,
-        texts_digest: Whole<String>,
-        shard: Whole<String>,
-        run_id: Whole<String>,
-        tick: Whole<u64>,
-        day: Whole<u64>,
-        clock: Whole<Clock>,
-        observation_variant: Whole<String>,
-        policy: Whole<Policy>,
-        jobs: Entries<Job>,
-        economy: Entries<Store>,
-        prices: Entries<f64>,
-        list_prices: Entries<f64>,
-        utilities: Entries<bool>,
-        employment: EmploymentDiff,
-        conflict: ConflictDiff,
-        relationships: RelationshipsDiff,
-        stability: StabilityDiff,
-        perturbations: Whole<Vec<Perturbation>>,
-        perturbation_events: Whole<PerturbationEvents>,
-        rewards: Whole<Rewards>,
-        narrations: Tail<Narration>,
-        events: Tail<Event>,
-        counters: Entries<u64>,
-        alerts_raised: Entries<u64>,
-        kpis: Rows<Kpi>,
-        alerts: Rows<Alert>,
-        transport: Whole<Transport>,
-        health: Whole<Health>,
-        agents: Rows<Agent>,
-        map: Whole<Map>,
-        audit: AuditDiff,
-        promotion: PromotionDiff,
-        learning: LearningDiff,
-    }
-
-    /// What changed about the exit queue.
-    EmploymentDiff of Employment {
-        pending: Whole<Vec<String>>,
-        pending_count: Whole<u64>,
-        exits_today: Whole<u64>,
-        daily_exit_cap: Whole<u64>,
-        queue_limit: Whole<u64>,
-        review_window: Whole<u64>,
-        queue: Rows<ExitEntry>,
-        max_absent_shifts: Whole<u64>,
-        attendance: Whole<Option<f64>>,
-        late_today: Whole<u64>,
-        absent_7d: Whole<u64>,
-    }
-
-    /// What changed at the objects that residents use in turn.
-    ConflictDiff of Conflict {
-        queues: Rows<Queue>,
-        ghost_steps: Whole<u64>,
-        blocked_steps: Whole<u64>,
-        queue_fairness: Whole<bool>,
-    }
-
-    /// What changed between residents.
-    RelationshipsDiff of Relationships {
-        stage: Whole<String>,
-        ties: Rows<Tie>,
-    }
-
-    /// What changed about stability.
-    StabilityDiff of Stability {
-        window_ticks: Whole<u64>,
-        window_progress: Whole<u64>,
-        window: Whole<u64>,
-        windows: Rows<Window>,
-        checks: Rows<Check>,
-        streak: Whole<u64>,
-        required_passes: Whole<u64>,
-    }
-
-    /// What changed about the promotion of a policy.
-    PromotionDiff of Promotion {
-        state: Whole<String>,
-        detail: Whole<String>,
-        candidate: Whole<Option<String>>,
-        release: Whole<String>,
-        previous: Whole<Option<String>>,
-        green: Whole<u64>,
-        required: Whole<u64>,
-        auto_rollback: Whole<String>,
-        blockers: Whole<Vec<String>>,
-        evidence: Whole<Option<Evidence>>,
-        history: Rows<PromotionStep>,
-    }
-
-    /// What changed about the training beside the town.
-    LearningDiff of Learning {
-        state: Whole<String>,
-        run: Whole<String>,
-        detail: Whole<String>,
-        total_steps: Whole<u64>,
-        checkpoint: Whole<Option<String>>,
-        history: Rows<LearningRow>,
-    }
-
-    /// What changed at the end of the audit log.
-    AuditDiff of AuditTail {
-        records: Rows<AuditRow>,
-        state: Whole<String>,
-        file: Whole<String>,
-        seq: Whole<u64>,
-        head: Whole<String>,
-    }
-}
+pub(crate) use with_diff;
 
 macro_rules! keys {
     ($($row:ident: $key:ty = $this:ident => $value:expr;)*) => {$(
@@ -214,20 +109,4 @@ impl Diff {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-
-    /// This diff and the one that follows it, as one.
-    ///
-    /// # Errors
-    /// The later one does not fit what this one makes.
-    pub fn then(self, later: Self) -> Result<Self, Mismatch> {
-        Change::then(self, later)
-    }
-}
-
-/// Turns a state into the one that a diff leads to.
-///
-/// # Errors
-/// The diff was made for another state; this one is of no use then and a new snapshot is needed.
-pub fn apply(state: &mut Snapshot, diff: Diff) -> Result<(), Mismatch> {
-    diff.apply(state)
 }

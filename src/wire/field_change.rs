@@ -1,7 +1,7 @@
 //! How one piece of a state changes: replaced as a whole, by key, or by what was added at its end.
 //!
-//! Owns the four kinds of change and what every change can do: be found between two states, be applied, be joined to a
-//! later one. Must not know which pieces there are: that is the table in `diff`. Rule: "Telemetry".
+//! A change can be found between two states, applied, and joined to a later one. The blocks name the change of each field
+//! (`with_diff`). Rule: "Telemetry".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -41,19 +41,15 @@ pub trait Change: Sized {
     fn between(from: &Self::Of, to: &Self::Of) -> Option<Self>;
 
     /// Turns `from` into `to`.
-    ///
-    /// # Errors
-    /// The change was made for another state; the piece may be half changed by then and is of no use.
+    /// Fails if the change was made for another state; the piece may then be half changed.
     fn apply(self, piece: &mut Self::Of) -> Result<(), Mismatch>;
 
     /// This change and a later one as one: applied, it does what both do one after the other.
-    ///
-    /// # Errors
-    /// The later one does not fit what this one makes.
+    /// Fails if the later one does not fit.
     fn then(self, later: Self) -> Result<Self, Mismatch>;
 }
 
-/// A field of a diff that is there is a change, also when its value is `null`.
+/// A field that is present is a change, also when its value is `null`.
 pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }
@@ -92,10 +88,10 @@ impl<T: Clone + PartialEq> Change for Whole<T> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Entries<T> {
-    /// New or changed.
+    /// New or changed entries.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub upsert: BTreeMap<String, T>,
-    /// No longer there.
+    /// Removed names.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub remove: BTreeSet<String>,
 }
@@ -140,25 +136,25 @@ pub trait Keyed {
 #[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
 #[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
 pub enum Rows<T: Keyed> {
-    /// The list anew; also when two rows have one key.
+    /// The whole list; also when two rows have the same key.
     Anew(Vec<T>),
-    /// Some rows.
+    /// Changes of single rows.
     Some(SomeRows<T>),
 }
 
-/// Rows that go, then rows that come or change.
+/// Removed rows, then added and changed rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, bound(serialize = "T: Serialize, T::Key: Serialize"))]
 #[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
 #[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
 pub struct SomeRows<T: Keyed> {
-    /// Taken out first; one that is not there is none.
+    /// Keys of removed rows. They are removed first; unknown keys are ignored.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub remove: BTreeSet<T::Key>,
-    /// Put in the place of the row with their key, or at the end.
+    /// Rows that replace the row with the same key, or are added at the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upsert: Vec<T>,
-    /// Every key in the order of the list, when that is another than the one that comes of it.
+    /// All keys in the order of the list, if it differs from the order that results.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Vec<T::Key>>,
 }
@@ -248,12 +244,12 @@ fn ordered<T: Keyed>(rows: Vec<T>, order: &[T::Key]) -> Result<Vec<T>, Mismatch>
     }
 }
 
-/// A list that grows at its end and is cut at its beginning.
+/// A list to which rows are appended, and whose oldest rows are dropped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tail<T> {
-    /// Added at the end, oldest first: everything since the message before, also what was cut off again by now.
+    /// Rows added since the previous message, oldest first, also those dropped again since.
     pub append: Vec<T>,
-    /// How many then go at the beginning.
+    /// Rows dropped from the beginning afterwards.
     #[serde(default)]
     pub cut: u64,
 }

@@ -8,23 +8,31 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The training beside the town.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Learning {
-    /// `off`, `training`, `paused`, `finished`, `diverged`, `failed`; empty from a shard that knows no training.
-    pub state: String,
-    /// Name of its rows and checkpoints; empty when there is none.
-    pub run: String,
-    /// In words, when the state needs any: what exploded, which disk failed.
-    pub detail: String,
-    /// Resident-ticks that the schedule is made for.
-    pub total_steps: u64,
-    /// The newest checkpoint.
-    pub checkpoint: Option<String>,
-    /// Oldest first, bounded: when it is full, every second one is dropped and fewer are taken from then on. The newest
-    /// update is always there.
-    pub history: Vec<LearningRow>,
+use super::diff::with_diff;
+use super::field_change::Rows;
+
+with_diff! {
+    /// The training beside the town.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Learning {
+        /// `off`, `training`, `paused`, `finished`, `diverged`, `failed`; empty from a shard without training.
+        pub state: String,
+        /// Name of its rows and checkpoints; empty when there is none.
+        pub run: String,
+        /// The cause in words, such as which disk failed; often empty.
+        pub detail: String,
+        /// Length of the schedule, in resident-ticks.
+        pub total_steps: u64,
+        /// The newest checkpoint.
+        pub checkpoint: Option<String>,
+        /// Oldest first, bounded: when it is full, every second row is dropped and fewer are added from then on. The newest
+        /// update is always included.
+        pub history: Vec<LearningRow> => Rows<LearningRow>,
+    }
+
+    /// What changed about the training beside the town.
+    pub struct LearningDiff;
 }
 
 /// One update, with the names of `logs/training/<run>.jsonl`.
@@ -53,35 +61,40 @@ pub struct LearningRow {
     pub charter_met: bool,
 }
 
-/// Where the promotion of a policy stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Promotion {
-    /// `idle`, `evaluating`, `eligible`, `promoting`, `canary`, `stable`, `rolled_back`, `held`.
-    pub state: String,
-    /// In words: what it waits for, or why it is held.
-    pub detail: String,
-    /// The policy that is judged, while one is.
-    pub candidate: Option<String>,
-    /// The policy that drives the town.
-    pub release: String,
-    /// The one before it, to which a rollback returns.
-    pub previous: Option<String>,
-    /// Consecutive green windows that count now: for the candidate, or for the canary.
-    pub green: u64,
-    /// How many it takes.
-    pub required: u64,
-    /// `off`, `critical`, `any`.
-    pub auto_rollback: String,
-    /// What still stands between the candidate and eligibility, a sentence each; empty when nothing does.
-    pub blockers: Vec<String>,
-    /// The paired evaluation against the release, once it has begun.
-    pub evidence: Option<Evidence>,
-    /// Newest last, bounded.
-    pub history: Vec<PromotionStep>,
+with_diff! {
+    /// The state of the promotion of a policy.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Promotion {
+        /// `idle`, `evaluating`, `eligible`, `promoting`, `canary`, `stable`, `rolled_back`, `held`.
+        pub state: String,
+        /// In words: the next step, or why promotions are on hold.
+        pub detail: String,
+        /// The policy being evaluated, if any.
+        pub candidate: Option<String>,
+        /// The policy that drives the town.
+        pub release: String,
+        /// The previous release, which a rollback restores.
+        pub previous: Option<String>,
+        /// Consecutive green windows of the candidate or the canary.
+        pub green: u64,
+        /// Consecutive green windows required.
+        pub required: u64,
+        /// `off`, `critical`, `any`.
+        pub auto_rollback: String,
+        /// Unmet conditions for the promotion of the candidate, a sentence each.
+        pub blockers: Vec<String>,
+        /// The paired evaluation against the release, once it has begun.
+        pub evidence: Option<Evidence>,
+        /// Newest last, bounded.
+        pub history: Vec<PromotionStep> => Rows<PromotionStep>,
+    }
+
+    /// What changed about the promotion of a policy.
+    pub struct PromotionDiff;
 }
 
-/// A candidate against the release: same seeds, same luck, town score by town score.
+/// The paired comparison of a candidate with the release: town scores of runs with equal seeds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Evidence {
@@ -91,9 +104,9 @@ pub struct Evidence {
     pub verdict: String,
     pub pairs: u64,
     pub max_pairs: u64,
-    /// Mean difference of the town scores, candidate less release.
+    /// Mean difference of the town scores, candidate minus release.
     pub difference: Option<f64>,
-    /// Bounds of its interval, valid whenever one looks.
+    /// Bounds of its confidence interval, valid at any time during the evaluation.
     pub low: Option<f64>,
     pub high: Option<f64>,
     pub first_seed: u64,
@@ -103,7 +116,7 @@ pub struct Evidence {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PromotionStep {
-    /// From 1, over the life of the home's release.
+    /// From 1, over all runs of the shard in its home.
     pub number: u64,
     pub tick: u64,
     /// RFC 3339, UTC.

@@ -5,7 +5,7 @@
 
 pub mod command;
 pub mod command_line;
-pub mod diff;
+mod diff;
 mod escape;
 pub mod field_change;
 pub mod learning;
@@ -21,10 +21,9 @@ pub mod telemetry;
 mod tests;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
-pub use diff::Diff;
 pub use escape::escape;
-pub use stream::{Body, Envelope, Mirror, Position};
-pub use telemetry::Snapshot;
+pub use stream::{Body, Envelope, Mirror, Position, sha256};
+pub use telemetry::{Diff, Snapshot};
 
 /// Version of the telemetry and command contract. In 0.x a step of the middle number is a breaking change.
 pub const SCHEMA_VERSION: &str = "0.2.0";

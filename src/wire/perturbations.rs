@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A shock that is under way.
+/// A perturbation that is active, expected today or cooling down.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Perturbation {
@@ -16,12 +16,12 @@ pub struct Perturbation {
     /// `active`, `pending`, `cooldown`.
     pub state: String,
     pub started_tick: u64,
-    /// `None` until reverted by hand.
+    /// `None` if it lasts until an operator ends it.
     pub ends_tick: Option<u64>,
     pub detail: String,
 }
 
-/// The events that may come over the town, and whether they do so by themselves.
+/// The events of the perturbation file, and whether they start automatically.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PerturbationEvents {
@@ -37,11 +37,11 @@ pub struct PerturbationEvent {
     pub name: String,
     /// `blackout`, `outage`, `price_spike`, `arranged_meet`.
     pub kind: String,
-    /// In words: what it does.
+    /// Its effect in words.
     pub detail: String,
-    /// How likely it comes on a day, in [0, 1].
+    /// Chance of starting on a given day, in [0, 1].
     pub chance: f64,
-    /// How long it lasts, in ticks.
+    /// Shortest and longest duration, in ticks.
     pub least_ticks: u64,
     pub most_ticks: u64,
 }

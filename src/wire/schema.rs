@@ -1,7 +1,7 @@
 //! The JSON Schemas of telemetry, made from the types: a snapshot, and a message of the stream.
 //!
-//! What a type may be read without (`default`) is optional there, what is always read is required. The files in
-//! `docs/schema` are held to what is made here. Rule: "Telemetry".
+//! Fields with a default are optional, all others required. A test compares the files in `docs/schema` with the result. Rule:
+//! "Telemetry".
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn of<T: JsonSchema>(name: &str, title: &str) -> Value {
     schema
 }
 
-/// What a reader assumes for a missing value says nothing about the value.
+/// Removes `default`, which describes readers and not values.
 fn plain(schema: &mut Value) {
     match schema {
         Value::Object(entries) => {

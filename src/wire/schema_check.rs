@@ -28,27 +28,6 @@ enum Kind {
     Other,
 }
 
-/// Keywords that [`violations`] evaluates.
-pub const KEYWORDS: [&str; 14] = [
-    "$ref",
-    "additionalProperties",
-    "anyOf",
-    "const",
-    "items",
-    "maxItems",
-    "minItems",
-    "minimum",
-    "oneOf",
-    "prefixItems",
-    "properties",
-    "required",
-    "type",
-    "uniqueItems",
-];
-
-/// Keywords that say nothing about whether a value is valid.
-pub const ANNOTATIONS: [&str; 6] = ["$defs", "$id", "$schema", "description", "format", "title"];
-
 /// Every mistake of `value` under `schema`; paths begin with `path`.
 pub fn violations(schema: &Value, value: &Value, path: &str) -> Vec<SchemaViolation> {
     let mut check = Check { root: schema, path: path.to_owned(), found: Vec::new() };
@@ -211,6 +190,27 @@ mod tests {
 
     use super::*;
     use crate::schema;
+
+    /// Keywords that `violations` evaluates.
+    const KEYWORDS: [&str; 14] = [
+        "$ref",
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "items",
+        "maxItems",
+        "minItems",
+        "minimum",
+        "oneOf",
+        "prefixItems",
+        "properties",
+        "required",
+        "type",
+        "uniqueItems",
+    ];
+
+    /// Keywords that say nothing about whether a value is valid.
+    const ANNOTATIONS: [&str; 6] = ["$defs", "$id", "$schema", "description", "format", "title"];
 
     fn messages(schema: &Value, value: &Value) -> Vec<String> {
         violations(schema, value, "$").iter().map(|it| format!("{}: {}", it.path, it.message)).collect()

@@ -1,7 +1,5 @@
-//! What a shard's service and its clients agree on besides messages: paths, headers, who one is there, and which schema is
-//! older or newer.
-//!
-//! Knows names and shapes only. Rule: "HTTP service".
+//! The contract of a shard's service besides messages: paths, headers, sessions, and the comparison of schema versions. Rule:
+//! "HTTP service".
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,31 +8,31 @@ use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
 
 /// The header with the schema version of its sender, in requests and responses.
 pub const SCHEMA_HEADER: &str = "townlet-schema";
-/// `GET`: that the process lives, and how it fares.
+/// `GET`: liveness and health.
 pub const HEALTH: &str = "/v1/health";
 /// `GET`: whether it takes commands.
 pub const READY: &str = "/v1/ready";
-/// `GET`: the whole state.
+/// `GET`: the snapshot.
 pub const SNAPSHOT: &str = "/v1/telemetry/snapshot";
-/// `GET`: the state and every change of it, as server-sent events.
+/// `GET`: the snapshot and its changes, as server-sent events.
 pub const STREAM: &str = "/v1/telemetry/stream";
 /// `POST`: a command.
 pub const CONSOLE: &str = "/v1/console";
-/// `GET`: the command table, and who one is here.
+/// `GET`: the command table and the caller's session.
 pub const COMMANDS: &str = "/v1/commands";
 /// `GET`: the newest records of the audit log.
 pub const AUDIT: &str = "/v1/audit";
-/// `GET`: figures for Prometheus.
+/// `GET`: Prometheus metrics.
 pub const METRICS: &str = "/metrics";
 /// `GET`: this service as an `OpenAPI` document.
 pub const OPENAPI: &str = "/openapi.json";
 
-/// What a shard tells a client first.
+/// The first answer of a shard to a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceInfo {
     /// The shard's name.
     pub shard: String,
-    /// The schema it speaks.
+    /// Its schema version.
     pub schema_version: String,
     /// The client's session: id and role of its token, or a viewer.
     pub session: Session,
@@ -47,7 +45,7 @@ pub struct ServiceInfo {
 /// The body of every refusal that is not an answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
-    /// Why.
+    /// The error.
     pub error: ErrorBody,
 }
 

@@ -1,6 +1,6 @@
 //! Server-sent events: one form for writing and reading them, whatever they carry.
 //!
-//! Knows lines, not messages. An event is a kind, an id by which a reader that lost the line goes on, and one line of data.
+//! An event is a kind, an id from which a reader resumes after a lost connection, and one line of data.
 
 /// Longest event read, in bytes; a whole town of a thousand residents is far below it.
 pub const MAX_EVENT: usize = 16 * 1024 * 1024;
@@ -8,7 +8,7 @@ pub const MAX_EVENT: usize = 16 * 1024 * 1024;
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// What a reader that comes back says it had last; empty when there is none.
+    /// The id from which a reader resumes; may be empty.
     pub id: String,
     /// `snapshot`, `diff`, …
     pub kind: String,
@@ -17,20 +17,20 @@ pub struct Event {
 }
 
 impl Event {
-    /// As it goes over the line.
+    /// The text sent over the connection.
     pub fn encoded(&self) -> String {
         let [head, tail] = event_frame(&self.id, &self.kind);
         format!("{head}{}{tail}", self.data)
     }
 }
 
-/// What stands before and behind the data of an event.
+/// The text before and after the data of an event.
 pub fn event_frame(id: &str, kind: &str) -> [String; 2] {
     let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
     [format!("{id}event: {kind}\ndata: "), "\n\n".into()]
 }
 
-/// Takes bytes as they come and gives whole events.
+/// Assembles events from pieces of a stream.
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: Vec<u8>,
@@ -40,10 +40,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Takes a piece; the events that are whole now.
-    ///
-    /// # Errors
-    /// When an event grows beyond [`MAX_EVENT`].
+    /// Adds a piece and returns the events completed by it.
+    /// Fails when an event grows beyond [`MAX_EVENT`].
     pub fn take(&mut self, piece: &[u8]) -> Result<Vec<Event>, String> {
         self.buffer.extend_from_slice(piece);
         let mut events = Vec::new();

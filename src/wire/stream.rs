@@ -1,69 +1,67 @@
-//! The messages of a stream: one envelope around a snapshot or what changed, and the state a reader keeps from them.
+//! The messages of a stream: one envelope around a snapshot or its changes, and the state that a reader builds from them.
 //!
-//! Owns the order of messages, how a reader notices that one is missing, and the digest that proves its state. Must not
-//! know how messages travel. Rule: "Telemetry".
+//! Owns the order of messages, the detection of missing ones, and the digest of a state. Independent of the transport. Rule:
+//! "Telemetry".
 
-use std::io::Write;
+use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::diff::{Diff, apply};
-use super::field_change::Mismatch;
-use super::{SCHEMA_VERSION, Snapshot};
+use super::field_change::{Change as _, Mismatch};
+use super::{Diff, SCHEMA_VERSION, Snapshot};
 
-/// Every so many messages of an epoch one carries the digest of the state it leads to.
+/// Every tenth message of an epoch contains the digest of its state.
 pub const DIGEST_EVERY: u64 = 10;
 
 /// One message of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Envelope {
-    /// Version of the contract the message is written in.
+    /// Version of the contract.
     pub schema_version: String,
     /// The town's configuration.
     pub config_id: String,
     /// The shard's name.
     pub shard: String,
-    /// The start of the shard's process that numbers the messages: milliseconds since 1970. Later starts have higher ones.
+    /// Start of the process that numbers the messages, in milliseconds since 1970.
     pub epoch: u64,
-    /// The state that the message leads to; counted from 1 in each epoch.
+    /// Number of the state after the message, from 1 in each epoch.
     pub seq: u64,
-    /// The state it starts from: that of the message before, 0 when it needs none.
+    /// Number of the state before the message; 0 if it needs none.
     pub prev_seq: u64,
-    /// The town's tick in that state.
+    /// Tick of the town in the state after the message.
     pub tick: u64,
-    /// What it says.
+    /// The content.
     #[serde(flatten)]
     pub body: Body,
-    /// Of the state it leads to; see [`digest`].
+    /// Digest of the state after the message; see [`digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Why a `resync` came, for a reader of logs.
+    /// Reason for a `resync`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What a message says: `kind` and `payload`.
+/// The content of a message: `kind` and `payload`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Body {
     /// The whole state: the first message of a stream.
     Snapshot(Box<Snapshot>),
-    /// What changed since the message before.
+    /// The changes since the previous message.
     Diff(Box<Diff>),
-    /// The same over several messages, one a second, while the publisher or this subscriber is behind.
+    /// The changes of several messages in one, while the publisher or this subscriber is behind.
     Aggregate(Box<Diff>),
-    /// Nothing has changed for a while; `seq` is that of the message before.
+    /// No change for a while; `seq` is that of the previous message.
     Heartbeat,
-    /// The whole state once more: what was between is lost, or names have changed.
+    /// The whole state again, because messages were lost or names have changed.
     Resync(Box<Snapshot>),
 }
 
 impl Body {
-    /// As `kind` says it.
+    /// The word in `kind`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Snapshot(_) => "snapshot",
@@ -76,7 +74,7 @@ impl Body {
 }
 
 impl Envelope {
-    /// Around what leads from the state `prev_seq` to `state`, the one of this number; without a digest.
+    /// The envelope of a message that leads from the state `prev_seq` to `state` with the number `seq`; without a digest.
     pub fn leading_to(state: &Snapshot, epoch: u64, seq: u64, prev_seq: u64, body: Body) -> Self {
         Self {
             schema_version: state.schema_version.clone(),
@@ -92,13 +90,13 @@ impl Envelope {
         }
     }
 
-    /// Where a reader stands after this message, for `Last-Event-ID`.
+    /// The position of a reader after this message, for `Last-Event-ID`.
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
     }
 }
 
-/// Where a reader stands in a stream: `<epoch>:<seq>`.
+/// A position in a stream: `<epoch>:<seq>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Of the messages read.
@@ -124,7 +122,7 @@ impl std::str::FromStr for Position {
     }
 }
 
-/// Why a reader's state is of no use any more and a snapshot is needed.
+/// Why a reader needs a new snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Lost {
     /// No snapshot came yet.
@@ -174,15 +172,13 @@ impl Mirror {
         self.state.as_ref()
     }
 
-    /// Where the reader stands, to go on from after a lost connection.
+    /// The position from which to resume after a lost connection.
     pub const fn position(&self) -> Option<Position> {
         self.position
     }
 
-    /// Takes in a message. True when the state has changed.
-    ///
-    /// # Errors
-    /// Why a snapshot is needed; the mirror is empty then and waits for one.
+    /// Applies a message. True when the state has changed.
+    /// Fails if a snapshot is needed; the mirror is then empty.
     pub fn take(&mut self, message: Envelope) -> Result<bool, Lost> {
         let taken = self.try_take(message);
         if taken.is_err() {
@@ -201,7 +197,7 @@ impl Mirror {
             }
             Body::Diff(ref diff) | Body::Aggregate(ref diff) => {
                 let state = self.follows(position, message.prev_seq, message.body.kind())?;
-                apply(state, (**diff).clone())?;
+                (**diff).clone().apply(state)?;
             }
         }
         self.position = Some(position);
@@ -232,51 +228,17 @@ impl Mirror {
 /// The digest of a state: the first 128 bits of SHA-256 over its JSON without blanks, the keys of every object in the
 /// order of their bytes, as 32 hex digits.
 pub fn digest(state: &Snapshot) -> String {
-    let value = serde_json::to_value(state).expect("a snapshot is plain data");
-    let mut hash = Sha256::new();
-    canonical(&value, &mut Hashing(&mut hash)).expect("a hash takes everything");
-    hash.finalize()[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
-        hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+    let mut value = serde_json::to_value(state).expect("a snapshot is plain data");
+    value.sort_all_objects();
+    let mut digest = sha256(value.to_string().as_bytes());
+    digest.truncate(32);
+    digest
+}
+
+/// SHA-256 in lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
         hex
     })
-}
-
-/// Its own type, because a hash takes bytes without ever failing and knows no `Write` without a feature.
-struct Hashing<'a>(&'a mut Sha256);
-
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn canonical(value: &Value, out: &mut impl Write) -> std::io::Result<()> {
-    match value {
-        Value::Array(items) => {
-            out.write_all(b"[")?;
-            for (at, item) in items.iter().enumerate() {
-                out.write_all(if at == 0 { b"" } else { b"," })?;
-                canonical(item, out)?;
-            }
-            out.write_all(b"]")
-        }
-        Value::Object(entries) => {
-            let mut sorted: Vec<_> = entries.iter().collect();
-            sorted.sort_unstable_by_key(|(name, _)| *name);
-            out.write_all(b"{")?;
-            for (at, (name, item)) in sorted.into_iter().enumerate() {
-                out.write_all(if at == 0 { b"" } else { b"," })?;
-                serde_json::to_writer(&mut *out, name)?;
-                out.write_all(b":")?;
-                canonical(item, out)?;
-            }
-            out.write_all(b"}")
-        }
-        plain => Ok(serde_json::to_writer(out, plain)?),
-    }
 }

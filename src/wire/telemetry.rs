@@ -13,79 +13,87 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::diff::with_diff;
+use super::field_change::{Entries, Rows, Tail};
 pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
+use super::learning::{LearningDiff, PromotionDiff};
 pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEvents};
 
-/// Everything an observer knows at one tick.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Snapshot {
-    pub schema_version: String,
-    pub config_id: String,
-    /// 32 hex digits over the configuration and every text it names; others after a reload.
-    #[serde(default)]
-    pub texts_digest: String,
-    #[serde(default)]
-    pub shard: String,
-    #[serde(default)]
-    pub run_id: String,
-    pub tick: u64,
-    /// Whole days since the town began, from 1.
-    pub day: u64,
-    #[serde(default)]
-    pub clock: Clock,
-    pub observation_variant: String,
-    pub policy: Policy,
-    /// By agent id.
-    pub jobs: BTreeMap<String, Job>,
-    /// By object id: everything that holds stock.
-    pub economy: BTreeMap<String, Store>,
-    /// Item → price in meals.
-    pub prices: BTreeMap<String, f64>,
-    /// Item → price in meals while nothing drives it up.
-    #[serde(default)]
-    pub list_prices: BTreeMap<String, f64>,
-    /// `power`, `water` → on.
-    pub utilities: BTreeMap<String, bool>,
-    pub employment: Employment,
-    pub conflict: Conflict,
-    pub relationships: Relationships,
-    pub stability: Stability,
-    pub perturbations: Vec<Perturbation>,
-    #[serde(default)]
-    pub perturbation_events: PerturbationEvents,
-    pub rewards: Rewards,
-    /// Newest last, bounded.
-    pub narrations: Vec<Narration>,
-    /// Newest last, bounded.
-    pub events: Vec<Event>,
-    /// Event → how often since this process took the town up; `exit_queue_peak` is the longest queue seen.
-    #[serde(default)]
-    pub counters: BTreeMap<String, u64>,
-    /// Alert → how often it was raised since this process took the town up.
-    #[serde(default)]
-    pub alerts_raised: BTreeMap<String, u64>,
-    pub kpis: Vec<Kpi>,
-    /// Standing alerts, worst first.
-    #[serde(default)]
-    pub alerts: Vec<Alert>,
-    pub transport: Transport,
-    pub health: Health,
-    pub agents: Vec<Agent>,
-    pub map: Map,
-    pub audit: AuditTail,
-    pub promotion: Promotion,
-    #[serde(default)]
-    pub learning: Learning,
+with_diff! {
+    /// Everything an observer knows at one tick.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct Snapshot {
+        pub schema_version: String,
+        pub config_id: String,
+        /// Hash of the configuration and every text it names, as 32 hex digits; changes with a reload.
+        #[serde(default)]
+        pub texts_digest: String,
+        #[serde(default)]
+        pub shard: String,
+        #[serde(default)]
+        pub run_id: String,
+        pub tick: u64,
+        /// Whole days since the town began, from 1.
+        pub day: u64,
+        #[serde(default)]
+        pub clock: Clock,
+        pub observation_variant: String,
+        pub policy: Policy,
+        /// By agent id.
+        pub jobs: BTreeMap<String, Job> => Entries<Job>,
+        /// By object id: everything that holds stock.
+        pub economy: BTreeMap<String, Store> => Entries<Store>,
+        /// Item → price in meals.
+        pub prices: BTreeMap<String, f64> => Entries<f64>,
+        /// Item → price in meals without perturbations.
+        #[serde(default)]
+        pub list_prices: BTreeMap<String, f64> => Entries<f64>,
+        /// `power`, `water` → on.
+        pub utilities: BTreeMap<String, bool> => Entries<bool>,
+        pub employment: Employment => EmploymentDiff,
+        pub conflict: Conflict => ConflictDiff,
+        pub relationships: Relationships => RelationshipsDiff,
+        pub stability: Stability => StabilityDiff,
+        pub perturbations: Vec<Perturbation>,
+        #[serde(default)]
+        pub perturbation_events: PerturbationEvents,
+        pub rewards: Rewards,
+        /// Newest last, bounded.
+        pub narrations: Vec<Narration> => Tail<Narration>,
+        /// Newest last, bounded.
+        pub events: Vec<Event> => Tail<Event>,
+        /// Event → count since this process loaded the town; `exit_queue_peak` is the longest queue.
+        #[serde(default)]
+        pub counters: BTreeMap<String, u64> => Entries<u64>,
+        /// Alert → how often it was raised since this process loaded the town.
+        #[serde(default)]
+        pub alerts_raised: BTreeMap<String, u64> => Entries<u64>,
+        pub kpis: Vec<Kpi> => Rows<Kpi>,
+        /// Active alerts, critical ones first.
+        #[serde(default)]
+        pub alerts: Vec<Alert> => Rows<Alert>,
+        pub transport: Transport,
+        pub health: Health,
+        pub agents: Vec<Agent> => Rows<Agent>,
+        pub map: Map,
+        pub audit: AuditTail => AuditDiff,
+        pub promotion: Promotion => PromotionDiff,
+        #[serde(default)]
+        pub learning: Learning => LearningDiff,
+    }
+
+    /// What turns one snapshot into a later one. A block that is missing has not changed.
+    pub struct Diff;
 }
 
-/// Where the town is in its day and how fast it goes.
+/// The time of the town and its speed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Clock {
     pub ticks_per_day: u64,
     /// `0..ticks_per_day`.
     pub tick_of_day: u64,
-    /// Wall milliseconds a tick takes at 1×.
+    /// Milliseconds per tick at 1×.
     pub tick_ms: u64,
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
@@ -133,34 +141,39 @@ pub struct Store {
     pub kind: String,
     /// Item → count.
     pub stock: BTreeMap<String, u64>,
-    /// How much it can hold; 0 when that is not known.
+    /// Its capacity; 0 when it is unknown.
     #[serde(default)]
     pub capacity: u64,
 }
 
-/// The exit queue and what bounds it. The first seven names are fixed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Employment {
-    /// Agent ids, head first.
-    pub pending: Vec<String>,
-    pub pending_count: u64,
-    pub exits_today: u64,
-    pub daily_exit_cap: u64,
-    pub queue_limit: u64,
-    pub review_window: u64,
-    pub queue: Vec<ExitEntry>,
-    /// Absences in 7 days that make a resident due.
-    #[serde(default)]
-    pub max_absent_shifts: u64,
-    /// Mean attendance ratio of the employed, `null` without data.
-    #[serde(default)]
-    pub attendance: Option<f64>,
-    /// Residents late today.
-    #[serde(default)]
-    pub late_today: u64,
-    /// Absent shifts of all residents in 7 days.
-    #[serde(default)]
-    pub absent_7d: u64,
+with_diff! {
+    /// The exit queue and its limits. The first seven names are fixed.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    pub struct Employment {
+        /// Agent ids, head first.
+        pub pending: Vec<String>,
+        pub pending_count: u64,
+        pub exits_today: u64,
+        pub daily_exit_cap: u64,
+        pub queue_limit: u64,
+        pub review_window: u64,
+        pub queue: Vec<ExitEntry> => Rows<ExitEntry>,
+        /// Absences in 7 days after which a resident enters the exit queue.
+        #[serde(default)]
+        pub max_absent_shifts: u64,
+        /// Mean attendance ratio of the employed, `null` without data.
+        #[serde(default)]
+        pub attendance: Option<f64>,
+        /// Residents late today.
+        #[serde(default)]
+        pub late_today: u64,
+        /// Absent shifts of all residents in 7 days.
+        #[serde(default)]
+        pub absent_7d: u64,
+    }
+
+    /// What changed about the exit queue.
+    pub struct EmploymentDiff;
 }
 
 /// One resident waiting for review.
@@ -176,16 +189,21 @@ pub struct ExitEntry {
     pub approved: bool,
 }
 
-/// Queues at objects and what they cost.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Conflict {
-    pub queues: Vec<Queue>,
-    /// Since the town began.
-    pub ghost_steps: u64,
-    /// Blocked steps since the town began.
-    pub blocked_steps: u64,
-    pub queue_fairness: bool,
+with_diff! {
+    /// Queues at objects, and steps lost in them.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Conflict {
+        pub queues: Vec<Queue> => Rows<Queue>,
+        /// Since the town began.
+        pub ghost_steps: u64,
+        /// Blocked steps since the town began.
+        pub blocked_steps: u64,
+        pub queue_fairness: bool,
+    }
+
+    /// What changed at the objects that residents use in turn.
+    pub struct ConflictDiff;
 }
 
 /// One object that residents use in turn.
@@ -202,14 +220,14 @@ pub struct Queue {
     pub waiting: Vec<QueueWaiter>,
     /// Longest wait of those waiting now.
     pub longest_wait: u64,
-    /// Residents sitting out here, with the tick they may come back.
+    /// Residents in cooldown at this object.
     pub cooldowns: Vec<QueueCooldown>,
     pub ghost_steps: u64,
     /// False while power or water it needs is off, or it is outside its opening hours.
     pub working: bool,
 }
 
-/// Somebody who holds the object.
+/// A resident that uses or has reserved the object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct QueueUser {
@@ -219,7 +237,7 @@ pub struct QueueUser {
     pub remaining: Option<u64>,
 }
 
-/// Somebody who waits for it.
+/// A resident that waits for the object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct QueueWaiter {
@@ -228,7 +246,7 @@ pub struct QueueWaiter {
     pub waited: u64,
 }
 
-/// Somebody who sits out.
+/// A resident in cooldown, and the tick at which it ends.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct QueueCooldown {
@@ -236,16 +254,21 @@ pub struct QueueCooldown {
     pub until_tick: u64,
 }
 
-/// Ties between residents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Relationships {
-    /// `OFF`, `A`, `B`, `C1`, `C2`, `C3`.
-    pub stage: String,
-    pub ties: Vec<Tie>,
+with_diff! {
+    /// Ties between residents.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Relationships {
+        /// `OFF`, `A`, `B`, `C1`, `C2`, `C3`.
+        pub stage: String,
+        pub ties: Vec<Tie> => Rows<Tie>,
+    }
+
+    /// What changed between residents.
+    pub struct RelationshipsDiff;
 }
 
-/// How one resident stands to another; each value in [-1, 1].
+/// The tie of one resident to another; each value in [-1, 1].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Tie {
@@ -256,22 +279,27 @@ pub struct Tie {
     pub rivalry: f64,
 }
 
-/// Stability windows of the live town.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Stability {
-    pub window_ticks: u64,
-    /// Ticks into the window that is open now.
-    pub window_progress: u64,
-    /// Number of the window that is open now, from 1.
-    pub window: u64,
-    /// Closed windows, oldest first, bounded.
-    pub windows: Vec<Window>,
-    /// Checks as they stand in the open window.
-    pub checks: Vec<Check>,
-    /// Consecutive green windows among the conclusive ones.
-    pub streak: u64,
-    pub required_passes: u64,
+with_diff! {
+    /// Stability windows of the live town.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Stability {
+        pub window_ticks: u64,
+        /// Ticks into the window that is open now.
+        pub window_progress: u64,
+        /// Number of the window that is open now, from 1.
+        pub window: u64,
+        /// Closed windows, oldest first, bounded.
+        pub windows: Vec<Window> => Rows<Window>,
+        /// Readings of the checks in the open window.
+        pub checks: Vec<Check> => Rows<Check>,
+        /// Consecutive green windows among the conclusive ones.
+        pub streak: u64,
+        pub required_passes: u64,
+    }
+
+    /// What changed about stability.
+    pub struct StabilityDiff;
 }
 
 /// One closed window.
@@ -303,7 +331,7 @@ pub struct Check {
     pub unit: String,
 }
 
-/// Rewards handed out in the last tick, summed over residents.
+/// Rewards of the last tick, summed over residents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rewards {
     /// Item → sum; items add up to `total`.
@@ -325,7 +353,7 @@ pub struct Narration {
     pub priority: String,
 }
 
-/// Something that happened, with its own fields beside the fixed ones.
+/// An event, with its own fields beside the fixed ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Such as `employment_exit_processed`.
@@ -335,7 +363,7 @@ pub struct Event {
     pub fields: BTreeMap<String, serde_json::Value>,
 }
 
-/// One KPI. Never a number made of nothing.
+/// One KPI. Without enough data it has no value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Kpi {
@@ -358,7 +386,7 @@ pub struct Kpi {
     pub charter: bool,
 }
 
-/// Something that needs an operator.
+/// A condition that needs an operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Alert {
@@ -372,34 +400,34 @@ pub struct Alert {
     pub hint: String,
 }
 
-/// How telemetry itself fares.
+/// The state of telemetry itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transport {
     /// Messages that wait for subscribers.
     pub queue_length: u64,
-    /// Messages that no subscriber will get, and events that no message carried.
+    /// Dropped messages and events.
     pub dropped: u64,
     /// `full`, `aggregate`.
     pub mode: String,
     pub last_error: Option<String>,
-    /// Subscribers now.
+    /// Current subscribers.
     #[serde(default)]
     pub subscribers: u64,
-    /// Of them, those that do not get every message: merged ones, or a new snapshot that they have not taken yet.
+    /// Subscribers that are behind: they get merged messages, or have not read their new snapshot yet.
     #[serde(default)]
     pub behind: u64,
-    /// How often a subscriber was given a new snapshot in place of what it had missed.
+    /// How often a subscriber got a new snapshot in place of missed messages.
     #[serde(default)]
     pub resynced: u64,
-    /// How often one was let go because it read nothing.
+    /// How often a subscriber was disconnected because it read nothing.
     #[serde(default)]
     pub disconnected: u64,
-    /// The file that the raw stream goes to now.
+    /// The file to which the raw stream is archived now.
     #[serde(default)]
     pub archive: Option<String>,
 }
 
-/// How the shard itself fares.
+/// The health of the shard.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Health {
@@ -429,18 +457,18 @@ pub struct Agent {
     pub name: String,
     pub x: u64,
     pub y: u64,
-    /// Name of the place they stand in, such as `cafe`.
+    /// Name of the current place, such as `cafe`.
     pub place: String,
-    /// Name of their home.
+    /// Name of the home.
     pub home: String,
     pub arrived_tick: u64,
     pub needs: Vec<Need>,
-    /// What they chose: `eat`, `work`, …
+    /// The chosen option: `eat`, `work`, …
     pub option: String,
     pub option_since: u64,
     /// In words: `waiting for shower_1, 2nd in line`.
     pub activity: String,
-    /// Object they walk to, wait for or use.
+    /// The object of the current activity.
     pub target: Option<String>,
     pub mask: Vec<MaskBit>,
     pub top_options: Vec<TopOption>,
@@ -456,7 +484,7 @@ pub struct Agent {
     pub personality: Vec<Trait>,
 }
 
-/// A named side of a personality, in [-1, 1].
+/// A personality trait, in [-1, 1].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Trait {
@@ -475,7 +503,7 @@ pub struct MaskBit {
     pub reason: String,
 }
 
-/// What the policy would choose, with its probability.
+/// An option with its probability under the policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TopOption {
@@ -495,7 +523,7 @@ pub struct Shift {
     pub history: Vec<String>,
 }
 
-/// The plan of the town, which changes only when its `revision` does.
+/// The plan of the town. It is unchanged while `revision` is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Map {
@@ -521,7 +549,7 @@ pub struct MapPlace {
     pub height: u64,
 }
 
-/// A thing residents use.
+/// An object that residents use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MapObject {
@@ -533,17 +561,22 @@ pub struct MapObject {
     pub y: u64,
 }
 
-/// The newest lines of the audit log, and whether the chain can still be written.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct AuditTail {
-    /// Newest last, bounded.
-    pub records: Vec<AuditRow>,
-    /// `ok`, or what is wrong.
-    pub state: String,
-    pub file: String,
-    pub seq: u64,
-    pub head: String,
+with_diff! {
+    /// The newest records of the audit log, and its state.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct AuditTail {
+        /// Newest last, bounded.
+        pub records: Vec<AuditRow> => Rows<AuditRow>,
+        /// `ok`, or what is wrong.
+        pub state: String,
+        pub file: String,
+        pub seq: u64,
+        pub head: String,
+    }
+
+    /// What changed at the end of the audit log.
+    pub struct AuditDiff;
 }
 
 /// One line of the audit log as a screen shows it.

@@ -5,11 +5,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::command_line::parse;
-use super::diff::{Diff, apply};
 use super::field_change::{Change, Entries, Rows, Tail};
 use super::stream::{Body, Envelope, Lost, Mirror, Position, digest};
 use super::telemetry::{Agent, Alert, AuditRow, Event, Job, Narration, Queue, Tie, Window};
-use super::{ArgKind, ArgSpec, CommandSpec, Effect, Request, Role, SCHEMA_VERSION, Snapshot};
+use super::{ArgKind, ArgSpec, CommandSpec, Diff, Effect, Request, Role, SCHEMA_VERSION, Snapshot};
 
 fn id() -> impl Strategy<Value = String> {
     "[a-e]"
@@ -60,7 +59,7 @@ fn through_json(diff: &Diff) -> Diff {
 
 fn applied(state: &Snapshot, diff: &Diff) -> Snapshot {
     let mut state = state.clone();
-    apply(&mut state, through_json(diff)).unwrap();
+    through_json(diff).apply(&mut state).unwrap();
     state
 }
 
@@ -71,7 +70,7 @@ proptest! {
         let mut kept = states[0].clone();
         let mut all = Diff::default();
         for (diff, to) in diffs.iter().zip(&states[1..]) {
-            apply(&mut kept, through_json(diff)).unwrap();
+            through_json(diff).apply(&mut kept).unwrap();
             prop_assert_eq!(&kept, to);
             all = all.then(diff.clone()).unwrap();
             prop_assert_eq!(&applied(&states[0], &all), to);
@@ -196,10 +195,10 @@ fn a_reader_notices_what_is_missing() {
 fn a_diff_for_another_state_is_refused_with_its_place() {
     let mut state = Snapshot::default();
     let order = json!({ "conflict": { "queues": { "order": ["a"] } } });
-    let why = apply(&mut state, serde_json::from_value(order).unwrap()).unwrap_err();
+    let why = serde_json::from_value::<Diff>(order).unwrap().apply(&mut state).unwrap_err();
     assert_eq!(why.to_string(), "conflict.queues: the order names 1 rows of 0");
     let cut = json!({ "events": { "append": [], "cut": 3 } });
-    let why = apply(&mut state, serde_json::from_value(cut).unwrap()).unwrap_err();
+    let why = serde_json::from_value::<Diff>(cut).unwrap().apply(&mut state).unwrap_err();
     assert_eq!(why.place, "events");
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::kit::{soak, wait_until};
 use serde_json::json;
-use townlet_audit::{Entry, Log, Options, Record, Stage, records, verify};
+use townlet_audit::{Log, Options, Record, Stage, records, verify};
 use townlet_wire::{Role, Session};
 
 fn open(dir: &Path, segment_bytes: u64) -> Log {
@@ -15,9 +15,9 @@ fn open(dir: &Path, segment_bytes: u64) -> Log {
     Log::open(options).expect("the log opens").log
 }
 
-fn entry(cmd_id: &str) -> Entry {
+fn entry(cmd_id: &str) -> Record {
     let session = Session { issuer: "tui:ada".into(), role: Role::Admin, transport: "local".into(), owner: true };
-    Entry::of(&session, cmd_id, "setmoney", json!({ "agent": "ada", "amount": "1" }))
+    Record::of(&session, cmd_id, "setmoney", json!({ "agent": "ada", "amount": "1" }))
 }
 
 fn read_verified(dir: &Path) -> Vec<Record> {
@@ -40,7 +40,7 @@ fn assert_continues_in_next_segment(point: &str, kept: &[&str]) {
     let log = open(dir.path(), 1 << 20);
     log.append_and_wait(entry("held"), true).unwrap();
     log.flush().unwrap();
-    log.append_and_wait(Entry { stage: Stage::Outcome, ..entry("read") }, false).unwrap();
+    log.append_and_wait(Record { stage: Stage::Outcome, ..entry("read") }, false).unwrap();
     fail::cfg(point, "1*return").unwrap();
     let refused = log.append_and_wait(entry("refused"), true).unwrap_err();
     assert!(refused.to_string().contains(point), "{refused}");
@@ -81,7 +81,7 @@ fn unsynced_records_are_covered_by_the_next_head() {
     let (synced, syncs) = channel();
     fail::cfg_callback("audit_sync", move || synced.send(()).unwrap_or_default()).unwrap();
     for number in 0..300 {
-        let refused = Entry { stage: Stage::Rejected, ..entry(&format!("id-{number}")) };
+        let refused = Record { stage: Stage::Rejected, ..entry(&format!("id-{number}")) };
         log.append_and_wait(refused, false).unwrap();
     }
     // The writer syncs once a second at most, however long this took.
@@ -100,7 +100,7 @@ fn full_disk_and_failed_sync_keep_acknowledged_records() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
     log.append_and_wait(entry("held"), true).unwrap();
-    log.append_and_wait(Entry { stage: Stage::Outcome, ..entry("read") }, false).unwrap();
+    log.append_and_wait(Record { stage: Stage::Outcome, ..entry("read") }, false).unwrap();
     fail::cfg("audit_write", "1*return").unwrap();
     fail::cfg("audit_sync", "1*return").unwrap();
     for _ in 0..2 {

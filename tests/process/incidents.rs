@@ -375,7 +375,7 @@ mod broken {
         let report: Value = serde_json::from_str(&ended.out).expect("a report");
         assert_eq!(report["alerts_raised"]["tick_hung"], 1, "{report}");
         let rows = std::fs::read_to_string(home.join("ops/rollouts.md")).unwrap();
-        assert!(rows.contains("by itself, on tick_hung"), "{rows}");
+        assert!(rows.contains("automatically, on tick_hung"), "{rows}");
         only(home, Kind::Hang);
         only(home, Kind::Rollback);
         verified(home);

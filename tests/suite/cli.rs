@@ -397,20 +397,20 @@ fn config_import_converts_files_of_the_original_program() {
         let (status, report, errors) = run(&line);
         assert_eq!(status, Some(0), "{errors}");
         let report: serde_json::Value = serde_json::from_str(&report).expect("one JSON object");
-        let fates: Vec<String> = report["findings"]
+        let outcomes: Vec<String> = report["findings"]
             .as_array()
             .unwrap()
             .iter()
             .map(|it| {
                 format!(
                     "{:>7}  {}  {}\n",
-                    it["fate"].as_str().unwrap(),
+                    it["outcome"].as_str().unwrap(),
                     it["key"].as_str().unwrap(),
-                    it["words"].as_str().unwrap()
+                    it["note"].as_str().unwrap()
                 )
             })
             .collect();
-        insta::assert_snapshot!(format!("import_{old}"), fates.concat());
+        insta::assert_snapshot!(format!("import_{old}"), outcomes.concat());
         for line in ["config check new.yaml", "--headless --config new.yaml --days 1"] {
             let (status, _, errors) = run(line);
             assert_eq!(status, Some(0), "{line}\n{errors}");

@@ -106,7 +106,7 @@ fn canary_is_rolled_back_automatically_once_and_then_held() {
     live.shard.stop().expect("it is saved");
     let note = rolled_back(home.path(), &view.run_id);
     assert!(!note.contains("requested by"), "{note}");
-    assert!(note.contains("by itself, on ") && note.contains("## Stability windows"), "{note}");
+    assert!(note.contains("automatically, on ") && note.contains("## Stability windows"), "{note}");
 }
 
 /// A shard in its second day with the shipped policy as canary, and the states it publishes.
@@ -157,7 +157,7 @@ fn shard_alert_rolls_a_canary_back_and_is_counted_each_time() {
     let view = wait_for(&views, "a rollback", |view| view.promotion.state == "held");
     assert_eq!((&*view.policy.id, view.tick), ("scripted", 2_100));
     let step = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back").expect("it is recorded");
-    assert!(step.why.contains("by itself, on shard_degraded"), "{step:?}");
+    assert!(step.why.contains("automatically, on shard_degraded"), "{step:?}");
     assert_eq!(live.view().alerts_raised["shard_degraded"], 1);
     std::fs::remove_file(&blocked).expect("it is taken away");
     wait_for(&views, "the end of the alert", |view| degraded(view).is_none());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::activity;
 use crate::affordances::Affordance;
 use crate::command::Refusal;
-use crate::config::{Difference, diff, difference};
+use crate::config::{Difference, diff};
 use crate::ids::{AffordanceId, AgentId, Column};
 use crate::rules::Rules;
 use crate::state::{Activity, State};
@@ -17,7 +17,7 @@ use crate::town::{Town, reserve_capacity};
 pub fn changes(old: &Rules, new: &Rules) -> Vec<Difference> {
     let mut changes = diff(&old.config, &new.config);
     let under = |file: &str, change: Difference| Difference { key: format!("{file}.{}", change.key), ..change };
-    let perturbations = difference(&old.perturbations, &new.perturbations);
+    let perturbations = diff(&old.perturbations, &new.perturbations);
     changes.extend(perturbations.into_iter().map(|change| under("perturbations", change)));
     changes.extend(affordances(&old.affordances, &new.affordances).into_iter().map(|it| under("affordances", it)));
     if old.plan != new.plan && old.config.world.plan == new.config.world.plan {

@@ -27,7 +27,7 @@ fn every_filter_takes_its_own() {
     for (issuer, command, status) in
         [("tui:ada", "spawn", Status::Ok), ("token:7", "kill", Status::Error), ("tui:ada", "kill", Status::DryRun)]
     {
-        let mut entry = Entry::of(&session(issuer), "", command, json!({}));
+        let mut entry = Record::of(&session(issuer), "", command, json!({}));
         (entry.stage, entry.status) = (Stage::Outcome, Some(status));
         log.append_and_wait(entry, true).unwrap();
     }
@@ -55,7 +55,7 @@ fn a_spreadsheet_runs_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).log;
     for reason in ["=1+1", "  @x", "-1", "a,\"b\"", "plain", "\t=1"] {
-        log.append_and_wait(Entry { reason: Some(reason.into()), ..intent("x") }, true).unwrap();
+        log.append_and_wait(Record { reason: Some(reason.into()), ..intent("x") }, true).unwrap();
     }
     drop(log);
     let (_, text) = exported(dir.path(), &Filter::default(), Format::Csv, None);

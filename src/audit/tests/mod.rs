@@ -38,16 +38,16 @@ fn session(issuer: &str) -> Session {
     Session { issuer: issuer.into(), role: Role::Admin, transport: "local".into(), owner: true }
 }
 
-fn intent(cmd_id: &str) -> Entry {
-    let mut entry = Entry::of(&session("tui:ada"), cmd_id, "setmoney", json!({ "agent": "ada", "amount": "12.5" }));
+fn intent(cmd_id: &str) -> Record {
+    let mut entry = Record::of(&session("tui:ada"), cmd_id, "setmoney", json!({ "agent": "ada", "amount": "12.5" }));
     entry.config_id = "default".into();
     entry.tick = 40;
     entry.digest_before = Some("00ff".into());
     entry
 }
 
-fn outcome(cmd_id: &str) -> Entry {
-    Entry {
+fn outcome(cmd_id: &str) -> Record {
+    Record {
         stage: Stage::Outcome,
         status: Some(Status::Ok),
         result: Some(json!({ "summary": "Ada has 12.5.", "wallet": 0.1 + 0.2 })),

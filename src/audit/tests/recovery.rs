@@ -122,9 +122,9 @@ fn intents_are_handed_over_and_ids_remembered() {
     for id in ["applied", "lost"] {
         log.append_and_wait(intent(id), true).unwrap();
     }
-    let refused = Entry { stage: Stage::Rejected, status: Some(Status::Error), ..intent("refused") };
+    let refused = Record { stage: Stage::Rejected, status: Some(Status::Error), ..intent("refused") };
     log.append_and_wait(refused, false).unwrap();
-    log.append_and_wait(Entry { stage: Stage::Rejected, ..intent("applied") }, false).unwrap();
+    log.append_and_wait(Record { stage: Stage::Rejected, ..intent("applied") }, false).unwrap();
     drop(log);
     assert_eq!(assert_whole(dir.path()).runs[0].open.len(), 2);
 
@@ -133,12 +133,13 @@ fn intents_are_handed_over_and_ids_remembered() {
     let now = jiff::Timestamp::from_millisecond(START).unwrap();
     let ask = |index: &IdempotencyIndex, id: &str| index.look_up("tui:ada", id, &print, now);
     assert_eq!(pending.iter().map(|entry| entry.cmd_id.as_str()).collect::<Vec<_>>(), ["applied", "lost"]);
-    assert_eq!(pending[0], intent("applied"));
+    let Record { seq, ts, shard, run_id, prev, hash, .. } = pending[0].clone();
+    assert_eq!(pending[0], Record { seq, ts, shard, run_id, prev, hash, ..intent("applied") });
     let Lookup::Replay(answer) = ask(&index, "id-0") else { panic!("forgotten") };
     assert_eq!((answer.result, answer.tick, answer.replayed), (outcome("").result, 40, true));
     assert_eq!((ask(&index, "applied"), ask(&index, "refused")), (Lookup::InFlight, Lookup::New));
     for (entry, stage) in pending.into_iter().zip([Stage::Recovered, Stage::Abort]) {
-        log.append_and_wait(Entry { stage, status: Some(Status::Ok), ..entry }, true).unwrap();
+        log.append_and_wait(Record { stage, status: Some(Status::Ok), ..entry }, true).unwrap();
     }
     drop(log);
 

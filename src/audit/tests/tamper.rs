@@ -125,7 +125,7 @@ fn a_line_with_the_right_hash_in_another_form_is_refused() {
     let line = String::from_utf8(lines(&dir.path().join("r-0001.jsonl"))[0].clone()).unwrap();
     let forge = |text: &str| {
         let (body, _) = text.rsplit_once(",\"hash\":\"").unwrap();
-        let hash = super::super::record::sha256(body.as_bytes());
+        let hash = townlet_wire::sha256(body.as_bytes());
         Record::parse(format!("{body},\"hash\":\"{hash}\"}}\n").as_bytes())
     };
     assert!(forge(&line).is_ok());
@@ -152,7 +152,7 @@ fn a_line_rewritten_with_a_hash_of_its_own_is_named_by_the_next() {
     let mut all = lines(&path);
     let text = String::from_utf8(all[1].clone()).unwrap().replace("tui:ada", "tui:eve");
     let (body, _) = text.rsplit_once(",\"hash\":\"").unwrap();
-    let hash = super::super::record::sha256(body.as_bytes());
+    let hash = townlet_wire::sha256(body.as_bytes());
     all[1] = format!("{body},\"hash\":\"{hash}\"}}\n").into_bytes();
     std::fs::write(&path, all.concat()).unwrap();
     let report = assert_named(dir.path(), "r-0001.jsonl", &[3], "rewritten");

@@ -139,15 +139,16 @@ proptest! {
     fn whatever_is_written_reads_back_and_holds_no_control_character(
         texts in prop::collection::vec(any::<String>(), 4), args in any_value(), result in prop::option::of(any_value()),
     ) {
-        let mut entry = Entry { result, ..Entry::of(&session(&texts[0]), &*texts[1], &*texts[2], args) };
-        entry.reason = Some(texts[3].clone());
-        let link = super::super::record::Link { seq: 1, ts: "t".into(), shard: "s", run_id: "r", prev: GENESIS };
-        let record = Record::new(&entry, link);
+        let record = Record {
+            seq: 1,
+            reason: Some(texts[3].clone()),
+            result,
+            ..Record::of(&session(&texts[0]), &*texts[1], &*texts[2], args)
+        }.sealed();
         let line = record.line();
         prop_assert_eq!(Record::parse(line.as_bytes()), Ok(record.clone()));
         prop_assert!(!line.trim_end_matches('\n').chars().any(char::is_control));
         // A record made again of what was read is the same record.
-        let link = super::super::record::Link { seq: 1, ts: "t".into(), shard: "s", run_id: "r", prev: GENESIS };
-        prop_assert_eq!(Record::new(&record.entry(), link), record);
+        prop_assert_eq!(record.clone().sealed(), record);
     }
 }

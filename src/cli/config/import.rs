@@ -86,7 +86,7 @@ fn json_report(imported: &Imported, written: &[String]) -> Value {
             KeyOutcome::Moved { to, .. } => Some(to),
             KeyOutcome::Dropped { .. } | KeyOutcome::Refused { .. } => None,
         };
-        json!({ "key": it.key, "line": it.line, "fate": it.outcome.word(), "to": to, "words": describe(&it.outcome) })
+        json!({ "key": it.key, "line": it.line, "outcome": it.outcome.word(), "to": to, "note": describe(&it.outcome) })
     });
     json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
 }

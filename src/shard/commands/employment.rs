@@ -1,4 +1,4 @@
-//! The exit queue: who waits, and the three decisions of an operator about it.
+//! The exit queue: its entries and the operator's decisions about them.
 
 use serde_json::json;
 use townlet_town::{Command, ResidentId, names};
@@ -14,7 +14,7 @@ row! {
 }
 
 row! {
-    REVIEW = "employment_exit review", Viewer, "the exit queue, one entry a resident, with what led there";
+    REVIEW = "employment_exit review", Viewer, "the exit queue, one entry per resident, with the reasons";
     Read() => review
 }
 
@@ -29,7 +29,7 @@ row! {
 }
 
 row! {
-    DEFER = "employment_exit defer", Admin, "the entry goes and the resident's absences are forgiven";
+    DEFER = "employment_exit defer", Admin, "removes the entry and forgives the resident's absences";
     Town(agent: ResidentId, reason: Reason) => Command::ExitDefer { who: agent }
 }
 

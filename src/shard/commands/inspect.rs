@@ -22,14 +22,14 @@ row! {
 }
 
 row! {
-    HEALTH_STATUS = "health_status", Viewer, "how the shard itself fares: audit log, journal, snapshots, speed";
+    HEALTH_STATUS = "health_status", Viewer, "health of the shard: audit log, journal, snapshots, speed";
     Read() => health_status
 }
 
 row! { KPI = "kpi", Viewer, "every KPI with its target and verdict"; Read() => kpi }
 
 row! {
-    QUEUE_INSPECT = "queue_inspect", Viewer, "one object: who uses it, who waits, who sits out";
+    QUEUE_INSPECT = "queue_inspect", Viewer, "one object: users, waiting residents and cooldowns";
     Read(object: Location) => move |view| queue_inspect(view, &object.0)
 }
 
@@ -39,12 +39,12 @@ row! {
 }
 
 row! {
-    AFFORDANCE_STATUS = "affordance_status", Viewer, "what can be done with things now, and what cannot and why";
+    AFFORDANCE_STATUS = "affordance_status", Viewer, "which affordances can be used now, and why others cannot";
     Read() => affordance_status
 }
 
 row! {
-    EXPLAIN = "explain", Viewer, "what a resident does, why, what it may not do and why not";
+    EXPLAIN = "explain", Viewer, "what a resident does and why, and which options are not allowed and why";
     Read(agent: ResidentId) => move |view| explain(view, agent)
 }
 
@@ -67,7 +67,7 @@ fn help(name: Option<&str>) -> Reply {
         return Ok(json!({ "summary": format!("{}.", names.join(", ")), "commands": rows }));
     }
     let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-        let hint = near_hint(name, specs.iter().map(|spec| spec.name.as_str()), || "`help` lists them.".into());
+        let hint = near_hint(name, specs.iter().map(|spec| spec.name.as_str()), "`help` lists them.");
         return Err(error("E_NOT_FOUND", format!("there is no command `{name}`."), hint));
     };
     Ok(json!({ "summary": format!("{}: {} ({}).", spec.usage(), spec.help, spec.role.word()), "command": spec }))
@@ -112,7 +112,7 @@ fn queue_inspect(view: &ShardView<'_>, typed: &str) -> Reply {
     let conflict = telemetry::conflict(view.town.rules(), view.town.state());
     let Some(queue) = conflict.queues.iter().find(|queue| queue.object == typed) else {
         let objects = conflict.queues.iter().map(|queue| queue.object.as_str());
-        let hint = near_hint(typed, objects, || "`debug queues` lists them.".into());
+        let hint = near_hint(typed, objects, "`debug queues` lists them.");
         return Err(error("E_NOT_FOUND", format!("there is no object `{typed}` one can queue for."), hint));
     };
     let summary = format!(

@@ -1,4 +1,4 @@
-//! Perturbations: those under way and to come, and what an operator does about them.
+//! Perturbations: listing, starting, cancelling and scheduling them.
 
 use serde_json::json;
 use townlet_town::ids::PlaceId;
@@ -12,10 +12,10 @@ use crate::command_table::{Reply, error, near_hint, row};
 use crate::operation::ShardView;
 use crate::telemetry;
 
-row! { QUEUE = "perturbation_queue", Viewer, "perturbations under way, expected today, and cooling down"; Read() => queue }
+row! { QUEUE = "perturbation_queue", Viewer, "perturbations that are active, expected today, or cooling down"; Read() => queue }
 
 row! {
-    TRIGGER = "perturbation_trigger", Admin, "starts an event of the perturbation file now, whatever cooldowns say";
+    TRIGGER = "perturbation_trigger", Admin, "starts an event of the perturbation file now, regardless of cooldowns";
     Town(event: String, duration: Flag<Integer<1, 100_000>>, magnitude: Flag<Decimal<100, 10_000>>)
         => Command::Trigger {
             event,
@@ -25,12 +25,12 @@ row! {
 }
 
 row! {
-    CANCEL = "perturbation_cancel", Admin, "ends an event that is under way, or keeps it from coming today";
+    CANCEL = "perturbation_cancel", Admin, "ends an active event, or cancels one that is expected today";
     Town(event: String) => Command::Cancel { event }
 }
 
 row! {
-    SWITCH = "perturbations", Admin, "whether perturbations come by themselves; those under way end at their time";
+    SWITCH = "perturbations", Admin, "whether perturbations start automatically; active ones end as planned";
     Town(switch: bool) => Command::Perturbations(switch)
 }
 
@@ -45,7 +45,7 @@ fn queue(view: &ShardView<'_>) -> Reply {
     let count = |state: &str| rows.iter().filter(|row| row.state == state).count();
     let on = view.town.state().live_settings.perturbations;
     let summary = format!(
-        "{} under way, {} expected today, {} cooling down; by themselves {}.",
+        "{} active, {} expected today, {} cooling down; automatic starts are {}.",
         count("active"),
         count("pending"),
         count("cooldown"),
@@ -61,7 +61,7 @@ fn place_id(plan: &Plan, name: &str) -> Result<PlaceId, ErrorBody> {
     let object = plan.objects().find(|(_, object)| object.name == name).map(|(_, object)| object.place);
     let place = plan.places().find(|(_, place)| place.name == name).map(|(id, _)| id);
     place.or(object).ok_or_else(|| {
-        let hint = near_hint(name, place_names(plan), || place_list(plan));
+        let hint = near_hint(name, place_names(plan), place_list(plan));
         error("E_NOT_FOUND", format!("there is no place `{name}`."), hint)
     })
 }

@@ -51,7 +51,7 @@ row! {
 }
 
 row! {
-    FORCE_CHAT = "force_chat", Admin, "two residents talk now; their luck decides how it goes";
+    FORCE_CHAT = "force_chat", Admin, "two residents talk now; the outcome is random";
     Town(agent: ResidentId, other: ResidentId) => Command::ForceChat { who: agent, other }
 }
 
@@ -145,6 +145,7 @@ fn conflict(view: &ShardView<'_>) -> Reply {
 }
 
 fn social_events(view: &ShardView<'_>) -> Reply {
-    let events: Vec<_> = view.status.story.events().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
+    let events: Vec<_> =
+        view.status.feed.events.iter().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
     Ok(json!({ "summary": format!("{} among the newest events.", events.len()), "events": events }))
 }

@@ -12,7 +12,7 @@ use crate::command_table::{error, near_hint, row};
 row! { SPAWN = "spawn", Admin, "a newcomer arrives now"; Town() => Command::Spawn }
 
 row! {
-    TELEPORT = "teleport", Admin, "a resident stands at a place or an object; what it held is free";
+    TELEPORT = "teleport", Admin, "moves a resident to a place or an object; it releases what it holds";
     Town(agent: ResidentId, place: Location) in plan => Command::Teleport { who: agent, tile: tile(plan, &place.0)? }
 }
 
@@ -28,18 +28,18 @@ row! {
 }
 
 row! {
-    POSSESS = "possess", Admin, "drives a resident by hand: it keeps to the option until released";
+    POSSESS = "possess", Admin, "controls a resident: it keeps the option until released";
     Town(agent: ResidentId, option: Option<OptionKind>)
         => Command::Possess { who: agent, option: option.unwrap_or(OptionKind::Wait) }
 }
 
 row! {
-    RELEASE = "release", Admin, "gives a possessed resident back to the policy";
+    RELEASE = "release", Admin, "returns a possessed resident to the policy";
     Town(agent: ResidentId) => Command::Release { who: agent }
 }
 
 row! {
-    KILL = "kill", Destructive, "a resident leaves town at once, whatever caps and gaps say";
+    KILL = "kill", Destructive, "a resident leaves town at once, regardless of caps and cooldowns";
     Town(agent: ResidentId) => Command::Kill { who: agent }
 }
 
@@ -49,17 +49,15 @@ fn tile(plan: &Plan, name: &str) -> Result<Tile, ErrorBody> {
     let place = || plan.places().find(|(_, place)| place.name == name).and_then(|(id, _)| plan.floor_of(id).next());
     object.or_else(place).ok_or_else(|| {
         let objects = plan.objects.iter().map(|object| object.name.as_str());
-        let hint = near_hint(name, place_names(plan).chain(objects), || place_list(plan));
+        let hint = near_hint(name, place_names(plan).chain(objects), place_list(plan));
         error("E_NOT_FOUND", format!("there is no place or object `{name}`."), hint)
     })
 }
 
-/// The names of the places of the map.
 pub(super) fn place_names(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.places.iter().map(|place| place.name.as_str())
 }
 
-/// A hint with all places.
 pub(super) fn place_list(plan: &Plan) -> String {
     format!("Places: {}.", place_names(plan).collect::<Vec<_>>().join(", "))
 }

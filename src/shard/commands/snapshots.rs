@@ -42,7 +42,7 @@ fn list(folder: &Path) -> Reply {
 fn open(folder: &Path, typed: &str) -> Result<SnapshotFile, ErrorBody> {
     let names = names(folder);
     if !names.iter().any(|name| name == typed) {
-        let hint = near_hint(typed, names.iter().map(String::as_str), || "`snapshot list` shows them.".into());
+        let hint = near_hint(typed, names.iter().map(String::as_str), "`snapshot list` shows them.");
         return Err(error("E_NOT_FOUND", format!("there is no snapshot `{typed}` in this run."), hint));
     }
     let path = folder.join(typed);

@@ -13,11 +13,11 @@ row! {
 }
 
 row! {
-    PAUSE = "training pause", Admin, "the training beside the town waits until resumed; the town goes on";
+    PAUSE = "training pause", Admin, "pauses the training beside the town; the town continues";
     Shard() => ShardAction::Train(false)
 }
 
-row! { RESUME = "training resume", Admin, "the training beside the town goes on"; Shard() => ShardAction::Train(true) }
+row! { RESUME = "training resume", Admin, "resumes the training beside the town"; Shard() => ShardAction::Train(true) }
 
 const START_HINT: &str = "Start the shard with `--train`, such as `townlet run --train`.";
 
@@ -44,9 +44,7 @@ fn status(view: &ShardView<'_>) -> Reply {
 }
 
 /// Whether there is a training that can pause or go on.
-///
-/// # Errors
-/// `E_CONFLICT` when none runs or it has ended.
+/// `E_CONFLICT` when no training runs or it has ended.
 pub(crate) fn check_training_active(learning: &Learning) -> Result<(), ErrorBody> {
     match learning.state.as_str() {
         "off" => Err(error("E_CONFLICT", "no training runs beside this town.", START_HINT)),

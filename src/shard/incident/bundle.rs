@@ -5,11 +5,11 @@ use std::io;
 use std::path::Path;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use townlet_town::hash::hex;
+use serde_json::{Value, json};
 
 use super::redaction::SecretRedactor;
 use townlet_files::write_atomically;
+use townlet_wire::sha256;
 
 /// Maximum size of a packed bundle in bytes.
 pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -20,36 +20,25 @@ const LEVEL: i32 = 3;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const SUMMARY: &str = "SUMMARY.md";
 
-/// One file of a bundle.
 #[derive(Debug)]
 struct Item {
     name: String,
     bytes: Vec<u8>,
+    /// Whether secrets were removed.
     redacted: bool,
 }
 
-/// An item that is not in the bundle.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct MissingItem {
     pub(super) item: String,
     pub(super) why: String,
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    name: &'a str,
-    bytes: usize,
-    sha256: String,
-    /// Whether secrets were removed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    redacted: bool,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Bundle {
     items: Vec<Item>,
-    missing: Vec<MissingItem>,
-    secrets: SecretRedactor,
+    pub(super) missing: Vec<MissingItem>,
+    pub(super) secrets: SecretRedactor,
     taken: usize,
     /// The limit, for tests smaller than [`MAX_UNPACKED_BYTES`].
     most: Option<usize>,
@@ -61,26 +50,15 @@ impl Bundle {
         Self { secrets, ..Self::default() }
     }
 
-    pub(super) const fn secrets(&self) -> &SecretRedactor {
-        &self.secrets
-    }
-
-    /// Lists an item as missing.
     pub(super) fn add_missing(&mut self, item: impl Into<String>, why: impl Into<String>) {
         let (why, _) = self.secrets.redact(why.into().as_bytes());
         self.missing.push(MissingItem { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
     }
 
-    pub(super) fn missing(&self) -> &[MissingItem] {
-        &self.missing
-    }
-
-    /// Names of the items.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| item.name.as_str())
     }
 
-    /// Whether this many more bytes fit.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         (self.taken as u64).saturating_add(bytes) <= self.most.unwrap_or(MAX_UNPACKED_BYTES) as u64
     }
@@ -91,7 +69,6 @@ impl Bundle {
         self.add(name.into(), bytes, redacted)
     }
 
-    /// Adds a value as formatted JSON.
     pub(super) fn json(&mut self, name: impl Into<String>, value: &impl Serialize) -> bool {
         let bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
         self.text(name, &bytes)
@@ -121,8 +98,15 @@ impl Bundle {
     pub(super) fn pack(mut self, path: &Path, id: &str, summary: &str) -> io::Result<u64> {
         let (summary, redacted) = self.secrets.redact(summary.as_bytes());
         self.items.insert(0, Item { name: SUMMARY.into(), bytes: summary, redacted });
-        let rows: Vec<Row<'_>> = self.items.iter().map(Item::row).collect();
-        let manifest = serde_json::json!({ "bundle": id, "format": 1, "items": rows, "missing": self.missing });
+        let row = |Item { name, bytes, redacted }: &Item| {
+            let mut row = json!({ "name": name, "bytes": bytes.len(), "sha256": sha256(bytes) });
+            if *redacted {
+                row["redacted"] = json!(true);
+            }
+            row
+        };
+        let rows: Vec<Value> = self.items.iter().map(row).collect();
+        let manifest = json!({ "bundle": id, "format": 1, "items": rows, "missing": self.missing });
         let manifest = serde_json::to_vec_pretty(&manifest)?;
         let mut tar = tar::Builder::new(zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?);
         let folder = format!("townlet-{id}");
@@ -145,13 +129,6 @@ impl Bundle {
     }
 }
 
-impl Item {
-    fn row(&self) -> Row<'_> {
-        let sha256 = hex(&Sha256::digest(&self.bytes));
-        Row { name: &self.name, bytes: self.bytes.len(), sha256, redacted: self.redacted }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +139,7 @@ mod tests {
         assert!(bundle.text("newest", &[b'a'; 60]) && !bundle.text("older", &[b'b'; 60]));
         assert!(bundle.text("small", b"c") && bundle.has_room(39) && !bundle.has_room(40));
         assert_eq!(bundle.names().collect::<Vec<_>>(), ["newest", "small"]);
-        assert!(bundle.missing()[0].item == "older" && bundle.missing()[0].why.contains("60 bytes"));
+        assert!(bundle.missing[0].item == "older" && bundle.missing[0].why.contains("60 bytes"));
     }
 
     #[test]
@@ -180,7 +157,7 @@ mod tests {
         let manifest: serde_json::Value = serde_json::from_str(&read(MANIFEST)).unwrap();
         let item = &manifest["items"][1];
         assert_eq!((&item["name"], &item["redacted"]), (&"a/b.txt".into(), &true.into()));
-        assert_eq!(item["sha256"], hex(&Sha256::digest(read("a/b.txt"))));
+        assert_eq!(item["sha256"], sha256(read("a/b.txt").as_bytes()));
         assert_eq!(manifest["missing"][0]["item"], "c.bin");
     }
 }

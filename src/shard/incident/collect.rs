@@ -29,10 +29,8 @@ use townlet_wire::{SCHEMA_VERSION, Snapshot};
 const MAX_LOG_BYTES: u64 = 2 * 1024 * 1024;
 /// Maximum size of a small file in bytes.
 const MAX_SMALL_FILE_BYTES: u64 = 512 * 1024;
-/// File name of the replay.
 pub(super) const REPLAY: &str = "replay.tlj";
 
-/// A run and its files.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) home: Home,
@@ -66,7 +64,6 @@ pub(super) struct BundleContents {
 
 type Get = fn(&mut BundleContents, &Run, &IncidentTrigger) -> Result<(), String>;
 
-/// All items, in order.
 const ITEMS: [(&str, Get); 12] = [
     ("versions.json", versions),
     ("crash report", crash),
@@ -169,7 +166,7 @@ fn configuration(all: &mut BundleContents, _: &Run, _: &IncidentTrigger) -> Resu
 }
 
 fn add_replay(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
-    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets(), all.deadline)?;
+    let mut found = replay(&run.home, &run.root, &run.id, &all.bundle.secrets, all.deadline)?;
     all.seed = found.town.as_ref().map(|town| town.state().seed).or(all.seed);
     if all.bundle.bytes(REPLAY, std::mem::take(&mut found.bytes), found.redacted) {
         all.replay = Some(found);
@@ -299,7 +296,7 @@ fn newest_snapshot(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> 
     for file in snapshots::list(&folder).iter().rev() {
         match snapshots::read(file) {
             Ok(found) => {
-                let clean = all.bundle.secrets().town(&found.town);
+                let clean = all.bundle.secrets.town(&found.town);
                 let redacted = clean.is_some();
                 // Saved again, because a secret inside the packed bytes would not be found.
                 let bytes = snapshot::save(&clean.unwrap_or(found.town));
@@ -352,7 +349,6 @@ fn whole(bundle: &mut Bundle, home: &Home, file: &Path, most: u64) {
     }
 }
 
-/// The end of a log.
 fn end_of(file: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::{Read, Seek, SeekFrom};
     let mut opened = std::fs::File::open(file)?;

@@ -13,7 +13,6 @@ use townlet_town::{Decider, OptionKind, Policy, Town};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Alert;
 
-/// Maximum number of panics kept.
 const MAX_FAULTS: usize = 16;
 
 /// The name of the town's thread.
@@ -27,11 +26,9 @@ pub(crate) enum Phase {
     Waiting,
     /// The start of a tick, before the policy decides.
     Starting,
-    /// The policy decides.
     Deciding,
     /// The rest of the tick.
     Applying,
-    /// Applying a command.
     Commanding,
     /// Handling another message.
     Answering,
@@ -41,7 +38,6 @@ pub(crate) enum Phase {
     Ending,
 }
 
-/// Descriptions of all phases, in order.
 const PHASES: [(Phase, &str); 8] = [
     (Phase::Waiting, "waiting"),
     (Phase::Starting, "starting the tick (day change, perturbations)"),
@@ -59,45 +55,31 @@ impl Phase {
     }
 }
 
-/// A command that was applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AppliedCommand {
-    /// The normalised command line.
     pub(crate) line: String,
-    /// The command id.
     pub(crate) cmd_id: String,
-    /// The issuer.
     pub(crate) issuer: String,
     /// The tick before which it was applied.
     pub(crate) tick: u64,
 }
 
-/// A panic or a hang.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Fault {
-    /// The thread's name.
     pub(super) thread: String,
-    /// The message.
     pub(super) message: String,
-    /// Source file and line.
     pub(super) location: String,
     /// Time, RFC 3339, UTC.
     pub(super) ts: String,
-    /// The tick.
     pub(super) tick: u64,
-    /// The phase of the town's thread.
     pub(super) phase: String,
-    /// The last command that was applied.
     pub(super) last_command: Option<AppliedCommand>,
-    /// Backtrace of a panic.
     pub(super) backtrace: String,
 }
 
-/// A tick that hangs.
 #[derive(Clone, Debug)]
 pub(super) struct Hang {
-    /// A sentence.
     pub(super) message: String,
     pub(super) tick: u64,
 }
@@ -127,7 +109,6 @@ struct State {
     trouble: Option<String>,
 }
 
-/// The diagnostics of one shard.
 #[derive(Default)]
 pub(crate) struct Diagnostics {
     phase: AtomicU8,
@@ -156,12 +137,10 @@ impl Diagnostics {
         self.lock().command = Some(given);
     }
 
-    /// The command applied last or being applied.
     pub(crate) fn last_command(&self) -> Option<AppliedCommand> {
         self.lock().command.clone()
     }
 
-    /// Records the last snapshot.
     pub(crate) fn show(&self, view: Arc<Snapshot>) {
         self.lock().view = Some(view);
     }
@@ -197,7 +176,6 @@ impl Diagnostics {
         }
     }
 
-    /// Records a panic.
     pub(super) fn panicked(&self, fault: Fault) {
         let mut kept = self.lock();
         if kept.faults.len() < MAX_FAULTS {
@@ -213,7 +191,6 @@ impl Diagnostics {
         kept.faults[from..].iter().filter(|fault| fault.thread != TOWN).cloned().collect()
     }
 
-    /// The panic of the town's thread.
     pub(super) fn town_fault(&self) -> Option<Fault> {
         self.lock().faults.iter().rev().find(|fault| fault.thread == TOWN).cloned()
     }
@@ -225,22 +202,18 @@ impl Diagnostics {
         kept.over.extend(before);
     }
 
-    /// The message of the current hang.
     pub(crate) fn hung(&self) -> Option<String> {
         self.lock().hang.as_ref().map(|hang| hang.message.clone())
     }
 
-    /// Whether hangs have ended.
     pub(crate) fn has_ended_hangs(&self) -> bool {
         !self.lock().over.is_empty()
     }
 
-    /// Takes the alerts of hangs that have ended.
     pub(crate) fn take_ended_hangs(&self) -> Vec<Alert> {
         std::mem::take(&mut self.lock().over).iter().map(Hang::alert).collect()
     }
 
-    /// Records whether a bundle was written.
     pub(super) fn filed(&self, trouble: Option<String>) {
         self.lock().trouble = trouble;
     }

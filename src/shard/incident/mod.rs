@@ -45,50 +45,35 @@ const REPEAT_WINDOW: Duration = Duration::from_mins(10);
 const MAX_AUTOMATIC: usize = 6;
 /// Time limit for reading and replaying a journal for a bundle.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Maximum number of lines added to a note.
 const MAX_REPEAT_LINES: usize = 50;
-/// File name of a bundle.
 const BUNDLE: &str = "bundle.tar.zst";
-/// File name of the incident record.
 const RECORD: &str = "incident.json";
 
-/// The kind of an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A thread panicked.
-    Crash,
-    /// A tick did not finish.
-    Hang,
-    /// A release was rolled back, by an operator or automatically.
-    Rollback,
-    /// An operator requested a bundle.
-    Requested,
+townlet_wire::word_enum! {
+    /// The kind of an incident.
+    pub enum Kind {
+        /// A thread panicked.
+        Crash = "crash",
+        /// A tick did not finish.
+        Hang = "hang",
+        /// A release was rolled back, by an operator or automatically.
+        Rollback = "rollback",
+        /// An operator requested a bundle.
+        Requested = "requested",
+    }
 }
 
 impl Kind {
-    /// The word in ids and tags.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Crash => "crash",
-            Self::Hang => "hang",
-            Self::Rollback => "rollback",
-            Self::Requested => "requested",
-        }
-    }
-
     /// The tag of its note, such as `ops/crash`.
     pub fn tag(self) -> String {
         format!("ops/{}", self.word())
     }
 }
 
-/// The state of a running town.
 #[derive(Clone, Debug)]
 pub(super) struct LiveState {
     /// The tick; the journal has received all entries up to it.
     pub(super) tick: u64,
-    /// The digest at that tick.
     pub(super) digest: String,
 }
 
@@ -96,19 +81,15 @@ pub(super) struct LiveState {
 #[derive(Clone, Debug)]
 pub(super) struct IncidentTrigger {
     pub(super) kind: Kind,
-    /// One sentence.
     pub(super) headline: String,
     /// The issuer who requested it, and the reason.
     pub(super) requested_by: Option<(String, String)>,
     /// The town, if it is running.
     pub(super) now: Option<LiveState>,
-    /// The last snapshot.
     pub(super) view: Option<Arc<Snapshot>>,
-    /// The panic or the hang.
     pub(super) fault: Option<Fault>,
     /// Additional sections of the note, in Markdown.
     pub(super) sections: String,
-    /// Additional text files by name.
     pub(super) attachments: Vec<(String, Vec<u8>)>,
 }
 
@@ -153,12 +134,10 @@ pub struct Incident {
     /// Whether an operator requested the bundle, or caused the incident.
     #[serde(default)]
     requested: bool,
-    /// The panic or the hang.
     #[serde(default)]
     fault: Option<Fault>,
 }
 
-/// The fault of the newest incident of a run.
 fn latest_fault(home: &Home, run_id: &str) -> Option<Fault> {
     let of_run = |incident: &Incident| incident.run_id == run_id;
     kept(home).into_iter().rev().filter(of_run).find_map(|incident| incident.fault)
@@ -174,7 +153,6 @@ pub fn unread(home: &Home) -> Vec<(PathBuf, String)> {
     folders(home).into_iter().filter_map(|folder| record(&folder).err().map(|why| (folder, why))).collect()
 }
 
-/// Incident folders, oldest first.
 fn folders(home: &Home) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(home.incidents()).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -246,7 +224,7 @@ fn write(run: &Run, id: &str, trigger: &IncidentTrigger, output: Option<&Path>) 
     };
     let entries = note::entries(run, &all, trigger, &incident);
     all.bundle.text("timeline.md", timeline::table(&entries, usize::MAX).as_bytes());
-    incident.missing = all.bundle.missing().iter().map(|item| format!("{}: {}", item.item, item.why)).collect();
+    incident.missing = all.bundle.missing.iter().map(|item| format!("{}: {}", item.item, item.why)).collect();
     let summary = note::summary(&all, trigger, &incident, &entries);
     let note = note::note(&all, trigger, &incident, &entries);
     incident.bytes = all.bundle.pack(&path, id, &summary).map_err(|error| say(&path, error))?;
@@ -281,7 +259,7 @@ pub(super) struct IncidentRecorder {
     diagnostics: Arc<Diagnostics>,
     journal: std::sync::Weak<Journal>,
     audit: std::sync::Weak<townlet_audit::Log>,
-    log: Log,
+    pub(super) log: Log,
     in_progress: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -296,10 +274,6 @@ impl IncidentRecorder {
         panics::watch(&diagnostics);
         let (journal, audit) = (Arc::downgrade(journal), Arc::downgrade(audit));
         Self { run, diagnostics, journal, audit, log, in_progress: Mutex::new(None) }
-    }
-
-    pub(super) const fn log(&self) -> &Log {
-        &self.log
     }
 
     /// Starts a bundle after the one in progress, and returns its path.
@@ -320,18 +294,18 @@ impl IncidentRecorder {
 
     /// Logs an incident and makes an automatic bundle, unless there were too many recently.
     pub(super) fn notice(self: &Arc<Self>, trigger: IncidentTrigger) {
-        self.log.say(&trigger.headline);
+        self.log.write(&trigger.headline);
         if !self.should_record(&trigger) {
             return;
         }
         if let Err(why) = self.start(trigger) {
-            self.log.say(&format!("no incident bundle: {why}"));
+            self.log.write(&format!("no incident bundle: {why}"));
         }
     }
 
     /// The same on the calling thread, which has nothing else to do. Returns the path.
     fn notice_and_wait(&self, trigger: &IncidentTrigger) -> Option<PathBuf> {
-        self.log.say(&trigger.headline);
+        self.log.write(&trigger.headline);
         self.finish();
         self.should_record(trigger).then_some(())?;
         let incident = self.make(&new_id(trigger.kind), trigger).ok()?;
@@ -349,7 +323,6 @@ impl IncidentRecorder {
         self.notice_and_wait(&trigger)
     }
 
-    /// Waits for the bundle in progress.
     pub(super) fn finish(&self) {
         let thread = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The panic hook has reported a panic of that thread.
@@ -364,8 +337,8 @@ impl IncidentRecorder {
         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&self.run, id, trigger, None)));
         let made = made.unwrap_or_else(|panic| Err(format!("making it crashed: {}", panic_message(panic.as_ref()))));
         match &made {
-            Ok(incident) => self.log.say(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
-            Err(why) => self.log.say(&format!("the incident bundle could not be written: {why}")),
+            Ok(incident) => self.log.write(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
+            Err(why) => self.log.write(&format!("the incident bundle could not be written: {why}")),
         }
         self.diagnostics.filed(made.as_ref().err().cloned());
         made
@@ -380,12 +353,12 @@ impl IncidentRecorder {
         if let Some(same) = recent.iter().rev().find(same) {
             let note = self.run.home.incidents().join(&same.id).join("note.md");
             if let Err(why) = note::add_repetition(&note, &trigger.headline) {
-                self.log.say(&format!("{}: {why}", note.display()));
+                self.log.write(&format!("{}: {why}", note.display()));
             }
             return false;
         }
         if recent.len() >= MAX_AUTOMATIC {
-            self.log.say("no incident bundle: there were too many recently.");
+            self.log.write("no incident bundle: there were too many recently.");
         }
         recent.len() < MAX_AUTOMATIC
     }

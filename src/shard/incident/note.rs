@@ -34,7 +34,6 @@ pub(super) fn entries(
     merged(&run.home, &run.root, &run.id, all.view.as_deref(), own)
 }
 
-/// `SUMMARY.md`.
 pub(super) fn summary(
     all: &BundleContents,
     trigger: &IncidentTrigger,
@@ -60,7 +59,6 @@ pub(super) fn summary(
     text
 }
 
-/// `note.md`.
 pub(super) fn note(
     all: &BundleContents,
     trigger: &IncidentTrigger,

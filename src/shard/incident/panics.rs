@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use super::diagnostics::Diagnostics;
 
 thread_local! {
-    /// The shard of this thread.
     static OURS: RefCell<Option<Weak<Diagnostics>>> = const { RefCell::new(None) };
 }
 
@@ -19,7 +18,6 @@ thread_local! {
 static BOARDS: Mutex<Vec<Weak<Diagnostics>>> = Mutex::new(Vec::new());
 static HOOK: Once = Once::new();
 
-/// Lines kept of a backtrace.
 const FRAMES: usize = 200;
 
 /// Records panics of the shard's threads from now on; of unregistered threads too while there is only one shard.
@@ -68,7 +66,6 @@ fn diagnostics() -> Option<Arc<Diagnostics>> {
     living.next().is_none().then_some(only)
 }
 
-/// The message of a panic.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")

@@ -6,14 +6,11 @@ use std::sync::Arc;
 use townlet_town::config::{Config, diff};
 use townlet_town::{Rules, Sources, Town};
 
-/// Replaces a secret.
 const REDACTED: &str = "(redacted)";
 /// Shorter values are not redacted; they may be common words.
 const MIN_LENGTH: usize = 8;
-/// Parts of names of secrets.
 const NAMES: [&str; 10] =
     ["token", "secret", "passw", "passphrase", "credential", "apikey", "api_key", "private", "access_key", "auth"];
-/// Prefix of every token.
 const TOKEN: &[u8] = b"twn_";
 
 /// Whether a setting or variable of this name contains a secret.
@@ -22,7 +19,6 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     NAMES.iter().any(|part| name.contains(part))
 }
 
-/// The secret values to remove.
 #[derive(Debug, Default)]
 pub(super) struct SecretRedactor(Vec<Vec<u8>>);
 
@@ -50,12 +46,10 @@ impl SecretRedactor {
         }
     }
 
-    /// Whether bytes contain a secret.
     pub(super) fn found_in(&self, bytes: &[u8]) -> bool {
         token(bytes, 0).is_some() || self.0.iter().any(|value| find(bytes, value, 0).is_some())
     }
 
-    /// The text without secrets, and whether there were any.
     pub(super) fn redact(&self, bytes: &[u8]) -> (Vec<u8>, bool) {
         let mut text = bytes.to_vec();
         for value in &self.0 {

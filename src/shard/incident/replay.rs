@@ -12,16 +12,13 @@ use crate::journal::{Base, Entry, FrameReader, Header, frame};
 use crate::recovery::{JournalReplayer, position};
 use crate::snapshots;
 
-/// Maximum size of the replay in bytes.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Below this size in bytes a journal may be replayed from its start.
 const SHORT_BYTES: u64 = 1024 * 1024;
 
 /// A journal that replays the end of a run.
 pub(super) struct Replay {
-    /// The journal file.
     pub(super) bytes: Vec<u8>,
-    /// Its last tick.
     pub(super) tick: u64,
     /// The last digest that the shard wrote, with its tick.
     pub(super) written: Option<(u64, String)>,
@@ -63,7 +60,7 @@ pub(super) fn replay(
         Base::Snapshot(_) => format!("it starts from the town at tick {}.", town.tick()),
     });
     let mut replay = Replay { bytes: frame(&header), tick: town.tick(), written: None, town: None, notes, redacted };
-    replay.take(newest, frames, town, (&header, deadline), secrets)?;
+    replay.take(newest, frames, town, (&header, deadline), secrets);
     Ok(replay)
 }
 
@@ -76,7 +73,7 @@ impl Replay {
         from: Town,
         (header, deadline): (&Header, Instant),
         secrets: &SecretRedactor,
-    ) -> Result<(), String> {
+    ) {
         let start = position(&from);
         let mut player = Some(JournalReplayer::from_town(from));
         for (entry, bytes) in frames {
@@ -124,7 +121,6 @@ impl Replay {
         {
             self.written = snapshot::load(bytes).ok().map(|town| (town.tick(), town.digest()));
         }
-        Ok(())
     }
 
     /// The tick and digest to reach: of the last entry if it was replayed here, else the last ones written.

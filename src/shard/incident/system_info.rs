@@ -7,14 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::redaction::is_secret_name;
 
-/// Maximum bytes read of one file.
 const MAX_BYTES: u64 = 8 * 1024;
 /// Variables whose values are included; of others only that they are set.
 const SHOWN: [&str; 8] = ["TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "TZ", "RUST_BACKTRACE", "FAILPOINTS"];
 /// Prefix of variables that configure the program.
 const SETTINGS: &str = "TOWNLET_";
 
-/// Facts about the machine and this process.
 pub(super) fn facts() -> Value {
     json!({
         "os": std::env::consts::OS,

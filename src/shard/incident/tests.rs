@@ -138,8 +138,8 @@ fn reading_a_journal_stops_at_the_time_limit() {
         let all = collect::collect(&run, &IncidentTrigger::new(Kind::Requested, "an operator requested it"), patience);
         assert_eq!(all.sources.as_ref(), Some(&texts[read]));
         assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
-        let said = all.bundle.missing().iter().any(|item| item.item == "configuration at the end");
-        assert_eq!(said, !whole, "{:?}", all.bundle.missing());
+        let said = all.bundle.missing.iter().any(|item| item.item == "configuration at the end");
+        assert_eq!(said, !whole, "{:?}", all.bundle.missing);
     }
 }
 

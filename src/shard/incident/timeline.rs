@@ -18,17 +18,12 @@ use townlet_wire::{Snapshot, Status};
 
 /// Maximum rows per source; the newest are kept.
 const MAX_ROWS: usize = 400;
-/// Maximum length of a row's text, in characters.
 const MAX_TEXT: usize = 240;
 
-/// A row of the timeline.
 #[derive(Clone, Debug)]
 pub(super) struct TimelineEntry {
-    /// The time, if known.
     pub(super) at: Option<Timestamp>,
-    /// The tick, if known.
     pub(super) tick: Option<u64>,
-    /// The source.
     pub(super) from: &'static str,
     pub(super) text: String,
     /// Whether the time is that of a neighbour.
@@ -41,7 +36,6 @@ impl TimelineEntry {
     }
 }
 
-/// All entries of a run, in order.
 pub(super) fn merged(
     home: &Home,
     root: &str,

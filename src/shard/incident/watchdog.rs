@@ -13,7 +13,6 @@ use super::{IncidentRecorder, IncidentTrigger, Kind};
 use crate::subscribers::Subscribers;
 use townlet_wire::Snapshot;
 
-/// Interval of checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// Consecutive checks without progress that count as a hang: more than three seconds.
 const HANG_CHECKS: u32 = 13;
@@ -53,7 +52,6 @@ struct Watch {
     /// The beat last seen, and for how many checks.
     beat: u64,
     checks: u32,
-    /// When the hang was detected.
     hung: Option<Instant>,
 }
 
@@ -79,7 +77,7 @@ impl Watch {
             if let Some(since) = self.hung.take() {
                 self.diagnostics.hang(None);
                 let seconds = since.elapsed().as_secs();
-                self.recorder.log().say(&format!("the tick has ended; it hung for {seconds} s after it was detected"));
+                self.recorder.log.write(&format!("the tick has ended; it hung for {seconds} s after it was detected"));
             }
             return;
         }

@@ -20,14 +20,13 @@ use super::home::Home;
 use super::tokens::random_bytes;
 use townlet_audit::Record;
 
-/// Hex digits of a pseudonym.
 const DIGITS: usize = 12;
 
 /// The privacy filter of a shard. Filters with the same key use the same pseudonyms.
 #[derive(Clone, Debug, Default)]
 pub struct PrivacyFilter {
     key: [u8; 32],
-    hidden: bool,
+    pub(super) hidden: bool,
 }
 
 impl PrivacyFilter {
@@ -39,10 +38,6 @@ impl PrivacyFilter {
             _ => Err(error),
         });
         Ok(Self { key: key.map_err(|error| format!("{}: {error}", path.display()))?, hidden })
-    }
-
-    pub(super) fn set_hidden(&mut self, hidden: bool) {
-        self.hidden = hidden;
     }
 
     /// The same filter, hiding names whatever is configured.

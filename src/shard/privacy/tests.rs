@@ -47,7 +47,7 @@ fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
         town.step(&mut Scripted);
         let rules = std::sync::Arc::clone(town.rules());
         for event in town.events() {
-            status.story.record(&rules, event);
+            status.feed.record(&rules, event);
         }
         town.clear_events();
         if tick.is_multiple_of(50) {
@@ -65,7 +65,7 @@ fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
             assert!(leaks(&plain).len() > 20, "without privacy the names are there, so this test can see them");
         }
     }
-    assert!(status.story.narrations().count() > 5 && status.story.events().count() > 20);
+    assert!(status.feed.narrations.len() > 5 && status.feed.events.len() > 20);
 }
 
 #[test]

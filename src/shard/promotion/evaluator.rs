@@ -17,7 +17,6 @@ use townlet_wire::learning::Evidence;
 const DAYS: usize = 10;
 /// The first seed of the first evaluation; apart from the seeds of operators and of trainings.
 const FIRST_SEED: u64 = 1 << 40;
-/// Number of seeds reserved for each evaluation.
 const SEEDS: u64 = 1 << 12;
 
 /// A running evaluation. Dropping it stops it after the current town.
@@ -28,10 +27,8 @@ pub(super) struct PairedEvaluation {
     stop: Arc<AtomicBool>,
 }
 
-/// The policies to compare.
 pub(super) struct EvaluationJob {
     pub key: EvaluationKey,
-    /// Number of the evaluation, from 1.
     pub number: u64,
     pub candidate: Driver,
     pub release: Driver,

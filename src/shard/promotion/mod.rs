@@ -12,9 +12,10 @@ mod state_machine;
 #[cfg(test)]
 mod tests;
 
-pub(super) use operations::{AfterLoad, ReleaseFileWritten, ReleasePromoted, ReleaseRequest};
+pub(super) use operations::{AfterLoad, ReleaseFileWritten, ReleasePromoted};
 pub(super) use release_pointer::ReleasePointer;
 pub use release_pointer::ReleasePointerError;
+pub(super) use state_machine::Event;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,20 +25,18 @@ use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
 
 use super::command_table::error;
-use super::policies::{LoadedConfig, PolicyCatalog, PolicyError};
+use super::policies::{LoadedPolicy, PolicyCatalog, PolicyError};
 use super::{Driver, Home};
 use evaluator::{EvaluationJob, PairedEvaluation};
-use state_machine::{Event, Machine, Origin, Stage};
+use state_machine::{Machine, Origin, Stage};
 use townlet_wire::ErrorBody;
 use townlet_wire::learning::{Promotion, PromotionStep};
 
 /// Maximum number of loaded policies besides the release and the previous one.
 const MAX_LOADED: usize = 16;
 
-/// The issuer of automatic changes.
 pub(super) const TOWN: &str = "town";
 
-/// The releases of a running shard.
 pub(super) struct Releases {
     rules: Arc<Rules>,
     home: Home,
@@ -45,18 +44,17 @@ pub(super) struct Releases {
     machine: Machine,
     /// The state in the file.
     kept: Machine,
-    /// Number of pending writes of the file.
     writing: usize,
     /// Whether a release change is in progress; no other change starts and nothing else is written until it ends.
-    busy: bool,
+    pub(super) busy: bool,
     file: release_pointer::Writer,
-    release: LoadedConfig,
-    previous: Option<LoadedConfig>,
+    release: LoadedPolicy,
+    previous: Option<LoadedPolicy>,
     /// Other policies by requested name, or why they cannot be loaded; newest last.
-    loaded: Vec<(String, Result<LoadedConfig, ErrorBody>)>,
+    loaded: Vec<(String, Result<LoadedPolicy, ErrorBody>)>,
     evaluation: Option<PairedEvaluation>,
-    /// Names of release snapshots.
-    saved: Vec<String>,
+    /// Names of release snapshots, oldest first.
+    pub(super) saved: Vec<String>,
     /// Windows that start before this tick do not count, because another release was in use or the run started later.
     whole_from: u64,
     /// Whether an alert makes the open window red.
@@ -105,7 +103,7 @@ impl Releases {
         } else {
             // The configured driver may have no file.
             let bytes = policies.load(driver.id(), rules).map_or_else(|_| Arc::from([]), |loaded| loaded.bytes);
-            LoadedConfig { driver, bytes }
+            LoadedPolicy { driver, bytes }
         };
         let kept = found.as_ref().map_or_else(
             || Machine::new(release.driver.id(), fingerprint.clone(), required),
@@ -114,23 +112,22 @@ impl Releases {
         let mut machine = kept.clone();
         let origin = Origin { tick, ts: timestamp(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
         machine.open(release.driver.id(), &fingerprint, required, &origin);
-        let previous = machine.previous().and_then(|name| match policies.load(name, rules) {
+        let previous = machine.previous.as_deref().and_then(|name| match policies.load(name, rules) {
             Ok(previous) => Some(previous),
             Err(why) => {
                 notes.push(format!("the release before this one, `{name}`, cannot be restored: {why}"));
                 None
             }
         });
-        if let Some(since) = machine.since() {
-            let name = machine.release();
+        if let Some(since) = &machine.since {
             notes.push(format!(
-                "the release is `{name}` since tick {} of {}; policy.release is ignored.",
-                since.tick, since.run
+                "the release is `{}` since tick {} of {}; policy.release is ignored.",
+                machine.release, since.tick, since.run
             ));
         }
         let mut file = release_pointer::Writer::new(home.folder(), rules, found.as_ref());
         let mut trouble = None;
-        if machine != kept || matches!(machine.stage(), Stage::Evaluating | Stage::Eligible | Stage::Canary) {
+        if machine != kept || matches!(machine.stage, Stage::Evaluating | Stage::Eligible | Stage::Canary) {
             trouble = file.claim().err();
             if trouble.is_some() {
                 // Another run controls the release.
@@ -160,13 +157,12 @@ impl Releases {
         Ok(Opened { releases, driver, notes })
     }
 
-    /// A loaded policy by name.
-    pub(super) fn named(&self, name: &str) -> Result<&LoadedConfig, ErrorBody> {
+    pub(super) fn named(&self, name: &str) -> Result<&LoadedPolicy, ErrorBody> {
         let known = [Some(&self.release), self.previous.as_ref()].into_iter().flatten();
         if let Some(loaded) = known.into_iter().find(|loaded| loaded.driver.id() == name) {
             return Ok(loaded);
         }
-        let called = |row: &&(String, Result<LoadedConfig, ErrorBody>)| {
+        let called = |row: &&(String, Result<LoadedPolicy, ErrorBody>)| {
             row.0 == name || row.1.as_ref().is_ok_and(|loaded| loaded.driver.id() == name)
         };
         match self.loaded.iter().rev().find(called) {
@@ -175,12 +171,11 @@ impl Releases {
         }
     }
 
-    /// Whether a policy of this name is loaded.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.named(name).is_ok()
     }
 
-    fn put(&mut self, name: String, found: Result<LoadedConfig, ErrorBody>) {
+    fn put(&mut self, name: String, found: Result<LoadedPolicy, ErrorBody>) {
         self.loaded.retain(|row| row.0 != name);
         if self.loaded.len() == MAX_LOADED {
             drop(self.loaded.remove(0));
@@ -188,57 +183,48 @@ impl Releases {
         self.loaded.push((name, found));
     }
 
-    /// Checks whether a request is allowed now.
-    pub(super) fn check(&self, request: &ReleaseRequest) -> Result<(), ErrorBody> {
+    pub(super) fn check(&self, request: &Event) -> Result<(), ErrorBody> {
         self.event_of(request).map(drop)
     }
 
-    /// The event of a request, if it is allowed now: `E_NOT_FOUND` for an unknown policy, `E_CONFLICT` with all reasons.
-    fn event_of(&self, request: &ReleaseRequest) -> Result<Event, ErrorBody> {
-        let id = |name: &str| self.named(name).map(|loaded| loaded.driver.id().to_owned());
-        let event = match request {
-            ReleaseRequest::Nominate(name) => Event::Nominated(id(name)?),
-            ReleaseRequest::Promote(name) => Event::Promote(id(name)?),
-            ReleaseRequest::Swap(name, reason) => Event::Swap(id(name)?, reason.clone()),
-            ReleaseRequest::Rollback(to, reason) => Event::Rollback(to.as_deref().map(id).transpose()?, reason.clone()),
-            ReleaseRequest::Hold(on, reason) => Event::Hold(*on, reason.clone()),
-        };
+    /// A request with the id of the policy in place of the typed name, if it is allowed now: `E_NOT_FOUND` for an unknown
+    /// policy, `E_CONFLICT` with all reasons.
+    fn event_of(&self, request: &Event) -> Result<Event, ErrorBody> {
+        let mut event = request.clone();
+        if let Event::Nominated(name) | Event::Promote(name) | Event::Swap(name, _) | Event::Rollback(Some(name), _) =
+            &mut event
+        {
+            let id = self.named(name)?.driver.id().to_owned();
+            *name = id;
+        }
         if self.busy {
             let hint = "It takes a moment; send the command again.";
             return Err(error("E_CONFLICT", "a release change is in progress.", hint));
         }
         let mut tried = self.machine.clone();
         tried.apply(event.clone(), &Origin::default()).map_err(|blockers| refused(request, &blockers))?;
-        if matches!(request, ReleaseRequest::Rollback(None, _)) && self.previous.is_none() {
+        if matches!(request, Event::Rollback(None, _)) && self.previous.is_none() {
             let hint = "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them.";
             return Err(error("E_CONFLICT", "the release before this one cannot be loaded.", hint));
         }
         Ok(event)
     }
 
-    /// Whether a release change is in progress.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy
-    }
-
-    /// The telemetry block.
     pub(super) fn wire(&self) -> Promotion {
         let machine = &self.machine;
-        let (green, required) = Self::counted(machine);
-        let judged = matches!(machine.stage(), Stage::Evaluating);
         Promotion {
-            state: machine.stage().word().into(),
+            state: machine.stage.word().into(),
             detail: self.detail(),
             candidate: machine.candidate().or(machine.target()).map(str::to_owned),
             release: self.release.driver.id().into(),
-            previous: machine.previous().map(str::to_owned),
-            green,
-            required,
+            previous: machine.previous.clone(),
+            green: machine.green.min(machine.required),
+            required: machine.required,
             auto_rollback: self.auto_rollback().word().into(),
-            blockers: if judged { machine.blockers(None) } else { Vec::new() },
-            evidence: machine.evidence().cloned(),
+            blockers: if machine.stage == Stage::Evaluating { machine.blockers(None) } else { Vec::new() },
+            evidence: machine.evidence.clone(),
             history: machine
-                .steps()
+                .steps
                 .iter()
                 .map(|step| PromotionStep {
                     number: step.number,
@@ -254,21 +240,15 @@ impl Releases {
         }
     }
 
-    /// Green windows, at most as many as required, and the number required.
-    fn counted(machine: &Machine) -> (u64, u64) {
-        let (green, required) = machine.green();
-        (green.min(required), required)
-    }
-
     fn detail(&self) -> String {
         if let Some(trouble) = &self.trouble {
             return format!("{trouble}.");
         }
         let machine = &self.machine;
-        let (green, required) = Self::counted(machine);
-        let waiting = machine.waiting().map_or_else(String::new, |name| format!(" `{name}` waits."));
-        let last = machine.steps().last().map_or("", |step| step.why.as_str());
-        let text = match machine.stage() {
+        let (green, required) = (machine.green.min(machine.required), machine.required);
+        let waiting = machine.waiting.as_ref().map_or_else(String::new, |name| format!(" `{name}` waits."));
+        let last = machine.steps.last().map_or("", |step| step.why.as_str());
+        let text = match machine.stage {
             Stage::Idle => "there is no candidate; a shadow training or `promotion_candidate` provides one.".into(),
             Stage::Evaluating => format!("{last}; {green} of {required} green windows."),
             Stage::Eligible => {
@@ -278,27 +258,17 @@ impl Releases {
                 "the last window was red; `rollback_policy` reverts the release.".into()
             }
             Stage::Canary => format!("watched: {green} of {required} green windows."),
-            Stage::Stable => format!("`{}` is stable.", machine.release()),
+            Stage::Stable => format!("`{}` is stable.", machine.release),
             Stage::Promoting | Stage::RolledBack => format!("{last}."),
             Stage::Held => format!("{last}; `promotion_hold off` resumes promotions."),
         };
         format!("{text}{waiting}")
     }
 
-    /// Names of release snapshots, oldest first.
-    pub(super) fn saved(&self) -> &[String] {
-        &self.saved
-    }
-
     /// Whether a change of stage still has to be written.
     pub(super) fn owes(&self) -> bool {
-        let changed = self.machine.steps().last() != self.kept.steps().last();
+        let changed = self.machine.steps.last() != self.kept.steps.last();
         self.trouble.is_none() && self.file.is_claimed() && (self.writing > 0 || changed)
-    }
-
-    /// Whether the canary's last conclusive window was red.
-    pub(super) fn is_red(&self) -> bool {
-        self.machine.is_red()
     }
 
     fn auto_rollback(&self) -> AutoRollback {
@@ -311,7 +281,7 @@ impl Releases {
 
     /// Starts or stops the paired evaluation to match the state machine; the candidate must be loaded.
     fn update_evaluation(&mut self, tell: impl Fn(u64, townlet_wire::learning::Evidence) + Send + 'static) {
-        let number = self.machine.evaluations();
+        let number = self.machine.evaluations;
         let Some(key) = self.machine.open_evaluation().filter(|_| self.trouble.is_none()).cloned() else {
             self.evaluation = None;
             return;
@@ -345,17 +315,17 @@ pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
 /// Commands of a run that changed the release, by the release pointer: (issuer, `cmd_id`) → tick.
 pub(super) fn applied_commands(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(String, String), u64> {
     let found = ReleasePointer::read(home, rules).ok().flatten();
-    let steps = found.iter().flat_map(|pointer| pointer.content.machine.steps());
+    let steps = found.iter().flat_map(|pointer| &pointer.content.machine.steps);
     steps
         .filter(|step| step.origin.run == run && !step.origin.cmd_id.is_empty() && step.to != Stage::Promoting)
         .map(|step| ((step.origin.issuer.clone(), step.origin.cmd_id.clone()), step.origin.tick))
         .collect()
 }
 
-fn refused(request: &ReleaseRequest, blockers: &[String]) -> ErrorBody {
+fn refused(request: &Event, blockers: &[String]) -> ErrorBody {
     let hint = match request {
-        ReleaseRequest::Promote(_) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
-        ReleaseRequest::Rollback(..) => {
+        Event::Promote(_) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
+        Event::Rollback(..) => {
             "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them."
         }
         _ => "`promotion_status` shows the current state.",

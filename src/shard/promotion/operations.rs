@@ -1,8 +1,7 @@
-//! What changes a release: commands carried out step by step, windows and alarms taken in, and the town handed to another
-//! policy between two ticks.
+//! Release changes: runs the commands, records windows and alerts, and changes the policy of the town between two ticks.
 //!
-//! Owns the order of the steps, so that a crash between any two leaves exactly one release. Files are written on the thread
-//! that writes files. Rule: "Stability, promotion, rollback".
+//! The order of the steps matters: a crash between any two leaves exactly one release. Files are written on the disk thread.
+//! Rule: "Stability, promotion, rollback".
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,25 +20,9 @@ use crate::engine::{Engine, Message};
 use crate::incident::{IncidentTrigger, Kind as Incident};
 use crate::journal::Entry as JournalEntry;
 use crate::operation::Operation;
-use crate::policies::{LoadedConfig, PolicyError};
-use townlet_audit::{Entry, Stage as Logged};
-use townlet_wire::learning::Evidence;
+use crate::policies::{LoadedPolicy, PolicyError};
+use townlet_audit::{Record, Stage as Logged};
 use townlet_wire::{ErrorBody, Role, Session, Status};
-
-/// A change of the release that an operator asks for. Policies and release snapshots are named as typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ReleaseRequest {
-    /// Evaluate this policy against the release.
-    Nominate(String),
-    /// Make the candidate the release.
-    Promote(String),
-    /// Make this policy the release without evidence; the reason may be empty.
-    Swap(String, String),
-    /// Back to the release before, or to the one of a release snapshot; the reason may be empty.
-    Rollback(Option<String>, String),
-    /// Stop promotions and automatic rollbacks, or let them go on; the reason may be empty.
-    Hold(bool, String),
-}
 
 /// A policy to load: by its own name, or as the release of a release snapshot.
 struct PolicySource {
@@ -47,40 +30,42 @@ struct PolicySource {
     is_snapshot: bool,
 }
 
-impl ReleaseRequest {
-    fn policy(&self) -> Option<PolicySource> {
-        match self {
-            Self::Nominate(name) | Self::Promote(name) | Self::Swap(name, _) => {
-                Some(PolicySource { name: name.clone(), is_snapshot: false })
-            }
-            Self::Rollback(Some(name), _) => Some(PolicySource { name: name.clone(), is_snapshot: true }),
-            Self::Rollback(None, _) | Self::Hold(..) => None,
+impl PolicySource {
+    /// The policy that a request names.
+    fn of(request: &Event) -> Option<Self> {
+        match request {
+            Event::Nominated(name) | Event::Promote(name) | Event::Swap(name, _) => Some(Self::policy(name.clone())),
+            Event::Rollback(Some(name), _) => Some(Self { name: name.clone(), is_snapshot: true }),
+            _ => None,
         }
+    }
+
+    const fn policy(name: String) -> Self {
+        Self { name, is_snapshot: false }
     }
 }
 
-/// What goes on when a policy is loaded, or known not to be had.
+/// What follows when a policy is loaded or cannot be.
 pub(crate) enum AfterLoad {
-    /// A command that names it.
+    /// The command that names it is admitted.
     Admit(Box<Admission>),
-    /// The training offers it.
+    /// The training's checkpoint becomes a candidate.
     Offer,
-    /// It is the candidate of the evaluation.
+    /// The evaluation of the candidate starts.
     Evaluate,
 }
 
-/// How the files of a promotion were written: the rows of `ops/rollouts.md`, and the names of all release snapshots.
+/// Results of writing the files of a promotion: the rows of `ops/rollouts.md`, and the names of all release snapshots.
 type PromotionFiles = (Result<(), String>, Vec<String>);
 
 /// A promotion whose files are written.
 pub(crate) struct ReleasePromoted {
     number: u64,
-    candidate: LoadedConfig,
+    candidate: LoadedPolicy,
     flipped: Machine,
     written: Result<PromotionFiles, String>,
 }
 
-/// A written release file.
 pub(crate) struct ReleaseFileWritten {
     machine: Machine,
     /// The command that waits for it, with its journal entry.
@@ -89,44 +74,39 @@ pub(crate) struct ReleaseFileWritten {
     rollouts: Result<(), String>,
 }
 
-/// What is written beside the release's file when its history has grown.
-struct RolloutNotes {
+/// New rows of `ops/rollouts.md`.
+struct RolloutRows {
     rollouts: PathBuf,
     shard: String,
     steps: Vec<Step>,
     machine: Machine,
 }
 
-impl RolloutNotes {
+impl RolloutRows {
     fn write(&self) -> Result<(), String> {
-        rollout_log::append(
-            &self.rollouts,
-            &self.shard,
-            &self.steps,
-            self.machine.fingerprint(),
-            self.machine.evidence(),
-        )?;
+        let (fingerprint, evidence) = (&self.machine.fingerprint, self.machine.evidence.as_ref());
+        rollout_log::append(&self.rollouts, &self.shard, &self.steps, fingerprint, evidence)?;
         fail_point!("release_noting");
         Ok(())
     }
 }
 
 impl Engine {
-    /// A checkpoint is offered as a candidate: evaluated when nothing else is, else it waits.
+    /// Offers a checkpoint as a candidate. It is evaluated now, or waits for the end of the current evaluation.
     pub(crate) fn offer_candidate(&mut self, id: String) {
-        self.load_policy(PolicySource { name: id, is_snapshot: false }, AfterLoad::Offer);
+        self.load_policy(PolicySource::policy(id), AfterLoad::Offer);
     }
 
-    /// Loads the policy that a command names, where it is not at hand, and goes on with the command.
+    /// Loads the policy that a command names, unless it is loaded, and then admits the command.
     pub(crate) fn load_named_policy(&mut self, admission: Admission) {
         let Operation::Release(request) = &admission.operation else { return self.admit(admission) };
-        match request.policy().filter(|source| !self.releases.holds(&source.name)) {
+        match PolicySource::of(request).filter(|source| !self.releases.holds(&source.name)) {
             Some(source) => self.load_policy(source, AfterLoad::Admit(Box::new(admission))),
             None => self.admit(admission),
         }
     }
 
-    /// Loads a policy away from the town's thread.
+    /// Loads a policy on the disk thread.
     fn load_policy(&self, source: PolicySource, next: AfterLoad) {
         let (policies, rules) = (self.releases.policies.clone(), Arc::clone(&self.releases.rules));
         let root = release_snapshots::root(self.home.folder(), &rules.config);
@@ -144,8 +124,8 @@ impl Engine {
         });
     }
 
-    /// Keeps a loaded policy and goes on with what asked for it.
-    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<LoadedConfig, ErrorBody>, next: AfterLoad) {
+    /// Stores a loaded policy and continues.
+    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<LoadedPolicy, ErrorBody>, next: AfterLoad) {
         self.releases.put(name.clone(), found);
         match next {
             AfterLoad::Admit(admission) => self.admit(*admission),
@@ -155,18 +135,13 @@ impl Engine {
         }
     }
 
-    /// Takes in evidence of an evaluation.
-    pub(crate) fn take_evidence(&mut self, evaluation: u64, evidence: Evidence) {
-        self.advance(Event::Evidence(evaluation, evidence));
-    }
-
-    /// The intent is durable: changes the release, and answers when its file holds the change.
-    pub(crate) fn change_release(&mut self, number: u64, request: &ReleaseRequest) {
+    /// Runs a command whose intent is durable. The answer follows when the release pointer contains the change.
+    pub(crate) fn change_release(&mut self, number: u64, request: &Event) {
         let Some((issuer, cmd_id)) = self.sender_of(number) else { return };
         let origin = self.origin(&issuer, &cmd_id);
         let checked = self.releases.event_of(request).and_then(|event| {
-            let claimed = self.releases.file.claim();
-            claimed.map_err(|why| error("E_CONFLICT", format!("{why}."), "Stop that run first.")).map(|()| event)
+            let claimed = self.releases.file.claim().map(|()| event);
+            claimed.map_err(|why| error("E_CONFLICT", format!("{why}."), "Stop that run first."))
         });
         let event = match checked {
             Ok(event) => event,
@@ -174,12 +149,12 @@ impl Engine {
         };
         self.releases.trouble = None;
         match request {
-            ReleaseRequest::Promote(name) | ReleaseRequest::Swap(name, _) => {
-                let forced = matches!(request, ReleaseRequest::Swap(..));
+            Event::Promote(name) | Event::Swap(name, _) => {
+                let forced = matches!(request, Event::Swap(..));
                 self.make_release(number, name, event, forced, origin);
             }
-            ReleaseRequest::Rollback(to, why) => self.execute_rollback(number, to.as_deref(), why, event, &origin),
-            ReleaseRequest::Nominate(_) | ReleaseRequest::Hold(..) => {
+            Event::Rollback(to, why) => self.execute_rollback(number, to.as_deref(), why, event, &origin),
+            _ => {
                 drop(self.releases.machine.apply(event, &origin));
                 self.write_release_file(Some((number, None)));
                 self.after_release_change();
@@ -187,8 +162,8 @@ impl Engine {
         }
     }
 
-    /// Saves both policies, flips the pointer, and has the town driven by the new one. Until the pointer is flipped the old
-    /// release stands, whatever happens.
+    /// Saves both policies, replaces the release pointer and changes the policy of the town. Until the pointer is replaced, the
+    /// old release stays in force.
     fn make_release(&mut self, number: u64, name: &str, event: Event, forced: bool, origin: Origin) {
         let candidate = match self.releases.named(name).cloned() {
             Ok(candidate) => candidate,
@@ -208,11 +183,11 @@ impl Engine {
             origin,
             release: PolicyFile::of(&releases.release),
             candidate: PolicyFile::of(&candidate),
-            fingerprint: flipped.fingerprint().clone(),
-            evidence: flipped.evidence().filter(|_| !forced).cloned(),
+            fingerprint: flipped.fingerprint.clone(),
+            evidence: flipped.evidence.clone().filter(|_| !forced),
         };
         let (old, new, registry) = (releases.release.clone(), candidate.clone(), releases.policies.release.clone());
-        let papers = papers(releases, &flipped);
+        let rows = new_rows(releases, &flipped);
         (releases.busy, releases.writing) = (true, releases.writing + 1);
         let job = move || -> Result<PromotionFiles, String> {
             fail_point!("promote_begin");
@@ -225,7 +200,7 @@ impl Engine {
             fail_point!("promote_flip");
             release_pointer::write(end)?;
             fail_point!("promote_flipped");
-            Ok((papers.write(), release_snapshots::list(&root)))
+            Ok((rows.write(), release_snapshots::list(&root)))
         };
         self.after_release_change();
         self.on_disk(job, move |done| {
@@ -234,7 +209,7 @@ impl Engine {
         });
     }
 
-    /// The files of a promotion are written: the town is driven by the new release; or nothing has changed.
+    /// The files of a promotion are written, so the new release drives the town; after an error nothing has changed.
     pub(crate) fn release_promoted(&mut self, promoted: ReleasePromoted) {
         let ReleasePromoted { number, candidate, mut flipped, written } = promoted;
         let releases = &mut self.releases;
@@ -252,32 +227,32 @@ impl Engine {
             Err(why) => {
                 let origin = self.origin(TOWN, "");
                 drop(self.releases.machine.apply(Event::ActivationFailed(why.clone()), &origin));
-                let hint = "Nothing was changed: the release is what it was.";
+                let hint = "Nothing was changed; the old release stays in use.";
                 self.record_release_change(number, Err(error("E_IO", format!("{why}."), hint)), None);
             }
         }
         self.after_release_change();
     }
 
-    /// Hands the town back at once, whatever the disk does, and answers when the release's file holds it.
+    /// Changes the policy back at once, without waiting for the disk. The answer follows when the release pointer contains it.
     fn execute_rollback(&mut self, number: u64, to: Option<&str>, why: &str, event: Event, origin: &Origin) {
-        let name = to.or_else(|| self.releases.machine.previous()).unwrap_or_default();
+        let name = to.or(self.releases.machine.previous.as_deref()).unwrap_or_default();
         let policy = match self.releases.named(name).cloned() {
             Ok(policy) => policy,
             Err(error) => return self.record_release_change(number, Err(error), None),
         };
         drop(self.releases.machine.apply(event, origin));
         let requested_by = Some((origin.issuer.clone(), why.to_owned()));
-        let occasion = self.rollback_occasion().map(|occasion| IncidentTrigger { requested_by, ..occasion });
+        let trigger = self.rollback_trigger().map(|trigger| IncidentTrigger { requested_by, ..trigger });
         let entry = self.drive(policy, number);
         fail_point!("rollback_driven");
-        self.keep_rollback(occasion);
+        self.record_rollback(trigger);
         self.write_release_file(Some((number, Some(entry))));
         self.after_release_change();
     }
 
     /// Sets the policy that drives the town from the next tick on. The old policy stays loaded.
-    fn drive(&mut self, policy: LoadedConfig, number: u64) -> JournalEntry {
+    fn drive(&mut self, policy: LoadedPolicy, number: u64) -> JournalEntry {
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_else(|| (TOWN.into(), String::new()));
         self.write_journal();
         let tick = self.town.tick();
@@ -288,26 +263,26 @@ impl Engine {
         let releases = &mut self.releases;
         let old = std::mem::replace(&mut releases.release, policy);
         releases.put(from.clone(), Ok(old.clone()));
-        releases.previous = releases.machine.previous().is_some().then_some(old);
+        releases.previous = releases.machine.previous.is_some().then_some(old);
         releases.whole_from = tick;
         releases.alarmed = false;
         self.publication.dirty = true;
         JournalEntry::Policy { tick, cmd_id, issuer, from, to }
     }
 
-    /// Writes the release's file and the rows of `ops/rollouts.md`; answers the command that waits for it.
+    /// Writes the release pointer and the rows of `ops/rollouts.md`, and then answers the `waiting` command.
     fn write_release_file(&mut self, waiting: Option<(u64, Option<JournalEntry>)>) {
         let releases = &mut self.releases;
         let machine = releases.machine.clone();
         let file = releases.file.bytes(&machine);
-        let papers = papers(releases, &machine);
+        let rows = new_rows(releases, &machine);
         releases.writing += 1;
         releases.busy |= waiting.is_some();
         let job = move || {
             fail_point!("release_write");
             let written = release_pointer::write(file);
             fail_point!("release_written");
-            let rollouts = if written.is_ok() { papers.write() } else { Ok(()) };
+            let rollouts = if written.is_ok() { rows.write() } else { Ok(()) };
             (written, rollouts)
         };
         self.on_disk(job, move |done| {
@@ -316,7 +291,7 @@ impl Engine {
         });
     }
 
-    /// The release's file holds the machine as it was then, or could not be written.
+    /// The release pointer was written, or could not be.
     pub(crate) fn release_file_written(&mut self, file: ReleaseFileWritten) {
         let ReleaseFileWritten { machine, waiting, written, rollouts } = file;
         let releases = &mut self.releases;
@@ -324,13 +299,13 @@ impl Engine {
         releases.busy &= waiting.is_none();
         match &written {
             Ok(()) => (releases.kept, releases.trouble) = (machine, None),
-            Err(why) => releases.trouble = Some(format!("the release's file could not be written: {why}")),
+            Err(why) => releases.trouble = Some(format!("the release pointer could not be written: {why}")),
         }
         self.rollouts_written(rollouts);
         if let Some((number, entry)) = waiting {
             self.answer_release_change(number, entry, written.err());
         }
-        // Not at once when it failed: it is tried every second.
+        // A failed write is retried every second, not at once.
         if self.releases.trouble.is_none() {
             self.after_release_change();
         } else {
@@ -338,7 +313,7 @@ impl Engine {
         }
     }
 
-    /// Writes what the file does not have yet; tried every second until it has.
+    /// Writes the release pointer if it is out of date. Called every second until it succeeds.
     pub(crate) fn retry_release_file(&mut self) {
         let releases = &self.releases;
         let idle = releases.writing == 0 && !releases.busy;
@@ -347,18 +322,22 @@ impl Engine {
         }
     }
 
-    /// Answers a command that changed something about the release.
+    /// Answers a command that changed the release or its promotion.
     fn answer_release_change(&mut self, number: u64, entry: Option<JournalEntry>, trouble: Option<String>) {
-        // By itself more may have happened meanwhile, such as that the next one is judged.
-        let step = self.releases.machine.steps().iter().rev().find(|step| !step.origin.cmd_id.is_empty());
+        // Automatic steps, such as the next evaluation, may have followed the command's.
+        let step = self.releases.machine.steps.iter().rev().find(|step| !step.origin.cmd_id.is_empty());
         let result = match trouble {
             None => {
                 let why = step.map_or("done", |step| step.why.as_str());
                 Ok(json!({ "summary": format!("{why}."), "promotion": self.releases.wire() }))
             }
             Some(why) => {
-                let message = format!("it was done, and the release's file could not be written: {why}.");
-                Err(error("E_IO", message, "It is tried every second; until then a restart would undo it."))
+                let message = format!("it was done, but the release pointer could not be written: {why}.");
+                Err(error(
+                    "E_IO",
+                    message,
+                    "The write is retried every second; until it succeeds, a restart would undo the change.",
+                ))
             }
         };
         self.record_release_change(number, result, entry);
@@ -375,8 +354,8 @@ impl Engine {
         Origin { tick, ts: timestamp(), run, issuer: issuer.into(), cmd_id: cmd_id.into() }
     }
 
-    /// What happens by itself. A run that may not decide about the release leaves it as it is.
-    fn advance(&mut self, event: Event) {
+    /// Applies an automatic event, unless another run controls the release.
+    pub(crate) fn advance(&mut self, event: Event) {
         let origin = self.origin(TOWN, "");
         let mut next = self.releases.machine.clone();
         if next.apply(event, &origin).is_err() || next == self.releases.machine {
@@ -393,21 +372,20 @@ impl Engine {
     /// After any change: starts a due evaluation, writes the release file, and publishes the state.
     pub(crate) fn after_release_change(&mut self) {
         if let Some(name) = self.releases.candidate_to_load() {
-            self.load_policy(PolicySource { name, is_snapshot: false }, AfterLoad::Evaluate);
+            self.load_policy(PolicySource::policy(name), AfterLoad::Evaluate);
         }
         let sender = self.sender.clone();
-        let tell = move |evaluation: u64, evidence: Evidence| {
-            // The loop may have ended; then nobody is to know.
-            drop(sender.send(Message::Evidence(evaluation, evidence)));
-        };
-        self.releases.update_evaluation(tell);
+        self.releases.update_evaluation(move |evaluation, evidence| {
+            // Fails only when the loop has ended.
+            drop(sender.send(Message::ReleaseEvent(Event::Evidence(evaluation, evidence))));
+        });
         self.retry_release_file();
         self.publish_releases();
     }
 
     fn publish_releases(&mut self) {
         self.status.promotion = self.releases.wire();
-        self.status.canary_is_red = self.releases.is_red();
+        self.status.canary_is_red = self.releases.machine.is_red();
         self.publication.dirty = true;
         self.note_alerts();
     }
@@ -418,10 +396,10 @@ impl Engine {
         let releases = &mut self.releases;
         let mut next = releases.machine.clone();
         let required = u64::from(rules.config.stability.promotion.required_passes);
-        next.open(releases.machine.release(), &release_pointer::fingerprint(&rules), required, &origin);
+        next.open(releases.machine.release.as_str(), &release_pointer::fingerprint(&rules), required, &origin);
         (releases.rules, releases.whole_from) = (rules, self.town.tick());
         releases.alarmed = false;
-        // The judge lives pairs of the town as it was.
+        // The paired runs use the old rules.
         releases.evaluation = None;
         if let Err(why) = releases.file.claim() {
             releases.trouble = Some(why);
@@ -431,7 +409,7 @@ impl Engine {
         self.after_release_change();
     }
 
-    /// A window of the town is over.
+    /// A stability window closed.
     pub(crate) fn window_closed(&mut self) {
         let Some(window) = self.town.state().stability.closed.last() else { return };
         let (length, releases) = (self.town.rules().config.stability.window_ticks, &mut self.releases);
@@ -441,11 +419,11 @@ impl Engine {
         self.advance(Event::Window(green));
     }
 
-    /// Alerts that were raised just now, with their severity.
+    /// Handles alerts that were just raised, each with its severity.
     pub(crate) fn alarmed(&mut self, raised: &[(String, String)]) {
         let releases = &mut self.releases;
-        let (auto, on_canary) = (releases.auto_rollback(), releases.machine.stage() == Stage::Canary);
-        let mut grave = Vec::new();
+        let (auto, on_canary) = (releases.auto_rollback(), releases.machine.stage == Stage::Canary);
+        let mut causes = Vec::new();
         for (name, severity) in raised {
             if releases.is_allowed(name) {
                 continue;
@@ -453,60 +431,60 @@ impl Engine {
             let critical = severity == "critical";
             releases.alarmed |= critical && name != "canary_red";
             if on_canary && (auto == AutoRollback::Any || auto == AutoRollback::Critical && critical) {
-                grave.push(name.as_str());
+                causes.push(name.as_str());
             }
         }
-        if !grave.is_empty() {
-            self.roll_back_automatically(&grave.join(", "));
+        if !causes.is_empty() {
+            self.roll_back_automatically(&causes.join(", "));
         }
     }
 
-    /// Once, and then nothing moves until an operator says so.
+    /// Rolls back and puts promotions on hold, so that it happens once until an operator resumes them.
     fn roll_back_automatically(&mut self, alerts: &str) {
         let cmd_id = uuid::Uuid::now_v7().to_string();
         let origin = self.origin(TOWN, &cmd_id);
         let (Some(policy), Ok(())) = (self.releases.previous.clone(), self.releases.file.claim()) else { return };
-        let reason = format!("by itself, on {alerts}");
+        let reason = format!("automatically, on {alerts}");
         if self.releases.busy || self.releases.machine.apply(Event::Rollback(None, reason.clone()), &origin).is_err() {
             return;
         }
-        let occasion = self.rollback_occasion();
-        let held = format!("it rolled back {reason}; an operator decides");
+        let trigger = self.rollback_trigger();
+        let held = format!("rolled back {reason}; an operator must decide");
         drop(self.releases.machine.apply(Event::Hold(true, held), &origin));
         let (digest, tick) = (self.town.digest(), self.town.tick());
         let mut entry = self.drive(policy, 0);
         if let JournalEntry::Policy { cmd_id: id, .. } = &mut entry {
             id.clone_from(&cmd_id);
         }
-        self.journal.append(entry);
+        self.journal.writer.append(entry);
         let session = Session { issuer: TOWN.into(), role: Role::Admin, transport: "local".into(), owner: true };
-        let mut logged = Entry::of(&session, cmd_id, "rollback_policy", json!({}));
+        let mut logged = Record::of(&session, cmd_id, "rollback_policy", json!({}));
         logged.config_id.clone_from(&self.town.rules().config.config_id);
         (logged.stage, logged.status, logged.tick) = (Logged::Outcome, Some(Status::Ok), tick);
-        (logged.reason, logged.result) = (Some(reason), Some(json!({ "summary": "the release was taken back." })));
+        (logged.reason, logged.result) = (Some(reason), Some(json!({ "summary": "the release was rolled back." })));
         (logged.digest_before, logged.digest_after) = (Some(digest.clone()), Some(digest));
         self.log.append(logged, true, |_| {});
         self.write_release_file(None);
         self.after_release_change();
-        self.keep_rollback(occasion);
+        self.record_rollback(trigger);
     }
 
-    /// What an incident keeps of the rollback that was just done, with the windows that led to it.
-    fn rollback_occasion(&self) -> Option<IncidentTrigger> {
-        let steps = self.releases.machine.steps();
+    /// The incident of the rollback that was just applied, with the windows that led to it.
+    fn rollback_trigger(&self) -> Option<IncidentTrigger> {
+        let steps = &self.releases.machine.steps;
         let step = steps.last().filter(|step| step.to == Stage::RolledBack)?;
         let view = self.snapshot();
         let (old, headline) = (step.replaced.as_deref().unwrap_or("–"), &step.why);
-        let headline = format!("the release `{old}` was taken back: {headline}");
+        let headline = format!("the release `{old}` was rolled back: {headline}");
         Some(IncidentTrigger {
             sections: rollback_note::sections(&view, step, steps),
             ..IncidentTrigger::new(Incident::Rollback, headline)
         })
     }
 
-    /// Keeps it, beside the loop.
-    fn keep_rollback(&mut self, occasion: Option<IncidentTrigger>) {
-        if let Some(Err(why)) = occasion.map(|occasion| self.incident(occasion)) {
+    /// Starts the incident bundle of a rollback.
+    fn record_rollback(&mut self, trigger: Option<IncidentTrigger>) {
+        if let Some(Err(why)) = trigger.map(|trigger| self.incident(trigger)) {
             self.rollouts_written(Err(why));
         }
     }
@@ -519,22 +497,22 @@ impl Engine {
         }
     }
 
-    /// Rows that a crash left out of `ops/rollouts.md` are written, and what was open goes on.
+    /// Adds rows that a crash left out of `ops/rollouts.md`, and continues an open evaluation.
     pub(crate) fn resume_releases(&mut self) {
         let releases = &self.releases;
-        if releases.kept.steps().iter().any(rollout_log::is_listed) {
-            let papers = RolloutNotes { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept) };
-            self.on_disk(move || papers.write(), |written| Message::RolloutsWritten(written.and_then(|done| done)));
+        if releases.kept.steps.iter().any(rollout_log::is_listed) {
+            let rows = RolloutRows { steps: releases.kept.steps.clone(), ..new_rows(releases, &releases.kept) };
+            self.on_disk(move || rows.write(), |written| Message::RolloutsWritten(written.and_then(|done| done)));
         }
         self.after_release_change();
     }
 }
 
-/// What stands in a machine's history and not yet in the file's.
-fn papers(releases: &super::Releases, machine: &Machine) -> RolloutNotes {
-    let known = releases.kept.steps().last().map_or(0, |step| step.number);
-    let steps = machine.steps().iter().filter(|step| step.number > known).cloned().collect();
-    RolloutNotes {
+/// The steps of a machine that the release pointer does not contain yet.
+fn new_rows(releases: &super::Releases, machine: &Machine) -> RolloutRows {
+    let known = releases.kept.steps.last().map_or(0, |step| step.number);
+    let steps = machine.steps.iter().filter(|step| step.number > known).cloned().collect();
+    RolloutRows {
         rollouts: releases.home.rollouts(),
         shard: releases.rules.config.shard.clone(),
         steps,
@@ -543,7 +521,7 @@ fn papers(releases: &super::Releases, machine: &Machine) -> RolloutNotes {
 }
 
 fn unknown(why: &PolicyError) -> ErrorBody {
-    let hint = "`townlet policy list` shows those there are.";
+    let hint = "`townlet policy list` shows all policies.";
     let text = why.to_string();
     let message = text.split(". `townlet").next().unwrap_or_default().trim_end_matches('.').to_owned() + ".";
     match why {

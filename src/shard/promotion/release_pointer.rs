@@ -7,19 +7,17 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 use townlet_files::write_atomically;
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::hash::hex;
 use townlet_wire::renamed::{Renamed, find_old_name};
+use townlet_wire::sha256;
 
 use super::state_machine::{ConfigFingerprint, Machine};
 use crate::home::slug;
-use crate::policies::{LoadedConfig, PolicyCatalog, PolicyError};
+use crate::policies::{LoadedPolicy, PolicyCatalog, PolicyError};
 
-/// Name and version of the file format.
 const FORMAT: &str = "townlet-release-1";
 /// Fields that earlier builds named otherwise.
 const RENAMED: &[Renamed] = &[("ground", "fingerprint"), ("bond", "key"), ("judgements", "evaluations")];
@@ -34,7 +32,6 @@ pub struct ReleasePointerError {
     why: String,
 }
 
-/// The file's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Content {
     format: String,
@@ -53,16 +50,15 @@ impl Content {
         text + "\n"
     }
 
-    /// The text with its seal.
     fn sealed(mut self) -> String {
         self.seal.clear();
-        self.seal = sealed(&self.text());
+        self.seal = sha256(self.text().as_bytes());
         self.text()
     }
 
     /// Whether the seal matches the text this was read from.
     fn is_intact(&self, text: &str) -> bool {
-        sealed(&text.replacen(&self.seal, "", 1)) == self.seal
+        sha256(text.replacen(&self.seal, "", 1).as_bytes()) == self.seal
     }
 }
 
@@ -77,10 +73,6 @@ fn parse(text: &str) -> Result<Content, String> {
             None => serde_json::from_str(text).map_err(invalid),
         },
     }
-}
-
-fn sealed(text: &str) -> String {
-    hex(&Sha256::digest(text))
 }
 
 /// A pointer file that was read.
@@ -107,14 +99,14 @@ impl ReleasePointer {
         }
         let pointer = Self { path: path.clone(), content };
         let rows = [
-            ("config_id", &pointer.content.config_id, &rules.config.config_id),
-            ("observations", &pointer.content.observations, &variant(rules)),
+            ("config_id", &pointer.content.config_id, rules.config.config_id.as_str()),
+            ("observations", &pointer.content.observations, rules.config.features.systems.observations.word()),
         ];
         // Before the first promotion it names no release, and the evaluation starts again.
         if pointer.release().is_some() {
             for (what, found, wanted) in rows {
                 if found != wanted {
-                    let release = pointer.content.machine.release();
+                    let release = &pointer.content.machine.release;
                     let why = format!("the release `{release}` is for {what} `{found}`; this town has `{wanted}`");
                     return Err(refused(why));
                 }
@@ -125,7 +117,7 @@ impl ReleasePointer {
 
     /// The promoted release; `None` while the configured one is in use.
     pub(crate) fn release(&self) -> Option<&str> {
-        self.content.machine.since().map(|_| self.content.machine.release())
+        self.content.machine.since.as_ref().map(|_| self.content.machine.release.as_str())
     }
 
     /// Loads a policy that the pointer names.
@@ -134,7 +126,7 @@ impl ReleasePointer {
         policies: &PolicyCatalog,
         name: &str,
         rules: &Rules,
-    ) -> Result<LoadedConfig, PolicyError> {
+    ) -> Result<LoadedPolicy, PolicyError> {
         policies.load(name, rules).map_err(|error| {
             let why = format!("the release `{name}` cannot drive this town: {error}").trim_end_matches('.').to_owned();
             ReleasePointerError { path: self.path.clone(), why }.into()
@@ -142,17 +134,10 @@ impl ReleasePointer {
     }
 }
 
-/// Path of the pointer file.
 pub(super) fn path(home: &Path, config: &Config) -> PathBuf {
     home.join(&config.policy.release_dir).join(format!("{}.release.json", slug(&config.shard)))
 }
 
-/// `full`, `hybrid` or `compact`.
-fn variant(rules: &Rules) -> String {
-    townlet_town::observations::layout(rules.config.features.systems.observations).name.to_owned()
-}
-
-/// The fingerprint of these rules.
 pub(super) fn fingerprint(rules: &Rules) -> ConfigFingerprint {
     let layout = townlet_town::observations::layout_hash(rules.config.features.systems.observations);
     ConfigFingerprint { config: rules.texts_digest.clone(), layout: layout.to_owned() }
@@ -162,9 +147,8 @@ pub(super) fn fingerprint(rules: &Rules) -> ConfigFingerprint {
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
-    shard: String,
-    config_id: String,
-    observations: String,
+    /// The content of the file, but for the machine and the seal.
+    content: Content,
     lock: Option<File>,
     /// The content when this run started.
     known: Option<Content>,
@@ -172,17 +156,18 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(home: &Path, rules: &Rules, known: Option<&ReleasePointer>) -> Self {
-        Self {
-            path: path(home, &rules.config),
-            shard: rules.config.shard.clone(),
-            config_id: rules.config.config_id.clone(),
-            observations: variant(rules),
-            lock: None,
-            known: known.map(|pointer| pointer.content.clone()),
-        }
+        let config = &rules.config;
+        let content = Content {
+            format: FORMAT.into(),
+            seal: String::new(),
+            shard: config.shard.clone(),
+            config_id: config.config_id.clone(),
+            observations: config.features.systems.observations.word().into(),
+            machine: Machine::default(),
+        };
+        Self { path: path(home, config), content, lock: None, known: known.map(|pointer| pointer.content.clone()) }
     }
 
-    /// Whether this run holds the lock.
     pub(super) fn is_claimed(&self) -> bool {
         self.lock.is_some()
     }
@@ -200,32 +185,26 @@ impl Writer {
         }
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(say)?;
         if lock.try_lock().is_err() {
-            return Err(format!("another run of `{}` in this home controls its release", self.shard));
+            return Err(format!("another run of `{}` in this home controls its release", self.content.shard));
         }
-        let timestamp =
+        let found =
             townlet_files::read_to_string(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
-        if timestamp != self.known {
-            return Err(format!("another run of `{}` has changed its release since this one started", self.shard));
+        if found != self.known {
+            return Err(format!(
+                "another run of `{}` has changed its release since this one started",
+                self.content.shard
+            ));
         }
         self.lock = Some(lock);
         Ok(())
     }
 
-    /// The path and new content of the file.
     pub(super) fn bytes(&self, machine: &Machine) -> (PathBuf, Vec<u8>) {
-        let content = Content {
-            format: FORMAT.into(),
-            seal: String::new(),
-            shard: self.shard.clone(),
-            config_id: self.config_id.clone(),
-            observations: self.observations.clone(),
-            machine: machine.clone(),
-        };
+        let content = Content { machine: machine.clone(), ..self.content.clone() };
         (self.path.clone(), content.sealed().into_bytes())
     }
 }
 
-/// Writes the file atomically.
 pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
     write_atomically(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

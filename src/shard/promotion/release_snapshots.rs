@@ -5,22 +5,18 @@ use std::path::{Path, PathBuf};
 
 use fail::fail_point;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::hash::hex;
 
 use super::state_machine::{ConfigFingerprint, Origin};
-use crate::command_table::error;
-use crate::policies::{LoadedConfig, PolicyCatalog, SCRIPTED, decode_policy};
+use crate::command_table::{error, near_hint};
+use crate::policies::{LoadedPolicy, PolicyCatalog, SCRIPTED, decode_policy};
 use townlet_files::write_atomically;
-use townlet_wire::ErrorBody;
-use townlet_wire::command_line::nearest;
 use townlet_wire::learning::Evidence;
+use townlet_wire::{ErrorBody, sha256};
 
 const MANIFEST: &str = "manifest.json";
 
-/// The manifest of a release snapshot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub shard: String,
@@ -36,26 +32,23 @@ pub(super) struct Manifest {
     pub evidence: Option<Evidence>,
 }
 
-/// A policy in a release snapshot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PolicyFile {
     pub id: String,
     /// Its file beside the manifest; `None` for the scripted policy.
     pub file: Option<String>,
-    /// SHA-256 of the file.
     pub sha256: Option<String>,
 }
 
 impl PolicyFile {
-    pub(super) fn of(policy: &LoadedConfig) -> Self {
+    pub(super) fn of(policy: &LoadedPolicy) -> Self {
         let id = policy.driver.id().to_owned();
         let there = !policy.bytes.is_empty();
         let file = there.then(|| format!("{id}.safetensors"));
-        Self { id, file, sha256: there.then(|| hex(&Sha256::digest(&policy.bytes))) }
+        Self { id, file, sha256: there.then(|| sha256(&policy.bytes)) }
     }
 }
 
-/// The folder of release snapshots.
 pub(super) fn root(home: &Path, config: &Config) -> PathBuf {
     home.join(&config.snapshot.root).join("release")
 }
@@ -69,7 +62,7 @@ pub(super) fn name(root: &Path) -> String {
 }
 
 /// Writes a release snapshot, the manifest last.
-pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&LoadedConfig; 2]) -> Result<(), String> {
+pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&LoadedPolicy; 2]) -> Result<(), String> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
@@ -105,12 +98,10 @@ pub(super) fn release(
     name: &str,
     policies: &PolicyCatalog,
     rules: &Rules,
-) -> Result<LoadedConfig, ErrorBody> {
+) -> Result<LoadedPolicy, ErrorBody> {
     let names = list(root);
     if !names.iter().any(|known| known == name) {
-        let near = nearest(name, names.iter().map(String::as_str));
-        let hint =
-            near.map_or_else(|| "`promotion_status` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        let hint = near_hint(name, names.iter().map(String::as_str), "`promotion_status` lists them.");
         return Err(error("E_NOT_FOUND", format!("there is no release snapshot `{name}`."), hint));
     }
     let damaged = |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one of `promotion_status`.");

@@ -9,7 +9,6 @@ use townlet_wire::telemetry::{Alert, Snapshot};
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Sections of the note, in Markdown.
 pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
     let origin = &step.origin;
     let mut text = format!(

@@ -17,7 +17,6 @@ current release; the audit log in `logs/console` is the record of who requested 
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-/// Whether a step has a row.
 pub(super) fn is_listed(step: &Step) -> bool {
     step.replaced.is_some() || step.to == Stage::Stable || step.from == Stage::Promoting
 }
@@ -35,7 +34,6 @@ pub(super) fn append(
     append_missing(path, HEADER, &steps, is_row_of, |step| row(shard, step, fingerprint, evidence)).map(drop)
 }
 
-/// Whether the log has rows of a shard.
 pub(super) fn has_shard(path: &Path, shard: &str) -> bool {
     let start = format!("| {} |", cell(shard));
     townlet_files::read_to_string(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&start)))

@@ -3,8 +3,6 @@
 //! Pure: events go in, and the new state or all reasons for a refusal come out. Policies are names only. Rule: "Stability,
 //! promotion, rollback".
 
-mod accessors;
-
 use serde::{Deserialize, Serialize};
 
 use townlet_wire::learning::Evidence;
@@ -18,41 +16,27 @@ const MAX_STEPS: usize = 64;
 /// Maximum number of refused candidates kept; these are not evaluated again automatically.
 const MAX_REFUSED: usize = 32;
 
-/// The stage of the promotion.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Stage {
-    /// No candidate.
-    #[default]
-    Idle,
-    /// A candidate is evaluated by stability windows of the live town and by paired runs.
-    Evaluating,
-    /// The candidate can be promoted.
-    Eligible,
-    /// A release change is being written; the old release is still in use.
-    Promoting,
-    /// The new release is in use and watched.
-    Canary,
-    /// The new release has passed its canary windows.
-    Stable,
-    /// The release was rolled back.
-    RolledBack,
-    /// An operator has paused promotions.
-    Held,
-}
-
-impl Stage {
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Evaluating => "evaluating",
-            Self::Eligible => "eligible",
-            Self::Promoting => "promoting",
-            Self::Canary => "canary",
-            Self::Stable => "stable",
-            Self::RolledBack => "rolled_back",
-            Self::Held => "held",
-        }
+townlet_wire::word_enum! {
+    /// The stage of the promotion.
+    #[derive(Default)]
+    pub(super) enum Stage {
+        /// No candidate.
+        #[default]
+        Idle = "idle",
+        /// A candidate is evaluated by stability windows of the live town and by paired runs.
+        Evaluating = "evaluating",
+        /// The candidate can be promoted.
+        Eligible = "eligible",
+        /// A release change is being written; the old release is still in use.
+        Promoting = "promoting",
+        /// The new release is in use and watched.
+        Canary = "canary",
+        /// The new release has passed its canary windows.
+        Stable = "stable",
+        /// The release was rolled back.
+        RolledBack = "rolled_back",
+        /// An operator has paused promotions.
+        Held = "held",
     }
 }
 
@@ -68,7 +52,6 @@ pub(super) struct ConfigFingerprint {
 /// What an evaluation compares. Policy names are content hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EvaluationKey {
-    /// The candidate.
     pub candidate: String,
     /// The release it is compared with.
     pub release: String,
@@ -81,7 +64,6 @@ pub(super) struct Origin {
     pub tick: u64,
     /// RFC 3339, UTC.
     pub ts: String,
-    /// The run id.
     pub run: String,
     /// The issuer; `town` for automatic changes.
     pub issuer: String,
@@ -89,18 +71,13 @@ pub(super) struct Origin {
     pub cmd_id: String,
 }
 
-/// One change of the stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Step {
     /// From 1, without gaps.
     pub number: u64,
-    /// When and by whom it was requested.
     pub origin: Origin,
-    /// The stage before.
     pub from: Stage,
-    /// The stage after.
     pub to: Stage,
-    /// The reason, in words.
     pub why: String,
     /// The release after the step.
     pub release: String,
@@ -110,7 +87,6 @@ pub(super) struct Step {
     pub forced: bool,
 }
 
-/// The policy being promoted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Target {
     name: String,
@@ -119,9 +95,9 @@ struct Target {
     forced: bool,
 }
 
-/// An event.
+/// An event. Requests of operators name policies and release snapshots as typed until they are checked; a reason may be empty.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// A stability window closed green or red; `None` is inconclusive.
     Window(Option<bool>),
     /// A training wrote a checkpoint.
@@ -130,7 +106,6 @@ pub(super) enum Event {
     Nominated(String),
     /// New evidence of the evaluation with this number.
     Evidence(u64, Evidence),
-    /// Promote the candidate.
     Promote(String),
     /// Make this policy the release, with a reason, bypassing the gates.
     Swap(String, String),
@@ -145,55 +120,49 @@ pub(super) enum Event {
 }
 
 /// The state machine. All fields are stored in the release pointer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Machine {
-    stage: Stage,
-    release: String,
-    previous: Option<String>,
+    pub(super) stage: Stage,
+    pub(super) release: String,
+    pub(super) previous: Option<String>,
     /// When the release was promoted; `None` while it is the configured one.
-    since: Option<Origin>,
-    fingerprint: ConfigFingerprint,
+    pub(super) since: Option<Origin>,
+    pub(super) fingerprint: ConfigFingerprint,
     /// Consecutive green windows required.
-    required: u64,
+    pub(super) required: u64,
     /// Consecutive green windows so far.
-    green: u64,
+    pub(super) green: u64,
     /// Whether the canary's last conclusive window was red.
     red: bool,
     /// Whether the release has not passed its canary windows yet.
     on_trial: bool,
     key: Option<EvaluationKey>,
-    /// The next candidate.
-    waiting: Option<String>,
-    evidence: Option<Evidence>,
+    pub(super) waiting: Option<String>,
+    pub(super) evidence: Option<Evidence>,
     target: Option<Target>,
     refused: Vec<String>,
     /// Number of evaluations started; gives each its own seeds.
-    evaluations: u64,
-    steps: Vec<Step>,
+    pub(super) evaluations: u64,
+    pub(super) steps: Vec<Step>,
     number: u64,
 }
 
 impl Machine {
     pub(super) fn new(release: &str, fingerprint: ConfigFingerprint, required: u64) -> Self {
-        Self {
-            stage: Stage::Idle,
-            release: release.into(),
-            previous: None,
-            since: None,
-            fingerprint,
-            required,
-            green: 0,
-            red: false,
-            on_trial: false,
-            key: None,
-            waiting: None,
-            evidence: None,
-            target: None,
-            refused: Vec::new(),
-            evaluations: 0,
-            steps: Vec::new(),
-            number: 0,
-        }
+        Self { release: release.into(), fingerprint, required, ..Self::default() }
+    }
+
+    pub(super) fn candidate(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.candidate.as_str())
+    }
+
+    pub(super) fn target(&self) -> Option<&str> {
+        self.target.as_ref().map(|target| target.name.as_str())
+    }
+
+    /// Whether the canary's last conclusive window was red.
+    pub(super) fn is_red(&self) -> bool {
+        self.stage == Stage::Canary && self.red
     }
 
     /// The evaluation that is still undecided.

@@ -27,7 +27,7 @@ fn fingerprint(config: u8) -> ConfigFingerprint {
 
 fn evidence(machine: &Machine, verdict: &str, name: Option<&str>) -> Evidence {
     let candidate = name.or(machine.candidate()).unwrap_or_default().to_owned();
-    Evidence { candidate, release: machine.release().into(), verdict: verdict.into(), pairs: 9, ..Evidence::default() }
+    Evidence { candidate, release: machine.release.clone(), verdict: verdict.into(), pairs: 9, ..Evidence::default() }
 }
 
 fn machine() -> Machine {
@@ -50,9 +50,9 @@ fn eligible() -> Machine {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(None)]);
     let better = evidence(&machine, BETTER, None);
-    let judged = Event::Evidence(machine.evaluations(), better);
+    let judged = Event::Evidence(machine.evaluations, better);
     taken(&mut machine, &[judged, Event::Window(Some(true))]);
-    assert_eq!(machine.stage(), Stage::Eligible);
+    assert_eq!(machine.stage, Stage::Eligible);
     machine
 }
 
@@ -62,15 +62,18 @@ fn the_whole_way_of_a_release_that_holds() {
     assert!(machine.blockers(Some("a")).is_empty());
     taken(&mut machine, &[Event::Promote(named("a"))]);
     assert_eq!(
-        (machine.stage(), machine.release()),
+        (machine.stage, machine.release.as_str()),
         (Stage::Promoting, "scripted"),
         "not before the pointer is flipped"
     );
     taken(&mut machine, &[Event::Activated, Event::Window(Some(true)), Event::Window(None)]);
-    assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
+    assert_eq!(
+        (machine.stage, machine.release.as_str(), machine.previous.as_deref()),
+        (Stage::Canary, "a", Some("scripted"))
+    );
     taken(&mut machine, &[Event::Window(Some(true))]);
-    assert_eq!(machine.stage(), Stage::Stable);
-    let way: Vec<&str> = machine.steps().iter().map(|step| step.to.word()).collect();
+    assert_eq!(machine.stage, Stage::Stable);
+    let way: Vec<&str> = machine.steps.iter().map(|step| step.to.word()).collect();
     assert_eq!(way, ["evaluating", "eligible", "promoting", "canary", "stable"]);
 }
 
@@ -89,22 +92,22 @@ fn every_blocker_is_named() {
 fn a_red_window_takes_eligibility_away() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Window(Some(false))]);
-    assert_eq!((machine.stage(), machine.green().0), (Stage::Evaluating, 0));
+    assert_eq!((machine.stage, machine.green), (Stage::Evaluating, 0));
     taken(&mut machine, &[Event::Window(Some(true)), Event::Window(Some(true))]);
-    assert_eq!(machine.stage(), Stage::Eligible, "the evidence is still in");
+    assert_eq!(machine.stage, Stage::Eligible, "the evidence is still in");
 }
 
 #[test]
 fn the_candidate_is_frozen_and_the_newest_waits() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Offered(named("b")), Event::Offered(named("c"))]);
-    assert_eq!((machine.candidate(), machine.waiting()), (Some("a"), Some("c")));
+    assert_eq!((machine.candidate(), machine.waiting.as_deref()), (Some("a"), Some("c")));
     let worse = evidence(&machine, NOT_BETTER, None);
-    let judged = Event::Evidence(machine.evaluations(), worse);
+    let judged = Event::Evidence(machine.evaluations, worse);
     taken(&mut machine, &[judged]);
-    assert_eq!((machine.candidate(), machine.waiting()), (Some("c"), None));
+    assert_eq!((machine.candidate(), machine.waiting.as_deref()), (Some("c"), None));
     taken(&mut machine, &[Event::Offered(named("a"))]);
-    assert_eq!(machine.waiting(), None, "who was refused does not come again by itself");
+    assert_eq!(machine.waiting.as_deref(), None, "who was refused does not come again by itself");
     taken(&mut machine, &[Event::Nominated(named("a"))]);
     assert_eq!(machine.candidate(), Some("a"), "an operator may name them again");
 }
@@ -114,9 +117,9 @@ fn evidence_about_somebody_else_says_nothing() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(Some(true))]);
     let other = evidence(&machine, BETTER, Some("b"));
-    let judged = Event::Evidence(machine.evaluations(), other);
+    let judged = Event::Evidence(machine.evaluations, other);
     taken(&mut machine, &[judged]);
-    assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None));
+    assert_eq!((machine.stage, machine.evidence.as_ref()), (Stage::Evaluating, None));
 }
 
 #[test]
@@ -124,10 +127,10 @@ fn evidence_from_other_ground_says_nothing() {
     for verdict in [BETTER, NOT_BETTER] {
         let mut machine = machine();
         taken(&mut machine, &[Event::Offered(named("a"))]);
-        let late = Event::Evidence(machine.evaluations(), evidence(&machine, verdict, None));
+        let late = Event::Evidence(machine.evaluations, evidence(&machine, verdict, None));
         machine.open("scripted", &fingerprint(1), REQUIRED, &origin());
         taken(&mut machine, &[late, Event::Window(Some(true)), Event::Window(Some(true))]);
-        assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None), "{verdict}");
+        assert_eq!((machine.stage, machine.evidence.as_ref()), (Stage::Evaluating, None), "{verdict}");
     }
 }
 
@@ -135,11 +138,14 @@ fn evidence_from_other_ground_says_nothing() {
 fn a_swap_passes_over_the_gates_and_a_rollback_goes_back() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Swap(named("d"), named("drill")), Event::Activated]);
-    assert_eq!((machine.stage(), machine.release()), (Stage::Canary, "d"));
+    assert_eq!((machine.stage, machine.release.as_str()), (Stage::Canary, "d"));
     taken(&mut machine, &[Event::Window(Some(false))]);
     assert!(machine.is_red());
     taken(&mut machine, &[Event::Rollback(None, named("it starves them"))]);
-    assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::RolledBack, "scripted", None));
+    assert_eq!(
+        (machine.stage, machine.release.as_str(), machine.previous.as_deref()),
+        (Stage::RolledBack, "scripted", None)
+    );
     assert!(machine.apply(Event::Rollback(None, String::new()), &origin()).is_err(), "there is nothing before it");
     assert!(machine.apply(Event::Swap(named("scripted"), String::new()), &origin()).is_err(), "it is the release");
 }
@@ -149,17 +155,20 @@ fn a_swap_that_breaks_off_leaves_the_canary_on_trial() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Swap(named("a"), String::new()), Event::Activated]);
     taken(&mut machine, &[Event::Swap(named("b"), String::new()), Event::ActivationFailed("the disk is full".into())]);
-    assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
+    assert_eq!(
+        (machine.stage, machine.release.as_str(), machine.previous.as_deref()),
+        (Stage::Canary, "a", Some("scripted"))
+    );
 }
 
 #[test]
 fn what_is_held_moves_only_when_it_is_let_go() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Hold(true, "a fair".into()), Event::Window(Some(true)), Event::Offered(named("c"))]);
-    assert_eq!((machine.stage(), machine.candidate()), (Stage::Held, None));
+    assert_eq!((machine.stage, machine.candidate()), (Stage::Held, None));
     assert!(machine.apply(Event::Promote(named("a")), &origin()).is_err());
     taken(&mut machine, &[Event::Hold(false, String::new())]);
-    assert_eq!((machine.stage(), machine.candidate(), machine.green().0), (Stage::Evaluating, Some("c"), 0));
+    assert_eq!((machine.stage, machine.candidate(), machine.green), (Stage::Evaluating, Some("c"), 0));
 }
 
 #[test]
@@ -169,13 +178,13 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Promote(named("a")), Event::Activated]);
     let write = |machine: &Machine, steps: &[super::state_machine::Step]| {
-        rollout_log::append(&path, "harbour", steps, machine.fingerprint(), machine.evidence()).unwrap();
+        rollout_log::append(&path, "harbour", steps, &machine.fingerprint, machine.evidence.as_ref()).unwrap();
         std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.starts_with("| harbour")).count()
     };
-    assert_eq!(write(&machine, machine.steps()), 1, "the promotion alone is a change of the release");
+    assert_eq!(write(&machine, &machine.steps), 1, "the promotion alone is a change of the release");
     taken(&mut machine, &[Event::Rollback(None, "a|b\n".into())]);
-    assert_eq!(write(&machine, machine.steps()), 2);
-    assert_eq!(write(&machine, machine.steps()), 2, "none is written twice");
+    assert_eq!(write(&machine, &machine.steps), 2);
+    assert_eq!(write(&machine, &machine.steps), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
     for part in ["promotion", "`scripted` → `a`", "better", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"]
     {
@@ -260,7 +269,7 @@ impl Model {
     /// Whatever the evaluation is about has changed: nothing that was counted counts.
     fn follow(&mut self) {
         let judged = self.machine.candidate().map(str::to_owned);
-        let timestamp = (judged, self.machine.release().to_owned(), self.fingerprint.clone());
+        let timestamp = (judged, self.machine.release.clone(), self.fingerprint.clone());
         if timestamp != self.about {
             (self.about, self.greens, self.better) = (timestamp, 0, false);
         }
@@ -268,7 +277,7 @@ impl Model {
 
     fn happens(&mut self, draw: &Draw) {
         let name = |place: usize| NAMES[place].to_owned();
-        let before = self.machine.evaluations();
+        let before = self.machine.evaluations;
         match draw {
             Draw::Window(green) => {
                 match green {
@@ -292,10 +301,9 @@ impl Model {
             }
             Draw::Verdict(verdict, about) => {
                 let it = evidence(&self.machine, verdict, about.map(|place| NAMES[place]));
-                let judged =
-                    self.machine.candidate() == Some(&it.candidate) && self.machine.stage() == Stage::Evaluating;
+                let judged = self.machine.candidate() == Some(&it.candidate) && self.machine.stage == Stage::Evaluating;
                 self.better |= judged && *verdict == BETTER;
-                let evaluation = self.machine.evaluations();
+                let evaluation = self.machine.evaluations;
                 self.machine.apply(Event::Evidence(evaluation, it), &origin()).unwrap();
                 self.write();
             }
@@ -306,15 +314,15 @@ impl Model {
                     self.write();
                 }
             }
-            Draw::Flip(true) if self.machine.stage() == Stage::Promoting => {
+            Draw::Flip(true) if self.machine.stage == Stage::Promoting => {
                 self.machine.apply(Event::Activated, &origin()).unwrap();
                 self.write();
-                self.driver = self.machine.release().to_owned();
+                self.driver = self.machine.release.clone();
             }
             Draw::Flip(_) => self.machine.apply(Event::ActivationFailed("the disk".into()), &origin()).unwrap(),
             Draw::Rollback(to) => {
                 if self.machine.apply(Event::Rollback(to.map(name), String::new()), &origin()).is_ok() {
-                    self.driver = self.machine.release().to_owned();
+                    self.driver = self.machine.release.clone();
                     // Whether the file follows before the next crash is chance.
                     if self.greens.is_multiple_of(2) {
                         self.write();
@@ -332,7 +340,7 @@ impl Model {
             }
         }
         // Judged anew is counted anew, also when it is the same candidate; a restart loses pairs and no window.
-        if self.machine.evaluations() != before && !matches!(draw, Draw::Crash { .. }) {
+        if self.machine.evaluations != before && !matches!(draw, Draw::Crash { .. }) {
             (self.greens, self.better) = (0, false);
         }
         self.follow();
@@ -346,14 +354,14 @@ impl Model {
         let bound = self.about.clone();
         if self.machine.apply(Event::Promote(name.clone()), &origin()).is_ok() {
             assert_eq!(counted, (true, true), "promoted with {} green windows, better: {}", self.greens, self.better);
-            assert_eq!(bound, (Some(name), self.machine.release().to_owned(), self.fingerprint.clone()));
+            assert_eq!(bound, (Some(name), self.machine.release.clone(), self.fingerprint.clone()));
             self.write();
         }
     }
 
     /// The process dies; a pointer that was about to be flipped was, or was not.
     fn crash(&mut self, config: u8, configured: &str, written: bool) {
-        if written && self.machine.stage() == Stage::Promoting {
+        if written && self.machine.stage == Stage::Promoting {
             let mut flipped = self.machine.clone();
             flipped.apply(Event::Activated, &origin()).unwrap();
             self.disk = serde_json::to_string(&flipped).unwrap();
@@ -364,15 +372,15 @@ impl Model {
         self.fingerprint = fingerprint(config);
         self.machine.open(configured, &self.fingerprint, REQUIRED, &origin());
         self.write();
-        self.driver = self.machine.release().to_owned();
+        self.driver = self.machine.release.clone();
     }
 
     fn check(&self) {
         let disk: Machine = serde_json::from_str(&self.disk).unwrap();
-        let (machine, stage) = (&self.machine, self.machine.stage());
-        assert_eq!(self.driver, machine.release(), "one policy drives the town, and it is the release");
-        assert!(disk.stage() != Stage::Canary || disk.previous().is_some(), "a canary has a release before it");
-        assert_ne!(machine.candidate(), Some(machine.release()), "the release is not judged against itself");
+        let (machine, stage) = (&self.machine, self.machine.stage);
+        assert_eq!(self.driver, machine.release.as_str(), "one policy drives the town, and it is the release");
+        assert!(disk.stage != Stage::Canary || disk.previous.is_some(), "a canary has a release before it");
+        assert_ne!(machine.candidate(), Some(machine.release.as_str()), "the release is not judged against itself");
         assert_eq!(machine.target().is_some(), stage == Stage::Promoting);
         if stage == Stage::Eligible {
             assert!(self.greens >= REQUIRED && self.better, "eligible with {} and {}", self.greens, self.better);

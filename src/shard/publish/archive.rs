@@ -20,22 +20,19 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest line read, in bytes; a full state of a thousand residents is far shorter.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
-/// The file being written.
 struct OpenFile {
     path: PathBuf,
     out: zstd::stream::write::Encoder<'static, File>,
-    /// Whether it contains a message.
     started: bool,
 }
 
-/// Writes the archives of a run.
 pub(super) struct Archive {
     /// `None` if archives are turned off.
     folder: Option<PathBuf>,
     run_id: String,
     open: Option<OpenFile>,
-    trouble: Option<String>,
-    /// When the last file was opened.
+    /// Why the last file could not be written.
+    pub(super) trouble: Option<String>,
     tried: Duration,
 }
 
@@ -58,21 +55,11 @@ impl Archive {
         Some(name.to_string_lossy().into_owned())
     }
 
-    /// Why the last file could not be written.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.clone()
-    }
-
-    pub(super) const fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
     /// Whether a file should be opened now.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.folder.is_some() && self.open.is_none() && now >= self.tried + RETRY
     }
 
-    /// Opens the next file.
     pub(super) fn open(&mut self, now: Duration) {
         self.tried = now;
         let Some(folder) = &self.folder else { return };
@@ -82,7 +69,6 @@ impl Archive {
         }
     }
 
-    /// Appends a message if a file is open.
     pub(super) fn write(&mut self, line: &str) {
         let Some(OpenFile { path, out, started }) = &mut self.open else { return };
         // Flushed, so that a crash loses no message that was sent.
@@ -103,7 +89,6 @@ impl Archive {
         }
     }
 
-    /// Closes the file.
     pub(super) fn close(&mut self) {
         if let Some(OpenFile { path, out, .. }) = self.open.take() {
             let closed = out.finish().and_then(|file| file.sync_all());

@@ -11,6 +11,7 @@ use townlet_town::config::Backpressure;
 
 use super::archive::Archive;
 use super::queue::{EncodedMessage, Queue};
+use townlet_wire::field_change::Change as _;
 use townlet_wire::stream::{DIGEST_EVERY, digest};
 use townlet_wire::telemetry::{Event, Narration, Transport};
 use townlet_wire::{Body, Diff, Envelope, Position, Snapshot};
@@ -42,40 +43,14 @@ pub(crate) enum Mode {
     Aggregate,
 }
 
-/// Limits from `telemetry.backpressure` of the configuration.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Waiting messages above which merging starts.
-    pub threshold: usize,
-    /// Waiting messages below which merging stops.
-    pub recover_below: usize,
-    /// Interval of merged messages.
-    pub every: Duration,
-    /// Messages that may wait for one subscriber.
-    pub buffer: usize,
-}
-
-impl Limits {
-    pub(super) fn of(pressure: &Backpressure) -> Self {
-        Self {
-            threshold: pressure.backlog_threshold as usize,
-            recover_below: pressure.recover_below as usize,
-            every: Duration::from_millis(u64::from(pressure.aggregate_every_ms)),
-            buffer: pressure.subscriber_buffer as usize,
-        }
-    }
-}
-
 /// A state, with all events since the one before.
 pub(crate) struct Frame {
     pub view: Arc<Snapshot>,
     /// All events, including those the state no longer lists.
     pub events: Vec<Event>,
-    /// All sentences.
     pub narrations: Vec<Narration>,
     /// Whether residents have other names than before.
     pub renamed: bool,
-    /// Number of events that were dropped.
     pub lost: u64,
 }
 
@@ -116,7 +91,7 @@ struct Subscriber {
 
 pub(super) struct Hub {
     epoch: u64,
-    limits: Limits,
+    limits: Backpressure,
     seq: u64,
     state: Option<Arc<Snapshot>>,
     kept: VecDeque<KeptDiff>,
@@ -124,7 +99,6 @@ pub(super) struct Hub {
     subscribers: Vec<Subscriber>,
     mode: Mode,
     aggregating: bool,
-    /// When the last subscriber left.
     empty_since: Option<Duration>,
     next_interval: Duration,
     archive: Archive,
@@ -138,7 +112,7 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(epoch: u64, limits: Limits, archive: Archive) -> Self {
+    pub(super) fn new(epoch: u64, limits: Backpressure, archive: Archive) -> Self {
         Self {
             epoch,
             limits,
@@ -159,12 +133,10 @@ impl Hub {
         }
     }
 
-    /// Whether states are needed.
     pub(super) fn is_wanted(&self) -> bool {
         !self.subscribers.is_empty() || self.aggregating || self.empty_since.is_some()
     }
 
-    /// The state of telemetry itself.
     pub(super) fn report(&self) -> Transport {
         let behind = self.subscribers.iter().filter(|it| it.mode != DeliveryMode::Full).count() as u64;
         let mode = if self.aggregating { "aggregate" } else { "full" };
@@ -173,7 +145,7 @@ impl Hub {
             mode: mode.into(),
             subscribers: self.subscribers.len() as u64,
             behind,
-            last_error: self.archive.trouble(),
+            last_error: self.archive.trouble.clone(),
             archive: self.archive.file(),
             ..self.counts.clone()
         }
@@ -198,18 +170,16 @@ impl Hub {
     }
 
     /// Changes the limits; `folder` is where the raw stream is archived while messages are merged.
-    pub(super) fn set_limits(&mut self, limits: Limits, folder: Option<PathBuf>) {
+    pub(super) fn set_limits(&mut self, limits: Backpressure, folder: Option<PathBuf>) {
         self.limits = limits;
         self.archive.set_folder(folder);
     }
 
-    /// Sets the mode an operator chose.
     pub(super) fn set_mode(&mut self, now: Duration, mode: Mode) {
         self.mode = mode;
         self.update_aggregation(now);
     }
 
-    /// Publishes the next state.
     pub(super) fn frame(&mut self, now: Duration, frame: Frame) {
         if !self.is_wanted() {
             return;
@@ -259,7 +229,7 @@ impl Hub {
         }
         self.forget_when_unused(now, some && self.subscribers.is_empty());
         if now >= self.next_interval {
-            self.next_interval = now + self.limits.every;
+            self.next_interval = now + Duration::from_millis(self.limits.aggregate_every_ms.into());
             for at in 0..self.subscribers.len() {
                 self.catch_up(now, at);
             }
@@ -285,7 +255,6 @@ impl Hub {
         }
     }
 
-    /// Ends all streams.
     pub(super) fn end(&mut self, why: &str) {
         self.archive.close();
         for subscriber in self.subscribers.drain(..) {
@@ -297,20 +266,19 @@ impl Hub {
         self.subscribers.iter().map(|it| it.queue.len()).sum()
     }
 
-    /// Starts or stops merging.
     fn update_aggregation(&mut self, now: Duration) {
         let backlog = self.backlog();
         let aggregating = match self.mode {
             Mode::Full => false,
             Mode::Aggregate => true,
-            Mode::Auto if self.aggregating => backlog >= self.limits.recover_below,
-            Mode::Auto => backlog > self.limits.threshold,
+            Mode::Auto if self.aggregating => backlog >= self.limits.recover_below as usize,
+            Mode::Auto => backlog > self.limits.backlog_threshold as usize,
         };
         if aggregating == self.aggregating {
             return;
         }
         self.aggregating = aggregating;
-        self.next_interval = now + self.limits.every;
+        self.next_interval = now + Duration::from_millis(self.limits.aggregate_every_ms.into());
         if aggregating {
             self.archive.open(now);
             self.archive_state();
@@ -324,7 +292,7 @@ impl Hub {
     }
 
     fn archive_state(&mut self) {
-        if self.archive.is_open() && self.state.is_some() {
+        if self.archive.file().is_some() && self.state.is_some() {
             let whole = self.full_state(None);
             self.archive.write(&whole.text);
         }
@@ -348,7 +316,7 @@ impl Hub {
     fn deliver(&mut self, now: Duration) {
         let newest = self.kept.back().map(|step| Arc::clone(&step.sent));
         for at in 0..self.subscribers.len() {
-            let (buffer, aggregating, seq) = (self.limits.buffer, self.aggregating, self.seq);
+            let (buffer, aggregating, seq) = (self.limits.subscriber_buffer as usize, self.aggregating, self.seq);
             let it = &mut self.subscribers[at];
             match (it.at, &newest) {
                 (None, _) => self.send_first(now, at),
@@ -371,7 +339,7 @@ impl Hub {
         let known = resume.filter(|resume| resume.epoch == self.epoch);
         let rest = known.and_then(|resume| self.messages_after(resume.seq));
         let messages = match (rest, resume) {
-            (Some(rest), _) if rest.len() <= self.limits.buffer => rest,
+            (Some(rest), _) if rest.len() <= self.limits.subscriber_buffer as usize => rest,
             (Some(_), Some(resume)) => self.merged_since(resume.seq).into_iter().collect(),
             (None, Some(_)) => {
                 self.counts.resynced += 1;
@@ -393,7 +361,7 @@ impl Hub {
         it.stuck = if self.aggregating && waiting > 0 && taken == it.taken { it.stuck + 1 } else { 0 };
         it.taken = taken;
         let stuck = it.stuck >= STUCK_INTERVALS;
-        let full = stuck || !it.queue.has_room(self.limits.buffer, WAITING_BYTES);
+        let full = stuck || !it.queue.has_room(self.limits.subscriber_buffer as usize, WAITING_BYTES);
         let none = waiting == 0;
         match it.mode {
             DeliveryMode::Resynced if !none => {

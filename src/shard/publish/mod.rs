@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use townlet_town::config::{Backpressure, Telemetry};
 
 use archive::Archive;
-use hub::{Hub, Limits};
+use hub::Hub;
 use queue::Queue;
 use townlet_wire::Position;
 use townlet_wire::telemetry::Transport;
@@ -34,11 +34,10 @@ const TIMER: Duration = Duration::from_millis(100);
 enum PublisherMessage {
     Frame(Frame),
     Mode(Mode),
-    Limits(Limits, Option<PathBuf>),
+    Limits(Backpressure, Option<PathBuf>),
     Subscribe(Arc<Queue>, Option<Position>),
 }
 
-/// A request to start a stream.
 pub(super) struct SubscribeRequest {
     queue: Arc<Queue>,
     resume: Option<Position>,
@@ -53,7 +52,6 @@ pub(super) fn stream(
     (SubscribeRequest { queue, resume }, stream)
 }
 
-/// The handle of the publisher thread.
 pub(super) struct Publisher {
     sender: Option<Sender<PublisherMessage>>,
     thread: Option<JoinHandle<()>>,
@@ -64,7 +62,6 @@ pub(super) struct Publisher {
 struct Shared {
     /// A state was passed and is not published yet.
     busy: AtomicBool,
-    /// States are needed.
     wanted: AtomicBool,
 }
 
@@ -77,9 +74,8 @@ impl Publisher {
         report: impl Fn(Transport) + Send + 'static,
     ) -> Self {
         let pressure = &config.backpressure;
-        let limits = Limits::of(pressure);
         let epoch = jiff::Timestamp::now().as_millisecond().unsigned_abs();
-        let hub = Hub::new(epoch, limits, Archive::new(pressure.archive.then_some(folder), run_id));
+        let hub = Hub::new(epoch, pressure.clone(), Archive::new(pressure.archive.then_some(folder), run_id));
         let (sender, inbox) = channel();
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -90,12 +86,10 @@ impl Publisher {
         Self { sender, thread: spawned.ok(), shared }
     }
 
-    /// Whether states are needed.
     pub(super) fn is_wanted(&self) -> bool {
         self.shared.wanted.load(Ordering::Acquire)
     }
 
-    /// Whether it can accept a state now.
     pub(super) fn is_free(&self) -> bool {
         !self.shared.busy.load(Ordering::Acquire)
     }
@@ -117,7 +111,7 @@ impl Publisher {
 
     /// Changes the limits, and the folder of archives.
     pub(super) fn set_limits(&self, pressure: &Backpressure, folder: PathBuf) {
-        self.send(PublisherMessage::Limits(Limits::of(pressure), pressure.archive.then_some(folder)));
+        self.send(PublisherMessage::Limits(pressure.clone(), pressure.archive.then_some(folder)));
     }
 
     fn send(&self, message: PublisherMessage) {

@@ -32,7 +32,6 @@ pub enum StreamItem {
 /// The reader's end of a queue. Dropping it ends the subscription.
 pub struct Stream(Arc<Queue>);
 
-/// The publisher's end.
 pub(super) struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
@@ -93,7 +92,6 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Number of waiting messages.
     pub(super) fn len(&self) -> usize {
         self.lock().messages.len()
     }
@@ -105,7 +103,6 @@ impl Queue {
             || waiting.len() < messages && waiting.iter().map(|message| message.text.len()).sum::<usize>() < bytes
     }
 
-    /// Number of messages read so far.
     pub(super) fn taken(&self) -> u64 {
         self.lock().taken
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive::{self, Archive};
-use super::hub::{Frame, Hub, Limits, Mode};
+use super::hub::{Frame, Hub, Mode};
 use super::queue::{EncodedMessage, Stream, StreamItem, queue};
+use townlet_town::config::Backpressure;
 use townlet_wire::telemetry::{Event, Transport};
 use townlet_wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
 
@@ -18,10 +19,21 @@ struct Town {
     home: tempfile::TempDir,
 }
 
+fn limits() -> Backpressure {
+    Backpressure {
+        backlog_threshold: 30,
+        recover_below: 8,
+        aggregate_every_ms: 1_000,
+        subscriber_buffer: 20,
+        max_messages_per_second: 20,
+        archive: true,
+    }
+}
+
 impl Town {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let limits = Limits { threshold: 30, recover_below: 8, every: Duration::from_secs(1), buffer: 20 };
+        let limits = limits();
         let hub = Hub::new(7, limits, Archive::new(Some(home.path().into()), "run"));
         Self { hub, now: Duration::ZERO, tick: 0, home }
     }
@@ -307,7 +319,7 @@ fn an_archive_that_cannot_be_written_is_reported_and_blocks_nothing() {
     let mut town = Town::new();
     let blocked = town.home.path().join("file");
     std::fs::write(&blocked, "").unwrap();
-    let limits = Limits { threshold: 30, recover_below: 8, every: Duration::from_secs(1), buffer: 20 };
+    let limits = limits();
     town.hub = Hub::new(7, limits, Archive::new(Some(blocked), "run"));
     let mut reader = town.join(None);
     town.hub.set_mode(town.now, Mode::Aggregate);

@@ -15,7 +15,6 @@ pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
 /// Alerts of which several may be active at once, distinguished by their messages.
 const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 
-/// Identifies an alert.
 pub(crate) fn key(alert: &Alert) -> (String, String) {
     let message = REPEATABLE.contains(&alert.name.as_str()).then(|| alert.message.clone());
     (alert.name.clone(), message.unwrap_or_default())

@@ -6,30 +6,31 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
+use townlet_town::events::Utility;
 use townlet_town::ids::ResidentId;
 use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
 use townlet_town::{Event, EventKind, Rules, names};
 
 use townlet_wire::telemetry::{Event as WireEvent, Narration};
 
-/// Events kept for snapshots.
 const EVENTS: usize = 200;
 /// Events kept between two messages of a stream; a town at full speed stays far below.
 const MAX_NEW: usize = 100_000;
-/// Sentences kept for snapshots.
 const NARRATIONS: usize = 60;
 
 /// The newest events and sentences, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventFeed {
-    events: VecDeque<WireEvent>,
-    narrations: VecDeque<Narration>,
+    pub(crate) events: VecDeque<WireEvent>,
+    pub(crate) narrations: VecDeque<Narration>,
     last: Option<u64>,
     last_of: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
     peak: u64,
-    silent: bool,
-    limit: Option<u32>,
+    /// Narration is off.
+    pub(crate) silent: bool,
+    /// Replaces the configured maximum of sentences per window.
+    pub(crate) limit: Option<u32>,
     new: Option<NewItems>,
 }
 
@@ -48,32 +49,19 @@ struct Sentence {
 }
 
 impl EventFeed {
-    /// Records an event of the town.
     pub(crate) fn record(&mut self, rules: &Rules, event: &Event) {
         *self.counters.entry(event.kind.name()).or_default() += 1;
-        if is_listed(&event.kind) {
-            self.push_event(wire_event(rules, event));
+        // Events of every tick are not listed.
+        if matches!(event.kind, EventKind::AffordanceDone { .. } | EventKind::GhostStep { .. }) {
+            return;
         }
-        if let Some(sentence) = sentence(rules, event) {
+        let listed = wire_event(rules, event);
+        if let Some(sentence) = sentence(rules, event.kind, &listed) {
             self.narrate(rules, event.tick, sentence);
         }
+        self.push_event(listed);
     }
 
-    pub(crate) fn events(&self) -> impl Iterator<Item = &WireEvent> {
-        self.events.iter()
-    }
-
-    /// Turns narration on or off.
-    pub(crate) fn set_narration(&mut self, on: bool) {
-        self.silent = !on;
-    }
-
-    /// Overrides the configured maximum of sentences per window; `None` restores it.
-    pub(crate) fn set_limit(&mut self, limit: Option<u32>) {
-        self.limit = limit;
-    }
-
-    /// Records that an alert was raised or cleared.
     pub(crate) fn record_alert(&mut self, tick: u64, name: &str, raised: bool) {
         let event = if raised { "alert_raised" } else { "alert_cleared" };
         *self.counters.entry(event).or_default() += 1;
@@ -81,7 +69,6 @@ impl EventFeed {
         self.push_event(WireEvent { event: event.into(), tick, fields });
     }
 
-    /// Records the length of the exit queue.
     pub(crate) fn record_queue_length(&mut self, length: u64) {
         self.peak = self.peak.max(length);
     }
@@ -92,10 +79,6 @@ impl EventFeed {
             self.counters.iter().map(|(name, times)| ((*name).to_owned(), *times)).collect();
         counters.insert("exit_queue_peak".into(), self.peak);
         counters
-    }
-
-    pub(crate) fn narrations(&self) -> impl Iterator<Item = &Narration> {
-        self.narrations.iter()
     }
 
     /// Whether to keep everything until [`Self::take_new`], or only the newest items.
@@ -156,17 +139,13 @@ fn push<T>(kept: &mut VecDeque<T>, limit: usize, value: T) {
     kept.push_back(value);
 }
 
-/// Whether an event is listed; events of every tick are not.
-fn is_listed(kind: &EventKind) -> bool {
-    !matches!(kind, EventKind::AffordanceDone { .. } | EventKind::GhostStep { .. })
-}
-
 fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
     let agent = |who: ResidentId| ("agent", json!(names::id(who)));
     let with = |who: ResidentId| ("other", json!(names::id(who)));
     let object = |id: townlet_town::ids::ObjectId| ("object", json!(rules.plan.objects[id].name));
     let job = |id: townlet_town::ids::JobId| ("job", json!(rules.jobs[id].name));
     let affordance = |id: townlet_town::ids::AffordanceId| ("affordance", json!(rules.affordances[id].id));
+    let switched = |utility: Utility| ("utility", json!(if utility == Utility::Power { "power" } else { "water" }));
     let fields: Vec<(&str, Value)> = match event.kind {
         EventKind::ResidentArrived { who }
         | EventKind::EmploymentExitManualRequest { who }
@@ -191,17 +170,15 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
         }
         EventKind::QueueConflict { who, object: id, waited } => vec![agent(who), object(id), ("waited", json!(waited))],
         EventKind::RentMissed { who, days } => vec![agent(who), ("days", json!(days))],
-        EventKind::UtilityOff { utility } => vec![("utility", json!(utility_name(utility)))],
-        EventKind::UtilityOn { utility, after } => {
-            vec![("utility", json!(utility_name(utility))), ("after", json!(after))]
-        }
+        EventKind::UtilityOff { utility } => vec![switched(utility)],
+        EventKind::UtilityOn { utility, after } => vec![switched(utility), ("after", json!(after))],
         EventKind::Restocked => Vec::new(),
-        EventKind::PerturbationBegan { kind, event } => shock(rules, kind, event).to_vec(),
+        EventKind::PerturbationBegan { kind, event } => perturbation(rules, kind, event).to_vec(),
         EventKind::PerturbationEnded { kind, event, after } => {
-            [shock(rules, kind, event).as_slice(), &[("after", json!(after))]].concat()
+            [perturbation(rules, kind, event).as_slice(), &[("after", json!(after))]].concat()
         }
         EventKind::MeetingArranged { who, other, place } | EventKind::Met { who, other, place } => {
-            vec![agent(who), ("other", json!(names::id(other))), ("place", json!(rules.plan.places[place].name))]
+            vec![agent(who), with(other), ("place", json!(rules.plan.places[place].name))]
         }
         EventKind::ChatDone { who, other }
         | EventKind::ChatFailed { who, other }
@@ -222,7 +199,7 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
     }
 }
 
-fn shock(rules: &Rules, kind: u8, event: Option<u16>) -> [(&'static str, Value); 2] {
+fn perturbation(rules: &Rules, kind: u8, event: Option<u16>) -> [(&'static str, Value); 2] {
     let kind = PERTURBATIONS[kind as usize].name;
     let name = event.map_or(kind, |event| rules.perturbation_events[event as usize].name.as_str());
     [("kind", json!(kind)), ("name", json!(name))]
@@ -232,101 +209,58 @@ fn reason(requested: bool) -> &'static str {
     if requested { "operator_request" } else { "absent_shifts" }
 }
 
-fn utility_name(utility: townlet_town::events::Utility) -> &'static str {
-    match utility {
-        townlet_town::events::Utility::Power => "power",
-        townlet_town::events::Utility::Water => "water",
-    }
+/// Sentences by event: category, priority, and the text with fields of the event in braces.
+const SENTENCES: [(&str, &str, &str, &str); 23] = [
+    ("resident_arrived", "arrival", "normal", "{agent} moved to town"),
+    ("resident_left", "exit", "high", "{agent} left town: {cause}"),
+    ("shift_late", "lateness", "normal", "{agent} came {ticks} late to work as {job}"),
+    ("shift_absent", "absence", "normal", "{agent} missed the shift as {job} ({absent_shifts_7d} in 7 days)"),
+    ("employment_exit_pending", "exit", "high", "{agent} waits for the review of an exit"),
+    ("employment_exit_manual_request", "exit", "high", "an operator approved the exit of {agent}"),
+    ("employment_exit_deferred", "exit", "high", "an operator deferred the exit of {agent}"),
+    ("starvation", "starvation", "high", "{agent} is starving"),
+    ("queue_conflict", "queue_conflict", "low", "{agent} gave up on {object} after {waited}"),
+    ("shared_meal", "company", "low", "{agent} and {other} ate together"),
+    ("chat_done", "company", "low", "{agent} and {other} had a good talk"),
+    ("argument", "quarrel", "normal", "{agent} and {other} quarrelled at {object}"),
+    ("conflict_avoided", "quarrel", "low", "{agent} kept away from {object} because of {other}"),
+    ("helped_late", "favour", "normal", "{other} covered up for {agent}, who came late"),
+    ("shift_taken", "favour", "normal", "{agent} works the shift of {other} as {job}"),
+    ("rent_missed", "rent", "normal", "{agent} owes {days} of rent"),
+    ("utility_off", "utility", "high", "{utility} is off"),
+    ("utility_on", "utility", "high", "{utility} is back after {after}"),
+    ("price_spike_began", "prices", "normal", "prices are up"),
+    ("price_spike_ended", "prices", "normal", "prices are back to normal"),
+    ("met", "meeting", "normal", "{agent} and {other} met at {place}"),
+    ("red_window", "stability", "high", "stability window {number} was red"),
+    ("affordance_failed", "failure", "low", "{agent} could not {affordance}: {why}"),
+];
+
+fn sentence(rules: &Rules, kind: EventKind, event: &WireEvent) -> Option<Sentence> {
+    let name = match kind {
+        EventKind::PerturbationBegan { kind: PRICE_SPIKE, .. } => "price_spike_began",
+        EventKind::PerturbationEnded { kind: PRICE_SPIKE, .. } => "price_spike_ended",
+        EventKind::WindowClosed { green: Some(false), .. } => "red_window",
+        kind => kind.name(),
+    };
+    let (_, category, priority, template) = *SENTENCES.iter().find(|row| row.0 == name)?;
+    let text = event.fields.iter().fold(template.to_owned(), |text, (name, value)| {
+        text.replace(&format!("{{{name}}}"), &in_words(rules, name, value))
+    });
+    Some(Sentence { category, priority, text })
 }
 
-fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
-    let say = |category, priority, text: String| Some(Sentence { category, priority, text });
-    let minutes = |ticks: u64| ticks * 1_440 / rules.day_length();
-    let name = names::name;
-    match event.kind {
-        EventKind::ResidentArrived { who } => say("arrival", "normal", format!("{} moved to town", name(who))),
-        EventKind::ResidentLeft { who, cause } => {
-            say("exit", "high", format!("{} left town: {}", name(who), cause.name()))
+/// A field of an event in a sentence.
+fn in_words(rules: &Rules, name: &str, value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match name {
+        "agent" | "other" => names::resident(&text).map_or(text, names::name),
+        "affordance" => text.replace('_', " "),
+        "days" => format!("{text} day{}", if text == "1" { "" } else { "s" }),
+        "ticks" | "waited" | "after" => {
+            format!("{} minutes", value.as_u64().unwrap_or_default() * 1_440 / rules.day_length())
         }
-        EventKind::ShiftLate { who, job, ticks } => say(
-            "lateness",
-            "normal",
-            format!("{} came {} minutes late to work as {}", name(who), minutes(ticks.into()), rules.jobs[job].name),
-        ),
-        EventKind::ShiftAbsent { who, job, absent_7d } => say(
-            "absence",
-            "normal",
-            format!("{} missed the shift as {} ({absent_7d} in 7 days)", name(who), rules.jobs[job].name),
-        ),
-        EventKind::EmploymentExitPending { who, .. } => {
-            say("exit", "high", format!("{} waits for the review of an exit", name(who)))
-        }
-        EventKind::EmploymentExitManualRequest { who } => {
-            say("exit", "high", format!("an operator approved the exit of {}", name(who)))
-        }
-        EventKind::EmploymentExitDeferred { who } => {
-            say("exit", "high", format!("an operator deferred the exit of {}", name(who)))
-        }
-        EventKind::Starving { who } => say("starvation", "high", format!("{} is starving", name(who))),
-        EventKind::QueueConflict { who, object, waited } => say(
-            "queue_conflict",
-            "low",
-            format!(
-                "{} gave up on {} after {} minutes",
-                name(who),
-                rules.plan.objects[object].name,
-                minutes(waited.into())
-            ),
-        ),
-        EventKind::SharedMeal { who, other } => {
-            say("company", "low", format!("{} and {} ate together", name(who), name(other)))
-        }
-        EventKind::ChatDone { who, other } => {
-            say("company", "low", format!("{} and {} had a good talk", name(who), name(other)))
-        }
-        EventKind::Argument { who, other, object } => say(
-            "quarrel",
-            "normal",
-            format!("{} and {} quarrelled at {}", name(who), name(other), rules.plan.objects[object].name),
-        ),
-        EventKind::ConflictAvoided { who, other, object } => say(
-            "quarrel",
-            "low",
-            format!("{} kept away from {} because of {}", name(who), rules.plan.objects[object].name, name(other)),
-        ),
-        EventKind::HelpedLate { who, other, .. } => {
-            say("favour", "normal", format!("{} covered up for {}, who came late", name(other), name(who)))
-        }
-        EventKind::ShiftTaken { who, other, job } => say(
-            "favour",
-            "normal",
-            format!("{} works the shift of {} as {}", name(who), name(other), rules.jobs[job].name),
-        ),
-        EventKind::RentMissed { who, days } => {
-            say("rent", "normal", format!("{} owes {days} day{} of rent", name(who), if days == 1 { "" } else { "s" }))
-        }
-        EventKind::UtilityOff { utility } => say("utility", "high", format!("{} is off", utility_name(utility))),
-        EventKind::UtilityOn { utility, after } => {
-            say("utility", "high", format!("{} is back after {} minutes", utility_name(utility), minutes(after)))
-        }
-        EventKind::PerturbationBegan { kind: PRICE_SPIKE, .. } => say("prices", "normal", "prices are up".into()),
-        EventKind::PerturbationEnded { kind: PRICE_SPIKE, .. } => {
-            say("prices", "normal", "prices are back to normal".into())
-        }
-        EventKind::Met { who, other, place } => say(
-            "meeting",
-            "normal",
-            format!("{} and {} met at {}", name(who), name(other), rules.plan.places[place].name),
-        ),
-        EventKind::WindowClosed { number, green: Some(false) } => {
-            say("stability", "high", format!("stability window {number} was red"))
-        }
-        EventKind::AffordanceFailed { who, affordance, why, .. } => say(
-            "failure",
-            "low",
-            format!("{} could not {}: {why}", name(who), rules.affordances[affordance].id.replace('_', " ")),
-        ),
-        _ => None,
+        _ => text,
     }
 }
 
@@ -348,52 +282,52 @@ mod tests {
     }
 
     /// Records an event with a sentence of normal priority.
-    fn late(story: &mut EventFeed, rules: &Rules, tick: u64, days: u32) {
-        story.record(rules, &Event { tick, kind: EventKind::RentMissed { who: ResidentId(0), days } });
+    fn late(feed: &mut EventFeed, rules: &Rules, tick: u64, days: u32) {
+        feed.record(rules, &Event { tick, kind: EventKind::RentMissed { who: ResidentId(0), days } });
     }
 
-    fn ticks(story: &EventFeed) -> Vec<u64> {
-        story.narrations().map(|narration| narration.tick).collect()
+    fn ticks(feed: &EventFeed) -> Vec<u64> {
+        feed.narrations.iter().map(|narration| narration.tick).collect()
     }
 
     #[test]
     fn a_window_has_a_limit_that_can_be_changed_at_once() {
-        let (rules, mut story) = (rules(), EventFeed::default());
-        story.set_limit(Some(3));
+        let (rules, mut feed) = (rules(), EventFeed::default());
+        feed.limit = Some(3);
         for tick in 0..20 {
-            late(&mut story, &rules, tick * 30, tick as u32);
+            late(&mut feed, &rules, tick * 30, tick as u32);
         }
-        assert_eq!(ticks(&story), [0, 30, 60], "600 ticks have three");
-        story.set_limit(Some(4));
-        late(&mut story, &rules, 600, 99);
-        late(&mut story, &rules, 630, 98);
-        assert_eq!(ticks(&story), [0, 30, 60, 600, 630], "the first has left the window by then");
+        assert_eq!(ticks(&feed), [0, 30, 60], "600 ticks have three");
+        feed.limit = Some(4);
+        late(&mut feed, &rules, 600, 99);
+        late(&mut feed, &rules, 630, 98);
+        assert_eq!(ticks(&feed), [0, 30, 60, 600, 630], "the first has left the window by then");
     }
 
     #[test]
     fn the_same_sentence_is_not_repeated_inside_its_window() {
         let mut rules = rules();
         rules.config.telemetry.narration.global_cooldown_ticks = 0;
-        let mut story = EventFeed::default();
+        let mut feed = EventFeed::default();
         for (tick, days) in [(0, 1), (10, 1), (11, 2), (25, 1)] {
-            late(&mut story, &rules, tick, days);
+            late(&mut feed, &rules, tick, days);
         }
-        assert_eq!(ticks(&story), [0, 11, 25]);
+        assert_eq!(ticks(&feed), [0, 11, 25]);
     }
 
     #[test]
     fn high_priority_passes_every_limit_but_off() {
-        let (rules, mut story) = (rules(), EventFeed::default());
+        let (rules, mut feed) = (rules(), EventFeed::default());
         let starving = |tick| Event { tick, kind: EventKind::Starving { who: ResidentId(0) } };
-        story.set_limit(Some(0));
-        late(&mut story, &rules, 0, 1);
-        story.record(&rules, &starving(1));
-        assert_eq!(ticks(&story), [1]);
-        story.set_narration(false);
-        story.record(&rules, &starving(2));
-        assert_eq!(ticks(&story), [1]);
-        story.set_narration(true);
-        story.record(&rules, &starving(3));
-        assert_eq!(ticks(&story), [1, 3]);
+        feed.limit = Some(0);
+        late(&mut feed, &rules, 0, 1);
+        feed.record(&rules, &starving(1));
+        assert_eq!(ticks(&feed), [1]);
+        feed.silent = true;
+        feed.record(&rules, &starving(2));
+        assert_eq!(ticks(&feed), [1]);
+        feed.silent = false;
+        feed.record(&rules, &starving(3));
+        assert_eq!(ticks(&feed), [1, 3]);
     }
 }

@@ -39,12 +39,11 @@ pub(super) struct ShardStatus {
     pub run_id: String,
     /// The policy that drives the residents, as telemetry shows it.
     pub policy: Policy,
-    /// The policy itself.
     pub driver: Driver,
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
     pub ticks_per_second: f64,
-    pub story: EventFeed,
+    pub feed: EventFeed,
     pub health: Health,
     /// Alerts of the shard itself: a hanging tick, a crashed thread. Each is also listed as a health problem.
     pub raised: Vec<Alert>,
@@ -52,12 +51,10 @@ pub(super) struct ShardStatus {
     pub alerts_since: BTreeMap<(String, String), u64>,
     /// How often each alert was raised, by name.
     pub alerts_raised: BTreeMap<String, u64>,
-    /// The state of telemetry itself.
     pub transport: Transport,
     /// The tick since which the publisher merges messages.
     pub aggregating_since: Option<u64>,
     pub names: PrivacyFilter,
-    /// The shadow training.
     pub learning: Learning,
     pub promotion: Promotion,
     /// Whether the release is in canary and its last conclusive window was red.
@@ -65,7 +62,6 @@ pub(super) struct ShardStatus {
     pub lateness: Arc<Lateness>,
 }
 
-/// The id of the resident in a slot.
 pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
     names::id(state.agents.resident[agent])
 }
@@ -92,12 +88,12 @@ fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
             speed: status.speed.clone(),
             ticks_per_second: status.ticks_per_second,
         },
-        observation_variant: variant(rules),
+        observation_variant: rules.config.features.systems.observations.word().into(),
         policy: status.policy.clone(),
         jobs: residents::jobs(rules, state),
         economy: places::stores(rules, state),
-        prices: ITEMS.iter().zip(state.economy.prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect(),
-        list_prices: list_prices(state),
+        prices: prices(&state.economy.prices),
+        list_prices: prices(&state.economy.list_prices),
         utilities: [("power".into(), state.economy.power), ("water".into(), state.economy.water)].into(),
         employment: employment(rules, state),
         conflict: places::conflict(rules, state),
@@ -114,9 +110,9 @@ fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
             total: state.rewards.total.to_f64(),
             reward_clip_events: state.rewards.clip_events,
         },
-        narrations: status.story.narrations().cloned().collect(),
-        events: status.story.events().cloned().collect(),
-        counters: status.story.counters(),
+        narrations: status.feed.narrations.iter().cloned().collect(),
+        events: status.feed.events.iter().cloned().collect(),
+        counters: status.feed.counters(),
         alerts_raised: status.alerts_raised.clone(),
         kpis: kpis(rules, state),
         alerts: alerts::alerts(rules, state, status),
@@ -128,15 +124,6 @@ fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
         promotion: status.promotion.clone(),
         learning: status.learning.clone(),
     }
-}
-
-/// `full`, `hybrid`, `compact`.
-pub(super) fn variant(rules: &Rules) -> String {
-    format!("{:?}", rules.config.features.systems.observations).to_lowercase()
-}
-
-pub(super) fn stage(rules: &Rules) -> String {
-    format!("{:?}", rules.config.features.stages.relationships).to_uppercase()
 }
 
 /// The exit queue, as `employment_status` and the Employment pane show it.
@@ -212,7 +199,6 @@ pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
     active.chain(pending).chain(cooling).collect()
 }
 
-/// The events of the perturbation file.
 fn perturbation_events(rules: &Rules, state: &State) -> PerturbationEvents {
     let event = |event_rule: &townlet_town::rules::PerturbationEvent| PerturbationEvent {
         name: event_rule.name.clone(),
@@ -228,11 +214,10 @@ fn perturbation_events(rules: &Rules, state: &State) -> PerturbationEvents {
     }
 }
 
-fn list_prices(state: &State) -> BTreeMap<String, f64> {
-    ITEMS.iter().zip(state.economy.list_prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect()
+fn prices(prices: &[Micro]) -> BTreeMap<String, f64> {
+    ITEMS.iter().zip(prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect()
 }
 
-/// All KPIs with their verdicts.
 pub(super) fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
     kpi::read(rules, state)
         .map(|reading| Kpi {
@@ -241,19 +226,15 @@ pub(super) fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
             value: reading.value.map(Micro::to_f64),
             unit: reading.row.unit.into(),
             target: target(reading.target, reading.row.unit),
-            threshold: Some(bound(reading.target).to_f64()),
+            threshold: match reading.target {
+                Target::AtLeast(limit) | Target::AtMost(limit) => Some(limit.to_f64()),
+            },
             verdict: reading.verdict.name().into(),
             samples: u64::from(reading.samples),
             samples_required: u64::from(reading.row.samples_required),
             charter: reading.row.charter,
         })
         .collect()
-}
-
-const fn bound(target: Target) -> Micro {
-    match target {
-        Target::AtLeast(limit) | Target::AtMost(limit) => limit,
-    }
 }
 
 fn target(target: Target, unit: &str) -> String {

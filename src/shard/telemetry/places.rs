@@ -13,7 +13,6 @@ use townlet_wire::telemetry::{
     Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store,
 };
 
-/// All objects with stock, by id.
 pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
     rules
         .plan
@@ -32,7 +31,6 @@ pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
         .collect()
 }
 
-/// Queues of all objects that residents can wait for.
 pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
     let used = |id: ObjectId| rules.choices.iter().flatten().any(|(object, _)| *object == id);
     Conflict {

@@ -17,7 +17,6 @@ use super::agent_id;
 use crate::driver::Driver;
 use townlet_wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, TopOption, Trait};
 
-/// Job status by agent id.
 pub(super) fn jobs(rules: &Rules, state: &State) -> BTreeMap<String, Job> {
     state.agents.present.iter().map(|agent| (agent_id(state, *agent), job(rules, state, *agent))).collect()
 }
@@ -48,7 +47,6 @@ fn job(rules: &Rules, state: &State, agent: AgentId) -> Job {
     }
 }
 
-/// All present residents, by slot.
 pub(super) fn agents(town: &Town, driver: &Driver) -> Vec<Agent> {
     town.state().agents.present.iter().map(|agent| inspect(town, driver, *agent)).collect()
 }
@@ -100,7 +98,6 @@ fn top_options(last_decision: &LastDecision) -> Vec<TopOption> {
         .collect()
 }
 
-/// A resident's traits.
 pub(crate) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
     let values = personality::personality(state.agents.resident[agent]).all();
     TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
@@ -119,7 +116,7 @@ pub(crate) fn relationships(rules: &Rules, state: &State) -> Relationships {
             rivalry: tie.rivalry.to_f64(),
         })
     });
-    Relationships { stage: super::stage(rules), ties: ties.collect() }
+    Relationships { stage: rules.config.features.stages.relationships.word().into(), ties: ties.collect() }
 }
 
 /// All options: whether each may be chosen, and if not, why.
@@ -135,7 +132,6 @@ pub(super) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit>
         .collect()
 }
 
-/// The current activity in words.
 pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
     let agents = &state.agents;
     let name = |object| &rules.plan.objects[object].name;

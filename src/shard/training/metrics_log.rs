@@ -35,7 +35,6 @@ pub struct Log {
     file: Option<File>,
     /// Length of the complete rows in bytes.
     length: u64,
-    /// Whether an incomplete row follows them.
     torn: bool,
     last: Option<Row>,
 }
@@ -112,7 +111,6 @@ impl Log {
         Ok(whole(&text).map(|(row, _)| row).collect())
     }
 
-    /// Opens and locks the file.
     fn open_locked(&self) -> Result<File, LogError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder).map_err(|error| LogError::Io { path: folder.into(), error })?;

@@ -24,31 +24,19 @@ use super::telemetry::AlertDraft;
 use townlet_wire::telemetry::{Learning, LearningRow};
 use worker::{TrainerControl, TrainerState, Worker};
 
-/// Maximum number of rows in telemetry.
 const HISTORY: usize = 240;
 
-/// An event of the trainer.
 pub(super) enum TrainerEvent {
-    /// A training started or resumed.
-    TrainingStarted(TrainingStarted),
-    /// Its state, and a detail.
+    /// A training started or resumed: its name, the length of its schedule in resident-ticks, and what is written so far.
+    TrainingStarted {
+        run: String,
+        total_steps: u64,
+        rows: Vec<LearningRow>,
+        checkpoint: Option<String>,
+    },
     State(&'static str, String),
-    /// An update finished and its row was written.
     Row(Box<LearningRow>),
-    /// A checkpoint was written.
     Checkpoint(String),
-}
-
-/// A training that started.
-pub(super) struct TrainingStarted {
-    /// Name of the training.
-    pub run: String,
-    /// Length of its schedule in resident-ticks.
-    pub total_steps: u64,
-    /// Rows written so far.
-    pub rows: Vec<LearningRow>,
-    /// The newest checkpoint.
-    pub checkpoint: Option<String>,
 }
 
 /// The handle of the trainer thread. Dropping it stops the training and waits for its last checkpoint.
@@ -61,7 +49,7 @@ pub(super) struct Training {
 
 impl Training {
     pub(super) fn start(spec: TrainingSpec, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
-        let control = Arc::new(TrainerControl::new());
+        let control = Arc::new(TrainerControl::default());
         let registry = Registry::new(home.folder().join(&spec.shadow_dir));
         let worker = Worker { spec, registry, rows: home.trainings(), control: Arc::clone(&control), sender };
         let thread = std::thread::Builder::new().name("trainer".into()).spawn(move || {
@@ -92,7 +80,6 @@ impl Training {
         ended.map_err(|why| format!("the training's last checkpoint: {why}"))
     }
 
-    /// Gives its towns new rules.
     pub(super) fn update_rules(&self, rules: Arc<Rules>) {
         self.control.update_rules(rules);
     }
@@ -113,12 +100,11 @@ impl Drop for Training {
 }
 
 impl Engine {
-    /// Handles an event of the trainer.
     pub(super) fn on_trainer_event(&mut self, event: TrainerEvent) {
         self.publication.dirty = true;
         let learning = &mut self.status.learning;
         match event {
-            TrainerEvent::TrainingStarted(TrainingStarted { run, total_steps, rows, checkpoint }) => {
+            TrainerEvent::TrainingStarted { run, total_steps, rows, checkpoint } => {
                 (learning.run, learning.total_steps) = (run, total_steps);
                 for row in rows {
                     self.add_row(row);

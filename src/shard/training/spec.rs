@@ -24,7 +24,6 @@ const IRRELEVANT: [&str; 5] = ["shard", "policy", "telemetry", "snapshot", "cons
 /// The specification of a shadow training.
 #[derive(Clone, Debug)]
 pub struct TrainingSpec {
-    /// Rules of the replicas.
     pub(super) rules: Arc<Rules>,
     /// The initial policy; `None` starts from random weights that imitate the scripted policy.
     pub(super) release: Option<Checkpoint>,
@@ -47,7 +46,6 @@ impl TrainingSpec {
         Ok(Arc::new(Rules::new(sources)?))
     }
 
-    /// Changes the texts of the town.
     pub(crate) fn set_town(&mut self, town: &Sources) -> Result<(), RulesError> {
         self.rules = Self::training_rules(town)?;
         Ok(())

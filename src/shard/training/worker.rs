@@ -16,9 +16,9 @@ use townlet_learn::ppo::Diverged;
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 
+use super::TrainerEvent;
 use super::metrics_log::{Log, LogError};
 use super::spec::TrainingSpec;
-use super::{TrainerEvent, TrainingStarted};
 use crate::engine::Message;
 use crate::home::new_run_id;
 use townlet_wire::telemetry::LearningRow;
@@ -28,7 +28,6 @@ const THREADS: NonZero<usize> = NonZero::<usize>::MIN;
 /// Time between attempts after a disk failure.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// What the trainer should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TrainerState {
     Train = 0,
@@ -36,22 +35,15 @@ pub(super) enum TrainerState {
     Stop = 2,
 }
 
-/// The current instructions to the trainer.
 #[derive(Debug, Default)]
 pub(super) struct TrainerControl {
     state: AtomicU8,
-    /// New rules for its towns.
     rules: Mutex<Option<Arc<Rules>>>,
     /// Whether there are new rules; checked at every tick.
     rules_changed: AtomicBool,
 }
 
 impl TrainerControl {
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
-    /// Gives its towns new rules.
     pub(super) fn update_rules(&self, rules: Arc<Rules>) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
         self.rules_changed.store(true, Ordering::Release);
@@ -89,17 +81,14 @@ impl TrainerControl {
     }
 }
 
-/// The data of the thread.
 pub(super) struct Worker {
     pub(super) spec: TrainingSpec,
     pub(super) registry: Registry,
-    /// The folder of metrics logs.
     pub(super) rows: PathBuf,
     pub(super) control: Arc<TrainerControl>,
     pub(super) sender: Sender<Message>,
 }
 
-/// A running training.
 struct Run {
     trainer: Trainer,
     name: String,
@@ -141,7 +130,6 @@ impl Worker {
         if run.trainer.updates() == 0 { Ok(()) } else { run.save(&self.registry).map(drop) }
     }
 
-    /// Applies reloaded rules to its towns.
     fn apply_new_rules(&self, run: &mut Run) {
         if let Some(rules) = self.control.take_rules() {
             // The live town accepted the rules, so its replicas do.
@@ -167,12 +155,12 @@ impl Worker {
         }
         let run = started?;
         let rows = self.retry_until_done(|| run.log.rows())?;
-        self.send(TrainerEvent::TrainingStarted(TrainingStarted {
+        self.send(TrainerEvent::TrainingStarted {
             run: run.name.clone(),
             total_steps: run.trainer.plan().total_steps,
             rows: rows.iter().map(to_wire).collect(),
             checkpoint: run.trainer.checkpoint().filter(|_| run.trainer.updates() > 0).map(str::to_owned),
-        }));
+        });
         Some(run)
     }
 
@@ -276,27 +264,11 @@ impl Worker {
     }
 }
 
-/// A row as telemetry shows it.
+/// A row as telemetry shows it: the same names, fewer of them.
 fn to_wire(row: &Row) -> LearningRow {
-    LearningRow {
-        update: row.update,
-        steps: row.steps,
-        seconds: row.seconds,
-        steps_per_second: row.steps_per_second,
-        episodic_return: row.episodic_return,
-        return_per_day: row.return_per_day,
-        town_score: row.town_score,
-        policy_loss: row.policy_loss,
-        value_loss: row.value_loss,
-        entropy: row.entropy,
-        approx_kl: row.approx_kl,
-        clip_frac: row.clip_frac,
-        explained_variance: row.explained_variance,
-        grad_norm: row.grad_norm,
-        learning_rate: row.learning_rate,
-        invalid_rate: row.invalid_rate,
-        charter_met: row.charter_met,
-    }
+    let read = serde_json::to_value(row).and_then(serde_json::from_value);
+    // Only a figure that is not finite cannot be written.
+    read.unwrap_or_else(|_| LearningRow { update: row.update, ..LearningRow::default() })
 }
 
 /// Lowers the priority of this thread. Elsewhere than on Linux this would affect the whole program.
@@ -316,7 +288,7 @@ mod tests {
 
     #[test]
     fn stopping_takes_precedence() {
-        let control = TrainerControl::new();
+        let control = TrainerControl::default();
         for (set, expected) in [
             (TrainerState::Pause, TrainerState::Pause),
             (TrainerState::Train, TrainerState::Train),

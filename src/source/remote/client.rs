@@ -16,9 +16,7 @@ use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
-/// Maximum size of a CA file.
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
-/// Maximum size of an answer.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// A shard's address and credentials.
@@ -56,16 +54,13 @@ impl ClientError {
     pub fn message(&self) -> String {
         match self {
             Self::Lost(why) | Self::NotAShard(why) => why.clone(),
-            Self::Refused(error) => format!("{}  {} {}", error.code, error.message, error.hint).trim_end().to_owned(),
+            Self::Refused(error) => error.to_string(),
         }
     }
 }
 
 impl Client {
-    /// Validates the target. Sends nothing.
-    ///
-    /// # Errors
-    /// When the address, token or CA file is invalid.
+    /// Validates address, token and CA file. Sends nothing.
     pub fn new(target: &Target) -> Result<Self, String> {
         static PROVIDER: Once = Once::new();
         // Fails if a provider is installed already, which is fine.
@@ -112,9 +107,6 @@ impl Client {
     }
 
     /// Replaces the token.
-    ///
-    /// # Errors
-    /// When the token has invalid characters.
     pub fn with_token(mut self, token: Option<&str>) -> Result<Self, String> {
         self.token = match token {
             None => None,
@@ -135,48 +127,29 @@ impl Client {
     }
 
     /// Fetches the session, command table and facts.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
-        let (_, body) = self.fetch(self.get(COMMANDS)).await?;
-        serde_json::from_slice(&body).map_err(|why| self.not_a_shard(&why))
+        serde_json::from_slice(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the snapshot as JSON.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn snapshot(&self) -> Result<Vec<u8>, ClientError> {
-        Ok(self.fetch(self.get(SNAPSHOT)).await?.1)
+        self.fetch(self.get(SNAPSHOT)).await
     }
 
     /// Fetches the newest audit records as JSON lines.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn records(&self) -> Result<Vec<u8>, ClientError> {
-        Ok(self.fetch(self.get(AUDIT)).await?.1)
+        self.fetch(self.get(AUDIT)).await
     }
 
     /// Sends a command. A refusal by the command itself is an answer, not an error.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn send_command(&self, request: &Request) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(request).map_err(|why| ClientError::NotAShard(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
-        match self.fetch(post).await {
-            Ok((_, body)) => serde_json::from_slice(&body).map_err(|why| self.not_a_shard(&why)),
-            Err(failure) => Err(failure),
-        }
+        serde_json::from_slice(&self.fetch(post).await?).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Opens the telemetry stream after the event `last`, or from the start.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn stream(&self, last: Option<&str>) -> Result<Response, ClientError> {
         let mut get = self.get(STREAM);
         if let Some(last) = last {
@@ -206,13 +179,13 @@ impl Client {
         }
     }
 
-    async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8>), ClientError> {
+    async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
         let response = self.send(request).await?;
         let status = response.status();
         let body = self.body(response).await?;
         // An answer is valid whatever the HTTP status.
         if status.is_success() || serde_json::from_slice::<Answer>(&body).is_ok() {
-            return Ok((status, body));
+            return Ok(body);
         }
         Err(self.refusal(status, &body))
     }

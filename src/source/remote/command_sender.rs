@@ -12,7 +12,6 @@ use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
 
 /// How long a mutating command is retried.
 const RETRY_DEADLINE: Duration = Duration::from_mins(1);
-/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(400);
 
 /// Sends requests until `inbox` is closed.
@@ -82,14 +81,6 @@ async fn renew_session(shared: &Shared, request: &Request) {
 }
 
 fn error_answer(request: &Request, code: &str, message: String, hint: &str) -> Answer {
-    Answer {
-        cmd_id: request.cmd_id.clone().unwrap_or_default(),
-        command: request.command.clone(),
-        status: Status::Error,
-        tick: 0,
-        result: None,
-        error: Some(ErrorBody { code: code.into(), message, hint: hint.into() }),
-        replayed: false,
-        audit: String::new(),
-    }
+    let error = ErrorBody::new(code, message, hint);
+    Answer::new(request.cmd_id.clone().unwrap_or_default(), &request.command, 0, Err(error))
 }

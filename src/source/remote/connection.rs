@@ -10,7 +10,6 @@ use townlet_wire::sse::Reader;
 
 use std::sync::Arc;
 
-/// Interval of checking for silence.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Silence after which the link is stale. The shard sends a heartbeat every second.
 const STALE_AFTER: Duration = Duration::from_millis(1_500);

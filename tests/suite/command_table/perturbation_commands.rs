@@ -64,12 +64,12 @@ fn queue() {
         let result = live.result("perturbation_queue");
         assert_eq!(
             (text(&result, "summary"), result["enabled"].as_bool()),
-            ("0 under way, 0 expected today, 0 cooling down; by themselves off.", Some(false))
+            ("0 active, 0 expected today, 0 cooling down; automatic starts are off.", Some(false))
         );
         live.expect_ok("perturbation_trigger price_spike");
         let result = live.result("perturbation_queue");
         assert_eq!(result["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
-        assert!(text(&result, "summary").starts_with("1 under way"), "{result}");
+        assert!(text(&result, "summary").starts_with("1 active"), "{result}");
     });
 }
 

@@ -332,9 +332,7 @@ fn unknown(path: &str) -> String {
 }
 
 /// Imports a file of the original program. Its events go to a file that the result refers to as `events_file`.
-///
-/// # Errors
-/// A syntax error, or a text that is no map of settings.
+/// Fails on a syntax error, or when the text is no map of settings.
 pub fn import(name: &str, text: &str, events_file: &str) -> Result<Imported, ConfigErrors> {
     let source = Arc::new(Source { layer: Layer::File, name: name.to_owned(), text: text.to_owned() });
     let root = parse(&source)?;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::cross_checks;
 use super::error::{ConfigError, ConfigErrors};
+use super::reference::rows;
 use super::schema::{ConfigValue, Shape};
 use super::town_settings::Config;
-use super::validate::{join, nearest, settings, validate};
+use super::validate::{join, nearest, validate};
 use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
 use crate::hash;
 
@@ -55,9 +56,6 @@ pub struct EffectiveSetting {
 }
 
 /// Overlays the texts on the default and validates the result.
-///
-/// # Errors
-/// All errors, with their positions.
 pub fn load(layers: &Layers) -> Result<LoadedConfig, ConfigErrors> {
     let shape = Config::shape();
     let mut errors = Vec::new();
@@ -92,9 +90,6 @@ pub fn load(layers: &Layers) -> Result<LoadedConfig, ConfigErrors> {
 
 /// Parses and validates a complete file of any type defined by `section!`. Also returns the tree, for positions of further
 /// errors.
-///
-/// # Errors
-/// All errors, with their positions.
 pub fn parse_file<T: ConfigValue>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
     let source = source(Layer::File, file_name, text);
     let node = parse_map(&source)?;
@@ -124,9 +119,6 @@ impl Config {
     }
 
     /// The configuration of a canonical text, validated like any other.
-    ///
-    /// # Errors
-    /// All errors, or that the text is not canonical.
     pub fn from_canonical(text: &str) -> Result<Self, ConfigErrors> {
         let shape = Config::shape();
         let mut root = Node::bare(Value::Map(Vec::new()));
@@ -287,11 +279,10 @@ fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, Config
 fn no_such_key(source: &Source, key: &str) -> ConfigError {
     let key = key.to_lowercase();
     let error = ConfigError::of(source, &key, format!("{key} is not a setting"));
-    let settings = settings(&Config::shape());
-    let meant = nearest(&key, settings.iter().map(String::as_str));
-    let tail = key.rsplit('.').next().unwrap_or(&key);
-    let meant =
-        meant.or_else(|| settings.iter().map(String::as_str).find(|known| known.rsplit('.').next() == Some(tail)));
+    let rows = rows();
+    let tail = key.rsplit('.').next();
+    let meant = nearest(&key, rows.iter().map(|row| row.key.as_str()))
+        .or_else(|| rows.iter().find(|row| Some(row.last()) == tail).map(|row| row.key.as_str()));
     match (meant, source.layer) {
         (Some(meant), Layer::Environment) => {
             error.help(format!("did you mean `{ENVIRONMENT_PREFIX}{}`?", meant.replace('.', "__").to_uppercase()))

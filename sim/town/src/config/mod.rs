@@ -20,7 +20,6 @@ mod yaml_tree;
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{DEFAULT, ENVIRONMENT_PREFIX, EffectiveSetting, Layers, LoadedConfig, load, parse_file};
 pub use perturbation_file::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
-pub(crate) use reference::difference;
 pub use reference::{Difference, Row, diff, markdown, row, rows, schema};
 pub use schema::{AtStart, ConfigValue, Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free, text};
 pub use shard_settings::*;

@@ -13,9 +13,6 @@ pub const DEFAULT_PERTURBATIONS: &str = include_str!("../../../../configs/pertur
 
 impl PerturbationFile {
     /// Parses and validates a perturbation file.
-    ///
-    /// # Errors
-    /// All errors, with their positions.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, ConfigErrors> {
         let (file, node) = parse_file::<Self>(file_name, text)?;
         let errors: Vec<ConfigError> = file

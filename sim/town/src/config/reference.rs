@@ -57,13 +57,8 @@ fn row_of<'a>(rows: &'a [Row], key: &str) -> Option<&'a Row> {
     rows.iter().find(fits)
 }
 
-/// The settings in which `left` and `right` differ, sorted by key.
-pub fn diff(left: &Config, right: &Config) -> Vec<Difference> {
-    difference(left, right)
-}
-
-/// The settings in which two values of any type differ, sorted by key.
-pub(crate) fn difference<T: ConfigValue>(left: &T, right: &T) -> Vec<Difference> {
+/// The settings in which two configurations, or two files of another type, differ, sorted by key.
+pub fn diff<T: ConfigValue>(left: &T, right: &T) -> Vec<Difference> {
     let values = |form: &T| -> BTreeMap<String, String> {
         leaves_of(form).into_iter().map(|(key, value)| (key, value.to_string())).collect()
     };
@@ -97,7 +92,8 @@ fn is_hot(rows: &[Row], key: &str) -> bool {
     !found.is_empty() && found.iter().all(|row| row.constraint.hot)
 }
 
-fn rows_of(shape: &Shape) -> Vec<Row> {
+/// The settings of a shape, with `*` for names that a file chooses.
+pub(crate) fn rows_of(shape: &Shape) -> Vec<Row> {
     fn walk(shape: &Shape, constraint: Constraint, path: &str, meaning: &'static str, rows: &mut Vec<Row>) {
         match shape {
             Shape::Leaf(kind) => rows.push(Row { key: path.to_owned(), kind: kind.clone(), constraint, meaning }),
@@ -239,6 +235,11 @@ fn table(rows: &[Row], shown: impl Fn(&str) -> bool, defaults: &BTreeMap<String,
 }
 
 impl Row {
+    /// The last name of the key.
+    pub(crate) fn last(&self) -> &str {
+        self.key.rsplit('.').next().unwrap_or(&self.key)
+    }
+
     /// The allowed values in words: `a whole number from 0 to 1000 ticks`.
     pub fn allowed(&self) -> String {
         allowed(&self.kind, self.constraint)

@@ -350,12 +350,14 @@ macro_rules! config_key {
 #[macro_export]
 macro_rules! section {
     ($(
-        $(#[doc = $about:literal])+
+        $(#[doc = $about:literal])*
         $name:ident {
             $( $(#[doc = $meaning:literal])+ $field:ident $(as $key:literal)? : $type:ty = $constraint:expr ),+ $(,)?
         }
     )+) => {$(
-        $(#[doc = $about])+
+        $(#[doc = $about])*
+        ///
+        /// The doc comment of the field that holds a section says what the section is for.
         #[allow(unreachable_pub, reason = "private modules use the macro too")]
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {

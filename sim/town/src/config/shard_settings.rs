@@ -7,25 +7,21 @@ use super::schema::{TextFormat, choice, decimal, free, section, text, ticks, uni
 use crate::fixed_point::Micro;
 
 section! {
-    /// Execution of a policy's choices.
     PolicyRuntime {
         /// Ticks for which an option is kept.
         option_commit_ticks: u32 = ticks(1, 1_000).term("frame_skip"),
     }
 
-    /// Affordances: the ways to use objects.
     Affordances {
         /// File of affordances, relative to the folder of configurations.
         affordances_file: String = text(TextFormat::Path).hot(),
     }
 
-    /// Perturbations such as price spikes and blackouts.
     Perturbations {
         /// File of perturbations, relative to the folder of configurations.
         file: String = text(TextFormat::Path).hot(),
     }
 
-    /// Stability windows, on which promotions depend.
     Stability {
         /// Length of a window.
         window_ticks: u32 = ticks(100, 1_000_000),
@@ -43,7 +39,6 @@ section! {
         promotion: Promotion = free(),
     }
 
-    /// Lateness check.
     LatenessCheck {
         /// Ratio of lateness to its baseline above which a window is red.
         max_ratio_to_baseline: Micro = decimal(1.0, 100.0, "×").hot(),
@@ -51,7 +46,6 @@ section! {
         baseline_floor: Micro = unit().hot(),
     }
 
-    /// Starvation check.
     StarvationCheck {
         /// Starvation events in a window above which it is red.
         max_incidents: u32 = whole(0, 10_000, "events").hot(),
@@ -69,7 +63,6 @@ section! {
         min_samples: u32 = whole(1, 1_000_000, "returns").hot(),
     }
 
-    /// Option switching check.
     OptionThrashCheck {
         /// Share of voluntary option changes above which a window is red.
         max_switch_rate: Micro = unit().hot(),
@@ -77,7 +70,6 @@ section! {
         min_samples: u32 = whole(1, 1_000_000, "decisions").hot(),
     }
 
-    /// When a candidate may be promoted.
     Promotion {
         /// Green windows in a row.
         required_passes: u32 = whole(1, 100, "windows").hot(),
@@ -87,7 +79,6 @@ section! {
         auto_rollback: AutoRollback = free().hot(),
     }
 
-    /// Telemetry.
     Telemetry {
         /// Narration of events.
         narration: Narration = free(),
@@ -97,7 +88,6 @@ section! {
         backpressure: Backpressure = free(),
     }
 
-    /// Narration of events.
     Narration {
         /// Ticks between any two narrations.
         global_cooldown_ticks: u32 = ticks(0, 100_000).hot(),
@@ -111,13 +101,11 @@ section! {
         global_window_limit: u32 = whole(0, 10_000, "narrations").hot(),
     }
 
-    /// Privacy of residents.
     Privacy {
         /// Whether names and ids are replaced by keyed hashes.
         enabled: bool = free().hot(),
     }
 
-    /// Handling of slow subscribers.
     Backpressure {
         /// Pending messages above which the publisher aggregates.
         backlog_threshold: u32 = whole(1, 1_000_000, "messages").hot(),
@@ -133,7 +121,6 @@ section! {
         archive: bool = free().hot(),
     }
 
-    /// Targets of the KPIs.
     Kpis {
         /// Share of residents whose every need stayed above 0.3 over the last day, at least.
         self_sufficiency: Micro = unit().hot(),
@@ -159,7 +146,6 @@ section! {
         town_score: Micro = unit().hot(),
     }
 
-    /// Learning by PPO.
     Ppo {
         /// Step size of Adam.
         learning_rate: Micro = decimal(0.000_001, 1.0, ""),
@@ -185,7 +171,6 @@ section! {
         advantage_normalization: bool = free().term("norm_adv"),
     }
 
-    /// Rollouts and length of a training.
     Training {
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
@@ -207,7 +192,6 @@ section! {
         warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
     }
 
-    /// The running policy and the folders of checkpoints.
     Policy {
         /// The release: `shipped`, `scripted` or the id of a checkpoint. A promotion replaces it.
         release: String = text(TextFormat::Name),
@@ -217,7 +201,6 @@ section! {
         shadow_dir: String = text(TextFormat::Path),
     }
 
-    /// Snapshots of the town.
     Snapshot {
         /// Folder of snapshots.
         root: String = text(TextFormat::Path),
@@ -225,7 +208,6 @@ section! {
         autosave: Autosave = free(),
     }
 
-    /// Automatic snapshots.
     Autosave {
         /// Ticks between two automatic snapshots.
         cadence_ticks: u32 = ticks(1, 10_000_000),
@@ -235,7 +217,6 @@ section! {
         retain: u32 = whole(1, 10_000, "snapshots"),
     }
 
-    /// Tokens of the console.
     ConsoleAuth {
         /// Whether sessions need a token.
         enabled: bool = free(),

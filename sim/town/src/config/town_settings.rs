@@ -69,7 +69,6 @@ section! {
         console_auth: ConsoleAuth = free(),
     }
 
-    /// Length of a day and of a tick.
     Time {
         /// Ticks per day.
         ticks_per_day: u32 = ticks(100, 100_000),
@@ -77,7 +76,6 @@ section! {
         tick_ms: u32 = whole(1, 10_000, "ms"),
     }
 
-    /// Switches for parts of the town.
     Features {
         /// Stages of the social features.
         stages: Stages = free(),
@@ -87,7 +85,6 @@ section! {
         console: Console = free(),
     }
 
-    /// Stages of the social features.
     Stages {
         /// Ties: OFF none, A updated, B also observed, C1 to C3 as B.
         relationships: RelationshipStage = free(),
@@ -95,7 +92,6 @@ section! {
         social_rewards: SocialStage = free(),
     }
 
-    /// Systems of the town.
     Systems {
         /// Whether residents leave and arrive.
         lifecycle: bool = free(),
@@ -107,13 +103,11 @@ section! {
         perturbations: AtStart<bool> = free(),
     }
 
-    /// The console.
     Console {
         /// Initial role of a session; only viewer is accepted.
         mode: ConsoleMode = free(),
     }
 
-    /// Plan and population.
     World {
         /// Plan of the town, relative to the folder of configurations.
         plan: String = text(TextFormat::Path),
@@ -123,7 +117,6 @@ section! {
         grid_size: [u32; 2] = whole(8, 1_024, "tiles"),
     }
 
-    /// Exits and arrivals.
     Lifecycle {
         /// Most exits of all causes per day. An exit ordered by an operator ignores the limit and counts.
         max_exits_per_day: u32 = whole(0, 2_000, "exits"),
@@ -147,7 +140,6 @@ section! {
         mortality: AtStart<bool> = free(),
     }
 
-    /// Needs. Levels are from 0 to 1; 1 is satisfied.
     Needs {
         /// Levels of a newcomer.
         start: ByNeed = unit(),
@@ -167,7 +159,6 @@ section! {
         energy: Micro = free(),
     }
 
-    /// Rewards of a resident.
     Rewards {
         /// Weight of each need's deficit.
         needs_weights: NeedsWeights = free(),
@@ -189,7 +180,6 @@ section! {
         clip: Clip = free(),
     }
 
-    /// Weight of each need's deficit.
     NeedsWeights {
         /// Hunger.
         hunger: Micro = decimal(0.5, 2.0, ""),
@@ -199,7 +189,6 @@ section! {
         energy: Micro = decimal(0.4, 1.5, ""),
     }
 
-    /// Social rewards. The name contains the stage from which each applies.
     SocialRewards {
         /// Reward for a good chat.
         c1_chat_base as "C1_chat_base": Micro = decimal(0.0, 0.2, ""),
@@ -221,13 +210,11 @@ section! {
         no_positive_within_death_ticks: u32 = ticks(0, 200).hot(),
     }
 
-    /// Reward shaping.
     Shaping {
         /// Potential-based shaping of the needs term. It does not change the optimal policy.
         use_potential: bool = free(),
     }
 
-    /// Prices, stock and rent. The unit of money is a basic meal.
     Economy {
         /// Rent per day.
         rent_per_day: Micro = decimal(0.0, 1_000.0, "meals"),
@@ -263,7 +250,6 @@ section! {
         opening_hours: OpeningHours = ticks(0, 100_000).ordered(),
     }
 
-    /// Opening hours, from and to, in ticks of the day.
     OpeningHours {
         /// The café.
         cafe: [u32; 2] = free(),
@@ -287,7 +273,6 @@ section! {
         location: Option<[u32; 2]> = whole(0, 1_023, "tiles"),
     }
 
-    /// Thresholds of the scripted policy.
     Behavior {
         /// Hunger level below which a resident looks for food.
         hunger_threshold: Micro = unit().hot(),
@@ -299,7 +284,6 @@ section! {
         job_arrival_buffer: u32 = ticks(0, 1_000).hot(),
     }
 
-    /// Attendance, lateness and the exit queue.
     Employment {
         /// Whether shifts are tracked and absences have consequences.
         enforce_job_loop: bool = free(),
@@ -325,7 +309,6 @@ section! {
         exit_review_window: u32 = ticks(0, 1_000_000),
     }
 
-    /// Fairness in queues.
     QueueFairness {
         /// Cooldown of a resident at an object it used or blocked.
         cooldown_ticks: u32 = ticks(0, 10_000),
@@ -335,13 +318,11 @@ section! {
         age_priority_weight: Micro = unit(),
     }
 
-    /// Rivalry between residents.
     Conflict {
         /// Growth, decay and limits of rivalry.
         rivalry: Rivalry = free(),
     }
 
-    /// Growth, decay and limits of rivalry.
     Rivalry {
         /// Increase per conflict.
         increment_per_conflict: Micro = unit(),
@@ -355,7 +336,6 @@ section! {
         max_edges: u32 = whole(1, 6, "ties"),
     }
 
-    /// Slots for residents.
     EmbeddingAllocator {
         /// Ticks before a freed slot is reused.
         cooldown_ticks: u32 = ticks(0, 1_000_000),

@@ -2,6 +2,7 @@
 //! a file can be corrected in one pass. Combinations of settings are checked in `cross_checks`.
 
 use super::error::ConfigError;
+use super::reference::rows_of;
 use super::schema::{Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free};
 use super::yaml_tree::{Entry, Node, Place, Value};
 
@@ -126,8 +127,8 @@ impl Check<'_> {
             if let Some(field) = fields.iter().find(|field| field.name == name) {
                 help.extend(allowed_of(&field.shape, field.constraint));
             }
-        } else if let Some(elsewhere) = settings(self.root).into_iter().find(|key| last(key) == entry.name) {
-            help.push(format!("did you mean `{elsewhere}`?"));
+        } else if let Some(elsewhere) = rows_of(self.root).iter().find(|row| row.last() == entry.name) {
+            help.push(format!("did you mean `{}`?", elsewhere.key));
         } else {
             let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
             help.push(format!("settings here: {}", names.join(", ")));
@@ -151,25 +152,6 @@ impl Check<'_> {
 /// Sections and settings of earlier versions, with what to do about them. `config check` says it instead of guessing a name.
 const REMOVED_SETTINGS: &[(&str, &str)] =
     &[("features.training", "`features.training.curiosity` was removed, because it had no effect; delete the section")];
-
-/// The keys of all settings, with `*` for names that a file chooses.
-pub(crate) fn settings(shape: &Shape) -> Vec<String> {
-    fn walk(shape: &Shape, path: &str, keys: &mut Vec<String>) {
-        match shape {
-            Shape::Leaf(_) => keys.push(path.to_owned()),
-            Shape::Map(item) | Shape::List(item) => walk(item, &join(path, "*"), keys),
-            Shape::Optional(inner) => walk(inner, path, keys),
-            Shape::Section(fields) => fields.iter().for_each(|field| walk(&field.shape, &join(path, field.name), keys)),
-        }
-    }
-    let mut keys = Vec::new();
-    walk(shape, "", &mut keys);
-    keys
-}
-
-fn last(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or(key)
-}
 
 /// The name with the smallest edit distance to `word`, when it is small enough to be a misspelling.
 pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
