@@ -6,31 +6,24 @@ use ratatui::symbols::Marker;
 use ratatui::text::Span;
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
+use super::format::range;
 use super::theme::Theme;
 
 /// Height below which a sparkline shows more.
-pub const MIN_ROWS: u16 = 5;
+pub(crate) const MIN_ROWS: u16 = 5;
 /// Columns between two dots of the target line.
 const TARGET_DOT_STEP: u16 = 3;
 
 /// Data and labels of a chart.
-pub struct LineChart<'a> {
+pub(crate) struct LineChart<'a> {
     /// Points in ascending order of x. Points that are not finite are left out.
-    pub points: &'a [(f64, f64)],
+    pub(crate) points: &'a [(f64, f64)],
     /// Target value.
-    pub target: Option<f64>,
+    pub(crate) target: Option<f64>,
     /// Label of a position on the x axis.
-    pub format_x: &'a dyn Fn(f64) -> String,
+    pub(crate) format_x: &'a dyn Fn(f64) -> String,
     /// Label of a value on the y axis, with its unit.
-    pub format_y: &'a dyn Fn(f64) -> String,
-}
-
-/// Minimum and maximum of the finite values; `None` if there are none.
-pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let ends = values
-        .filter(|value| value.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    (ends.0 <= ends.1).then_some(ends)
+    pub(crate) format_y: &'a dyn Fn(f64) -> String,
 }
 
 /// Bounds of the y axis: a flat line gets space above and below it.
@@ -43,7 +36,7 @@ fn padded((low, high): (f64, f64)) -> [f64; 2] {
 }
 
 /// Draws the chart into `area`.
-pub fn draw(frame: &mut Frame<'_>, area: Rect, chart: &LineChart<'_>, theme: &Theme) {
+pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, chart: &LineChart<'_>, theme: &Theme) {
     let points: Vec<(f64, f64)> = chart.points.iter().copied().filter(|point| point.1.is_finite()).collect();
     let (Some(across), Some(up)) =
         (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(chart.target)))

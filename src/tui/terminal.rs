@@ -27,7 +27,7 @@ use signal_hook::iterator::Signals;
 use super::app::{App, AppOptions, Message, Task};
 use super::console::input_history;
 use super::fleet::{Fleet, ShardLabel};
-use super::format::duration;
+use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
 use super::pane::{Screen, draw_empty};
 use super::screenshot;
@@ -189,8 +189,7 @@ impl TerminalSession {
     fn wait_for<T>(&mut self, loader: &JoinHandle<T>, message: &str) -> io::Result<bool> {
         let started = Instant::now();
         loop {
-            let seconds = started.elapsed().as_secs();
-            let elapsed = if seconds < 60 { format!("{seconds} s") } else { duration(seconds, 86_400) };
+            let elapsed = seconds(started.elapsed().as_secs() as f64);
             let hint = format!("{elapsed} · {} cancels", self.options.keymap.label(Action::Quit));
             let theme = &self.options.theme;
             self.terminal.draw(|frame| draw_empty(frame, frame.area(), message, &hint, theme))?;
@@ -243,14 +242,6 @@ impl TerminalSession {
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
-}
-
-/// Takes over the terminal and runs the interface on `sources`; see [`TerminalSession::run`].
-///
-/// # Errors
-/// When the terminal cannot be used.
-pub fn run(sources: Vec<WatchedSource>, options: Options) -> io::Result<String> {
-    TerminalSession::open(options)?.run(sources)
 }
 
 fn is_suspend(key: KeyEvent) -> bool {

@@ -3,23 +3,14 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::command_records::{CommandRecords, CommandStatus, arguments, values};
-use crate::format::{clip, pad, pad_left, thousands, width, wrap};
+use super::command_records::{CommandRecords, values};
+use crate::format::{arguments, clip, pad, pad_left, thousands, width, wrap};
 use crate::pane::Context;
 use crate::theme::Theme;
 use townlet_wire::telemetry::AuditTail;
 
 /// Columns before the command: mark, sign, tick.
 const INDENT: usize = 14;
-
-fn style(status: CommandStatus, theme: &Theme) -> Style {
-    match status {
-        CommandStatus::Ok | CommandStatus::Recovered => theme.good,
-        CommandStatus::Error | CommandStatus::Rejected => theme.bad,
-        CommandStatus::Aborted | CommandStatus::Open => theme.warn,
-        CommandStatus::DryRun | CommandStatus::Log => theme.dim,
-    }
-}
 
 /// State and position of the log.
 pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<Line<'a>> {
@@ -84,15 +75,15 @@ pub(super) fn entry<'a>(
     let room = across.saturating_sub(INDENT + time.len() + width(&who) + 1);
     let first = Line::from(vec![
         Span::styled(if selected { "▸" } else { " " }, theme.accent),
-        Span::styled(format!("{} ", status.sign()), style(status, theme)),
+        Span::styled(format!("{} ", status.sign), (status.style)(theme)),
         Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
         Span::styled(time, theme.dim),
         Span::styled(format!("{} ", pad(&line_of(command, values), room)), theme.text),
         Span::styled(who, theme.dim),
     ]);
     let mut said = Vec::new();
-    if !matches!(status, CommandStatus::Ok | CommandStatus::Log) {
-        said.push(Span::styled(status.word(), style(status, theme)));
+    if !matches!(status.word, "ok" | "log") {
+        said.push(Span::styled(status.word, (status.style)(theme)));
     }
     if !row.error.is_empty() {
         said.push(Span::styled(row.error.clone(), theme.text));
@@ -142,7 +133,7 @@ pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Th
         }
     };
     fact("command", &line_of(command, arguments), theme.strong);
-    fact("status", &format!("{} {}", status.sign(), status.word()), style(status, theme));
+    fact("status", &format!("{} {}", status.sign, status.word), (status.style)(theme));
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);
     }

@@ -3,13 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::text::Line;
 
-use crate::format::{bar, downsampled, pad, pad_left, spark, thousands};
+use crate::format::{bar, pad, pad_left, thousands, trend};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
@@ -20,15 +19,20 @@ const NAME: usize = 22;
 const FIGURE: usize = 16;
 
 /// The Goods pane.
-#[derive(Default)]
-pub struct Goods {
-    list: List,
-}
+pub(crate) type Goods = ListPane<GoodsList>;
 
+/// Utilities, prices and stock.
+#[derive(Default)]
+pub(crate) struct GoodsList;
+
+/// A row.
 #[derive(Clone, Copy)]
-enum Item<'a> {
+pub(crate) enum Item<'a> {
+    /// A utility and whether it is on.
     Utility(&'a str, bool),
+    /// An item and its price.
     Price(&'a str, f64),
+    /// An object and its stock.
     Stock(&'a str, &'a Store),
 }
 
@@ -42,14 +46,6 @@ fn switch(utility: &str) -> Option<(&'static str, &'static str)> {
 }
 
 impl Item<'_> {
-    fn id(self) -> String {
-        match self {
-            Self::Utility(name, _) => format!("utility {name}"),
-            Self::Price(name, _) => format!("price {name}"),
-            Self::Stock(name, _) => format!("stock {name}"),
-        }
-    }
-
     /// Name of its metric.
     fn past(self) -> Option<String> {
         match self {
@@ -102,9 +98,41 @@ impl Item<'_> {
     }
 }
 
-impl Goods {
-    /// Utilities, prices, stock.
-    fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
+fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
+    let (name, figure, sign, style, text) = item.words(cx);
+    let rest = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
+    let points = item.past().map_or_else(Vec::new, |name| cx.history.full().points(&name));
+    let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
+    let cells = [
+        (mark(selected), theme.accent),
+        (pad(&name, NAME), theme.text),
+        (pad_left(&figure, FIGURE), theme.strong),
+        (format!(" {sign} "), style),
+        (pad(&text, 28), style),
+        (trend(&values, rest), theme.chart),
+    ];
+    cx.cells(selected, cells)
+}
+
+/// The selected utility, whether it is on, its command and effect; or why it cannot be switched.
+fn selected_switch<'a>(
+    selected: Option<&Item<'a>>,
+    cx: &Context<'_>,
+) -> Result<(&'a str, bool, &'static str, &'static str), String> {
+    let Some(Item::Utility(name, on)) = selected else {
+        return Err("select power or water to switch it".to_owned());
+    };
+    let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
+    cx.check_allowed(command)?;
+    Ok((name, *on, command, what))
+}
+
+impl ListContent for GoodsList {
+    type Item<'a> = Item<'a>;
+    const TITLE: &'static str = "Goods";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Item<'a>> {
         let view = cx.view;
         let utilities = view.utilities.iter().map(|(name, on)| Item::Utility(name, *on));
         let prices = view.prices.iter().map(|(name, price)| Item::Price(name, *price));
@@ -116,66 +144,29 @@ impl Goods {
         utilities.chain(prices).chain(stock).filter(fits).collect()
     }
 
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(Item::id).collect()
-    }
-
-    fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
-        let base = cx.row(selected);
-        let over = |style: Style| if selected { base } else { style };
-        let (name, figure, sign, style, text) = item.words(cx);
-        let trend = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
-        let points = item.past().map_or_else(Vec::new, |name| cx.history.full().points(&name));
-        let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
-        Line::from(vec![
-            Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(&name, NAME), base),
-            Span::styled(pad_left(&figure, FIGURE), over(cx.theme.strong)),
-            Span::styled(format!(" {sign} "), over(style)),
-            Span::styled(pad(&text, 28), over(style)),
-            Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
-        ])
-    }
-
-    /// The selected utility, whether it is on, its command and effect; or why it cannot be switched.
-    fn switch<'a>(&self, cx: &Context<'a>) -> Result<(&'a str, bool, &'static str, &'static str), String> {
-        let selected = Self::shown(cx).get(self.list.selected_index(&Self::ids(cx))).copied();
-        let Some(Item::Utility(name, on)) = selected else {
-            return Err("select power or water to switch it".to_owned());
-        };
-        let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
-        cx.check_allowed(command)?;
-        Ok((name, on, command, what))
-    }
-}
-
-impl Pane for Goods {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Goods", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        let items = Self::shown(cx);
-        if items.is_empty() {
-            self.list.hide();
-            let (missing, advice) = if cx.filter.is_empty() {
-                ("No prices or stock yet.", "They arrive with the first data from the shard.")
-            } else {
-                ("No goods match the filter.", "Press esc to clear it.")
-            };
-            return draw_empty(frame, inner, missing, advice, cx.theme);
+    fn id(item: &Item<'_>) -> String {
+        match item {
+            Item::Utility(name, _) => format!("utility {name}"),
+            Item::Price(name, _) => format!("price {name}"),
+            Item::Stock(name, _) => format!("stock {name}"),
         }
-        let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
+        if view.items.is_empty() {
+            let none = ("No prices or stock yet.", "They arrive with the first data from the shard.");
+            return cx.draw_no_items(frame, area, "goods", none);
+        }
+        let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let text = format!("  {}{}   {}trend", pad("item", NAME), pad_left("now", FIGURE), pad("", 28));
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
-        let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
-        frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
+        view.draw(frame, table, cx, |item, selected| row(*item, selected, area.width.into(), cx));
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
-            (Action::Switch, _) => match self.switch(cx) {
+    fn act(&mut self, action: Action, view: &mut ListView<'_, Item<'_>>, cx: &Context<'_>) -> Option<Reaction> {
+        let selected = view.selected();
+        match action {
+            Action::Switch => Some(match selected_switch(selected, cx) {
                 Err(why) => Reaction::Status(why),
                 Ok((_, false, command, _)) => Reaction::Send(vec![Request::line(format!("{command} off"))]),
                 Ok((name, true, command, what)) => Reaction::Confirm(Confirmation {
@@ -187,27 +178,18 @@ impl Pane for Goods {
                     verb: "switch off".into(),
                     requests: vec![Request::line(format!("{command} on"))],
                 }),
-            },
-            (Action::Copy, Some(item)) => {
+            }),
+            Action::Copy => selected.map(|item| {
                 let (name, figure, _, _, text) = item.words(cx);
                 Reaction::Copy(format!("{name} {figure} {text}").trim_end().to_owned())
-            }
-            _ => self.list.act(action, &ids),
+            }),
+            _ => None,
         }
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let switch = self.switch(cx);
+    fn bindings(&self, selected: Option<&Item<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let switch = selected_switch(selected, cx);
         let label = if matches!(switch, Ok((_, false, ..))) { "switch on" } else { "switch off" };
-        vec![
-            KeyHint::new(Action::Up, "select"),
-            KeyHint::new(Action::Down, "select"),
-            KeyHint::when(Action::Switch, label, switch.map(|_| ())),
-            KeyHint::new(Action::Copy, "copy"),
-        ]
+        vec![KeyHint::when(Action::Switch, label, switch.map(|_| ())), KeyHint::new(Action::Copy, "copy")]
     }
 }

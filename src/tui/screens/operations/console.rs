@@ -9,17 +9,15 @@ use crate::app::short_cmd_id;
 use crate::console::Entry;
 use crate::format::{clip, pad, pad_left, thousands, width};
 use crate::keymap::Action;
-use crate::list::Selection;
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
+use crate::list::List;
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block, require};
 use townlet_wire::escape;
 
 /// The Console pane. The newest answer is selected until the selection is moved.
 #[derive(Default)]
-pub struct Console {
-    selection: Selection,
+pub(crate) struct Console {
+    list: List,
     newest: String,
-    rows: Rect,
-    first: usize,
 }
 
 fn inner(area: Rect) -> Rect {
@@ -44,17 +42,15 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
     let asked = clip(&answer.command, room * 2 / 5);
     let answered = clip(&answer.summary(), room.saturating_sub(width(&asked) + 2));
     let gap = room.saturating_sub(width(&asked) + 2 + width(&answered));
-    let over = |style| if selected { theme.selected } else { style };
-    Line::from(vec![
-        Span::styled(tick, over(theme.dim)),
-        Span::styled(format!("{} ", entry.sign()), over(entry.style(theme))),
-        Span::styled(asked, over(theme.strong)),
-        Span::styled(
-            format!("  {answered}{} ", " ".repeat(gap)),
-            over(if answer.error.is_some() { entry.style(theme) } else { theme.text }),
-        ),
-        Span::styled(escape(&tail), over(theme.dim)),
-    ])
+    let (sign, style) = entry.sign(theme);
+    let cells = [
+        (tick, theme.dim),
+        (format!("{sign} "), style),
+        (asked, theme.strong),
+        (format!("  {answered}{} ", " ".repeat(gap)), if answer.error.is_some() { style } else { theme.text }),
+        (escape(&tail), theme.dim),
+    ];
+    cx.cells(selected, cells)
 }
 
 impl Pane for Console {
@@ -72,7 +68,7 @@ impl Pane for Console {
         frame.render_widget(Paragraph::new(hint), line);
         let (entries, ids) = (shown(cx), ids(cx));
         let Some(newest) = ids.last() else {
-            self.rows = Rect::ZERO;
+            self.list.hide();
             let text = if cx.filter.is_empty() {
                 " No commands in this session yet."
             } else {
@@ -81,12 +77,11 @@ impl Pane for Console {
             frame.render_widget(Line::styled(text, cx.theme.dim), log);
             return;
         };
-        if *newest != self.newest && (self.selection.id().is_none() || self.selection.id() == Some(&self.newest)) {
-            self.selection.select(&ids, ids.len() - 1);
+        if *newest != self.newest && self.list.id().is_none_or(|id| id == self.newest) {
+            self.list.select(&ids, ids.len() - 1);
         }
         self.newest.clone_from(newest);
-        let (at, first) = self.selection.update(&ids, log.height.into());
-        (self.rows, self.first) = (log, first);
+        let (at, first) = self.list.update(&ids, log);
         draw_scroll_position(frame, area, (first, log.height, entries.len()), cx.theme);
         let rows = entries.iter().enumerate().skip(first).take(log.height.into());
         let columns = usize::from(log.width.saturating_sub(1));
@@ -97,26 +92,22 @@ impl Pane for Console {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = ids(cx);
-        let (row, _) = self.selection.update(&ids, self.rows.height.into());
-        match (action, shown(cx).get(row)) {
+        match (action, shown(cx).get(self.list.selected(&ids))) {
             (Action::Open, Some(entry)) => Reaction::ShowDetail(entry.card(cx.theme)),
             (Action::Copy, Some(entry)) => Reaction::Copy(escape(&entry.answer.cmd_id)),
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
-            _ => Reaction::None,
+            _ => self.list.act(action, &ids),
         }
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        if self.rows.contains((column, row).into()) {
-            self.selection.select(&ids(cx), self.first + usize::from(row - self.rows.y));
-            return Reaction::Redraw;
+        match self.list.click((column, row).into(), &ids(cx)) {
+            Reaction::None => Reaction::OpenConsole(String::new()),
+            selected => selected,
         }
-        Reaction::OpenConsole(String::new())
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let none = cx.log.entries().len() == 0;
-        let some = if none { Err("no commands yet".to_owned()) } else { Ok(()) };
+        let some = require(cx.log.entries().len() > 0, "no commands yet");
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),

@@ -25,7 +25,7 @@ const PANEL_WIDTH: std::ops::RangeInclusive<u16> = 21..=44;
 const PAGE: i64 = 10;
 
 /// A single pane.
-pub fn layout(area: Rect) -> Vec<Rect> {
+pub(crate) fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
@@ -43,7 +43,7 @@ enum CursorMode {
 
 /// The Map pane.
 #[derive(Debug, Default)]
-pub struct Map {
+pub(crate) struct Map {
     letters: ResidentLetters,
     mode: CursorMode,
     cursor: (u64, u64),
