@@ -2,6 +2,8 @@
 //!
 //! All external text passes [`clip`], [`pad`], [`wrap`] or [`resident`], which escape control characters. Rule: "Terminal behaviour".
 
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use townlet_wire::Snapshot;
@@ -63,6 +65,20 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// [`wrap`] as lines in one style.
+pub fn styled_lines<'a>(text: &str, columns: usize, style: Style) -> impl Iterator<Item = Line<'a>> + use<'a> {
+    wrap(text, columns).into_iter().map(move |line| Line::styled(line, style))
+}
+
+/// A value wrapped beside its label, which is padded to `columns` and a space; both with their styles.
+pub fn fact(label: (&str, Style), value: (&str, Style), columns: usize, width: usize) -> Vec<Line<'static>> {
+    let line = |(index, part): (usize, String)| {
+        let label_text = pad(if index == 0 { label.0 } else { "" }, columns);
+        Line::from(vec![Span::styled(format!("{label_text} "), label.1), Span::styled(part, value.1)])
+    };
+    wrap(value.0, width.saturating_sub(columns + 1)).into_iter().enumerate().map(line).collect()
 }
 
 /// `4,310`.

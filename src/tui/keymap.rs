@@ -23,20 +23,13 @@ pub enum Group {
     Panes,
 }
 
-impl Group {
-    /// Every section, in the order of the help screen.
-    pub const ALL: [Self; 4] = [Self::Everywhere, Self::Pace, Self::Moving, Self::Panes];
-
-    /// Heading.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Everywhere => "Everywhere",
-            Self::Pace => "Speed",
-            Self::Moving => "Navigation in a pane",
-            Self::Panes => "Pane actions",
-        }
-    }
-}
+/// The sections with their headings, in the order of the help screen.
+pub const GROUPS: [(Group, &str); 4] = [
+    (Group::Everywhere, "Everywhere"),
+    (Group::Pace, "Speed"),
+    (Group::Moving, "Navigation in a pane"),
+    (Group::Panes, "Pane actions"),
+];
 
 /// A row of the action table.
 pub struct ActionRow {

@@ -106,12 +106,10 @@ impl<'l, T> ListView<'l, T> {
         self.list.selected(&self.ids)
     }
 
-    /// The selected item.
     pub(crate) fn selected(&self) -> Option<&T> {
         self.items.get(self.at())
     }
 
-    /// Selects an item.
     pub(crate) fn select(&mut self, index: usize) -> Reaction {
         self.list.select(&self.ids, index)
     }
@@ -158,7 +156,6 @@ pub(crate) trait ListContent {
     /// Handles an action; `None` leaves it to the list, which moves the selection.
     fn act(&mut self, action: Action, view: &mut ListView<'_, Self::Item<'_>>, cx: &Context<'_>) -> Option<Reaction>;
 
-    /// Title on the border.
     fn title(&self, _view: &ListView<'_, Self::Item<'_>>, _cx: &Context<'_>) -> String {
         Self::TITLE.to_owned()
     }
@@ -177,7 +174,6 @@ pub(crate) trait ListContent {
     }
 }
 
-/// A pane that is a list.
 #[derive(Debug, Default)]
 pub(crate) struct ListPane<C> {
     list: List,

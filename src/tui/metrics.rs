@@ -10,7 +10,6 @@ pub(crate) struct Metric {
     pub(crate) name: String,
     /// Group, the first part of the name.
     pub(crate) group: &'static str,
-    /// Title on screen.
     pub(crate) title: String,
     /// Unit as [`super::format::figure`] expects it.
     pub(crate) unit: String,
@@ -42,6 +41,10 @@ impl Metric {
         Self { counts: true, ..Self::new(group, name, title, "count", Some(total as f64)) }
     }
 
+    fn level(group: &'static str, name: &str, title: &str, unit: &str, value: u64) -> Self {
+        Self::new(group, name, title, unit, Some(value as f64))
+    }
+
     fn bound(self, bound: Option<f64>, text: &str, verdict: &str) -> Self {
         Self { target: bound.map(|bound| (bound, text.to_owned())), verdict: verdict.to_owned(), ..self }
     }
@@ -53,7 +56,6 @@ impl Metric {
     }
 }
 
-/// All metrics of a snapshot, by group.
 pub(crate) fn all(view: &Snapshot) -> Vec<Metric> {
     let mut metrics = Vec::new();
     town(view, &mut metrics);
@@ -82,8 +84,7 @@ fn town(view: &Snapshot, into: &mut Vec<Metric>) {
     let streak = Metric::new("stability", "streak", "green streak", "count", Some(view.stability.streak as f64));
     into.push(streak);
     let employment = &view.employment;
-    let level =
-        |name: &str, title: &str, value: u64| Metric::new("employment", name, title, "count", Some(value as f64));
+    let level = |name: &str, title: &str, value: u64| Metric::level("employment", name, title, "count", value);
     into.extend([
         level("pending", "exit queue", employment.pending_count).at_most(employment.queue_limit),
         level("exits_today", "exits today", employment.exits_today).at_most(employment.daily_exit_cap),
@@ -93,17 +94,17 @@ fn town(view: &Snapshot, into: &mut Vec<Metric>) {
         level("residents", "residents", view.agents.len() as u64),
     ]);
     let queues = &view.conflict.queues;
-    let level =
-        |name: &str, title: &str, unit: &str, value: u64| Metric::new("queues", name, title, unit, Some(value as f64));
+    let waiting = queues.iter().map(|queue| queue.waiting.len() as u64).sum();
+    let longest = queues.iter().map(|queue| queue.longest_wait).max().unwrap_or(0);
     into.extend([
-        level("waiting", "waiting, all", "count", queues.iter().map(|queue| queue.waiting.len() as u64).sum()),
-        level("longest", "longest wait", "ticks", queues.iter().map(|queue| queue.longest_wait).max().unwrap_or(0)),
+        Metric::level("queues", "waiting", "waiting, all", "count", waiting),
+        Metric::level("queues", "longest", "longest wait", "ticks", longest),
         Metric::count("queues", "ghost_steps", "ghost steps", view.conflict.ghost_steps),
         Metric::count("queues", "blocked_steps", "blocked steps", view.conflict.blocked_steps),
     ]);
     into.extend(queues.iter().map(|queue| {
         let name = format!("waiting.{}", queue.object);
-        level(&name, &format!("waiting, {}", queue.object), "count", queue.waiting.len() as u64)
+        Metric::level("queues", &name, &format!("waiting, {}", queue.object), "count", queue.waiting.len() as u64)
     }));
 }
 
@@ -138,21 +139,24 @@ fn shard(view: &Snapshot, into: &mut Vec<Metric>) {
     let raised = view.alerts_raised.iter();
     into.extend(raised.map(|(alert, times)| Metric::count("alerts", alert, alert, *times)));
     let transport = &view.transport;
-    let level = |group, name: &str, title: &str, unit: &str, value: u64| {
-        Metric::new(group, name, title, unit, Some(value as f64))
-    };
     into.extend([
-        level("transport", "queue_length", "messages queued", "count", transport.queue_length),
+        Metric::level("transport", "queue_length", "messages queued", "count", transport.queue_length),
         Metric::count("transport", "dropped", "messages dropped", transport.dropped),
-        level("transport", "subscribers", "subscribers", "count", transport.subscribers),
-        level("transport", "behind", "subscribers behind", "count", transport.behind),
+        Metric::level("transport", "subscribers", "subscribers", "count", transport.subscribers),
+        Metric::level("transport", "behind", "subscribers behind", "count", transport.behind),
         Metric::count("transport", "resynced", "subscribers resynced", transport.resynced),
         Metric::count("transport", "disconnected", "subscribers disconnected", transport.disconnected),
         Metric::new("health", "ticks_per_second", "speed", "ticks/s", Some(view.clock.ticks_per_second)),
-        level("health", "uptime", "uptime", "s", view.health.uptime_seconds),
-        level("health", "journal_lag", "journal lag", "ticks", view.tick.saturating_sub(view.health.journal_tick)),
-        level("health", "problems", "problems", "count", view.health.problems.len() as u64),
-        level("health", "audit_seq", "audit log lines", "count", view.audit.seq),
+        Metric::level("health", "uptime", "uptime", "s", view.health.uptime_seconds),
+        Metric::level(
+            "health",
+            "journal_lag",
+            "journal lag",
+            "ticks",
+            view.tick.saturating_sub(view.health.journal_tick),
+        ),
+        Metric::level("health", "problems", "problems", "count", view.health.problems.len() as u64),
+        Metric::level("health", "audit_seq", "audit log lines", "count", view.audit.seq),
     ]);
 }
 

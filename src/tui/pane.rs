@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
 use super::console::AnswerLog;
-use super::format::{pad, wrap};
+use super::format::{pad, styled_lines};
 use super::keymap::Action;
 use super::metric_history::MetricHistory;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
@@ -344,10 +344,7 @@ pub fn draw_on_border(frame: &mut Frame<'_>, pane: Rect, line: Line<'_>) {
 
 /// Draws an empty state in the middle of `area`: what is missing, and what to do.
 pub fn draw_empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
-    let rows = |text: &str, style| {
-        let rows = wrap(text, usize::from(area.width));
-        rows.into_iter().map(move |row| Line::styled(row, style))
-    };
+    let rows = |text: &str, style| styled_lines(text, usize::from(area.width), style);
     let lines: Vec<Line<'_>> = rows(missing, theme.text).chain(rows(advice, theme.dim)).collect();
     let height = (lines.len() as u16).min(area.height);
     let middle = Rect { y: area.y + area.height.saturating_sub(height) / 2, height, ..area };

@@ -222,12 +222,12 @@ impl App {
     fn banners(&self) -> Vec<String> {
         let mut banners = Vec::new();
         match &self.link {
-            Link::Local | Link::Recorded | Link::Connecting { .. } | Link::Live { .. } => {}
             Link::Stale { seconds, .. } => {
                 banners.push(format!("no data for {seconds} s; the screen is out of date"));
             }
             Link::Reconnecting { in_seconds, why, .. } => banners
                 .push(format!("not connected ({why}); next attempt in {in_seconds} s; the screen is out of date")),
+            _ => {}
         }
         let Some(view) = &self.view else { return banners };
         if let Some(why) = &self.ended {

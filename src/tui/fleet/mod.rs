@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::app::{App, MIN_SIZE, Message, Task, hint_line};
-use super::format::{capital, clip, pad, thousands, width, wrap};
+use super::format::{capital, clip, pad, styled_lines, thousands, width};
 use super::keymap::{Action, Key, Keymap};
 use super::list::List;
 use super::pane::{KeyHint, draw_empty, draw_scroll_position, has_newer_schema, mark, pane_block};
@@ -277,7 +277,7 @@ impl Fleet {
             for alert in &view.alerts {
                 let (style, sign) = self.theme.severity(&alert.severity);
                 let text = format!("{sign} {} {}", alert.message, alert.hint);
-                lines.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)));
+                lines.extend(styled_lines(&text, columns, style));
             }
             if lines.len() == 1 {
                 lines.push(Line::styled("no problems and no alerts", self.theme.good));

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::{Dialog, DialogResult, is_cancel, window};
-use crate::format::wrap;
+use crate::format::styled_lines;
 use crate::pane::{Confirmation, DetailCard};
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -21,7 +21,6 @@ pub(crate) struct ConfirmDialog {
 }
 
 impl ConfirmDialog {
-    /// Shows `confirmation`.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
         Self { confirmation, confirm_focused: false }
     }
@@ -48,7 +47,7 @@ impl Dialog for ConfirmDialog {
         let columns = usize::from(width.saturating_sub(4));
         let mut lines: Vec<Line<'_>> = vec![Line::default()];
         for text in &self.confirmation.text {
-            lines.extend(wrap(text, columns).into_iter().map(|line| Line::styled(line, theme.text)));
+            lines.extend(styled_lines(text, columns, theme.text));
         }
         let button = |word: &str, focused: bool| {
             if focused {
@@ -118,10 +117,7 @@ impl Dialog for EscalateDialog {
             "Admins can change the town. Every change is logged with your name. Enter a reason."
         };
         let width = 66.min(area.width.saturating_sub(4));
-        let lines: Vec<Line<'_>> = wrap(text, usize::from(width.saturating_sub(4)))
-            .into_iter()
-            .map(|line| Line::styled(line, theme.text))
-            .collect();
+        let lines: Vec<Line<'_>> = styled_lines(text, usize::from(width.saturating_sub(4)), theme.text).collect();
         let rows = lines.len() as u16;
         let title = if self.token { "Become admin: token" } else { "Become admin: reason" };
         let inside = window(frame, area, (width, rows + 6), title, "enter send · esc cancel", theme);
@@ -133,7 +129,6 @@ impl Dialog for EscalateDialog {
     }
 }
 
-/// A scrollable dialog with details.
 #[derive(Debug)]
 pub(crate) struct DetailDialog {
     card: DetailCard,

@@ -8,7 +8,7 @@ use ratatui::widgets::Paragraph;
 
 use super::{Dialog, DialogResult, draw_search, is_cancel};
 use crate::format::{clip, pad, width};
-use crate::keymap::{ACTIONS, Group, Keymap};
+use crate::keymap::{ACTIONS, GROUPS, Keymap};
 use crate::pane::PANES;
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -26,7 +26,6 @@ const LINE_KEYS: [(&str, &str); 6] = [
 /// Heading and rows of a section: key or label, and description.
 type Section = (&'static str, Vec<(String, String)>);
 
-/// The help screen.
 #[derive(Debug)]
 pub(crate) struct Help {
     sections: Vec<Section>,
@@ -39,9 +38,9 @@ impl Help {
     /// `here`: title and keys of the focused pane, listed first. `facts`: versions and paths.
     pub(crate) fn new(keymap: &Keymap, here: Section, facts: &[(String, String)]) -> Self {
         let mut sections = vec![here];
-        for group in Group::ALL {
+        for (group, title) in GROUPS {
             let rows = ACTIONS.iter().filter(|row| row.group == group);
-            sections.push((group.title(), rows.map(|row| (keymap.labels(row.action), row.help.to_owned())).collect()));
+            sections.push((title, rows.map(|row| (keymap.labels(row.action), row.help.to_owned())).collect()));
         }
         let panes =
             PANES.iter().map(|pane| (pane.key.to_string(), format!("{} on {}", pane.title, pane.screen.title())));

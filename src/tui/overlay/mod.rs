@@ -24,7 +24,6 @@ use townlet_wire::Request;
 pub(crate) enum DialogResult {
     /// It stays open.
     Open,
-    /// It closes.
     Closed,
     /// It closes; send these commands.
     Send(Vec<Request>),
@@ -34,13 +33,11 @@ pub(crate) enum DialogResult {
 
 /// An overlay. It receives every key while it is open.
 pub(crate) trait Dialog: std::fmt::Debug {
-    /// Handles a key.
     fn key(&mut self, key: KeyEvent) -> DialogResult;
 
     /// Inserts pasted text, if there is a text field.
     fn paste(&mut self, _text: &str) {}
 
-    /// Draws it over `area`.
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme);
 }
 

@@ -21,11 +21,9 @@ use townlet_wire::CommandSpec;
 pub(crate) enum PaletteTarget {
     /// Runs the command, or opens the console line if it needs arguments.
     Command(String),
-    /// Shows a screen.
     Screen(Screen),
     /// Focuses a pane, by its index in the pane table.
     Pane(usize),
-    /// Performs an action.
     Act(Action),
 }
 
@@ -45,7 +43,6 @@ impl AsRef<str> for Entry {
     }
 }
 
-/// The command palette.
 #[derive(Debug)]
 pub(crate) struct Palette {
     entries: Vec<Entry>,

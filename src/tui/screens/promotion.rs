@@ -17,7 +17,6 @@ const ROLLBACK: &str = "rollback_policy";
 /// States of a promotion, in order.
 const PATH: [&str; 6] = ["idle", "evaluating", "eligible", "promoting", "canary", "stable"];
 
-/// Text and style of the state.
 pub(super) fn state<'a>(promotion: &Promotion, theme: &'a Theme) -> (String, &'a Style) {
     match promotion.state.as_str() {
         "" => ("no promotion".to_owned(), &theme.dim),

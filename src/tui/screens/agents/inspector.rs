@@ -4,8 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::shift_bar;
 use crate::format::{
-    bar, capital, clip, count, days, duration, moment, pad, pad_left, percent, plain, resident, spark, thousands,
-    time_of, wrap,
+    bar, capital, clip, count, days, duration, fact, moment, pad, pad_left, percent, plain, resident, spark,
+    styled_lines, thousands, time_of,
 };
 use crate::metric_history::MetricHistory;
 use crate::theme::Theme;
@@ -22,10 +22,8 @@ pub(super) struct ResidentDetail<'a> {
     pub(super) job: Option<&'a Job>,
 }
 
-/// Lines of a section.
 pub(super) type Block<'a> = Vec<Line<'a>>;
 
-/// Reason for the current option.
 pub(super) fn option_reason(agent: &Agent) -> String {
     if agent.possessed {
         return "Controlled by an operator; the policy is not used.".into();
@@ -60,11 +58,7 @@ impl<'a> ResidentDetail<'a> {
 
     /// A label and its wrapped value.
     fn fact(&self, name: &str, value: &str, width: usize) -> Vec<Line<'a>> {
-        let line = |(index, part): (usize, String)| {
-            let name = pad(if index == 0 { name } else { "" }, 9);
-            Line::from(vec![Span::styled(format!("{name} "), self.theme.dim), Span::styled(part, self.theme.text)])
-        };
-        wrap(value, width.saturating_sub(10)).into_iter().enumerate().map(line).collect()
+        fact((name, self.theme.dim), (value, self.theme.text), 9, width)
     }
 
     fn ago(&self, tick: u64) -> String {
@@ -86,7 +80,7 @@ impl<'a> ResidentDetail<'a> {
         lines.extend(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
         lines.extend(self.fact("activity", &agent.activity, width));
         let style = if agent.option == "wait" || agent.possessed { self.theme.warn } else { self.theme.dim };
-        lines.extend(wrap(&option_reason(agent), width).into_iter().map(|line| Line::styled(line, style)));
+        lines.extend(styled_lines(&option_reason(agent), width, style));
         lines
     }
 
@@ -145,12 +139,11 @@ impl<'a> ResidentDetail<'a> {
                 }
                 Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
             };
-            lines.extend(wrap(&when, width).into_iter().map(|line| Line::styled(line, self.theme.warn)));
+            lines.extend(styled_lines(&when, width, self.theme.warn));
         }
         lines
     }
 
-    /// Money and home.
     pub(super) fn money(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let mut lines = vec![self.heading("money and home", width)];
@@ -260,11 +253,8 @@ impl<'a> ResidentDetail<'a> {
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         for (event, time) in about.into_iter().zip(times) {
             let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
-            for (index, part) in wrap(&text, width.saturating_sub(wide + 1)).into_iter().enumerate() {
-                let time = pad_left(if index == 0 { &time } else { "" }, wide);
-                let time = Span::styled(format!("{time} "), self.theme.dim);
-                lines.push(Line::from(vec![time, Span::styled(part, self.theme.text)]));
-            }
+            let time = pad_left(&time, wide);
+            lines.extend(fact((&time, self.theme.dim), (&text, self.theme.text), wide, width));
         }
         if lines.len() == 1 {
             lines.push(self.dim("none", width));

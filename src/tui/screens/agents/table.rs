@@ -2,11 +2,10 @@
 
 use std::cmp::Ordering;
 
-use crate::screens::filter::Filter;
+use crate::screens::filter;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Job};
 
-/// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -46,7 +45,6 @@ impl Column {
         COLUMNS.iter().position(|row| row.0 == self).expect("every column has a row")
     }
 
-    /// Heading.
     pub(super) fn title(self) -> &'static str {
         COLUMNS[self.index()].1
     }
@@ -85,7 +83,6 @@ pub(crate) struct Row<'a> {
     pub(super) job: Option<&'a Job>,
 }
 
-/// Sort order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) column: Column,
@@ -99,7 +96,6 @@ impl Default for Order {
 }
 
 impl Row<'_> {
-    /// The lowest need.
     fn worst_need(&self) -> f64 {
         self.agent.needs.iter().map(|need| need.value).fold(f64::INFINITY, f64::min)
     }
@@ -117,10 +113,10 @@ impl Row<'_> {
             .join(" ")
     }
 
-    fn passes(&self, filter: &Filter) -> bool {
+    fn passes(&self, typed: &str) -> bool {
         let tags = self.tags();
         let (job, shift) = self.job.map_or(("", ""), |job| (job.job_id.as_str(), job.shift_state.as_str()));
-        filter.passes(&[
+        let fields = [
             ("name", self.agent.name.as_str()),
             ("id", self.agent.id.as_str()),
             ("option", self.agent.option.as_str()),
@@ -129,7 +125,8 @@ impl Row<'_> {
             ("job", job),
             ("shift", shift),
             ("is", tags.as_str()),
-        ])
+        ];
+        filter::passes(typed, &fields)
     }
 
     fn compare(&self, other: &Self, column: Column) -> Ordering {
@@ -155,15 +152,10 @@ impl Row<'_> {
     }
 }
 
-/// Fields of the filter.
-pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place", "job", "shift", "is"];
-
 /// The filtered rows in order. Ties are sorted by name and id, so that rows stay in place.
 pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {
-    let filter = Filter::new(typed, &FIELDS);
     let row = |agent: &'a Agent| Row { agent, job: view.jobs.get(&agent.id) };
-    let mut rows: Vec<Row<'a>> =
-        view.agents.iter().map(row).filter(|row| typed.is_empty() || row.passes(&filter)).collect();
+    let mut rows: Vec<Row<'a>> = view.agents.iter().map(row).filter(|row| row.passes(typed)).collect();
     rows.sort_by(|a, b| {
         let by_column = a.compare(b, order.column);
         let by_name = a.agent.name.cmp(&b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));

@@ -5,13 +5,9 @@ use ratatui::style::Style;
 use serde_json::Value;
 
 use crate::format::{arguments, raw};
-use crate::screens::filter::Filter;
+use crate::screens::filter;
 use crate::theme::Theme;
 use townlet_wire::telemetry::AuditRow;
-
-/// Fields of the filter.
-pub(super) const FIELDS: [&str; 10] =
-    ["command", "args", "issuer", "status", "role", "transport", "id", "tick", "error", "reason"];
 
 /// Status of a command according to the log: a sign of one cell, a word for screen and filter, and its style.
 #[derive(Clone, Copy)]
@@ -25,7 +21,6 @@ const fn status(sign: &'static str, word: &'static str, style: fn(&Theme) -> Sty
     CommandStatus { sign, word, style }
 }
 
-/// The records of one command.
 #[derive(Clone, Debug)]
 pub(super) struct CommandRecords<'a> {
     /// Oldest first; never empty.
@@ -38,12 +33,10 @@ impl<'a> CommandRecords<'a> {
         self.rows[0]
     }
 
-    /// The newest record.
     pub(super) fn last(&self) -> &'a AuditRow {
         self.rows[self.rows.len() - 1]
     }
 
-    /// Status.
     pub(super) fn status(&self) -> CommandStatus {
         let last = self.last();
         match (last.stage.as_str(), last.status.as_str()) {
@@ -63,7 +56,6 @@ impl<'a> CommandRecords<'a> {
         }
     }
 
-    /// The reason given with the command.
     pub(super) fn reason(&self) -> Option<&'a str> {
         self.rows.iter().find_map(|row| row.reason.as_deref()).filter(|reason| !reason.is_empty())
     }
@@ -76,11 +68,11 @@ impl<'a> CommandRecords<'a> {
     }
 
     /// Whether it matches the filter.
-    pub(super) fn passes(&self, filter: &Filter) -> bool {
+    pub(super) fn passes(&self, typed: &str) -> bool {
         let row = self.last();
         let args = arguments(&row.args);
         let tick = row.tick.to_string();
-        filter.passes(&[
+        let fields = [
             ("command", row.command.as_str()),
             ("args", args.as_str()),
             ("issuer", row.issuer.as_str()),
@@ -91,7 +83,8 @@ impl<'a> CommandRecords<'a> {
             ("tick", tick.as_str()),
             ("error", row.error.as_str()),
             ("reason", self.reason().unwrap_or_default()),
-        ])
+        ];
+        filter::passes(typed, &fields)
     }
 }
 

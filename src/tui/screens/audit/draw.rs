@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::command_records::{CommandRecords, values};
-use crate::format::{arguments, clip, pad, pad_left, thousands, width, wrap};
+use crate::format::{arguments, clip, pad, pad_left, styled_lines, thousands, width};
 use crate::pane::Context;
 use crate::theme::Theme;
 use townlet_wire::telemetry::AuditTail;
@@ -24,12 +24,9 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
         }
         state => {
             let state = if state.is_empty() { "the shard does not report its state" } else { state };
-            let mut lines: Vec<Line<'a>> = wrap(&format!("✗ AUDIT UNAVAILABLE: {state}"), width)
-                .into_iter()
-                .map(|line| Line::styled(line, theme.bad))
-                .collect();
+            let error = styled_lines(&format!("✗ AUDIT UNAVAILABLE: {state}"), width, theme.bad);
             let what = "Mutating commands are refused until the log is writable.";
-            lines.extend(wrap(what, width).into_iter().map(|line| Line::styled(line, theme.text)));
+            let mut lines: Vec<Line<'a>> = error.chain(styled_lines(what, width, theme.text)).collect();
             lines.push(Line::styled(clip(&stands, width), theme.dim));
             lines
         }
@@ -118,19 +115,12 @@ fn time_of_day(ts: &str) -> &str {
     ts.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or(ts)
 }
 
-/// All details of a command.
 pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
     let row = command.last();
     let status = command.status();
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str, style: Style| {
-        for (index, part) in wrap(value, across.saturating_sub(11).max(1)).into_iter().enumerate() {
-            let name = if index == 0 { name } else { "" };
-            lines.push(Line::from(vec![
-                Span::styled(format!("{} ", pad(name, 10)), theme.dim),
-                Span::styled(part, style),
-            ]));
-        }
+        lines.extend(crate::format::fact((name, theme.dim), (value, style), 10, across.max(12)));
     };
     fact("command", &line_of(command, arguments), theme.strong);
     fact("status", &format!("{} {}", status.sign, status.word), (status.style)(theme));

@@ -10,9 +10,8 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use self::command_records::{CommandRecords, FIELDS, commands};
+use self::command_records::{CommandRecords, commands};
 use self::draw::{chain, detail, entry};
-use super::filter::Filter;
 use crate::detail_view::DetailView;
 use crate::format::{clip, count};
 use crate::keymap::Action;
@@ -41,11 +40,7 @@ pub(crate) struct AuditLog {
 }
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<CommandRecords<'a>> {
-    let filter = Filter::new(cx.filter, &FIELDS);
-    commands(&cx.view.audit.records)
-        .into_iter()
-        .filter(|command| cx.filter.is_empty() || command.passes(&filter))
-        .collect()
+    commands(&cx.view.audit.records).into_iter().filter(|command| command.passes(cx.filter)).collect()
 }
 
 impl AuditLog {

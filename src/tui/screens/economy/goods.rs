@@ -18,21 +18,16 @@ const LOW: f64 = 0.2;
 const NAME: usize = 22;
 const FIGURE: usize = 16;
 
-/// The Goods pane.
 pub(crate) type Goods = ListPane<GoodsList>;
 
 /// Utilities, prices and stock.
 #[derive(Default)]
 pub(crate) struct GoodsList;
 
-/// A row.
 #[derive(Clone, Copy)]
 pub(crate) enum Item<'a> {
-    /// A utility and whether it is on.
     Utility(&'a str, bool),
-    /// An item and its price.
     Price(&'a str, f64),
-    /// An object and its stock.
     Stock(&'a str, &'a Store),
 }
 

@@ -20,7 +20,6 @@ const STATE: usize = 10;
 const WHEN: usize = 34;
 const ROOM_FOR_KIND: usize = 96;
 
-/// The Perturbations pane.
 pub(crate) type PerturbationsPane = ListPane<Perturbations>;
 
 /// Occurring perturbations, then the possible events.
@@ -29,61 +28,35 @@ pub(crate) struct Perturbations;
 
 /// An occurring perturbation, or an event of the perturbation file that may occur.
 #[derive(Clone, Copy)]
-pub(crate) enum Item<'a> {
-    /// Active, pending or in cooldown.
-    Occurring(&'a Perturbation),
-    /// Possible.
-    Scheduled(&'a PerturbationEvent),
+pub(crate) struct Item<'a> {
+    name: &'a str,
+    kind: &'a str,
+    state: &'a str,
+    detail: &'a str,
+    occurring: Option<&'a Perturbation>,
+    /// The event of the perturbation file that this is or was.
+    event: Option<&'a PerturbationEvent>,
 }
 
-impl<'a> Item<'a> {
-    fn name(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.name,
-            Self::Scheduled(event) => &event.name,
-        }
-    }
-
-    fn kind(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.kind,
-            Self::Scheduled(event) => &event.kind,
-        }
-    }
-
-    fn state(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.state,
-            Self::Scheduled(_) => "possible",
-        }
-    }
-
+impl Item<'_> {
     /// When it ends, starts or may occur again.
     fn when(self, cx: &Context<'_>) -> String {
-        match self {
-            Self::Scheduled(event) if cx.view.perturbation_events.by_themselves => {
-                format!("{} per day", percent(event.chance))
-            }
-            Self::Scheduled(_) => "by command only".to_owned(),
-            Self::Occurring(perturbation) => match (perturbation.state.as_str(), perturbation.ends_tick) {
-                ("active", None) => "until ended by command".to_owned(),
-                ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
-                ("pending", _) => format!("starts {}", moment(perturbation.started_tick, cx.view)),
-                (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
-                (_, None) => "–".to_owned(),
-            },
-        }
-    }
-
-    fn detail(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.detail,
-            Self::Scheduled(event) => &event.detail,
+        let Some(perturbation) = self.occurring else {
+            let chance = self.event.filter(|_| cx.view.perturbation_events.by_themselves).map(|event| event.chance);
+            return chance
+                .map_or_else(|| "by command only".to_owned(), |chance| format!("{} per day", percent(chance)));
+        };
+        match (perturbation.state.as_str(), perturbation.ends_tick) {
+            ("active", None) => "until ended by command".to_owned(),
+            ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
+            ("pending", _) => format!("starts {}", moment(perturbation.started_tick, cx.view)),
+            (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
+            (_, None) => "–".to_owned(),
         }
     }
 
     fn style(self, cx: &Context<'_>) -> (&'static str, Style) {
-        match self.state() {
+        match self.state {
             "active" => ("!", cx.theme.warn),
             "pending" => ("…", cx.theme.accent),
             _ => (" ", cx.theme.dim),
@@ -91,30 +64,25 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The event of the perturbation file that this is an occurrence of.
-fn event<'a>(item: Item<'a>, cx: &Context<'a>) -> Option<&'a PerturbationEvent> {
-    cx.view.perturbation_events.events.iter().find(|event| event.name == item.name())
-}
-
 /// The command that ends it: an event is cancelled, a manual blackout or outage is switched off.
 fn end_command(item: Item<'_>, cx: &Context<'_>) -> Result<String, String> {
-    if !matches!(item.state(), "active" | "pending") {
-        return Err(format!("`{}` is neither active nor pending", escape(item.name())));
+    if !matches!(item.state, "active" | "pending") {
+        return Err(format!("`{}` is neither active nor pending", escape(item.name)));
     }
-    if event(item, cx).is_some() {
+    if item.event.is_some() {
         cx.check_allowed("perturbation_cancel")?;
-        return Ok(format!("perturbation_cancel {}", item.name()));
+        return Ok(format!("perturbation_cancel {}", item.name));
     }
-    match item.kind() {
+    match item.kind {
         switch @ ("blackout" | "outage") => cx.check_allowed(switch).map(|()| format!("{switch} off")),
-        _ => Err(format!("`{}` is not an event of the perturbation file; it ends by itself", escape(item.name()))),
+        _ => Err(format!("`{}` is not an event of the perturbation file; it ends by itself", escape(item.name))),
     }
 }
 
 fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, String> {
     cx.check_allowed("perturbation_trigger")?;
     let event =
-        event(item, cx).ok_or_else(|| format!("`{}` is not an event of the perturbation file", escape(item.name())))?;
+        item.event.ok_or_else(|| format!("`{}` is not an event of the perturbation file", escape(item.name)))?;
     let mut occurring = cx.view.perturbations.iter().filter(|perturbation| perturbation.name == event.name);
     if occurring.any(|perturbation| perturbation.state == "active") {
         return Err(format!("`{}` is already active", escape(&event.name)));
@@ -134,23 +102,21 @@ fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, 
 fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     let fact = |name: &str, value: &str| DetailCard::fact(name, value, 10, cx.theme);
     let mut lines = vec![
-        fact("kind", &item.kind().replace('_', " ")),
-        fact("state", &format!("{}, {}", item.state(), item.when(cx))),
-        fact("what", item.detail()),
+        fact("kind", &item.kind.replace('_', " ")),
+        fact("state", &format!("{}, {}", item.state, item.when(cx))),
+        fact("what", item.detail),
     ];
-    if let Item::Occurring(perturbation) = item
-        && perturbation.state != "pending"
-    {
+    if let Some(perturbation) = item.occurring.filter(|perturbation| perturbation.state != "pending") {
         let since =
             format!("{} · tick {}", time_of(perturbation.started_tick, cx.view), thousands(perturbation.started_tick));
         lines.insert(2, fact("since", &since));
     }
-    if let Some(event) = event(item, cx) {
+    if let Some(event) = item.event {
         let per_day = cx.view.clock.ticks_per_day;
         let lasts = format!("{} to {}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day));
         lines.extend([fact("duration", &lasts), fact("chance", &format!("{} per day", percent(event.chance)))]);
     }
-    DetailCard { title: format!("Perturbation: {}", escape(item.name())), lines }
+    DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines }
 }
 
 fn head(cx: &Context<'_>) -> Line<'static> {
@@ -176,11 +142,11 @@ fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line
     let cells = [
         (if selected { "▸" } else { " " }.to_owned(), theme.accent),
         (format!("{sign} "), style),
-        (pad(&clip(item.name(), NAME - 1), NAME), theme.text),
-        (pad(&item.kind().replace('_', " "), kind), theme.dim),
-        (pad(item.state(), STATE), style),
+        (pad(&clip(item.name, NAME - 1), NAME), theme.text),
+        (pad(&item.kind.replace('_', " "), kind), theme.dim),
+        (pad(item.state, STATE), style),
         (pad(&item.when(cx), WHEN), theme.text),
-        (format!(" {}", pad(item.detail(), rest)), theme.dim),
+        (format!(" {}", pad(item.detail, rest)), theme.dim),
     ];
     cx.cells(selected, cells)
 }
@@ -190,22 +156,32 @@ impl ListContent for Perturbations {
     const TITLE: &'static str = "Perturbations";
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<Item<'a>> {
-        let view = cx.view;
-        let stands =
-            |event: &&PerturbationEvent| !view.perturbations.iter().any(|perturbation| perturbation.name == event.name);
-        let events = view.perturbation_events.events.iter().filter(stands).map(Item::Scheduled);
-        let all = view.perturbations.iter().map(Item::Occurring).chain(events);
-        all.filter(|item| cx.matches(&[item.name(), item.kind(), item.state(), item.detail()])).collect()
+        let (perturbations, events) = (&cx.view.perturbations, &cx.view.perturbation_events.events);
+        let occurring = perturbations.iter().map(|it| Item {
+            name: &it.name,
+            kind: &it.kind,
+            state: &it.state,
+            detail: &it.detail,
+            occurring: Some(it),
+            event: events.iter().find(|event| event.name == it.name),
+        });
+        let possible = events.iter().filter(|event| !perturbations.iter().any(|it| it.name == event.name));
+        let possible = possible.map(|event| Item {
+            name: &event.name,
+            kind: &event.kind,
+            state: "possible",
+            detail: &event.detail,
+            occurring: None,
+            event: Some(event),
+        });
+        let fits = |item: &Item<'_>| cx.matches(&[item.name, item.kind, item.state, item.detail]);
+        occurring.chain(possible).filter(fits).collect()
     }
 
     fn id(item: &Item<'_>) -> String {
-        match item {
-            // One event can be active and in cooldown at the same time.
-            Item::Occurring(perturbation) => {
-                format!("{} {} {}", perturbation.name, perturbation.state, perturbation.started_tick)
-            }
-            Item::Scheduled(event) => event.name.clone(),
-        }
+        // One event can be active and in cooldown at the same time.
+        let started = item.occurring.map_or(0, |perturbation| perturbation.started_tick);
+        format!("{} {} {started}", item.name, item.state)
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
@@ -240,9 +216,7 @@ impl ListContent for Perturbations {
                 end_command(item, cx).map_or_else(Reaction::Status, |line| Reaction::Send(vec![Request::line(line)]))
             }
             Action::Open => Reaction::ShowDetail(card(item, cx)),
-            Action::Copy => {
-                Reaction::Copy(format!("{} ({}): {}, {}", item.name(), item.kind(), item.state(), item.when(cx)))
-            }
+            Action::Copy => Reaction::Copy(format!("{} ({}): {}, {}", item.name, item.kind, item.state, item.when(cx))),
             _ => return None,
         })
     }

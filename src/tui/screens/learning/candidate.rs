@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::format::{clip, pad, thousands, time_of, wrap};
+use crate::format::{clip, fact, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
@@ -16,10 +16,8 @@ use townlet_wire::telemetry::PromotionStep;
 const SIDE_BY_SIDE_WIDTH: u16 = 100;
 /// Minimum height to stack everything.
 const STACKED_HEIGHT: u16 = 24;
-/// Width of a label.
 const LABEL: usize = 12;
 
-/// The Candidate pane.
 pub(crate) type Candidate = ListPane<PromotionHistory>;
 
 /// The evidence for the candidate, and the changes of the promotion, newest first.
@@ -71,10 +69,8 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     } else {
         lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }
-    let watch = wrap(&promotion::canary_rule(promotion), columns.saturating_sub(LABEL + 2));
-    for (row, text) in watch.into_iter().enumerate() {
-        lines.push(Line::from(vec![label(if row == 0 { "canary" } else { "" }, cx), Span::styled(text, theme.dim)]));
-    }
+    let watch = promotion::canary_rule(promotion);
+    lines.extend(fact((" canary", theme.dim), (&watch, theme.dim), LABEL, columns));
     lines
 }
 

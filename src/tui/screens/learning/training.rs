@@ -22,7 +22,6 @@ const SIDE_BY_SIDE_WIDTH: u16 = 96;
 /// Width of the list's title, value, minimum and maximum.
 const FIGURES: usize = 20 + 12 + 2 * 11;
 
-/// The Training pane.
 pub(crate) type Training = ListPane<TrainingCharts>;
 
 /// The state of the training, and its metrics as a grid of charts or a list.
@@ -148,12 +147,7 @@ impl TrainingCharts {
         }
         let format_x = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
         let value = |value: f64| figure(value, if metric.unit == "ratio" { "ratio" } else { "" });
-        chart::draw(
-            frame,
-            below,
-            &chart::LineChart { points: &points, target: None, format_x: &format_x, format_y: &value },
-            theme,
-        );
+        chart::draw(frame, below, (&points, None), (&format_x, &value), theme);
     }
 
     /// Draws all charts in a grid, if each gets the minimum size.

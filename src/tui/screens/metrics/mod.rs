@@ -9,7 +9,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use super::filter::Filter;
+use super::filter;
 use crate::chart;
 use crate::format::{clock, figure, pad, pad_left, range, trend, width};
 use crate::keymap::Action;
@@ -17,8 +17,6 @@ use crate::list::{ListContent, ListPane, ListView};
 use crate::metrics::{Metric, all};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark};
 
-/// Fields of the filter.
-const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
 /// Minimum width to put the chart beside the list, and minimum height to put it below.
 const SIDE_BY_SIDE_WIDTH: u16 = 150;
 const STACKED_HEIGHT: u16 = 26;
@@ -145,12 +143,7 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
     let format_x = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
     let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
     let target = metric.target.as_ref().map(|target| target.0).filter(|_| !metric.counts);
-    chart::draw(
-        frame,
-        below,
-        &chart::LineChart { points: &points, target, format_x: &format_x, format_y: &words },
-        theme,
-    );
+    chart::draw(frame, below, (&points, target), (&format_x, &words), theme);
 }
 
 impl MetricList {
@@ -182,11 +175,11 @@ impl ListContent for MetricList {
     }
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<Metric> {
-        let filter = Filter::new(cx.filter, &FIELDS);
         let fits = |metric: &Metric| {
-            let fields = [("group", metric.group), ("name", &metric.name), ("unit", &metric.unit)];
-            cx.filter.is_empty()
-                || filter.passes(&[&fields[..], &[("verdict", &metric.verdict), ("name", &metric.title)]].concat())
+            let Metric { name, title, unit, verdict, .. } = metric;
+            let fields =
+                [("group", metric.group), ("name", name), ("name", title), ("unit", unit), ("verdict", verdict)];
+            filter::passes(cx.filter, &fields)
         };
         let mut metrics: Vec<Metric> = all(cx.view).into_iter().filter(fits).collect();
         metrics.sort_by(|one, other| compare(ORDERS[self.order], one, other));

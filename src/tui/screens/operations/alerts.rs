@@ -24,7 +24,6 @@ pub(crate) struct Alerts {
     owners: Vec<usize>,
 }
 
-/// An entry.
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Alert(&'a Alert),

@@ -9,7 +9,7 @@ use ratatui::widgets::Paragraph;
 
 use super::exit_details;
 use crate::format::{
-    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
+    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, styled_lines, thousands, width,
 };
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -22,7 +22,6 @@ const DEFER: &str = "employment_exit defer";
 /// Maximum number of residents a dialog names; the rest are counted.
 const MAX_NAMED: usize = 5;
 
-/// The Employment pane.
 pub(crate) type Employment = ListPane<ExitQueue>;
 
 /// The exit queue, with marked residents.
@@ -281,8 +280,7 @@ impl ListContent for ExitQueue {
         };
         if room.height > 0 && below.height > 1 {
             let text = exit_details::sentence(cx.view, view.items[view.at()]);
-            let lines: Vec<Line<'_>> =
-                wrap(&text, room.width.into()).into_iter().map(|line| Line::styled(line, cx.theme.dim)).collect();
+            let lines: Vec<Line<'_>> = styled_lines(&text, room.width.into(), cx.theme.dim).collect();
             let used = lines.len() as u16;
             frame.render_widget(Paragraph::new(lines), room);
             if room.height > used + charter_rows {

@@ -12,7 +12,6 @@ use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
 
-/// The Queues pane.
 pub(crate) type Queues = ListPane<QueueList>;
 
 /// The queues at objects; objects in use come first.

@@ -14,7 +14,6 @@ use crate::screens::promotion;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Check, Window};
 
-/// The Stability pane.
 pub(crate) type Stability = ListPane<CheckList>;
 
 /// The checks of the open window.
@@ -150,7 +149,6 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
     cx.view.stability.windows.iter().rev().map(line).collect()
 }
 
-/// Details of a check.
 fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
     let theme = cx.theme;
     let fact = |label: &str, value: String| DetailCard::fact(label, &value, 10, theme);
