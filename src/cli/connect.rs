@@ -31,13 +31,11 @@ pub(super) struct ConnectArgs {
     ca: Option<PathBuf>,
 }
 
-/// A shard to connect to.
 pub(super) struct ShardTarget {
     /// Name in the user configuration.
     pub(super) name: Option<String>,
     /// Colour by name.
     pub(super) colour: Option<String>,
-    /// HTTP client.
     pub(super) client: Client,
 }
 
@@ -57,7 +55,6 @@ impl ConnectArgs {
         requested.iter().map(|name| self.target(name, user)).collect()
     }
 
-    /// The only requested shard.
     pub(super) fn single_target(&self, user: &UserConfig) -> Result<ShardTarget> {
         let mut targets = self.targets(user)?;
         match (targets.pop(), targets.is_empty()) {

@@ -10,7 +10,6 @@ use super::{output, user_config};
 use townlet_source::Remote;
 use townlet_tui::theme::Theme;
 
-/// `townlet observe`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]

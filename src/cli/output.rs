@@ -6,6 +6,7 @@
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
@@ -31,14 +32,20 @@ pub(super) use stderr;
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Fails without a terminal; `alternative` says what to run instead.
-///
-/// # Errors
-/// When standard input or output is not a terminal.
 pub(super) fn require_terminal(alternative: &str) -> Result<()> {
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
         return Ok(());
     }
     Err(anyhow!("the interface requires a terminal; {alternative}"))
+}
+
+/// A flag that these signals set, in place of their default effect.
+pub(super) fn signal_flag(signals: &[i32]) -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in signals {
+        signal_hook::flag::register(*signal, Arc::clone(&flag)).context("cannot handle signals")?;
+    }
+    Ok(flag)
 }
 
 /// Writes to standard output. After the reader closed it, as `| head` does, output is dropped and the command continues, so
@@ -62,12 +69,10 @@ pub(super) fn stdout_closed() -> bool {
     STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
-/// Writes one line.
 pub(super) fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a JSON value.
 pub(super) fn json(value: &Value) -> Result<()> {
     line(&serde_json::to_string_pretty(value).context("JSON")?)
 }

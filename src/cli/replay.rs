@@ -21,7 +21,6 @@ use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
 
-/// `townlet replay`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Name of a run, or a journal file
@@ -46,12 +45,10 @@ pub(super) struct Args {
     screen: ScreenArgs,
 }
 
-/// Result of a replay.
 #[derive(Default, Serialize)]
 struct ReplayReport {
     run_id: String,
     shard: String,
-    /// First tick.
     from_tick: u64,
     /// Last tick.
     tick: u64,

@@ -13,7 +13,6 @@ use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, c
 /// Maximum size of a script, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A line of a script.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
@@ -30,7 +29,6 @@ pub(super) struct Line {
     pub(super) dry_run: bool,
 }
 
-/// A checked script.
 #[derive(Debug)]
 pub(super) struct Script {
     issuer: String,
@@ -78,7 +76,6 @@ impl Script {
         Ok(Self { issuer: format!("script:{file}"), role, lines })
     }
 
-    /// Opens a session for the script.
     pub(super) fn session(&self, shard: &Handle) -> u64 {
         let session = Session { issuer: self.issuer.clone(), role: self.role, transport: "script".into(), owner: true };
         shard.open(session, |_| {})

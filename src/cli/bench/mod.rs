@@ -22,7 +22,6 @@ use serde_json::json;
 
 use super::{ConfigArgs, config_sources, output};
 
-/// Arguments of `townlet bench`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Approximate duration of the measurements, in seconds
@@ -61,7 +60,6 @@ impl Verdict {
     }
 }
 
-/// One row of the table.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
     name: String,
@@ -72,7 +70,6 @@ struct Row {
     note: String,
 }
 
-/// The target of a row.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     AtLeast(f64),
@@ -115,10 +112,6 @@ impl Row {
     }
 }
 
-/// Runs `townlet bench`.
-///
-/// # Errors
-/// A town or shard that cannot be started.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let texts = config_sources::load(&ConfigArgs::default(), Vec::new())?;
     let budget = Duration::from_secs(args.seconds);

@@ -165,7 +165,6 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     ])
 }
 
-/// The backlog scenario.
 pub(super) fn backlog(budget: Duration) -> Result<Row> {
     let scenario = include_str!("../../../configs/scenarios/employment_backlog.yaml");
     let mut town = warm(&config_sources::shipped("employment_backlog.yaml", scenario)?.sources)?;
@@ -174,7 +173,6 @@ pub(super) fn backlog(budget: Duration) -> Result<Row> {
     Ok(Row::new(name, 1.0 / median(&mut steps), "resident-ticks/s", Target::None, "without observations"))
 }
 
-/// Digest and snapshot of the default town.
 pub(super) fn digest_and_snapshots(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let town = warm(sources)?;
     let bytes = snapshot::save(&town);

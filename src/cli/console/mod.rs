@@ -25,7 +25,6 @@ const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 /// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// `townlet console`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -50,11 +49,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Ok(console) => console,
         Err(failure) => {
             output::stderr!("townlet: {}", escape(&failure.message()));
-            return Ok(ExitCode::from(if matches!(failure, ClientError::Refused(_)) {
-                EXIT_CHECK_FAILED
-            } else {
-                EXIT_FAILED
-            }));
+            let refused = matches!(failure, ClientError::Refused(_));
+            return Ok(ExitCode::from(if refused { EXIT_CHECK_FAILED } else { EXIT_FAILED }));
         }
     };
     if !args.command.is_empty() {
@@ -162,9 +158,7 @@ impl ConsoleClient {
             std::thread::sleep(RETRY_INTERVAL);
         }
     }
-}
 
-impl ConsoleClient {
     /// Role and issuer, such as `admin (token:1234abcd)`.
     fn identity(&self) -> String {
         let session = &self.welcome.session;

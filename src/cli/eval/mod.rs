@@ -28,7 +28,6 @@ use summary::{Entries, Entry, Summary};
 /// Limit on the days of all towns together, so that the records take a few hundred megabytes at most.
 const MAX_TOWN_DAYS: u64 = 500_000;
 
-/// Arguments of `townlet eval`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Policy to evaluate: `shipped`, `scripted` or a checkpoint's id (default: `policy.release`)
@@ -65,7 +64,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The values of `--choice`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ChoiceArg {
     /// The most probable option
@@ -83,10 +81,6 @@ impl From<ChoiceArg> for Choice {
     }
 }
 
-/// Runs `townlet eval`.
-///
-/// # Errors
-/// A missing policy, too many days or an invalid configuration; then nothing was run.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let span = span(args)?;
     let texts = config_sources::load(&args.config, Vec::new())?;

@@ -25,9 +25,8 @@ const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Violations printed for each payload.
 const MAX_SHOWN: usize = 50;
 
-/// `townlet telemetry check`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Payloads (.json), streams (.jsonl, one payload per line), or folders of both
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -36,7 +35,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A payload and its violations.
 struct PayloadReport {
     name: String,
     version: String,

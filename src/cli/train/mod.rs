@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use townlet_learn::checkpoint::{Registry, TrainingState};
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
@@ -26,7 +27,6 @@ use townlet_shard::home::new_run_id;
 use townlet_shard::policies::PolicyCatalog;
 use townlet_shard::training::Log;
 
-/// Arguments of `townlet train`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -92,15 +92,8 @@ impl StopReason {
     }
 }
 
-/// Runs `townlet train`.
-///
-/// # Errors
-/// Invalid input; then nothing was written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot register a signal handler")?;
-    }
+    let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut session = Session::open(args)?;
     let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
     if let Some(why) = warm {
