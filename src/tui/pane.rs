@@ -235,13 +235,17 @@ type ScreenRow = (Screen, &'static str, Action, fn(Rect) -> Vec<Rect>);
 
 static SCREENS: [ScreenRow; 7] = [
     (Screen::Operations, "Operations", Action::Operations, operations::layout),
-    (Screen::Town, "Town", Action::Town, town::layout),
-    (Screen::Agents, "Agents", Action::Agents, agents::layout),
+    (Screen::Town, "Town", Action::Town, single_pane),
+    (Screen::Agents, "Agents", Action::Agents, single_pane),
     (Screen::Learning, "Learning", Action::Learning, learning::layout),
-    (Screen::Metrics, "Metrics", Action::Metrics, metrics::layout),
-    (Screen::Audit, "Audit", Action::Audit, audit::layout),
+    (Screen::Metrics, "Metrics", Action::Metrics, single_pane),
+    (Screen::Audit, "Audit", Action::Audit, single_pane),
     (Screen::Economy, "Economy", Action::Economy, economy::layout),
 ];
+
+fn single_pane(area: Rect) -> Vec<Rect> {
+    vec![area]
+}
 
 impl Screen {
     /// All screens, in the order of the tabs.

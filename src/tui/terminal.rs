@@ -356,7 +356,7 @@ impl<'a> Shell<'a> {
             };
             App::new(info, options)
         });
-        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), options.theme);
+        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.theme);
         Self { session, sources, latest_views, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 

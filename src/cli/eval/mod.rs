@@ -23,7 +23,7 @@ use townlet_town::Rules;
 
 use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_INTERRUPTED, config_sources, output};
 use evaluated_policy::EvaluatedPolicy;
-use summary::{Entries, Entry, Summary};
+use summary::{Entry, Summary};
 
 /// Limit on the days of all towns together, so that the records take a few hundred megabytes at most.
 const MAX_TOWN_DAYS: u64 = 500_000;
@@ -109,13 +109,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         name: evaluated_policy.title(name),
         records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
     };
-    let entries = Entries {
-        ours: run(name, &policy),
-        theirs: against.map(|(name, evaluated_policy)| run(name, &evaluated_policy)),
-        other: other.map(|evaluated_policy| run(name, &evaluated_policy)),
-    };
+    let ours = run(name, &policy);
+    let theirs = against.map(|(name, evaluated_policy)| run(name, &evaluated_policy));
+    let other = other.map(|evaluated_policy| run(name, &evaluated_policy));
     bar.finish_and_clear();
-    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), entries);
+    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), ours, theirs, other);
     if args.json {
         output::line(&json_report::json(&summary).to_string())?;
     } else {

@@ -16,16 +16,6 @@ pub(super) struct Entry {
     pub(super) records: Vec<Record>,
 }
 
-/// The evaluated policies, all on the same towns.
-pub(super) struct Entries {
-    /// The policy in question.
-    pub(super) ours: Entry,
-    /// The policy it is compared with.
-    pub(super) theirs: Option<Entry>,
-    /// The policy in question with the other choice.
-    pub(super) other: Option<Entry>,
-}
-
 /// The score of the same policy with the other choice.
 pub(super) struct OtherChoice {
     pub(super) name: String,
@@ -118,7 +108,9 @@ impl Summary {
         span: Span,
         threads: NonZero<usize>,
         seconds: f64,
-        Entries { ours: entry, theirs, other }: Entries,
+        entry: Entry,
+        theirs: Option<Entry>,
+        other: Option<Entry>,
     ) -> Self {
         let records = &entry.records;
         let other_choice = other.map(|other| OtherChoice {

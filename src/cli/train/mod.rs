@@ -72,25 +72,9 @@ fn minutes(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Why a training ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StopReason {
-    Steps,
-    Minutes,
-    Kpi,
-    Interrupted,
-}
-
-impl StopReason {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Steps => "schedule complete",
-            Self::Minutes => "time limit reached",
-            Self::Kpi => "every charter KPI met",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
+/// Two of the reasons why a training ends. After any other than the first it can be continued.
+const COMPLETE: &str = "schedule complete";
+const INTERRUPTED: &str = "interrupted";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
@@ -172,13 +156,13 @@ impl Session {
         let mut last = self.log.last().cloned();
         let end = loop {
             if self.trainer.finished() {
-                break StopReason::Steps;
+                break COMPLETE;
             }
             if interrupted.load(Ordering::Relaxed) {
-                break StopReason::Interrupted;
+                break INTERRUPTED;
             }
             if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-                break StopReason::Minutes;
+                break "time limit reached";
             }
             let row = match self.trainer.advance() {
                 Ok(row) => row,
@@ -198,7 +182,7 @@ impl Session {
             let met = row.charter_met;
             last = Some(row);
             if args.until_kpi && met {
-                break StopReason::Kpi;
+                break "every charter KPI met";
             }
         };
         bar.finish_and_clear();
@@ -250,7 +234,7 @@ impl Session {
         Ok(ExitCode::from(EXIT_CHECK_FAILED))
     }
 
-    fn report_end(&self, args: &Args, end: StopReason, last: Option<&Row>) -> Result<ExitCode> {
+    fn report_end(&self, args: &Args, end: &str, last: Option<&Row>) -> Result<ExitCode> {
         let id = self.saved.clone().unwrap_or_default();
         let drawn = args.plot.then(|| self.log.rows()).transpose()?;
         let svg = self.log.path().with_extension("svg");
@@ -260,7 +244,7 @@ impl Session {
         if args.json {
             output::line(
                 &json!({
-                    "run": self.run, "end": end.words(), "checkpoint": id, "row": last,
+                    "run": self.run, "end": end, "checkpoint": id, "row": last,
                     "policy": self.registry.path(&id).display().to_string(),
                     "log": self.log.path().display().to_string(),
                     "plot": drawn.is_some().then(|| svg.display().to_string()),
@@ -276,12 +260,12 @@ impl Session {
             output::print(&report(&row))?;
             output::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
             output::line(&format!("rows        {}", self.log.path().display()))?;
-            output::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
+            output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
         }
-        if end != StopReason::Steps && !args.json {
+        if end != COMPLETE && !args.json {
             output::line(&format!("Continue with `townlet train --resume {id}`."))?;
         }
-        Ok(if end == StopReason::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if end == INTERRUPTED { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 }
 

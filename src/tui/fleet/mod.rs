@@ -51,9 +51,9 @@ const COLUMNS: [(&str, usize, u16); 8] = [
 
 impl Fleet {
     /// One app per shard, in the order of the rows. A single shard is opened at once.
-    pub(crate) fn new(apps: Vec<App>, keymap: Keymap, theme: Theme) -> Self {
+    pub(crate) fn new(apps: Vec<App>, keymap: Keymap, theme: &Theme) -> Self {
         let open = (apps.len() == 1).then_some(0);
-        Self { apps, open, list: List::default(), status: None, keymap, theme }
+        Self { apps, open, list: List::default(), status: None, keymap, theme: *theme }
     }
 
     /// Passes a message of a source to its app. Returns the tasks with the index of their shard.

@@ -51,7 +51,7 @@ fn fleet() -> Fleet {
         lost,
         app("next", "cyan", "http://127.0.0.1:7421", Some(newer)),
     ];
-    Fleet::new(apps, Keymap::default(), Theme::named("dark", true).unwrap())
+    Fleet::new(apps, Keymap::default(), &Theme::named("dark", true).unwrap())
 }
 
 fn picture(fleet: &mut Fleet, size: (u16, u16)) -> Buffer {
@@ -111,7 +111,7 @@ fn a_single_shard_has_no_list() {
     let mut fleet = Fleet::new(
         vec![app("one", "red", "http://x", Some(snapshot()))],
         Keymap::default(),
-        Theme::named("dark", true).unwrap(),
+        &Theme::named("dark", true).unwrap(),
     );
     assert_eq!(fleet.open, Some(0));
     press(&mut fleet, "esc 0");

@@ -23,11 +23,6 @@ use crate::pane::{Context, KeyHint, Reaction, draw_empty, require};
 /// Minimum height of the inspector below the table.
 const MIN_INSPECTOR_ROWS: u16 = 6;
 
-/// A single pane.
-pub(crate) fn layout(area: Rect) -> Vec<Rect> {
-    vec![area]
-}
-
 /// The Residents pane.
 pub(crate) type Residents = ListPane<ResidentTable>;
 

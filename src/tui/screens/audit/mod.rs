@@ -22,11 +22,6 @@ const PAGE: isize = 10;
 /// Minimum inner height to show the details below the list.
 const TALL: u16 = 28;
 
-/// A single pane.
-pub(crate) fn layout(area: Rect) -> Vec<Rect> {
-    vec![area]
-}
-
 /// The Audit log pane.
 #[derive(Debug, Default)]
 pub(crate) struct AuditLog {

@@ -9,6 +9,7 @@ use crate::format::{bar, pad, pad_left, thousands, trend};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
+use crate::theme::Theme;
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
@@ -24,11 +25,16 @@ pub(crate) type Goods = ListPane<GoodsList>;
 #[derive(Default)]
 pub(crate) struct GoodsList;
 
-#[derive(Clone, Copy)]
-pub(crate) enum Item<'a> {
-    Utility(&'a str, bool),
-    Price(&'a str, f64),
-    Stock(&'a str, &'a Store),
+/// A row.
+pub(crate) struct Item<'a> {
+    id: String,
+    name: String,
+    now: String,
+    sign: &'static str,
+    style: Style,
+    note: String,
+    /// The utility and whether it is on.
+    utility: Option<(&'a str, bool)>,
 }
 
 /// Command that switches a utility, and the effect of switching it off.
@@ -40,71 +46,61 @@ fn switch(utility: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-impl Item<'_> {
-    /// Name of its metric.
-    fn past(self) -> Option<String> {
-        match self {
-            Self::Utility(..) => None,
-            Self::Price(name, _) => Some(format!("economy.price.{name}")),
-            Self::Stock(name, _) => Some(format!("economy.stock.{name}")),
-        }
-    }
-
-    /// Name, value, sign, style and note.
-    fn words(self, cx: &Context<'_>) -> (String, String, &'static str, Style, String) {
-        let theme = cx.theme;
-        match self {
-            Self::Utility(name, true) => (name.to_owned(), "on".into(), "✓", theme.good, String::new()),
-            Self::Utility(name, false) => {
-                let what = switch(name).map_or("", |(_, what)| what);
-                let text = format!("{what}; no residents leave");
-                (name.to_owned(), "OFF".into(), "✗", theme.bad, text)
-            }
-            Self::Price(name, price) => {
-                let figure = format!("{price:.2} meals");
-                let list = cx.view.list_prices.get(name).copied().filter(|list| *list > 0.0);
-                let Some(list) = list else {
-                    return (format!("price of {name}"), figure, " ", theme.text, String::new());
-                };
-                let change = (price / list - 1.0) * 100.0;
-                let text = format!("{change:+.0} % of list {list:.2}").replace('-', "−");
-                match change.round() {
-                    change if change > 0.0 => (format!("price of {name}"), figure, "▲", theme.warn, text),
-                    change if change < 0.0 => (format!("price of {name}"), figure, "▼", theme.good, text),
-                    _ => (format!("price of {name}"), figure, "=", theme.dim, format!("list {list:.2}")),
-                }
-            }
-            Self::Stock(name, store) => {
-                let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
-                let figure = format!("{} {}", thousands(count), kind.map_or("", String::as_str));
-                if store.capacity == 0 {
-                    return (name.to_owned(), figure, " ", theme.text, String::new());
-                }
-                let text = format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
-                match count as f64 / store.capacity as f64 {
-                    // Empty fridges are normal: residents eat what they cook.
-                    _ if store.kind == "fridge" => (name.to_owned(), figure, " ", theme.text, text),
-                    0.0 => (name.to_owned(), figure, "‼", theme.bad, format!("{text} empty")),
-                    share if share < LOW => (name.to_owned(), figure, "!", theme.warn, format!("{text} low")),
-                    _ => (name.to_owned(), figure, " ", theme.text, text),
-                }
-            }
-        }
-    }
+fn utility<'a>(name: &'a str, on: bool, theme: &Theme) -> Item<'a> {
+    let (now, sign, style, note) = if on {
+        ("on", "✓", theme.good, String::new())
+    } else {
+        let what = switch(name).map_or("", |(_, what)| what);
+        ("OFF", "✗", theme.bad, format!("{what}; no residents leave"))
+    };
+    let (id, utility) = (format!("utility {name}"), Some((name, on)));
+    Item { id, name: name.to_owned(), now: now.into(), sign, style, note, utility }
 }
 
-fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
     let theme = cx.theme;
-    let (name, figure, sign, style, text) = item.words(cx);
+    let list = cx.view.list_prices.get(name).copied().filter(|list| *list > 0.0);
+    let (sign, style, note) = match list.map(|list| (list, (price / list - 1.0) * 100.0)) {
+        None => (" ", theme.text, String::new()),
+        Some((list, change)) => {
+            let note = format!("{change:+.0} % of list {list:.2}").replace('-', "−");
+            match change.round() {
+                change if change > 0.0 => ("▲", theme.warn, note),
+                change if change < 0.0 => ("▼", theme.good, note),
+                _ => ("=", theme.dim, format!("list {list:.2}")),
+            }
+        }
+    };
+    let (id, title, now) = (format!("price {name}"), format!("price of {name}"), format!("{price:.2} meals"));
+    Item { id, name: title, now, sign, style, note, utility: None }
+}
+
+fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
+    let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
+    let now = format!("{} {}", thousands(count), kind.map_or("", String::as_str));
+    let text = || format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
+    let (sign, style, note) = match count as f64 / store.capacity as f64 {
+        _ if store.capacity == 0 => (" ", theme.text, String::new()),
+        // Empty fridges are normal: residents eat what they cook.
+        _ if store.kind == "fridge" => (" ", theme.text, text()),
+        0.0 => ("‼", theme.bad, format!("{} empty", text())),
+        share if share < LOW => ("!", theme.warn, format!("{} low", text())),
+        _ => (" ", theme.text, text()),
+    };
+    Item { id: format!("stock {name}"), name: name.to_owned(), now, sign, style, note, utility: None }
+}
+
+fn row(item: &Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
     let rest = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
-    let points = item.past().map_or_else(Vec::new, |name| cx.history.full().points(&name));
+    let points = cx.history.full().points(&format!("economy.{}", item.id.replacen(' ', ".", 1)));
     let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
     let cells = [
         (mark(selected), theme.accent),
-        (pad(&name, NAME), theme.text),
-        (pad_left(&figure, FIGURE), theme.strong),
-        (format!(" {sign} "), style),
-        (pad(&text, 28), style),
+        (pad(&item.name, NAME), theme.text),
+        (pad_left(&item.now, FIGURE), theme.strong),
+        (format!(" {} ", item.sign), item.style),
+        (pad(&item.note, 28), item.style),
         (trend(&values, rest), theme.chart),
     ];
     cx.cells(selected, cells)
@@ -115,12 +111,11 @@ fn selected_switch<'a>(
     selected: Option<&Item<'a>>,
     cx: &Context<'_>,
 ) -> Result<(&'a str, bool, &'static str, &'static str), String> {
-    let Some(Item::Utility(name, on)) = selected else {
-        return Err("select power or water to switch it".to_owned());
-    };
+    let utility = selected.and_then(|item| item.utility);
+    let (name, on) = utility.ok_or_else(|| "select power or water to switch it".to_owned())?;
     let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
     cx.check_allowed(command)?;
-    Ok((name, *on, command, what))
+    Ok((name, on, command, what))
 }
 
 impl ListContent for GoodsList {
@@ -129,22 +124,15 @@ impl ListContent for GoodsList {
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<Item<'a>> {
         let view = cx.view;
-        let utilities = view.utilities.iter().map(|(name, on)| Item::Utility(name, *on));
-        let prices = view.prices.iter().map(|(name, price)| Item::Price(name, *price));
-        let stock = view.economy.iter().map(|(name, store)| Item::Stock(name, store));
-        let fits = |item: &Item<'_>| {
-            let (name, figure, _, _, text) = item.words(cx);
-            cx.filter.is_empty() || cx.matches(&[&name, &figure, &text])
-        };
+        let utilities = view.utilities.iter().map(|(name, on)| utility(name, *on, cx.theme));
+        let prices = view.prices.iter().map(|(name, value)| price(name, *value, cx));
+        let stock = view.economy.iter().map(|(name, store)| stock(name, store, cx.theme));
+        let fits = |item: &Item<'_>| cx.matches(&[&item.name, &item.now, &item.note]);
         utilities.chain(prices).chain(stock).filter(fits).collect()
     }
 
     fn id(item: &Item<'_>) -> String {
-        match item {
-            Item::Utility(name, _) => format!("utility {name}"),
-            Item::Price(name, _) => format!("price {name}"),
-            Item::Stock(name, _) => format!("stock {name}"),
-        }
+        item.id.clone()
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
@@ -155,7 +143,7 @@ impl ListContent for GoodsList {
         let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let text = format!("  {}{}   {}trend", pad("item", NAME), pad_left("now", FIGURE), pad("", 28));
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        view.draw(frame, table, cx, |item, selected| row(*item, selected, area.width.into(), cx));
+        view.draw(frame, table, cx, |item, selected| row(item, selected, area.width.into(), cx));
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, Item<'_>>, cx: &Context<'_>) -> Option<Reaction> {
@@ -174,10 +162,8 @@ impl ListContent for GoodsList {
                     requests: vec![Request::line(format!("{command} on"))],
                 }),
             }),
-            Action::Copy => selected.map(|item| {
-                let (name, figure, _, _, text) = item.words(cx);
-                Reaction::Copy(format!("{name} {figure} {text}").trim_end().to_owned())
-            }),
+            Action::Copy => selected
+                .map(|item| Reaction::Copy(format!("{} {} {}", item.name, item.now, item.note).trim_end().to_owned())),
             _ => None,
         }
     }

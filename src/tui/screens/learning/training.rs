@@ -229,7 +229,7 @@ impl ListContent for TrainingCharts {
     type Item<'a> = &'static TrainingMetric;
     const TITLE: &'static str = "Training";
 
-    fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'static TrainingMetric> {
+    fn items(&self, cx: &Context<'_>) -> Vec<&'static TrainingMetric> {
         TRAINING_METRICS.iter().filter(|metric| cx.matches(&[metric.name, metric.title])).collect()
     }
 

@@ -26,11 +26,6 @@ const FIGURE: usize = 14;
 const TARGET: usize = 13;
 const EXTREMES: usize = 13;
 
-/// A single pane.
-pub(crate) fn layout(area: Rect) -> Vec<Rect> {
-    vec![area]
-}
-
 /// Sort orders of the list.
 const ORDERS: [&str; 4] = ["group", "name", "value", "verdict"];
 
@@ -174,7 +169,7 @@ impl ListContent for MetricList {
         format!("Metrics · {} · by {} {arrow}", view.items.len(), ORDERS[self.order])
     }
 
-    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Metric> {
+    fn items(&self, cx: &Context<'_>) -> Vec<Metric> {
         let fits = |metric: &Metric| {
             let Metric { name, title, unit, verdict, .. } = metric;
             let fields =
