@@ -49,7 +49,7 @@ pub fn keys() -> String {
     let keymap = Keymap::default();
     let mut page = KEYS.to_owned();
     for (group, title) in GROUPS {
-        let _ = write!(page, "\n## {}\n\n| key | name | description |\n|---|---|---|\n", title);
+        let _ = write!(page, "\n## {title}\n\n| key | name | description |\n|---|---|---|\n");
         for row in ACTIONS.iter().filter(|row| row.group == group) {
             let keys = keymap.labels(row.action);
             let keys: Vec<String> = keys.split("  ").map(|key| format!("`{}`", cell(key))).collect();

@@ -74,11 +74,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if args.watch {
         return watch(args, &files);
     }
-    let mut read = Vec::new();
-    for file in files {
-        let contents = journal::read(&file)?;
-        read.push((file, contents));
-    }
+    let read = files.into_iter().map(|file| Ok((file.clone(), journal::read(&file)?)));
+    let read = read.collect::<Result<Vec<_>>>()?;
     let report = replay(&read, args.every, |digest| {
         if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;

@@ -272,6 +272,15 @@ pub fn bar(done: f64, total: f64, columns: usize) -> String {
     format!("{}{}", "▓".repeat(full), "░".repeat(columns - full))
 }
 
+/// The first four and the last `tail` characters of an id, or all if it has at most `whole`.
+pub fn abbreviated(id: &str, whole: usize, tail: usize) -> String {
+    let letters: Vec<char> = id.chars().collect();
+    if letters.len() <= whole {
+        return id.to_owned();
+    }
+    letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - tail..]).collect()
+}
+
 /// Name of the resident with this id, escaped; the id if the snapshot does not contain the resident.
 pub fn resident(view: &Snapshot, id: &str) -> String {
     let named = view.agents.iter().find(|agent| agent.id == id).filter(|agent| !agent.name.is_empty());

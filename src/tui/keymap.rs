@@ -262,7 +262,7 @@ impl Keymap {
                     Err(why) => wrong.push(format!("`{}`: {why}", row.name)),
                     Ok(key) => match bound.iter().find(|(taken, _)| *taken == key) {
                         Some((_, other)) => {
-                            wrong.push(format!("`{key}` is bound to `{}` and to `{}`", name(*other), row.name));
+                            wrong.push(format!("`{key}` is bound to `{}` and to `{}`", other.row().name, row.name));
                         }
                         None => bound.push((key, row.action)),
                     },
@@ -272,7 +272,7 @@ impl Keymap {
         for pane in PANES {
             let jump = Key { code: KeyCode::Char(pane.key), modifiers: KeyModifiers::NONE };
             if let Some((_, other)) = bound.iter().find(|(taken, _)| *taken == jump) {
-                wrong.push(format!("`{jump}` is bound to `{}` and to the pane {}", name(*other), pane.title));
+                wrong.push(format!("`{jump}` is bound to `{}` and to the pane {}", other.row().name, pane.title));
             }
         }
         if wrong.is_empty() { Ok(Self { bound }) } else { Err(wrong) }
@@ -303,8 +303,11 @@ impl Keymap {
     }
 }
 
-fn name(action: Action) -> &'static str {
-    ACTIONS.iter().find(|row| row.action == action).map_or("?", |row| row.name)
+impl Action {
+    /// Its row in the table.
+    pub fn row(self) -> &'static ActionRow {
+        &ACTIONS[self as usize]
+    }
 }
 
 #[cfg(test)]

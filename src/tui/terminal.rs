@@ -146,9 +146,6 @@ impl Drop for TerminalSession {
 
 impl TerminalSession {
     /// Takes over the terminal.
-    ///
-    /// # Errors
-    /// When the terminal cannot be used.
     pub fn open(options: Options) -> io::Result<Self> {
         let (sender, inbox) = channel();
         install_panic_hook(sender.clone());
@@ -160,13 +157,7 @@ impl TerminalSession {
     }
 
     /// Runs `build` on another thread and shows `message` until it returns. `None` when the operator quits first; `build`
-    /// then runs until the process ends.
-    ///
-    /// # Errors
-    /// When the terminal cannot be used.
-    ///
-    /// # Panics
-    /// When `build` panics.
+    /// then runs until the process ends. Panics when `build` does.
     pub fn load<T: Send + 'static>(
         &mut self,
         message: &str,
@@ -210,10 +201,8 @@ impl TerminalSession {
         }
     }
 
-    /// Watches and commands the sources until the operator quits. Returns the sources' closing lines.
-    ///
-    /// # Errors
-    /// When the terminal cannot be used. The sources are closed in any case.
+    /// Watches and commands the sources until the operator quits. Returns the sources' closing lines. The sources are closed
+    /// in any case.
     pub fn run(mut self, mut sources: Vec<WatchedSource>) -> io::Result<String> {
         let indexed = sources.iter_mut().enumerate();
         let latest_views =
@@ -515,9 +504,6 @@ pub fn read_lines(file: &Path) -> Vec<String> {
 }
 
 /// Appends a line to the console history, a file that only its owner can read.
-///
-/// # Errors
-/// When the file cannot be written.
 pub fn append(file: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;

@@ -1,7 +1,7 @@
 //! Global actions, and sending of typed commands.
 
 use super::{App, RequestPurpose, Task};
-use crate::keymap::{ACTIONS, Action, Group};
+use crate::keymap::{Action, Group};
 use crate::overlay::{ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget};
 use crate::pane::{Confirmation, PANES, Screen, check_allowed, has_newer_schema};
 use crate::text_field::TextField;
@@ -36,7 +36,7 @@ impl App {
     /// Passes an action to the focused pane, or shows why it is disabled.
     fn pane_action(&mut self, action: Action) {
         let index = self.focused_pane();
-        let row = ACTIONS.iter().find(|row| row.action == action).expect("every action has a row");
+        let row = action.row();
         let (key, title) = (self.keymap.label(action), PANES[index].title);
         let hint = self.pane_hints().into_iter().find(|hint| hint.action == action);
         match hint.map(|hint| hint.enabled) {

@@ -21,6 +21,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::console::{AnswerLog, CommandLine, LineInput};
 use super::fleet::ShardLabel;
+use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
 use super::overlay::{ConfirmDialog, DetailDialog, Dialog, DialogResult};
@@ -426,11 +427,5 @@ impl App {
 
 /// `cmd 0192…7c`: enough of an id to find it again.
 pub(super) fn short_cmd_id(cmd_id: &str) -> String {
-    let characters: Vec<char> = cmd_id.chars().collect();
-    if characters.len() <= 8 {
-        return format!("cmd {cmd_id}");
-    }
-    let (head, tail): (String, String) =
-        (characters[..4].iter().collect(), characters[characters.len() - 2..].iter().collect());
-    format!("cmd {head}…{tail}")
+    format!("cmd {}", abbreviated(cmd_id, 8, 2))
 }

@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 
 use crate::console::AnswerLog;
 use crate::fixtures;
-use crate::keymap::{ACTIONS, Action, Group};
+use crate::keymap::{Action, Group};
 use crate::metric_history::MetricHistory;
 use crate::pane::{Context, Pane, Reaction};
 use crate::screenshot;
@@ -86,7 +86,7 @@ impl PaneHarness {
     /// Performs an action, after checking that the app would pass it on.
     pub(super) fn act(&self, pane: &mut dyn Pane, action: Action) -> Reaction {
         let cx = self.cx();
-        let row = ACTIONS.iter().find(|row| row.action == action).expect("every action has a row");
+        let row = action.row();
         let offered = pane.bindings(&cx).into_iter().any(|hint| hint.action == action && hint.enabled.is_ok());
         assert!(offered || row.group == Group::Moving, "{action:?} is not offered");
         pane.act(action, &cx)

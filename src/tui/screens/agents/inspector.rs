@@ -10,7 +10,7 @@ use crate::format::{
 use crate::metric_history::MetricHistory;
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
-use townlet_wire::telemetry::{Agent, Event, Job, Tie};
+use townlet_wire::telemetry::{Agent, Event, Job, MaskBit, Need, Tie};
 
 /// The resident and the data around them.
 #[derive(Clone, Copy)]
@@ -52,6 +52,12 @@ impl<'a> ResidentDetail<'a> {
         Line::styled(pad(text, width), self.theme.head)
     }
 
+    /// A heading with lines below it, or with a note when there are none.
+    fn section(&self, title: &str, lines: Vec<Line<'a>>, none: &str, width: usize) -> Block<'a> {
+        let note = lines.is_empty().then(|| self.dim(none, width));
+        std::iter::once(self.heading(title, width)).chain(lines).chain(note).collect()
+    }
+
     fn dim(&self, text: &str, width: usize) -> Line<'a> {
         Line::styled(clip(text, width), self.theme.dim)
     }
@@ -86,29 +92,25 @@ impl<'a> ResidentDetail<'a> {
 
     /// Levels of the needs with sparklines and critical levels.
     pub(super) fn needs(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("needs", width)];
         // A narrow column has no space for the critical level.
         let limits = width >= 50;
         let room = width.saturating_sub(if limits { 28 } else { 18 });
         let (bars, past) = if room >= 10 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
-        for need in &self.agent.needs {
+        let line = |need: &Need| {
             let critical = need.value < need.critical;
             let style = if critical { self.theme.bad } else { self.theme.chart };
             let series = self.history.recent(&format!("need.{}.{}", self.agent.id, need.name), past);
             let sign = if critical { "!" } else { " " };
             let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
-            lines.push(Line::from(vec![
+            Line::from(vec![
                 Span::styled(format!("{} ", pad(&need.name, 8)), self.theme.text),
                 Span::styled(bar(need.value, 1.0, bars), style),
                 Span::styled(format!(" {}{sign} ", pad_left(&percent(need.value), 5)), style),
                 Span::styled(limit, self.theme.dim),
                 Span::styled(pad_left(&spark(&series, past), past), self.theme.chart),
-            ]));
-        }
-        if self.agent.needs.is_empty() {
-            lines.push(self.dim("not sent by this shard", width));
-        }
-        lines
+            ])
+        };
+        self.section("needs", self.agent.needs.iter().map(line).collect(), "not sent by this shard", width)
     }
 
     /// Job, today's shift and past shifts.
@@ -228,26 +230,23 @@ impl<'a> ResidentDetail<'a> {
 
     /// All options with the reason if they are unavailable.
     pub(super) fn mask(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("available options", width)];
-        for bit in &self.agent.mask {
+        let line = |bit: &MaskBit| {
             let (sign, style) = if bit.allowed { ("✓", self.theme.good) } else { ("✗", self.theme.dim) };
             let chosen = if bit.option == self.agent.option { "◂ chosen" } else { "" };
             let text = if bit.allowed { chosen } else { bit.reason.as_str() };
-            lines.push(Line::from(vec![
+            Line::from(vec![
                 Span::styled(format!("{sign} "), style),
                 Span::styled(pad(&bit.option, 10), if bit.allowed { self.theme.text } else { self.theme.dim }),
                 Span::styled(format!(" {}", clip(text, width.saturating_sub(13))), self.theme.dim),
-            ]));
-        }
-        if self.agent.mask.is_empty() {
-            lines.push(self.dim("not sent by this shard", width));
-        }
-        lines
+            ])
+        };
+        let lines = self.agent.mask.iter().map(line).collect();
+        self.section("available options", lines, "not sent by this shard", width)
     }
 
     /// Recent events of the resident, newest first.
     pub(super) fn events(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("recent events", width)];
+        let mut lines = Vec::new();
         let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| mentions(event, self.agent)).collect();
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
@@ -256,10 +255,7 @@ impl<'a> ResidentDetail<'a> {
             let time = pad_left(&time, wide);
             lines.extend(fact((&time, self.theme.dim), (&text, self.theme.text), wide, width));
         }
-        if lines.len() == 1 {
-            lines.push(self.dim("none", width));
-        }
-        lines
+        self.section("recent events", lines, "none", width)
     }
 }
 

@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::command_records::{CommandRecords, values};
-use crate::format::{arguments, clip, pad, pad_left, styled_lines, thousands, width};
+use crate::format::{abbreviated, arguments, clip, pad, pad_left, styled_lines, thousands, width};
 use crate::pane::Context;
 use crate::theme::Theme;
 use townlet_wire::telemetry::AuditTail;
@@ -35,12 +35,7 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
 
 /// The first and last characters of a long id.
 pub(super) fn short(id: &str) -> String {
-    let letters: Vec<char> = id.chars().collect();
-    if letters.len() <= 9 {
-        return if id.is_empty() { "–".into() } else { clip(id, 9) };
-    }
-    let text: String = letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - 4..]).collect();
-    clip(&text, 9)
+    if id.is_empty() { "–".into() } else { clip(&abbreviated(id, 9, 4), 9) }
 }
 
 fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {
