@@ -9,7 +9,5 @@ pub(crate) mod metrics;
 #[cfg(test)]
 mod navigation_tests;
 pub(crate) mod operations;
-#[cfg(test)]
-mod pane_harness;
 mod promotion;
 pub(crate) mod town;

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::fixtures;
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::pane::Pane;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::AuditRow;
 

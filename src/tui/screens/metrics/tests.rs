@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::fixtures;
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::pane::Pane;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
 
 fn harness(filter: &str) -> PaneHarness {
     let mut harness = PaneHarness::new(&fixtures::snapshot());

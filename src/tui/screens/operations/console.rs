@@ -1,7 +1,7 @@
 //! Commands and answers of this session, and space for the console line.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -18,10 +18,6 @@ use townlet_wire::escape;
 pub(crate) struct Console {
     list: List,
     newest: String,
-}
-
-fn inner(area: Rect) -> Rect {
-    Rect { x: area.x + 1, y: area.y + 1, width: area.width.saturating_sub(2), height: area.height.saturating_sub(2) }
 }
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Entry> {
@@ -56,16 +52,10 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
 impl Pane for Console {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         frame.render_widget(pane_block("Console", cx.focused, cx.theme), area);
-        let inner = inner(area);
+        let inner = area.inner(Margin::new(1, 1));
         let [log, line] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inner);
-        let hint = vec![
-            Line::from(vec![
-                Span::styled(" › ", cx.theme.key),
-                Span::styled("press : to type a command", cx.theme.dim),
-            ]),
-            Line::default(),
-        ];
-        frame.render_widget(Paragraph::new(hint), line);
+        let hint = [Span::styled(" › ", cx.theme.key), Span::styled("press : to type a command", cx.theme.dim)];
+        frame.render_widget(Line::from_iter(hint), line);
         let (entries, ids) = (shown(cx), ids(cx));
         let Some(newest) = ids.last() else {
             self.list.hide();
@@ -74,8 +64,7 @@ impl Pane for Console {
             } else {
                 " No commands match the filter; press esc to clear it."
             };
-            frame.render_widget(Line::styled(text, cx.theme.dim), log);
-            return;
+            return frame.render_widget(Line::styled(text, cx.theme.dim), log);
         };
         if *newest != self.newest && self.list.id().is_none_or(|id| id == self.newest) {
             self.list.select(&ids, ids.len() - 1);
@@ -117,8 +106,8 @@ impl Pane for Console {
     }
 
     fn line_area(&self, area: Rect) -> Option<Rect> {
-        let inner = inner(area);
+        let inner = area.inner(Margin::new(1, 1));
         let fits = inner.height >= 2 && inner.width > 2;
-        fits.then(|| Rect { x: inner.x + 1, y: inner.bottom() - 2, width: inner.width - 2, height: 2 })
+        fits.then(|| Rect { y: inner.bottom() - 2, height: 2, ..inner.inner(Margin::new(1, 0)) })
     }
 }
