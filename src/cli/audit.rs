@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempPath;
@@ -98,9 +98,7 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
 
 fn audit_folder(home: &Path) -> Result<PathBuf> {
     let folder = Home::new(home).console();
-    if !folder.is_dir() {
-        bail!("{}: no audit log. Name the shard's home with `--home`.", folder.display());
-    }
+    ensure!(folder.is_dir(), "{}: no audit log. Name the shard's home with `--home`.", folder.display());
     Ok(folder)
 }
 
@@ -135,9 +133,7 @@ fn report(path: &Path) -> Result<Report> {
     let name = || path.display().to_string();
     if path.is_dir() {
         let report = townlet_audit::verify(path).with_context(name)?;
-        if report.runs.is_empty() {
-            bail!("{}: the folder contains no audit log.", name());
-        }
+        ensure!(!report.runs.is_empty(), "{}: the folder contains no audit log.", name());
         return Ok(report);
     }
     std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?;
@@ -148,9 +144,7 @@ fn report(path: &Path) -> Result<Report> {
     let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
     report.runs.retain(|found| found.run_id == run);
     report.unknown_files.clear();
-    if report.runs.is_empty() {
-        bail!("{}: the folder contains no run `{}`.", name(), escape(&run));
-    }
+    ensure!(!report.runs.is_empty(), "{}: the folder contains no run `{}`.", name(), escape(&run));
     Ok(report)
 }
 

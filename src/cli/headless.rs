@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -40,9 +40,7 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
     let from = shard.tick();
     let until = limit(from);
     if args.launch.resume.is_some() {
-        if until < from {
-            bail!("{} is already at tick {from}, past the limit of {until}.", shard.run_id);
-        }
+        ensure!(until >= from, "{} is already at tick {from}, past the limit of {until}.", shard.run_id);
         script = load(from)?;
     }
     for note in warnings.iter().chain(&shard.notes) {

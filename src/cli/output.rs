@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
@@ -33,10 +33,9 @@ static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Fails without a terminal; `alternative` says what to run instead.
 pub(super) fn require_terminal(alternative: &str) -> Result<()> {
-    if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        return Ok(());
-    }
-    Err(anyhow!("the interface requires a terminal; {alternative}"))
+    let terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+    ensure!(terminal, "the interface requires a terminal; {alternative}");
+    Ok(())
 }
 
 /// A flag that these signals set, in place of their default effect.
@@ -91,22 +90,16 @@ pub(super) fn read_error(path: &Path, error: &io::Error) -> anyhow::Error {
 /// Fails unless `path` names a new file in an existing folder.
 pub(super) fn require_new_file(path: &Path) -> Result<()> {
     let name = escape(&path.display().to_string());
-    if path.symlink_metadata().is_ok() {
-        return Err(anyhow!("{name}: already exists and is not overwritten. Name a new file."));
-    }
+    ensure!(path.symlink_metadata().is_err(), "{name}: already exists and is not overwritten. Name a new file.");
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(anyhow!("{name}: the folder does not exist."));
-    }
+    ensure!(folder.is_dir(), "{name}: the folder does not exist.");
     Ok(())
 }
 
 /// Fails unless the folder of `--home` exists.
 pub(super) fn require_home(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    Err(anyhow!("--home {}: no such folder.", escape(&path.display().to_string())))
+    ensure!(path.is_dir(), "--home {}: no such folder.", escape(&path.display().to_string()));
+    Ok(())
 }
 
 /// Reads a file of at most `limit` bytes.
@@ -114,10 +107,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = townlet_files::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     let size = read.map_err(|error| read_error(path, &error))?;
-    if size as u64 > limit {
-        let name = escape(&path.display().to_string());
-        return Err(anyhow!("{name}: larger than the limit of {}.", self::bytes(limit)));
-    }
+    let name = escape(&path.display().to_string());
+    ensure!(size as u64 <= limit, "{name}: larger than the limit of {}.", self::bytes(limit));
     Ok(bytes)
 }
 

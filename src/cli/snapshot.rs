@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use townlet_town::snapshot;
 
@@ -134,9 +134,7 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let mut rows = Vec::new();
     let mut whole = true;
     for file in files {
-        if file.is_dir() {
-            bail!("{}: is a folder, expected a snapshot file.", file.display());
-        }
+        ensure!(!file.is_dir(), "{}: is a folder, expected a snapshot file.", file.display());
         let row = match read(file)? {
             Ok(SnapshotFile { town, .. }) => {
                 let line = format!("{}: valid. Tick {}, digest {}.", file.display(), town.tick(), town.digest());

@@ -77,31 +77,36 @@ enum Target {
     None,
 }
 
+impl Target {
+    /// Whether a value reaches it, its sign and its limit.
+    fn judge(self, value: f64) -> Option<(bool, char, f64)> {
+        match self {
+            Self::AtLeast(least) => Some((value >= least, '≥', least)),
+            Self::AtMost(most) => Some((value <= most, '≤', most)),
+            Self::None => None,
+        }
+    }
+}
+
 impl Row {
     fn new(name: &str, value: f64, unit: &'static str, target: Target, note: impl Into<String>) -> Self {
-        let (verdict, words) = match target {
-            Target::AtLeast(least) => (value >= least, format!("≥ {} {unit}", figure(least))),
-            Target::AtMost(most) => (value <= most, format!("≤ {} {unit}", figure(most))),
-            Target::None => (true, "-".to_owned()),
+        let (verdict, target) = match target.judge(value) {
+            None => (Verdict::NoTarget, "-".to_owned()),
+            Some((reached, sign, limit)) => {
+                let verdict = if reached { Verdict::Met } else { Verdict::Missed };
+                (verdict, format!("{sign} {} {unit}", figure(limit)))
+            }
         };
-        let verdict = match (target, verdict) {
-            (Target::None, _) => Verdict::NoTarget,
-            (_, true) => Verdict::Met,
-            (_, false) => Verdict::Missed,
-        };
-        Self { name: name.into(), value: Some(value), unit, target: words, verdict, note: note.into() }
+        Self { name: name.into(), value: Some(value), unit, target, verdict, note: note.into() }
     }
 
     /// Adds a more ambitious target.
     fn stretch(mut self, hoped: Target) -> Self {
-        let (reached, words) = match (hoped, self.value) {
-            (Target::AtLeast(least), Some(value)) => (value >= least, figure(least)),
-            (Target::AtMost(most), Some(value)) => (value <= most, figure(most)),
-            _ => return self,
-        };
-        self.target = format!("{}, stretch {words}", self.target);
-        if reached && self.verdict == Verdict::Met {
-            self.verdict = Verdict::StretchMet;
+        if let Some((reached, _, limit)) = self.value.and_then(|value| hoped.judge(value)) {
+            self.target = format!("{}, stretch {}", self.target, figure(limit));
+            if reached && self.verdict == Verdict::Met {
+                self.verdict = Verdict::StretchMet;
+            }
         }
         self
     }

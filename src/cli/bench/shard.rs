@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use townlet_town::Sources;
 
@@ -116,9 +116,7 @@ impl<'a> Operator<'a> {
 }
 
 fn expect_ok(answer: &Answer) -> Result<()> {
-    if answer.status != Status::Ok {
-        bail!("a command was refused: {}", answer.summary());
-    }
+    ensure!(answer.status == Status::Ok, "a command was refused: {}", answer.summary());
     Ok(())
 }
 

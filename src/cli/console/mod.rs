@@ -10,7 +10,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
 
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
@@ -106,9 +106,10 @@ impl ConsoleClient {
 
     /// Sends a command and prints its answer. Returns the exit status.
     fn send(&mut self, request: Request, json: bool) -> Result<u8> {
-        if request.command.contains("twn_") {
-            bail!("the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one.");
-        }
+        ensure!(
+            !request.command.contains("twn_"),
+            "the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one."
+        );
         let answer = match self.ask(request) {
             Ok(answer) => answer,
             Err(status) => return Ok(status),

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use townlet_learn::Choice;
 use townlet_learn::evaluate::Span;
 use townlet_learn::seeds::HELD_OUT;
@@ -123,22 +123,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn span(args: &Args) -> Result<Span> {
-    if args.seeds * args.days > MAX_TOWN_DAYS {
-        bail!(
-            "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} fit in memory.",
-            args.seeds,
-            args.days,
-            args.seeds * args.days
-        );
-    }
+    ensure!(
+        args.seeds * args.days <= MAX_TOWN_DAYS,
+        "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} fit in memory.",
+        args.seeds,
+        args.days,
+        args.seeds * args.days
+    );
     let last = HELD_OUT.end - 1;
-    if args.seed.saturating_add(args.seeds - 1) > last {
-        bail!(
-            "--seed {}: {} seeds from there go beyond {last}, the last that is held out: policies are trained on those after \
+    ensure!(
+        args.seed.saturating_add(args.seeds - 1) <= last,
+        "--seed {}: {} seeds from there go beyond {last}, the last that is held out: policies are trained on those after \
              it.",
-            args.seed,
-            args.seeds
-        );
-    }
+        args.seed,
+        args.seeds
+    );
     Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
 }

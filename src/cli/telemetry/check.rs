@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
@@ -105,9 +105,7 @@ fn payload_files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     collect_files(path, &mut files)?;
     files.sort();
-    if files.is_empty() {
-        bail!("{}: the folder contains no .json or .jsonl file.", path.display());
-    }
+    ensure!(!files.is_empty(), "{}: the folder contains no .json or .jsonl file.", path.display());
     Ok(files)
 }
 

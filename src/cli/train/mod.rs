@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use townlet_learn::checkpoint::{Registry, TrainingState};
@@ -304,12 +304,11 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Trai
         return Ok(());
     }
     let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
-    if given.texts_digest != rules.texts_digest {
-        bail!(
-            "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
-            saved.run
-        );
-    }
+    ensure!(
+        given.texts_digest == rules.texts_digest,
+        "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
+        saved.run
+    );
     Ok(())
 }
 
