@@ -8,9 +8,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tempfile::TempPath;
 
 use super::{audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
@@ -20,15 +21,8 @@ use townlet_tui::format::count;
 use townlet_wire::Status;
 use townlet_wire::escape;
 
-/// `townlet audit`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(super) enum Subcommand {
     /// Check that no record was changed, moved, added or removed
     Verify {
         /// A log folder, or one log file of a run
@@ -55,7 +49,7 @@ enum Subcommand {
 }
 
 #[derive(clap::Args, Debug)]
-struct Export {
+pub(super) struct Export {
     /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
@@ -94,8 +88,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     moment.parse().map_err(|_| "expected a date such as 2026-03-01 or a time such as 2026-03-01T12:00:00Z".to_owned())
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::Verify { paths, json } => verify(paths, *json),
         Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
         Subcommand::Export(export) => export_records(export),
@@ -104,9 +98,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn audit_folder(home: &Path) -> Result<PathBuf> {
     let folder = Home::new(home).console();
-    if !folder.is_dir() {
-        bail!("{}: no audit log. Name the shard's home with `--home`.", folder.display());
-    }
+    ensure!(folder.is_dir(), "{}: no audit log. Name the shard's home with `--home`.", folder.display());
     Ok(folder)
 }
 
@@ -141,9 +133,7 @@ fn report(path: &Path) -> Result<Report> {
     let name = || path.display().to_string();
     if path.is_dir() {
         let report = townlet_audit::verify(path).with_context(name)?;
-        if report.runs.is_empty() {
-            bail!("{}: the folder contains no audit log.", name());
-        }
+        ensure!(!report.runs.is_empty(), "{}: the folder contains no audit log.", name());
         return Ok(report);
     }
     std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?;
@@ -154,9 +144,7 @@ fn report(path: &Path) -> Result<Report> {
     let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
     report.runs.retain(|found| found.run_id == run);
     report.unknown_files.clear();
-    if report.runs.is_empty() {
-        bail!("{}: the folder contains no run `{}`.", name(), escape(&run));
-    }
+    ensure!(!report.runs.is_empty(), "{}: the folder contains no run `{}`.", name(), escape(&run));
     Ok(report)
 }
 
@@ -251,19 +239,13 @@ fn privacy_filters(home: &Path, folder: &Path) -> Result<BTreeMap<String, Privac
 /// Writes to a temporary file and renames it, so that `path` never contains half an export.
 fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
     output::require_new_file(path)?;
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".part");
-    let partial = PathBuf::from(partial);
+    let partial = TempPath::try_from_path(path.with_added_extension("part"))?;
     let written = File::create(&partial).and_then(|file| {
         let mut out = BufWriter::new(file);
         let done = write(&mut out)?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&partial, path)?;
+        partial.persist(path)?;
         Ok(done)
     });
-    if written.is_err() {
-        // The file may not exist, so an error here is ignored.
-        drop(std::fs::remove_file(&partial));
-    }
     written.with_context(|| path.display().to_string())
 }

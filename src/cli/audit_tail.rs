@@ -7,15 +7,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::output;
 use townlet_audit::Record;
+use townlet_tui::format::arguments;
 use townlet_wire::escape;
 use townlet_wire::telemetry::AuditRow;
 
@@ -34,10 +33,7 @@ pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode
     if !follow {
         return Ok(ExitCode::SUCCESS);
     }
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot handle signals")?;
-    }
+    let interrupted = output::signal_flag(&[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
     while !interrupted.load(Ordering::Relaxed) {
         if output::stdout_closed() {
             return Ok(ExitCode::SUCCESS);
@@ -92,15 +88,8 @@ impl Follower {
 
 /// A record as a line: time, tick, issuer, role, command, stage, status.
 fn format_row(row: &AuditRow) -> String {
-    let mut command = row.command.clone();
-    for (name, value) in row.args.as_object().into_iter().flatten() {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        command = format!("{command} {name}={value}");
-    }
-    if let Value::Object(_) | Value::Null = row.args {
-    } else {
-        command = format!("{command} {}", row.args);
-    }
+    let command = format!("{} {}", row.command, arguments(&row.args));
+    let command = command.trim_end();
     let ended = if row.status.is_empty() { String::new() } else { format!(" {}", row.status) };
     let mut line =
         format!("{}  tick {}  {} ({})  {command}  {}{ended}", row.ts, row.tick, row.issuer, row.role, row.stage);

@@ -7,7 +7,6 @@ use clap_complete::Shell;
 
 use super::output;
 
-/// `townlet completions`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Shell

@@ -84,7 +84,7 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
     let config = &loaded.config;
     let mut files: Vec<String> = folder.map(|path| path.display().to_string()).into_iter().collect();
     let mut found = |name: &str, key: &str| {
-        let Found { text, on_disk } = find(folder, name, key)?;
+        let (text, on_disk) = find(folder, name, key)?;
         files.extend(on_disk.then(|| text.0.clone()));
         anyhow::Ok(text)
     };
@@ -101,16 +101,13 @@ pub(super) fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
 }
 
 /// A file with its name, and whether it is on disk rather than built in.
-struct Found {
-    text: (String, String),
-    on_disk: bool,
-}
+type Found = ((String, String), bool);
 
 fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<Found> {
     let mut searched: Vec<PathBuf> = Vec::new();
     let read = |path: &Path| {
         let text = read_file(path).with_context(|| format!("{key}: cannot read `{name}`."))?;
-        anyhow::Ok(Found { text, on_disk: true })
+        anyhow::Ok((text, true))
     };
     if Path::new(name).is_absolute() {
         return read(Path::new(name));
@@ -123,7 +120,7 @@ fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<Found> {
         searched.push(path);
     }
     if let Some((name, text)) = SHIPPED.iter().find(|row| row.0 == name) {
-        return Ok(Found { text: ((*name).to_owned(), (*text).to_owned()), on_disk: false });
+        return Ok((((*name).to_owned(), (*text).to_owned()), false));
     }
     let shipped: Vec<&str> = SHIPPED.iter().map(|row| row.0).collect();
     let searched: Vec<String> = searched.iter().map(|path| path.display().to_string()).collect();

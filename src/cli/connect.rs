@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::output;
 use super::user_config::UserConfig;
@@ -31,13 +31,11 @@ pub(super) struct ConnectArgs {
     ca: Option<PathBuf>,
 }
 
-/// A shard to connect to.
 pub(super) struct ShardTarget {
     /// Name in the user configuration.
     pub(super) name: Option<String>,
     /// Colour by name.
     pub(super) colour: Option<String>,
-    /// HTTP client.
     pub(super) client: Client,
 }
 
@@ -49,15 +47,13 @@ impl ConnectArgs {
         } else {
             self.connect.clone()
         };
-        if requested.is_empty() {
-            bail!(
-                "no shard selected. Pass `--connect http://127.0.0.1:7420`, or list `shards` in the user configuration."
-            );
-        }
+        ensure!(
+            !requested.is_empty(),
+            "no shard selected. Pass `--connect http://127.0.0.1:7420`, or list `shards` in the user configuration."
+        );
         requested.iter().map(|name| self.target(name, user)).collect()
     }
 
-    /// The only requested shard.
     pub(super) fn single_target(&self, user: &UserConfig) -> Result<ShardTarget> {
         let mut targets = self.targets(user)?;
         match (targets.pop(), targets.is_empty()) {
@@ -99,20 +95,19 @@ fn read_token(file: &Path) -> Result<String> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        if found.permissions().mode() & 0o077 != 0 {
-            bail!(
-                "--token-file {name}: readable by other users. Run `chmod 600` on it, and revoke the token if it may have leaked."
-            );
-        }
+        let shared = found.permissions().mode() & 0o077;
+        ensure!(
+            shared == 0,
+            "--token-file {name}: readable by other users. Run `chmod 600` on it, and revoke the token if it may have leaked."
+        );
     }
-    if !found.is_file() || found.len() > 1_024 {
-        bail!("--token-file {name}: not a token file.");
-    }
+    ensure!(found.is_file() && found.len() <= 1_024, "--token-file {name}: not a token file.");
     let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {name}"))?;
     let token = text.trim();
-    if !token.starts_with("twn_") || token.contains(char::is_whitespace) {
-        bail!("--token-file {name}: contains no token. Create one with `townlet token new > FILE`.");
-    }
+    ensure!(
+        token.starts_with("twn_") && !token.contains(char::is_whitespace),
+        "--token-file {name}: contains no token. Create one with `townlet token new > FILE`."
+    );
     Ok(token.to_owned())
 }
 

@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::config_sources::ConfigSources;
 use super::run::{Args, Pace, launch};
@@ -21,7 +21,6 @@ use townlet_wire::escape;
 use townlet_wire::telemetry::Snapshot;
 use townlet_wire::{Answer, Status};
 
-/// Default number of days.
 const DEFAULT_DAYS: u64 = 10;
 
 pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
@@ -35,18 +34,13 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
     if let Some(path) = &args.export_audit {
         output::require_new_file(path).context("--export-audit")?;
     }
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot handle signals")?;
-    }
+    let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
     let pace = Pace { speed: Speed::Max, paused: false, headless: true };
     let shard = launch(&args.launch, pace, input)?;
     let from = shard.tick();
     let until = limit(from);
     if args.launch.resume.is_some() {
-        if until < from {
-            bail!("{} is already at tick {from}, past the limit of {until}.", shard.run_id);
-        }
+        ensure!(until >= from, "{} is already at tick {from}, past the limit of {until}.", shard.run_id);
         script = load(from)?;
     }
     for note in warnings.iter().chain(&shard.notes) {
@@ -257,7 +251,6 @@ impl Report<'_> {
     }
 }
 
-/// A KPI value with its unit.
 pub(super) fn format_kpi(value: f64, unit: &str) -> String {
     match unit {
         "ratio" => format!("{:.1} %", value * 100.0),

@@ -13,15 +13,8 @@ use townlet_shard::Home;
 use townlet_shard::incident::{self, Incident};
 use townlet_wire::escape;
 
-/// `townlet incident`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(super) enum Subcommand {
     /// Bundle the logs, journal and snapshot of a run with a command to replay it; report missing parts
     Bundle(Bundle),
     /// List the incidents of a home, oldest first
@@ -36,7 +29,7 @@ enum Subcommand {
 }
 
 #[derive(clap::Args, Debug)]
-struct Bundle {
+pub(super) struct Bundle {
     /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
@@ -54,8 +47,8 @@ struct Bundle {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::Bundle(args) => bundle(args)?,
         Subcommand::List { home, json } => list(&Home::new(home), *json)?,
     }

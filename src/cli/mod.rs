@@ -61,9 +61,11 @@ enum Command {
     /// Send commands to a shard over the network
     Console(console::Args),
     /// Check, show and compare configurations
-    Config(config::Args),
+    #[command(subcommand)]
+    Config(config::Subcommand),
     /// Verify, show and export the audit log
-    Audit(audit::Args),
+    #[command(subcommand)]
+    Audit(audit::Subcommand),
     /// Replay a run from its journal and verify every digest
     Replay(replay::Args),
     /// Check the preconditions of a promotion
@@ -71,17 +73,21 @@ enum Command {
     /// Run the demonstration checklist on temporary towns
     Rehearse(rehearse::Args),
     /// Bundle the evidence of a run, also of a crashed shard; list incidents
-    Incident(incident::Args),
+    #[command(subcommand)]
+    Incident(incident::Subcommand),
     /// List, show and validate snapshots
-    Snapshot(snapshot::Args),
+    #[command(subcommand)]
+    Snapshot(snapshot::Subcommand),
     /// Follow telemetry, validate payloads and read telemetry archives
-    Telemetry(telemetry::Args),
+    #[command(subcommand)]
+    Telemetry(telemetry::Subcommand),
     /// Create, list and revoke access tokens
     Token(token::Args),
     /// Evaluate a policy over many towns
     Eval(eval::Args),
     /// List and inspect trained policies
-    Policy(policy::Args),
+    #[command(subcommand)]
+    Policy(policy::Subcommand),
     /// Train a policy
     Train(train::Args),
     /// Measure the performance of this machine
@@ -111,13 +117,10 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// A check failed.
 const EXIT_CHECK_FAILED: u8 = 1;
-/// Invalid input.
 const EXIT_BAD_INPUT: u8 = 2;
 /// The town stopped with an error, could not be saved or was not reached.
 const EXIT_FAILED: u8 = 3;
-/// Interrupted by a signal.
 const EXIT_INTERRUPTED: u8 = 130;
 
 /// Maximum length of a line of an error message, in characters.

@@ -10,7 +10,6 @@ use super::{output, user_config};
 use townlet_source::Remote;
 use townlet_tui::theme::Theme;
 
-/// `townlet observe`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -35,7 +34,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         );
     }
     output::require_terminal("use `townlet telemetry tail` or `townlet console` without one.")?;
-    let last = townlet_tui::run(sources, options).context("the terminal failed")?;
+    let session = townlet_tui::TerminalSession::open(options);
+    let last = session.and_then(|session| session.run(sources)).context("the terminal failed")?;
     output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,9 +6,10 @@
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
@@ -31,14 +32,19 @@ pub(super) use stderr;
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Fails without a terminal; `alternative` says what to run instead.
-///
-/// # Errors
-/// When standard input or output is not a terminal.
 pub(super) fn require_terminal(alternative: &str) -> Result<()> {
-    if io::stdout().is_terminal() && io::stdin().is_terminal() {
-        return Ok(());
+    let terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+    ensure!(terminal, "the interface requires a terminal; {alternative}");
+    Ok(())
+}
+
+/// A flag that these signals set, in place of their default effect.
+pub(super) fn signal_flag(signals: &[i32]) -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in signals {
+        signal_hook::flag::register(*signal, Arc::clone(&flag)).context("cannot handle signals")?;
     }
-    Err(anyhow!("the interface requires a terminal; {alternative}"))
+    Ok(flag)
 }
 
 /// Writes to standard output. After the reader closed it, as `| head` does, output is dropped and the command continues, so
@@ -62,12 +68,10 @@ pub(super) fn stdout_closed() -> bool {
     STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
-/// Writes one line.
 pub(super) fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a JSON value.
 pub(super) fn json(value: &Value) -> Result<()> {
     line(&serde_json::to_string_pretty(value).context("JSON")?)
 }
@@ -86,22 +90,16 @@ pub(super) fn read_error(path: &Path, error: &io::Error) -> anyhow::Error {
 /// Fails unless `path` names a new file in an existing folder.
 pub(super) fn require_new_file(path: &Path) -> Result<()> {
     let name = escape(&path.display().to_string());
-    if path.symlink_metadata().is_ok() {
-        return Err(anyhow!("{name}: already exists and is not overwritten. Name a new file."));
-    }
+    ensure!(path.symlink_metadata().is_err(), "{name}: already exists and is not overwritten. Name a new file.");
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(anyhow!("{name}: the folder does not exist."));
-    }
+    ensure!(folder.is_dir(), "{name}: the folder does not exist.");
     Ok(())
 }
 
 /// Fails unless the folder of `--home` exists.
 pub(super) fn require_home(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    Err(anyhow!("--home {}: no such folder.", escape(&path.display().to_string())))
+    ensure!(path.is_dir(), "--home {}: no such folder.", escape(&path.display().to_string()));
+    Ok(())
 }
 
 /// Reads a file of at most `limit` bytes.
@@ -109,10 +107,8 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = townlet_files::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
     let size = read.map_err(|error| read_error(path, &error))?;
-    if size as u64 > limit {
-        let name = escape(&path.display().to_string());
-        return Err(anyhow!("{name}: larger than the limit of {}.", self::bytes(limit)));
-    }
+    let name = escape(&path.display().to_string());
+    ensure!(size as u64 <= limit, "{name}: larger than the limit of {}.", self::bytes(limit));
     Ok(bytes)
 }
 

@@ -17,15 +17,8 @@ use super::config_sources;
 use super::output;
 use townlet_shard::policies::{PolicyCatalog, shipped};
 
-/// `townlet policy`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(super) enum Subcommand {
     /// List the shipped policy and the released and shadow checkpoints of a home
     List {
         #[command(flatten)]
@@ -46,7 +39,7 @@ enum Subcommand {
 
 /// Options that select the checkpoints.
 #[derive(clap::Args, Debug)]
-struct CatalogArgs {
+pub(super) struct CatalogArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// Home folder with the checkpoints
@@ -57,8 +50,8 @@ struct CatalogArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::List { catalog } => list(catalog)?,
         Subcommand::Inspect { id, probe, catalog } => inspect(id, *probe, catalog)?,
     }

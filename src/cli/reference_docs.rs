@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use townlet_tui::keymap::{ACTIONS, Group, Keymap};
+use townlet_tui::keymap::{ACTIONS, GROUPS, Keymap};
 use townlet_wire::{CommandSpec, Effect};
 
 const COMMANDS: &str = "# Console commands
@@ -48,8 +48,8 @@ The names identify actions in the `keys` section of the user configuration.
 pub fn keys() -> String {
     let keymap = Keymap::default();
     let mut page = KEYS.to_owned();
-    for group in Group::ALL {
-        let _ = write!(page, "\n## {}\n\n| key | name | description |\n|---|---|---|\n", group.title());
+    for (group, title) in GROUPS {
+        let _ = write!(page, "\n## {title}\n\n| key | name | description |\n|---|---|---|\n");
         for row in ACTIONS.iter().filter(|row| row.group == group) {
             let keys = keymap.labels(row.action);
             let keys: Vec<String> = keys.split("  ").map(|key| format!("`{}`", cell(key))).collect();

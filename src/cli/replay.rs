@@ -21,7 +21,6 @@ use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
 
-/// `townlet replay`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Name of a run, or a journal file
@@ -46,12 +45,10 @@ pub(super) struct Args {
     screen: ScreenArgs,
 }
 
-/// Result of a replay.
 #[derive(Default, Serialize)]
 struct ReplayReport {
     run_id: String,
     shard: String,
-    /// First tick.
     from_tick: u64,
     /// Last tick.
     tick: u64,
@@ -77,11 +74,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if args.watch {
         return watch(args, &files);
     }
-    let mut read = Vec::new();
-    for file in files {
-        let contents = journal::read(&file)?;
-        read.push((file, contents));
-    }
+    let read = files.into_iter().map(|file| Ok((file.clone(), journal::read(&file)?)));
+    let read = read.collect::<Result<Vec<_>>>()?;
     let report = replay(&read, args.every, |digest| {
         if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;

@@ -124,10 +124,8 @@ pub(super) struct TlsArgs {
     pub(super) tls_key: Option<PathBuf>,
 }
 
-/// Roles by name.
 pub(super) static ROLES: [(&str, Role); 2] = [("viewer", Role::Viewer), ("admin", Role::Admin)];
 
-/// Speeds by name.
 pub(super) static SPEEDS: [(&str, Speed); 4] =
     [("1x", Speed::X1), ("10x", Speed::X10), ("100x", Speed::X100), ("max", Speed::Max)];
 

@@ -3,6 +3,7 @@
 //! Every command first runs as a dry run, which must not change the town. Effects are checked on the next snapshot that
 //! observers receive.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -20,7 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A failed expectation.
 #[derive(Debug)]
 pub(super) struct CheckFailure {
-    /// The expected state.
     pub(super) expected: String,
     /// The actual state.
     pub(super) seen: String,
@@ -33,9 +33,23 @@ impl CheckFailure {
     }
 }
 
-/// Checks an expectation.
 pub(super) fn ensure(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), CheckFailure> {
     if holds { Ok(()) } else { Err(CheckFailure::new(expected, seen)) }
+}
+
+/// Options of a shard that advances only on request and whose files are not kept.
+pub(super) fn temporary_shard(home: &Path) -> Options {
+    Options {
+        home: Home::new(home),
+        paused: false,
+        speed: Speed::Max,
+        held: true,
+        claim: false,
+        driver: Driver::default(),
+        training: None,
+        token_file: None,
+        reloader: None,
+    }
 }
 
 /// A running temporary town.
@@ -50,24 +64,13 @@ impl Sandbox {
     /// Starts a new town.
     pub(super) fn open(sources: Sources, seed: u64, driver: Driver) -> Result<Self> {
         let home = tempfile::tempdir().context("cannot create a temporary folder")?;
-        let options = Options {
-            home: Home::new(home.path()),
-            paused: false,
-            speed: Speed::Max,
-            held: true,
-            claim: false,
-            driver,
-            training: None,
-            token_file: None,
-            reloader: None,
-        };
+        let options = Options { driver, ..temporary_shard(home.path()) };
         let shard = townlet_shard::start(sources, seed, options)?;
         let admin = Session { issuer: "rehearsal".into(), role: Role::Admin, transport: "local".into(), owner: true };
         let session = shard.open(admin, |_| {});
         Ok(Self { shard, session, _home: home })
     }
 
-    /// Configuration of the town.
     pub(super) fn config(&self) -> &townlet_town::config::Config {
         &self.shard.config
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use serde::Deserialize;
 use townlet_town::names;
 
@@ -13,7 +13,6 @@ use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, c
 /// Maximum size of a script, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A line of a script.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
@@ -30,7 +29,6 @@ pub(super) struct Line {
     pub(super) dry_run: bool,
 }
 
-/// A checked script.
 #[derive(Debug)]
 pub(super) struct Script {
     issuer: String,
@@ -56,21 +54,18 @@ impl Script {
             if it.cmd_id.as_ref().is_some_and(|cmd_id| !is_id(cmd_id)) {
                 bail!("{place}: invalid cmd_id. Use 1 to 128 printable ASCII characters without spaces and `|`.");
             }
-            if parsed.spec.effect == Effect::Pace {
-                bail!(
-                    "{place}: `{}` is not available in headless runs, which always run at full speed. Remove it.",
-                    parsed.spec.name
-                );
-            }
+            ensure!(
+                parsed.spec.effect != Effect::Pace,
+                "{place}: `{}` is not available in headless runs, which always run at full speed. Remove it.",
+                parsed.spec.name
+            );
             for (_, value) in parsed.given().filter(|(arg, _)| arg.kind == ArgKind::Agent) {
                 if let Some(id) = value.map(ToString::to_string).filter(|id| names::resident(id).is_none()) {
                     bail!("{place}: {}", unknown_resident(&id));
                 }
             }
             let tick = it.tick.unwrap_or(from);
-            if !(from..=until).contains(&tick) {
-                bail!("{place}: tick {tick} is outside the run ({from} to {until}).");
-            }
+            ensure!((from..=until).contains(&tick), "{place}: tick {tick} is outside the run ({from} to {until}).");
             lines.push((tick, it));
         }
         lines.sort_by_key(|(tick, _)| *tick);
@@ -78,7 +73,6 @@ impl Script {
         Ok(Self { issuer: format!("script:{file}"), role, lines })
     }
 
-    /// Opens a session for the script.
     pub(super) fn session(&self, shard: &Handle) -> u64 {
         let session = Session { issuer: self.issuer.clone(), role: self.role, transport: "script".into(), owner: true };
         shard.open(session, |_| {})

@@ -17,7 +17,6 @@ use townlet_shard::{Handle, Log, Speed};
 /// Interval at which signals and the state of the shard are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// `townlet serve`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]

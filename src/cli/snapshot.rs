@@ -5,23 +5,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use townlet_town::snapshot;
 
 use super::output;
 use townlet_shard::Home;
 use townlet_shard::snapshots::{self, SnapshotFile};
-
-/// `townlet snapshot`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
+use townlet_tui::format::raw;
 
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(super) enum Subcommand {
     /// List the snapshots of a home by run, oldest first
     List {
         /// Home folder of the shard
@@ -53,8 +47,8 @@ enum Subcommand {
     },
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::List { home, root, json } => list(&Home::new(home), root, *json)?,
         Subcommand::Inspect { file, json } => inspect(file, *json)?,
         Subcommand::Validate { files, json } => return validate(files, *json),
@@ -131,9 +125,8 @@ fn inspect(file: &Path, json: bool) -> Result<()> {
     if json {
         return output::json(&details);
     }
-    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let rows: Vec<[String; 2]> =
-        details.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
+    let fields = details.as_object().into_iter().flatten();
+    let rows: Vec<[String; 2]> = fields.map(|(name, value)| [name.clone(), raw(value)]).collect();
     output::print(&output::columns(&rows))
 }
 
@@ -141,9 +134,7 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let mut rows = Vec::new();
     let mut whole = true;
     for file in files {
-        if file.is_dir() {
-            bail!("{}: is a folder, expected a snapshot file.", file.display());
-        }
+        ensure!(!file.is_dir(), "{}: is a folder, expected a snapshot file.", file.display());
         let row = match read(file)? {
             Ok(SnapshotFile { town, .. }) => {
                 let line = format!("{}: valid. Tick {}, digest {}.", file.display(), town.tick(), town.digest());

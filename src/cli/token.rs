@@ -17,7 +17,6 @@ use townlet_wire::Role;
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
 
-/// `townlet token`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]

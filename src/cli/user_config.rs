@@ -44,9 +44,6 @@ pub(super) fn path() -> Option<PathBuf> {
 }
 
 /// Reads the file. A missing file counts as empty.
-///
-/// # Errors
-/// All errors in the file, with their positions.
 pub(super) fn load() -> anyhow::Result<UserConfig> {
     let path = path().unwrap_or_default();
     let text = match townlet_files::read_to_string(&path) {
@@ -58,9 +55,6 @@ pub(super) fn load() -> anyhow::Result<UserConfig> {
 
 impl UserConfig {
     /// The keymap with the user's keys.
-    ///
-    /// # Errors
-    /// Every key that is invalid or used twice.
     pub(super) fn keymap(&self) -> anyhow::Result<Keymap> {
         Keymap::remapped(self.keys.as_ref().unwrap_or(&BTreeMap::new())).map_err(|errors| {
             let file = path().map_or_else(|| "the user's config".to_owned(), |path| path.display().to_string());

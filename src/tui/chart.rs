@@ -6,32 +6,13 @@ use ratatui::symbols::Marker;
 use ratatui::text::Span;
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
+use super::format::range;
 use super::theme::Theme;
 
 /// Height below which a sparkline shows more.
-pub const MIN_ROWS: u16 = 5;
+pub(crate) const MIN_ROWS: u16 = 5;
 /// Columns between two dots of the target line.
 const TARGET_DOT_STEP: u16 = 3;
-
-/// Data and labels of a chart.
-pub struct LineChart<'a> {
-    /// Points in ascending order of x. Points that are not finite are left out.
-    pub points: &'a [(f64, f64)],
-    /// Target value.
-    pub target: Option<f64>,
-    /// Label of a position on the x axis.
-    pub format_x: &'a dyn Fn(f64) -> String,
-    /// Label of a value on the y axis, with its unit.
-    pub format_y: &'a dyn Fn(f64) -> String,
-}
-
-/// Minimum and maximum of the finite values; `None` if there are none.
-pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let ends = values
-        .filter(|value| value.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    (ends.0 <= ends.1).then_some(ends)
-}
 
 /// Bounds of the y axis: a flat line gets space above and below it.
 fn padded((low, high): (f64, f64)) -> [f64; 2] {
@@ -42,16 +23,23 @@ fn padded((low, high): (f64, f64)) -> [f64; 2] {
     [low - around, high + around]
 }
 
-/// Draws the chart into `area`.
-pub fn draw(frame: &mut Frame<'_>, area: Rect, chart: &LineChart<'_>, theme: &Theme) {
-    let points: Vec<(f64, f64)> = chart.points.iter().copied().filter(|point| point.1.is_finite()).collect();
+/// Draws points in ascending order of x, those that are not finite left out, and the target. `labels` format the positions on
+/// the x axis and the values on the y axis.
+pub(crate) fn draw(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (points, target): (&[(f64, f64)], Option<f64>),
+    labels: (&dyn Fn(f64) -> String, &dyn Fn(f64) -> String),
+    theme: &Theme,
+) {
+    let points: Vec<(f64, f64)> = points.iter().copied().filter(|point| point.1.is_finite()).collect();
     let (Some(across), Some(up)) =
-        (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(chart.target)))
+        (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(target)))
     else {
         return;
     };
     let (across, up) = ([across.0, across.1.max(across.0 + 1.0)], padded(up));
-    let dots: Vec<(f64, f64)> = chart.target.map_or_else(Vec::new, |target| {
+    let dots: Vec<(f64, f64)> = target.map_or_else(Vec::new, |target| {
         let count = (area.width / TARGET_DOT_STEP).max(2);
         let step = (across[1] - across[0]) / f64::from(count - 1);
         (0..count).map(|at| (across[0] + step * f64::from(at), target)).collect()
@@ -59,16 +47,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, chart: &LineChart<'_>, theme: &Th
     let line = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
     let dotted = Dataset::default().marker(Marker::Dot).graph_type(GraphType::Scatter).style(theme.warn).data(&dots);
     let label = |text: String| Span::styled(text, theme.dim);
-    let mut heights = vec![label((chart.format_y)(up[0]))];
+    let mut heights = vec![label(labels.1(up[0]))];
     if area.height >= 9 {
-        heights.push(label((chart.format_y)(f64::midpoint(up[0], up[1]))));
+        heights.push(label(labels.1(f64::midpoint(up[0], up[1]))));
     }
-    heights.push(label((chart.format_y)(up[1])));
-    let mut places = vec![label((chart.format_x)(across[0]))];
+    heights.push(label(labels.1(up[1])));
+    let mut places = vec![label(labels.0(across[0]))];
     if area.width >= 60 {
-        places.push(label((chart.format_x)(f64::midpoint(across[0], across[1]))));
+        places.push(label(labels.0(f64::midpoint(across[0], across[1]))));
     }
-    places.push(label((chart.format_x)(across[1])));
+    places.push(label(labels.0(across[1])));
     let chart = Chart::new(vec![dotted, line.style(theme.chart).data(&points)])
         .x_axis(Axis::default().style(theme.border).bounds(across).labels(places))
         .y_axis(Axis::default().style(theme.border).bounds(up).labels(heights));
@@ -86,9 +74,8 @@ mod tests {
     fn picture(points: &[(f64, f64)], target: Option<f64>, (width, height): (u16, u16)) -> String {
         let theme = Theme::named("dark", true).unwrap();
         let words = |value: f64| format!("{value:.1}");
-        let chart = LineChart { points, target, format_x: &words, format_y: &words };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, frame.area(), &chart, &theme)).unwrap();
+        terminal.draw(|frame| draw(frame, frame.area(), (points, target), (&words, &words), &theme)).unwrap();
         screenshot::text(terminal.backend().buffer())
     }
 

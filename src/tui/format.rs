@@ -2,6 +2,8 @@
 //!
 //! All external text passes [`clip`], [`pad`], [`wrap`] or [`resident`], which escape control characters. Rule: "Terminal behaviour".
 
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use townlet_wire::Snapshot;
@@ -63,6 +65,20 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// [`wrap`] as lines in one style.
+pub fn styled_lines<'a>(text: &str, columns: usize, style: Style) -> impl Iterator<Item = Line<'a>> + use<'a> {
+    wrap(text, columns).into_iter().map(move |line| Line::styled(line, style))
+}
+
+/// A value wrapped beside its label, which is padded to `columns` and a space; both with their styles.
+pub fn fact(label: (&str, Style), value: (&str, Style), columns: usize, width: usize) -> Vec<Line<'static>> {
+    let line = |(index, part): (usize, String)| {
+        let label_text = pad(if index == 0 { label.0 } else { "" }, columns);
+        Line::from(vec![Span::styled(format!("{label_text} "), label.1), Span::styled(part, value.1)])
+    };
+    wrap(value.0, width.saturating_sub(columns + 1)).into_iter().enumerate().map(line).collect()
 }
 
 /// `4,310`.
@@ -189,6 +205,23 @@ pub fn plain(value: &serde_json::Value) -> String {
     }
 }
 
+/// Arguments of a command with their names: `agent=ada value=0.5`.
+pub fn arguments(args: &serde_json::Value) -> String {
+    match args {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::Object(fields) => {
+            fields.iter().map(|(name, value)| format!("{name}={}", raw(value))).collect::<Vec<_>>().join(" ")
+        }
+        serde_json::Value::Array(values) => values.iter().map(raw).collect::<Vec<_>>().join(" "),
+        other => raw(other),
+    }
+}
+
+/// A JSON value, a string without its quotes.
+pub fn raw(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// `in 2 h 10 m · tick 4,310`, or `now · tick 4,310`.
 pub fn moment(tick: u64, view: &Snapshot) -> String {
     match tick.checked_sub(view.tick) {
@@ -197,13 +230,19 @@ pub fn moment(tick: u64, view: &Snapshot) -> String {
     }
 }
 
+/// Minimum and maximum of the finite values; `None` if there are none.
+pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let ends = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    (ends.0 <= ends.1).then_some(ends)
+}
+
 /// Sparkline of the last `columns` values, scaled to their range.
 pub fn spark(values: &[f64], columns: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let shown = &values[values.len().saturating_sub(columns)..];
-    let finite = shown.iter().copied().filter(|value| value.is_finite());
-    let low = finite.clone().fold(f64::INFINITY, f64::min);
-    let high = finite.fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = range(shown.iter().copied()).unwrap_or_default();
     shown
         .iter()
         .map(|value| {
@@ -213,8 +252,13 @@ pub fn spark(values: &[f64], columns: usize) -> String {
         .collect()
 }
 
+/// Sparkline of all values, evenly thinned out to `columns` and padded.
+pub fn trend(values: &[f64], columns: usize) -> String {
+    pad(&spark(&downsampled(values, columns), columns), columns)
+}
+
 /// At most `columns` of the values, evenly spread, including the newest.
-pub fn downsampled(values: &[f64], columns: usize) -> Vec<f64> {
+fn downsampled(values: &[f64], columns: usize) -> Vec<f64> {
     if values.len() <= columns || columns < 2 {
         return values.to_vec();
     }
@@ -226,6 +270,15 @@ pub fn bar(done: f64, total: f64, columns: usize) -> String {
     let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
     let full = (share * columns as f64).round() as usize;
     format!("{}{}", "▓".repeat(full), "░".repeat(columns - full))
+}
+
+/// The first four and the last `tail` characters of an id, or all if it has at most `whole`.
+pub fn abbreviated(id: &str, whole: usize, tail: usize) -> String {
+    let letters: Vec<char> = id.chars().collect();
+    if letters.len() <= whole {
+        return id.to_owned();
+    }
+    letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - tail..]).collect()
 }
 
 /// Name of the resident with this id, escaped; the id if the snapshot does not contain the resident.

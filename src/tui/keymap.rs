@@ -10,101 +10,6 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::pane::PANES;
 use townlet_wire::command_line::nearest;
 
-/// An action a key can be bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Exits the interface.
-    Quit,
-    /// Opens the help.
-    Help,
-    /// Opens the command palette.
-    Palette,
-    /// Opens the console line.
-    Console,
-    /// Filters the focused pane.
-    Filter,
-    /// Closes, clears or goes back.
-    Back,
-    /// Maximizes the focused pane, or restores it.
-    Zoom,
-    /// Focuses the next pane.
-    NextPane,
-    /// Focuses the previous pane.
-    PreviousPane,
-    /// Shows the list of shards.
-    Fleet,
-    /// Shows this screen.
-    Operations,
-    /// Shows this screen.
-    Town,
-    /// Shows this screen.
-    Agents,
-    /// Shows this screen.
-    Learning,
-    /// Shows this screen.
-    Metrics,
-    /// Shows this screen.
-    Audit,
-    /// Shows this screen.
-    Economy,
-    /// Pauses or resumes the town.
-    Pause,
-    /// Runs one tick.
-    Step,
-    /// Selects the next faster speed.
-    Faster,
-    /// Selects the next slower speed.
-    Slower,
-    /// Copies the selected item.
-    Copy,
-    /// Saves the screen to files.
-    Save,
-    /// Moves up.
-    Up,
-    /// Moves down.
-    Down,
-    /// Moves left.
-    Left,
-    /// Moves right.
-    Right,
-    /// Moves up a page.
-    PageUp,
-    /// Moves down a page.
-    PageDown,
-    /// Selects the first item.
-    First,
-    /// Selects the last item.
-    Last,
-    /// Opens the selected item.
-    Open,
-    /// Marks the selected item.
-    Mark,
-    /// Approves an exit.
-    Approve,
-    /// Defers an exit.
-    Defer,
-    /// Sorts by the next column.
-    Sort,
-    /// Reverses the sort order.
-    Reverse,
-    /// Follows a resident.
-    Follow,
-    /// Shows or hides the ties on the map.
-    Overlay,
-    /// Pauses or resumes training.
-    Train,
-    /// Promotes the candidate.
-    Promote,
-    /// Rolls back to the previous release.
-    Rollback,
-    /// Starts the selected perturbation.
-    Trigger,
-    /// Ends the selected perturbation.
-    Cancel,
-    /// Switches perturbations or the selected utility on or off.
-    Switch,
-}
-
 /// Section of the help screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
@@ -118,20 +23,13 @@ pub enum Group {
     Panes,
 }
 
-impl Group {
-    /// Every section, in the order of the help screen.
-    pub const ALL: [Self; 4] = [Self::Everywhere, Self::Pace, Self::Moving, Self::Panes];
-
-    /// Heading.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Everywhere => "Everywhere",
-            Self::Pace => "Speed",
-            Self::Moving => "Navigation in a pane",
-            Self::Panes => "Pane actions",
-        }
-    }
-}
+/// The sections with their headings, in the order of the help screen.
+pub const GROUPS: [(Group, &str); 4] = [
+    (Group::Everywhere, "Everywhere"),
+    (Group::Pace, "Speed"),
+    (Group::Moving, "Navigation in a pane"),
+    (Group::Panes, "Pane actions"),
+];
 
 /// A row of the action table.
 pub struct ActionRow {
@@ -147,88 +45,82 @@ pub struct ActionRow {
     pub group: Group,
 }
 
-const fn row(action: Action, name: &'static str, keys: &'static str, group: Group, help: &'static str) -> ActionRow {
-    ActionRow { action, name, keys, help, group }
+/// Defines the actions and their table: group, then action, name, default keys and help text.
+macro_rules! actions {
+    ($($group:ident { $($action:ident $name:literal $keys:literal $help:literal)* })*) => {
+        /// An action a key can be bound to.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Action {
+            $($(#[doc = $help] $action,)*)*
+        }
+
+        /// The action table.
+        pub static ACTIONS: &[ActionRow] = &[$($(ActionRow {
+            action: Action::$action,
+            name: $name,
+            keys: $keys,
+            help: $help,
+            group: Group::$group,
+        },)*)*];
+    };
 }
 
-/// The action table.
-pub static ACTIONS: &[ActionRow] = &[
-    row(Action::Help, "help", "?", Group::Everywhere, "list all keys, versions and paths; type to search"),
-    row(
-        Action::Console,
-        "console",
-        ":",
-        Group::Everywhere,
-        "open the console line: any command, with completion and preview",
-    ),
-    row(Action::Palette, "palette", "ctrl-p", Group::Everywhere, "find a command, screen or pane by name"),
-    row(Action::Filter, "filter", "/", Group::Everywhere, "filter the focused pane"),
-    row(Action::Zoom, "zoom", "z", Group::Everywhere, "maximize the focused pane, or restore it"),
-    row(Action::NextPane, "next_pane", "tab", Group::Everywhere, "focus the next pane"),
-    row(Action::PreviousPane, "previous_pane", "shift-tab", Group::Everywhere, "focus the previous pane"),
-    row(Action::Fleet, "fleet", "0 backspace", Group::Everywhere, "Fleet: list of all watched shards"),
-    row(
-        Action::Operations,
-        "operations",
-        "1",
-        Group::Everywhere,
-        "Operations: employment, queues, stability, alerts, console",
-    ),
-    row(Action::Town, "town", "2", Group::Everywhere, "Town: the map and its residents"),
-    row(Action::Agents, "agents", "3", Group::Everywhere, "Agents: all residents, and one in detail"),
-    row(Action::Learning, "learning", "4", Group::Everywhere, "Learning: training progress and the release candidate"),
-    row(Action::Metrics, "metrics", "5", Group::Everywhere, "Metrics: all metrics over time, with their targets"),
-    row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: log of all commands and its integrity"),
-    row(Action::Economy, "economy", "7", Group::Everywhere, "Economy: perturbations, prices, stock, power and water"),
-    row(Action::Copy, "copy", "y", Group::Everywhere, "copy the selected item to the clipboard"),
-    row(
-        Action::Save,
-        "save",
-        "S",
-        Group::Everywhere,
-        "save the screen as text and SVG: in ops/screens of a local town, else in the current folder",
-    ),
-    row(Action::Back, "back", "esc", Group::Everywhere, "close, clear the filter, or restore a maximized pane"),
-    row(Action::Quit, "quit", "q ctrl-c", Group::Everywhere, "quit: saves a local town; a remote town keeps running"),
-    row(Action::Pause, "pause", "p", Group::Pace, "pause or resume the town"),
-    row(Action::Step, "step", ".", Group::Pace, "run one tick, then pause"),
-    row(Action::Faster, "faster", "+ =", Group::Pace, "next faster speed: 1×, 10×, 100×, max"),
-    row(Action::Slower, "slower", "-", Group::Pace, "next slower speed: 1×, 10×, 100×, max"),
-    row(Action::Up, "up", "up k", Group::Moving, "up"),
-    row(Action::Down, "down", "down j", Group::Moving, "down"),
-    row(Action::Left, "left", "left h", Group::Moving, "left"),
-    row(Action::Right, "right", "right l", Group::Moving, "right"),
-    row(Action::PageUp, "page_up", "pageup ctrl-u", Group::Moving, "page up"),
-    row(Action::PageDown, "page_down", "pagedown ctrl-d", Group::Moving, "page down"),
-    row(Action::First, "first", "home g", Group::Moving, "first item"),
-    row(Action::Last, "last", "end G", Group::Moving, "last item"),
-    row(Action::Open, "open", "enter", Group::Panes, "open the selected item"),
-    row(Action::Mark, "mark", "space", Group::Panes, "mark the selected item, to act on several at once"),
-    row(
-        Action::Approve,
-        "approve",
-        "a",
-        Group::Panes,
-        "exit queue: approve the exit; the resident leaves on the next tick (asks for confirmation)",
-    ),
-    row(Action::Defer, "defer", "d", Group::Panes, "exit queue: remove the entry and forgive the absences"),
-    row(Action::Sort, "sort", "s", Group::Panes, "sort by the next column"),
-    row(Action::Reverse, "reverse", "r", Group::Panes, "reverse the sort order"),
-    row(Action::Follow, "follow", "f", Group::Panes, "follow the selected resident"),
-    row(Action::Overlay, "overlay", "o", Group::Panes, "show or hide the ties between residents"),
-    row(Action::Train, "train", "t", Group::Panes, "pause or resume training"),
-    row(Action::Promote, "promote", "m", Group::Panes, "promote the candidate to release (asks for confirmation)"),
-    row(Action::Rollback, "rollback", "b", Group::Panes, "roll back to the previous release (asks for confirmation)"),
-    row(Action::Trigger, "trigger", "n", Group::Panes, "start the selected perturbation now (asks for confirmation)"),
-    row(Action::Cancel, "cancel", "x", Group::Panes, "end the selected perturbation, or cancel it for today"),
-    row(
-        Action::Switch,
-        "switch",
-        "w",
-        Group::Panes,
-        "switch perturbations, power or water on or off (asks before switching power or water off)",
-    ),
-];
+actions! {
+    Everywhere {
+        Help "help" "?" "list all keys, versions and paths; type to search"
+        Console "console" ":" "open the console line: any command, with completion and preview"
+        Palette "palette" "ctrl-p" "find a command, screen or pane by name"
+        Filter "filter" "/" "filter the focused pane"
+        Zoom "zoom" "z" "maximize the focused pane, or restore it"
+        NextPane "next_pane" "tab" "focus the next pane"
+        PreviousPane "previous_pane" "shift-tab" "focus the previous pane"
+        Fleet "fleet" "0 backspace" "Fleet: list of all watched shards"
+        Operations "operations" "1" "Operations: employment, queues, stability, alerts, console"
+        Town "town" "2" "Town: the map and its residents"
+        Agents "agents" "3" "Agents: all residents, and one in detail"
+        Learning "learning" "4" "Learning: training progress and the release candidate"
+        Metrics "metrics" "5" "Metrics: all metrics over time, with their targets"
+        Audit "audit" "6" "Audit: log of all commands and its integrity"
+        Economy "economy" "7" "Economy: perturbations, prices, stock, power and water"
+        Copy "copy" "y" "copy the selected item to the clipboard"
+        Save "save" "S" "save the screen as text and SVG: in ops/screens of a local town, else in the current folder"
+        Back "back" "esc" "close, clear the filter, or restore a maximized pane"
+        Quit "quit" "q ctrl-c" "quit: saves a local town; a remote town keeps running"
+    }
+    Pace {
+        Pause "pause" "p" "pause or resume the town"
+        Step "step" "." "run one tick, then pause"
+        Faster "faster" "+ =" "next faster speed: 1×, 10×, 100×, max"
+        Slower "slower" "-" "next slower speed: 1×, 10×, 100×, max"
+    }
+    Moving {
+        Up "up" "up k" "up"
+        Down "down" "down j" "down"
+        Left "left" "left h" "left"
+        Right "right" "right l" "right"
+        PageUp "page_up" "pageup ctrl-u" "page up"
+        PageDown "page_down" "pagedown ctrl-d" "page down"
+        First "first" "home g" "first item"
+        Last "last" "end G" "last item"
+    }
+    Panes {
+        Open "open" "enter" "open the selected item"
+        Mark "mark" "space" "mark the selected item, to act on several at once"
+        Approve "approve" "a"
+            "exit queue: approve the exit; the resident leaves on the next tick (asks for confirmation)"
+        Defer "defer" "d" "exit queue: remove the entry and forgive the absences"
+        Sort "sort" "s" "sort by the next column"
+        Reverse "reverse" "r" "reverse the sort order"
+        Follow "follow" "f" "follow the selected resident"
+        Overlay "overlay" "o" "show or hide the ties between residents"
+        Train "train" "t" "pause or resume training"
+        Promote "promote" "m" "promote the candidate to release (asks for confirmation)"
+        Rollback "rollback" "b" "roll back to the previous release (asks for confirmation)"
+        Trigger "trigger" "n" "start the selected perturbation now (asks for confirmation)"
+        Cancel "cancel" "x" "end the selected perturbation, or cancel it for today"
+        Switch "switch" "w" "switch perturbations, power or water on or off (asks before switching power or water off)"
+    }
+}
 
 /// A key with its modifiers, written as in the config file: `ctrl-p`, `shift-tab`, `space`, `G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -236,6 +128,9 @@ pub struct Key {
     code: KeyCode,
     modifiers: KeyModifiers,
 }
+
+const MODIFIERS: [(&str, KeyModifiers); 3] =
+    [("ctrl-", KeyModifiers::CONTROL), ("alt-", KeyModifiers::ALT), ("shift-", KeyModifiers::SHIFT)];
 
 const NAMED: [(&str, KeyCode); 15] = [
     ("enter", KeyCode::Enter),
@@ -287,9 +182,8 @@ impl Key {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut modifiers = KeyModifiers::NONE;
         let mut rest = text;
-        let prefixes = [("ctrl-", KeyModifiers::CONTROL), ("alt-", KeyModifiers::ALT), ("shift-", KeyModifiers::SHIFT)];
         while let Some((prefix, modifier)) =
-            prefixes.iter().find(|(prefix, _)| rest.len() > prefix.len() && rest.starts_with(prefix))
+            MODIFIERS.iter().find(|(prefix, _)| rest.len() > prefix.len() && rest.starts_with(prefix))
         {
             modifiers |= *modifier;
             rest = &rest[prefix.len()..];
@@ -315,9 +209,7 @@ fn named(text: &str) -> Option<KeyCode> {
 
 impl fmt::Display for Key {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (modifier, prefix) in
-            [(KeyModifiers::CONTROL, "ctrl-"), (KeyModifiers::ALT, "alt-"), (KeyModifiers::SHIFT, "shift-")]
-        {
+        for (prefix, modifier) in MODIFIERS {
             if self.modifiers.contains(modifier) {
                 out.write_str(prefix)?;
             }
@@ -370,7 +262,7 @@ impl Keymap {
                     Err(why) => wrong.push(format!("`{}`: {why}", row.name)),
                     Ok(key) => match bound.iter().find(|(taken, _)| *taken == key) {
                         Some((_, other)) => {
-                            wrong.push(format!("`{key}` is bound to `{}` and to `{}`", name(*other), row.name));
+                            wrong.push(format!("`{key}` is bound to `{}` and to `{}`", other.row().name, row.name));
                         }
                         None => bound.push((key, row.action)),
                     },
@@ -380,7 +272,7 @@ impl Keymap {
         for pane in PANES {
             let jump = Key { code: KeyCode::Char(pane.key), modifiers: KeyModifiers::NONE };
             if let Some((_, other)) = bound.iter().find(|(taken, _)| *taken == jump) {
-                wrong.push(format!("`{jump}` is bound to `{}` and to the pane {}", name(*other), pane.title));
+                wrong.push(format!("`{jump}` is bound to `{}` and to the pane {}", other.row().name, pane.title));
             }
         }
         if wrong.is_empty() { Ok(Self { bound }) } else { Err(wrong) }
@@ -393,14 +285,14 @@ impl Keymap {
 
     /// The key to show for an action; arrow keys as arrows.
     pub fn label(&self, action: Action) -> String {
-        let key = self.bound.iter().find(|(_, bound)| *bound == action).map(|(key, _)| *key);
-        match key {
-            Some(Key { code: KeyCode::Up, modifiers: KeyModifiers::NONE }) => "↑".into(),
-            Some(Key { code: KeyCode::Down, modifiers: KeyModifiers::NONE }) => "↓".into(),
-            Some(Key { code: KeyCode::Left, modifiers: KeyModifiers::NONE }) => "←".into(),
-            Some(Key { code: KeyCode::Right, modifiers: KeyModifiers::NONE }) => "→".into(),
-            Some(key) => key.to_string(),
-            None => String::new(),
+        let key =
+            self.bound.iter().find(|(_, bound)| *bound == action).map_or_else(String::new, |(key, _)| key.to_string());
+        match key.as_str() {
+            "up" => "↑".into(),
+            "down" => "↓".into(),
+            "left" => "←".into(),
+            "right" => "→".into(),
+            _ => key,
         }
     }
 
@@ -411,8 +303,11 @@ impl Keymap {
     }
 }
 
-fn name(action: Action) -> &'static str {
-    ACTIONS.iter().find(|row| row.action == action).map_or("?", |row| row.name)
+impl Action {
+    /// Its row in the table.
+    pub fn row(self) -> &'static ActionRow {
+        &ACTIONS[self as usize]
+    }
 }
 
 #[cfg(test)]

@@ -5,25 +5,26 @@
 //! Rule: "Interface core", "Invariants".
 
 pub mod app;
-pub mod chart;
+mod chart;
 pub mod console;
+mod detail_view;
 #[cfg(test)]
 pub(crate) mod fixtures;
-pub mod fleet;
+mod fleet;
 pub mod format;
 pub mod keymap;
-pub mod list;
+mod list;
 pub mod metric_history;
-pub mod metrics;
-pub mod overlay;
+mod metrics;
+mod overlay;
 pub mod pane;
 #[cfg(test)]
 mod pty_tests;
-pub mod screens;
+mod screens;
 pub mod screenshot;
 pub mod terminal;
 pub mod text_field;
 pub mod theme;
-pub mod time_series;
+mod time_series;
 
-pub use terminal::{Options, TerminalSession, WatchedSource, run};
+pub use terminal::{Options, TerminalSession, WatchedSource};

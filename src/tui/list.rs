@@ -1,50 +1,58 @@
-//! A list with a selection that follows the selected item's id, not its row.
-
-use std::ops::Range;
+//! Lists whose selection follows the selected item's id, not its row, and panes that are such lists.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
 
 use super::keymap::Action;
-use super::pane::{Reaction, draw_scroll_position};
-use super::theme::Theme;
+use super::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 
-/// The selected id and the scroll offset of a list. Until the operator moves the selection, it is always the first row.
+/// The selection and scroll offset of a list with one line per row, and where it was last drawn. Until the operator moves
+/// the selection, it is always the first row.
 #[derive(Clone, Debug, Default)]
-pub struct Selection {
+pub(crate) struct List {
     id: Option<String>,
     moved: bool,
     row: usize,
     offset: usize,
+    rows: Rect,
 }
 
-impl Selection {
-    /// Updates to `ids` and `height` visible rows. Returns the selected row and the first visible row. When the selected id
-    /// is gone, the row in its place is selected.
-    pub fn update(&mut self, ids: &[String], height: usize) -> (usize, usize) {
-        self.row = if self.moved { self.index_in(ids) } else { 0 };
+impl List {
+    /// Updates to `ids` and draws nothing yet: `rows` is where the list will be. Returns the selected row and the first
+    /// visible row. When the selected id is gone, the row in its place is selected.
+    pub(crate) fn update(&mut self, ids: &[String], rows: Rect) -> (usize, usize) {
+        self.rows = rows;
+        self.row = if self.moved { self.selected(ids) } else { 0 };
         self.id = ids.get(self.row).cloned();
-        let height = height.max(1);
+        let height = usize::from(rows.height).max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
         self.offset = self.offset.min(ids.len().saturating_sub(height));
         (self.row, self.offset)
     }
 
     /// Row of the selected id among `ids`.
-    fn index_in(&self, ids: &[String]) -> usize {
+    pub(crate) fn selected(&self, ids: &[String]) -> usize {
         let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
         found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
     }
 
-    /// Moves by a navigation action; `page` is the number of rows of a page. Returns whether the selection moved.
-    pub fn act(&mut self, action: Action, ids: &[String], page: usize) -> bool {
+    /// Id of the selected row as of the last [`List::update`].
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Moves by a navigation action; a page is what was visible.
+    pub(crate) fn act(&mut self, action: Action, ids: &[String]) -> Reaction {
         let last = ids.len().saturating_sub(1);
-        let row = self.index_in(ids);
+        let page = usize::from(self.rows.height).max(1);
+        let row = self.selected(ids);
         let to = match action {
             Action::Up => row.saturating_sub(1),
             Action::Down => (row + 1).min(last),
-            Action::PageUp => row.saturating_sub(page.max(1)),
-            Action::PageDown => (row + page.max(1)).min(last),
+            Action::PageUp => row.saturating_sub(page),
+            Action::PageDown => (row + page).min(last),
             Action::First => 0,
             Action::Last => last,
             _ => row,
@@ -52,80 +60,161 @@ impl Selection {
         self.select(ids, to);
         // `First` makes the selection stay at the first row again.
         self.moved &= action != Action::First;
-        to != row
+        if to == row { Reaction::None } else { Reaction::Redraw }
     }
 
     /// Selects a row, if it exists.
-    pub fn select(&mut self, ids: &[String], row: usize) {
+    pub(crate) fn select(&mut self, ids: &[String], row: usize) -> Reaction {
         if let Some(id) = ids.get(row) {
             self.id = Some(id.clone());
             (self.row, self.moved) = (row, true);
         }
-    }
-
-    /// Selected id as of the last [`Selection::update`].
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_deref()
-    }
-}
-
-/// A list with one line per row: its selection, and where it was last drawn.
-#[derive(Clone, Debug, Default)]
-pub struct List {
-    selection: Selection,
-    rows: Rect,
-    first: usize,
-}
-
-impl List {
-    /// Lays the list out in `rows` and draws the scroll position on the border of `pane`. Returns the selected row and the
-    /// range of visible rows.
-    pub fn layout(
-        &mut self,
-        frame: &mut Frame<'_>,
-        (pane, rows): (Rect, Rect),
-        ids: &[String],
-        theme: &Theme,
-    ) -> (usize, Range<usize>) {
-        let (at, first) = self.selection.update(ids, rows.height.into());
-        (self.rows, self.first) = (rows, first);
-        draw_scroll_position(frame, pane, (first, rows.height, ids.len()), theme);
-        (at, first..ids.len().min(first + usize::from(rows.height)))
-    }
-
-    /// Disables clicks while the list is not drawn. Keeps the scroll offset.
-    pub const fn hide(&mut self) {
-        self.rows.width = 0;
-    }
-
-    /// The selected row.
-    pub fn selected_index(&self, ids: &[String]) -> usize {
-        self.selection.index_in(ids)
-    }
-
-    /// Moves by a navigation action.
-    pub fn act(&mut self, action: Action, ids: &[String]) -> Reaction {
-        if self.selection.act(action, ids, self.rows.height.into()) { Reaction::Redraw } else { Reaction::None }
-    }
-
-    /// Selects a row.
-    pub fn select(&mut self, ids: &[String], row: usize) -> Reaction {
-        self.selection.select(ids, row);
         Reaction::Redraw
     }
 
     /// Selects the row at these screen coordinates.
-    pub fn click(&mut self, column: u16, row: u16, ids: &[String]) -> Reaction {
-        if !self.rows.contains((column, row).into()) {
+    pub(crate) fn click(&mut self, at: Position, ids: &[String]) -> Reaction {
+        if !self.rows.contains(at) {
             return Reaction::None;
         }
-        self.selection.select(ids, self.first + usize::from(row - self.rows.y));
-        Reaction::Redraw
+        self.select(ids, self.offset + usize::from(at.y - self.rows.y))
     }
 
-    /// Selected id as of the last layout.
-    pub fn id(&self) -> Option<&str> {
-        self.selection.id()
+    /// Disables clicks while the list is not drawn. Keeps the scroll offset.
+    pub(crate) const fn hide(&mut self) {
+        self.rows.width = 0;
+    }
+}
+
+/// The items of a [`ListPane`] with its selection.
+pub(crate) struct ListView<'l, T> {
+    /// The items that pass the filter.
+    pub(crate) items: &'l [T],
+    list: &'l mut List,
+    ids: Vec<String>,
+    /// Area of the pane with its border.
+    pub(crate) pane: Rect,
+}
+
+impl<'l, T> ListView<'l, T> {
+    fn new<'a, C: ListContent<Item<'a> = T>>(items: &'l [T], list: &'l mut List, pane: Rect) -> Self {
+        Self { items, list, ids: items.iter().map(|item| C::id(item)).collect(), pane }
+    }
+
+    /// Index of the selected item.
+    pub(crate) fn at(&self) -> usize {
+        self.list.selected(&self.ids)
+    }
+
+    pub(crate) fn selected(&self) -> Option<&T> {
+        self.items.get(self.at())
+    }
+
+    pub(crate) fn select(&mut self, index: usize) -> Reaction {
+        self.list.select(&self.ids, index)
+    }
+
+    /// Moves by a navigation action.
+    pub(crate) fn act(&mut self, action: Action) -> Reaction {
+        self.list.act(action, &self.ids)
+    }
+
+    /// Draws the visible items into `area`, and the scroll position on the border. `row` also gets whether the item is
+    /// selected.
+    pub(crate) fn draw<'a>(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        cx: &Context<'_>,
+        row: impl Fn(&T, bool) -> Line<'a>,
+    ) {
+        let (at, first) = self.list.update(&self.ids, area);
+        draw_scroll_position(frame, self.pane, (first, area.height, self.ids.len()), cx.theme);
+        let seen = self.items.iter().enumerate().skip(first).take(area.height.into());
+        let lines: Vec<Line<'_>> = seen.map(|(index, item)| row(item, index == at)).collect();
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+}
+
+/// What a [`ListPane`] lists and does.
+pub(crate) trait ListContent {
+    /// An item, borrowed from the snapshot.
+    type Item<'a>;
+
+    /// Name of the pane.
+    const TITLE: &'static str;
+
+    /// The items that pass the filter, in order.
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Self::Item<'a>>;
+
+    /// Identifies an item when the list changes.
+    fn id(item: &Self::Item<'_>) -> String;
+
+    /// Draws inside the border.
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, Self::Item<'_>>, cx: &Context<'_>);
+
+    /// Handles an action; `None` leaves it to the list, which moves the selection.
+    fn act(&mut self, action: Action, view: &mut ListView<'_, Self::Item<'_>>, cx: &Context<'_>) -> Option<Reaction>;
+
+    fn title(&self, _view: &ListView<'_, Self::Item<'_>>, _cx: &Context<'_>) -> String {
+        Self::TITLE.to_owned()
+    }
+
+    /// Handles a click; `None` leaves it to the list, which selects a row.
+    fn click(&mut self, _at: Position, _view: &mut ListView<'_, Self::Item<'_>>) -> Option<Reaction> {
+        None
+    }
+
+    /// Actions to list in the footer after those that select.
+    fn bindings(&self, selected: Option<&Self::Item<'_>>, cx: &Context<'_>) -> Vec<KeyHint>;
+
+    /// Opens the details of the selected item, if the items are residents. Returns whether they are.
+    fn open_resident(&mut self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ListPane<C> {
+    list: List,
+    pub(crate) content: C,
+}
+
+impl<C: ListContent> Pane for ListPane<C> {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let items = self.content.items(cx);
+        let view = ListView::new::<C>(&items, &mut self.list, area);
+        let block = pane_block(self.content.title(&view, cx), cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        view.list.hide();
+        self.content.draw(frame, inner, view, cx);
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let items = self.content.items(cx);
+        let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
+        self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action))
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        let (at, items) = (Position::new(column, row), self.content.items(cx));
+        let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
+        self.content.click(at, &mut view).unwrap_or_else(|| view.list.click(at, &view.ids))
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
+        let items = self.content.items(cx);
+        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let mut hints = vec![KeyHint::new(Action::Up, "select"), KeyHint::new(Action::Down, "select")];
+        hints.extend(self.content.bindings(items.get(self.list.selected(&ids)), cx));
+        hints
+    }
+
+    fn open(&mut self, agent: &str) {
+        if self.content.open_resident() {
+            self.list.select(&[agent.to_owned()], 0);
+        }
     }
 }
 
@@ -133,46 +222,52 @@ impl List {
 mod tests {
     use super::*;
 
+    /// An area for this many rows.
+    const fn rows(height: u16) -> Rect {
+        Rect::new(0, 0, 9, height)
+    }
+
     fn ids(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
     fn follows_the_id_and_falls_back_to_its_row() {
-        let mut selection = Selection::default();
-        assert_eq!(selection.update(&ids("a b c"), 2), (0, 0));
-        assert!(selection.act(Action::Down, &ids("a b c"), 2));
-        assert_eq!(selection.update(&ids("x y a b c"), 2), (3, 2));
+        let mut selection = List::default();
+        assert_eq!(selection.update(&ids("a b c"), rows(2)), (0, 0));
+        assert_eq!(selection.act(Action::Down, &ids("a b c")), Reaction::Redraw);
+        assert_eq!(selection.update(&ids("x y a b c"), rows(2)), (3, 2));
         assert_eq!(selection.id(), Some("b"));
-        assert_eq!(selection.update(&ids("x y a c"), 2), (3, 2));
+        assert_eq!(selection.update(&ids("x y a c"), rows(2)), (3, 2));
         assert_eq!(selection.id(), Some("c"));
-        assert_eq!(selection.update(&[], 2), (0, 0));
+        assert_eq!(selection.update(&[], rows(2)), (0, 0));
         assert_eq!(selection.id(), None);
-        assert!(!selection.act(Action::Down, &[], 2));
+        assert_eq!(selection.act(Action::Down, &[]), Reaction::None);
     }
 
     #[test]
     fn stays_at_the_first_row_until_moved() {
-        let mut list = Selection::default();
-        assert_eq!(list.update(&ids("a b c"), 2), (0, 0));
-        assert_eq!((list.update(&ids("x y a b c"), 2), list.id()), ((0, 0), Some("x")));
+        let mut list = List::default();
+        assert_eq!(list.update(&ids("a b c"), rows(2)), (0, 0));
+        assert_eq!((list.update(&ids("x y a b c"), rows(2)), list.id()), ((0, 0), Some("x")));
         // Actions apply to the item that was drawn as selected, even if new items precede it now.
-        assert_eq!(list.index_in(&ids("z x y")), 1);
-        assert!(list.act(Action::Down, &ids("z x y"), 2));
-        assert_eq!((list.update(&ids("w z x y"), 2), list.id()), ((3, 2), Some("y")));
-        list.act(Action::First, &ids("w z x y"), 2);
-        assert_eq!((list.update(&ids("v w z x y"), 2), list.id()), ((0, 0), Some("v")));
+        assert_eq!(list.selected(&ids("z x y")), 1);
+        assert_eq!(list.act(Action::Down, &ids("z x y")), Reaction::Redraw);
+        assert_eq!((list.update(&ids("w z x y"), rows(2)), list.id()), ((3, 2), Some("y")));
+        list.act(Action::First, &ids("w z x y"));
+        assert_eq!((list.update(&ids("v w z x y"), rows(2)), list.id()), ((0, 0), Some("v")));
     }
 
     #[test]
     fn pages_stop_at_the_ends() {
-        let mut selection = Selection::default();
+        let mut selection = List::default();
         let ids = ids("a b c d e");
-        selection.act(Action::PageDown, &ids, 3);
-        assert_eq!(selection.update(&ids, 3), (3, 1));
-        selection.act(Action::Last, &ids, 3);
-        assert_eq!(selection.update(&ids, 3), (4, 2));
-        selection.act(Action::First, &ids, 3);
-        assert_eq!(selection.update(&ids, 3), (0, 0));
+        selection.update(&ids, rows(3));
+        selection.act(Action::PageDown, &ids);
+        assert_eq!(selection.update(&ids, rows(3)), (3, 1));
+        selection.act(Action::Last, &ids);
+        assert_eq!(selection.update(&ids, rows(3)), (4, 2));
+        selection.act(Action::First, &ids);
+        assert_eq!(selection.update(&ids, rows(3)), (0, 0));
     }
 }

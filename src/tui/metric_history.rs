@@ -79,7 +79,7 @@ impl MetricHistory {
     }
 
     /// All [`metrics`] since the screen opened.
-    pub const fn full(&self) -> &TimeSeries {
+    pub(crate) const fn full(&self) -> &TimeSeries {
         &self.full
     }
 

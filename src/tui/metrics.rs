@@ -3,77 +3,30 @@
 use super::screens::learning::training_metrics::TRAINING_METRICS;
 use townlet_wire::Snapshot;
 
-/// Group of a metric, in the order of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
-    /// KPIs with targets.
-    Kpi,
-    /// Checks of the open stability window.
-    Stability,
-    /// Work and the exit queue.
-    Employment,
-    /// Queues at objects.
-    Queues,
-    /// Rewards of the last tick by item.
-    Rewards,
-    /// Prices and stock.
-    Economy,
-    /// Events since this process started or resumed the town.
-    Counters,
-    /// Alerts active and raised.
-    Alerts,
-    /// Telemetry transport.
-    Transport,
-    /// Health of the shard.
-    Health,
-    /// The newest training update.
-    Training,
-}
-
-impl Group {
-    /// Name in the list and in filters.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Kpi => "kpi",
-            Self::Stability => "stability",
-            Self::Employment => "employment",
-            Self::Queues => "queues",
-            Self::Rewards => "rewards",
-            Self::Economy => "economy",
-            Self::Counters => "counters",
-            Self::Alerts => "alerts",
-            Self::Transport => "transport",
-            Self::Health => "health",
-            Self::Training => "training",
-        }
-    }
-}
-
 /// One metric with its current value.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Metric {
+pub(crate) struct Metric {
     /// Unique name: `kpi.tenure`.
-    pub name: String,
-    /// Group.
-    pub group: Group,
-    /// Title on screen.
-    pub title: String,
+    pub(crate) name: String,
+    /// Group, the first part of the name.
+    pub(crate) group: &'static str,
+    pub(crate) title: String,
     /// Unit as [`super::format::figure`] expects it.
-    pub unit: String,
+    pub(crate) unit: String,
     /// Whether it is a counter, which is shown as a rate.
-    pub counts: bool,
+    pub(crate) counts: bool,
     /// Current value, if known.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// Target as a number and as text.
-    pub target: Option<(f64, String)>,
+    pub(crate) target: Option<(f64, String)>,
     /// Verdict as [`super::theme::Theme::verdict`] expects it; empty without a target.
-    pub verdict: String,
+    pub(crate) verdict: String,
 }
 
 impl Metric {
-    fn new(group: Group, name: &str, title: &str, unit: &str, value: Option<f64>) -> Self {
+    fn new(group: &'static str, name: &str, title: &str, unit: &str, value: Option<f64>) -> Self {
         Self {
-            name: format!("{}.{name}", group.word()),
+            name: format!("{group}.{name}"),
             group,
             title: title.replace('_', " "),
             unit: unit.to_owned(),
@@ -84,8 +37,12 @@ impl Metric {
         }
     }
 
-    fn count(group: Group, name: &str, title: &str, total: u64) -> Self {
+    fn count(group: &'static str, name: &str, title: &str, total: u64) -> Self {
         Self { counts: true, ..Self::new(group, name, title, "count", Some(total as f64)) }
+    }
+
+    fn level(group: &'static str, name: &str, title: &str, unit: &str, value: u64) -> Self {
+        Self::new(group, name, title, unit, Some(value as f64))
     }
 
     fn bound(self, bound: Option<f64>, text: &str, verdict: &str) -> Self {
@@ -99,8 +56,7 @@ impl Metric {
     }
 }
 
-/// All metrics of a snapshot, by group.
-pub fn all(view: &Snapshot) -> Vec<Metric> {
+pub(crate) fn all(view: &Snapshot) -> Vec<Metric> {
     let mut metrics = Vec::new();
     town(view, &mut metrics);
     economy(view, &mut metrics);
@@ -109,7 +65,7 @@ pub fn all(view: &Snapshot) -> Vec<Metric> {
     metrics.extend(newest.into_iter().flat_map(|row| {
         TRAINING_METRICS
             .iter()
-            .map(|metric| Metric::new(Group::Training, metric.name, metric.title, metric.unit, (metric.value)(row)))
+            .map(|metric| Metric::new("training", metric.name, metric.title, metric.unit, (metric.value)(row)))
     }));
     metrics
 }
@@ -117,90 +73,90 @@ pub fn all(view: &Snapshot) -> Vec<Metric> {
 /// KPIs, stability, employment and queues.
 fn town(view: &Snapshot, into: &mut Vec<Metric>) {
     into.extend(view.kpis.iter().map(|kpi| {
-        let metric = Metric::new(Group::Kpi, &kpi.name, &kpi.title, &kpi.unit, kpi.value);
+        let metric = Metric::new("kpi", &kpi.name, &kpi.title, &kpi.unit, kpi.value);
         metric.bound(kpi.threshold, &kpi.target, &kpi.verdict)
     }));
     into.extend(view.stability.checks.iter().map(|check| {
         let unit = if check.unit == "variance" { "" } else { &check.unit };
-        let metric = Metric::new(Group::Stability, &check.name, &check.name, unit, check.value);
+        let metric = Metric::new("stability", &check.name, &check.name, unit, check.value);
         metric.bound(Some(check.threshold), &check.limit, &check.verdict)
     }));
-    let streak = Metric::new(Group::Stability, "streak", "green streak", "count", Some(view.stability.streak as f64));
+    let streak = Metric::new("stability", "streak", "green streak", "count", Some(view.stability.streak as f64));
     into.push(streak);
     let employment = &view.employment;
-    let level =
-        |name: &str, title: &str, value: u64| Metric::new(Group::Employment, name, title, "count", Some(value as f64));
+    let level = |name: &str, title: &str, value: u64| Metric::level("employment", name, title, "count", value);
     into.extend([
         level("pending", "exit queue", employment.pending_count).at_most(employment.queue_limit),
         level("exits_today", "exits today", employment.exits_today).at_most(employment.daily_exit_cap),
-        Metric::new(Group::Employment, "attendance", "attendance now", "ratio", employment.attendance),
+        Metric::new("employment", "attendance", "attendance now", "ratio", employment.attendance),
         level("late_today", "late today", employment.late_today),
         level("absent_7d", "absent in 7 days", employment.absent_7d),
         level("residents", "residents", view.agents.len() as u64),
     ]);
     let queues = &view.conflict.queues;
-    let level = |name: &str, title: &str, unit: &str, value: u64| {
-        Metric::new(Group::Queues, name, title, unit, Some(value as f64))
-    };
+    let waiting = queues.iter().map(|queue| queue.waiting.len() as u64).sum();
+    let longest = queues.iter().map(|queue| queue.longest_wait).max().unwrap_or(0);
     into.extend([
-        level("waiting", "waiting, all", "count", queues.iter().map(|queue| queue.waiting.len() as u64).sum()),
-        level("longest", "longest wait", "ticks", queues.iter().map(|queue| queue.longest_wait).max().unwrap_or(0)),
-        Metric::count(Group::Queues, "ghost_steps", "ghost steps", view.conflict.ghost_steps),
-        Metric::count(Group::Queues, "blocked_steps", "blocked steps", view.conflict.blocked_steps),
+        Metric::level("queues", "waiting", "waiting, all", "count", waiting),
+        Metric::level("queues", "longest", "longest wait", "ticks", longest),
+        Metric::count("queues", "ghost_steps", "ghost steps", view.conflict.ghost_steps),
+        Metric::count("queues", "blocked_steps", "blocked steps", view.conflict.blocked_steps),
     ]);
     into.extend(queues.iter().map(|queue| {
         let name = format!("waiting.{}", queue.object);
-        level(&name, &format!("waiting, {}", queue.object), "count", queue.waiting.len() as u64)
+        Metric::level("queues", &name, &format!("waiting, {}", queue.object), "count", queue.waiting.len() as u64)
     }));
 }
 
 /// Rewards, prices and stock.
 fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
     let rewards = &view.rewards;
-    into.push(Metric::new(Group::Rewards, "total", "reward, all items", "", Some(rewards.total)));
+    into.push(Metric::new("rewards", "total", "reward, all items", "", Some(rewards.total)));
     let items = rewards.breakdown.iter();
-    into.extend(items.map(|(item, sum)| Metric::new(Group::Rewards, item, item, "", Some(*sum))));
-    into.push(Metric::count(Group::Rewards, "clip_events", "rewards clipped", rewards.reward_clip_events));
+    into.extend(items.map(|(item, sum)| Metric::new("rewards", item, item, "", Some(*sum))));
+    into.push(Metric::count("rewards", "clip_events", "rewards clipped", rewards.reward_clip_events));
     into.extend(view.prices.iter().map(|(item, price)| {
-        let metric =
-            Metric::new(Group::Economy, &format!("price.{item}"), &format!("price, {item}"), "meals", Some(*price));
+        let metric = Metric::new("economy", &format!("price.{item}"), &format!("price, {item}"), "meals", Some(*price));
         let list = view.list_prices.get(item).copied();
         metric.bound(list, &list.map_or_else(String::new, |list| format!("list {list:.2}")), "")
     }));
     into.extend(view.economy.iter().map(|(object, store)| {
         let stock: u64 = store.stock.values().sum();
         let name = format!("stock.{object}");
-        Metric::new(Group::Economy, &name, &format!("stock, {object}"), "count", Some(stock as f64))
+        Metric::new("economy", &name, &format!("stock, {object}"), "count", Some(stock as f64))
     }));
 }
 
 /// Counters, alerts, transport and health.
 fn shard(view: &Snapshot, into: &mut Vec<Metric>) {
     into.extend(view.counters.iter().map(|(event, times)| {
-        let metric = Metric::count(Group::Counters, event, event, *times);
+        let metric = Metric::count("counters", event, event, *times);
         // The only gauge among the counters.
         Metric { counts: event != "exit_queue_peak", ..metric }
     }));
     let standing = view.alerts.len() as f64;
-    into.push(Metric::new(Group::Alerts, "standing", "active alerts", "count", Some(standing)));
+    into.push(Metric::new("alerts", "standing", "active alerts", "count", Some(standing)));
     let raised = view.alerts_raised.iter();
-    into.extend(raised.map(|(alert, times)| Metric::count(Group::Alerts, alert, alert, *times)));
+    into.extend(raised.map(|(alert, times)| Metric::count("alerts", alert, alert, *times)));
     let transport = &view.transport;
-    let level = |group, name: &str, title: &str, unit: &str, value: u64| {
-        Metric::new(group, name, title, unit, Some(value as f64))
-    };
     into.extend([
-        level(Group::Transport, "queue_length", "messages queued", "count", transport.queue_length),
-        Metric::count(Group::Transport, "dropped", "messages dropped", transport.dropped),
-        level(Group::Transport, "subscribers", "subscribers", "count", transport.subscribers),
-        level(Group::Transport, "behind", "subscribers behind", "count", transport.behind),
-        Metric::count(Group::Transport, "resynced", "subscribers resynced", transport.resynced),
-        Metric::count(Group::Transport, "disconnected", "subscribers disconnected", transport.disconnected),
-        Metric::new(Group::Health, "ticks_per_second", "speed", "ticks/s", Some(view.clock.ticks_per_second)),
-        level(Group::Health, "uptime", "uptime", "s", view.health.uptime_seconds),
-        level(Group::Health, "journal_lag", "journal lag", "ticks", view.tick.saturating_sub(view.health.journal_tick)),
-        level(Group::Health, "problems", "problems", "count", view.health.problems.len() as u64),
-        level(Group::Health, "audit_seq", "audit log lines", "count", view.audit.seq),
+        Metric::level("transport", "queue_length", "messages queued", "count", transport.queue_length),
+        Metric::count("transport", "dropped", "messages dropped", transport.dropped),
+        Metric::level("transport", "subscribers", "subscribers", "count", transport.subscribers),
+        Metric::level("transport", "behind", "subscribers behind", "count", transport.behind),
+        Metric::count("transport", "resynced", "subscribers resynced", transport.resynced),
+        Metric::count("transport", "disconnected", "subscribers disconnected", transport.disconnected),
+        Metric::new("health", "ticks_per_second", "speed", "ticks/s", Some(view.clock.ticks_per_second)),
+        Metric::level("health", "uptime", "uptime", "s", view.health.uptime_seconds),
+        Metric::level(
+            "health",
+            "journal_lag",
+            "journal lag",
+            "ticks",
+            view.tick.saturating_sub(view.health.journal_tick),
+        ),
+        Metric::level("health", "problems", "problems", "count", view.health.problems.len() as u64),
+        Metric::level("health", "audit_seq", "audit log lines", "count", view.audit.seq),
     ]);
 }
 
@@ -216,7 +172,10 @@ mod tests {
         let metrics = all(&fixtures::snapshot());
         let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!(names.len(), metrics.len());
-        assert!(metrics.is_sorted_by_key(|metric| metric.group));
+        let mut groups: Vec<&str> = metrics.iter().map(|metric| metric.group).collect();
+        groups.dedup();
+        let order = "kpi stability employment queues rewards economy counters alerts transport health training";
+        assert_eq!(groups.join(" "), order);
         for name in [
             "kpi.tenure",
             "stability.lateness",

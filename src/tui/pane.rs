@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
 use super::console::AnswerLog;
-use super::format::{pad, wrap};
+use super::format::{pad, styled_lines};
 use super::keymap::Action;
 use super::metric_history::MetricHistory;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
@@ -53,6 +53,20 @@ impl Context<'_> {
             (true, false) => self.theme.selected_idle,
             (false, _) => self.theme.text,
         }
+    }
+
+    /// A list row: cells with their styles, all in the style of the selection if the row is selected.
+    pub fn cells<const N: usize>(&self, selected: bool, cells: [(String, Style); N]) -> Line<'static> {
+        let span = |(text, style)| Span::styled(text, if selected { self.row(true) } else { style });
+        Line::from_iter(cells.map(span))
+    }
+
+    /// Draws the empty state of a list: the filter excludes all `items`, or there are none.
+    pub fn draw_no_items(&self, frame: &mut Frame<'_>, area: Rect, items: &str, (missing, advice): (&str, &str)) {
+        if self.filter.is_empty() {
+            return draw_empty(frame, area, missing, advice, self.theme);
+        }
+        draw_empty(frame, area, &format!("No {items} match the filter."), "Press esc to clear it.", self.theme);
     }
 
     /// Whether any of `texts` contains the filter, ignoring case.
@@ -110,6 +124,16 @@ pub trait Pane {
     fn line_area(&self, _area: Rect) -> Option<Rect> {
         None
     }
+}
+
+/// Mark before a list row.
+pub fn mark(selected: bool) -> String {
+    if selected { "▸ " } else { "  " }.to_owned()
+}
+
+/// `Ok` if a key works, else the reason as a sentence.
+pub fn require(works: bool, otherwise: &str) -> Result<(), String> {
+    if works { Ok(()) } else { Err(otherwise.to_owned()) }
 }
 
 /// A key listed in the footer.
@@ -206,61 +230,51 @@ pub enum Screen {
     Economy,
 }
 
+/// Title, action and layout of each screen, in the order of the tabs.
+type ScreenRow = (Screen, &'static str, Action, fn(Rect) -> Vec<Rect>);
+
+static SCREENS: [ScreenRow; 7] = [
+    (Screen::Operations, "Operations", Action::Operations, operations::layout),
+    (Screen::Town, "Town", Action::Town, single_pane),
+    (Screen::Agents, "Agents", Action::Agents, single_pane),
+    (Screen::Learning, "Learning", Action::Learning, learning::layout),
+    (Screen::Metrics, "Metrics", Action::Metrics, single_pane),
+    (Screen::Audit, "Audit", Action::Audit, single_pane),
+    (Screen::Economy, "Economy", Action::Economy, economy::layout),
+];
+
+fn single_pane(area: Rect) -> Vec<Rect> {
+    vec![area]
+}
+
 impl Screen {
     /// All screens, in the order of the tabs.
-    pub const ALL: [Self; 7] =
-        [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Metrics, Self::Audit, Self::Economy];
+    pub fn all() -> impl Iterator<Item = Self> + Clone {
+        SCREENS.iter().map(|row| row.0)
+    }
+
+    fn row(self) -> &'static ScreenRow {
+        &SCREENS[self as usize]
+    }
 
     /// Number of its tab.
     pub const fn number(self) -> u8 {
-        match self {
-            Self::Operations => 1,
-            Self::Town => 2,
-            Self::Agents => 3,
-            Self::Learning => 4,
-            Self::Metrics => 5,
-            Self::Audit => 6,
-            Self::Economy => 7,
-        }
+        self as u8 + 1
     }
 
     /// Title of its tab.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Operations => "Operations",
-            Self::Town => "Town",
-            Self::Agents => "Agents",
-            Self::Learning => "Learning",
-            Self::Metrics => "Metrics",
-            Self::Audit => "Audit",
-            Self::Economy => "Economy",
-        }
+    pub fn title(self) -> &'static str {
+        self.row().1
     }
 
     /// Action that opens it.
-    pub const fn action(self) -> Action {
-        match self {
-            Self::Operations => Action::Operations,
-            Self::Town => Action::Town,
-            Self::Agents => Action::Agents,
-            Self::Learning => Action::Learning,
-            Self::Metrics => Action::Metrics,
-            Self::Audit => Action::Audit,
-            Self::Economy => Action::Economy,
-        }
+    pub fn action(self) -> Action {
+        self.row().2
     }
 
     /// Areas of its panes, in the order of the pane table. Not used when the terminal has space for one pane only.
     pub fn layout(self, area: Rect) -> Vec<Rect> {
-        match self {
-            Self::Operations => operations::layout(area),
-            Self::Town => town::layout(area),
-            Self::Agents => agents::layout(area),
-            Self::Learning => learning::layout(area),
-            Self::Metrics => metrics::layout(area),
-            Self::Audit => audit::layout(area),
-            Self::Economy => economy::layout(area),
-        }
+        (self.row().3)(area)
     }
 }
 
@@ -301,9 +315,9 @@ pub static PANES: &[PaneRow] = &[
 pub fn pane_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme) -> Block<'a> {
     let title: Span<'a> = title.into();
     let (border, kind, style) = if focused {
-        (theme.border_focused, BorderType::Thick, theme.title_focused)
+        (theme.accent, BorderType::Thick, theme.title_focused)
     } else {
-        (theme.border, BorderType::Rounded, theme.title)
+        (theme.border, BorderType::Rounded, theme.strong)
     };
     let title = Line::from(vec![Span::raw(" "), title.style(style), Span::raw(" ")]);
     Block::bordered().border_type(kind).border_style(border).title(title)
@@ -321,17 +335,20 @@ pub fn draw_scroll_position(
         return;
     }
     let text = format!(" {}–{} of {total} ", first + 1, (first + shown).min(total));
-    let foot =
-        Rect { x: area.x + 2, y: area.bottom().saturating_sub(1), width: area.width.saturating_sub(4), height: 1 };
-    frame.render_widget(Line::styled(text, theme.dim).right_aligned(), foot.intersection(area));
+    let inside = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    draw_on_border(frame, inside, Line::styled(text, theme.dim).right_aligned());
+}
+
+/// Draws a line on the bottom border of `pane`, between its corners.
+pub fn draw_on_border(frame: &mut Frame<'_>, pane: Rect, line: Line<'_>) {
+    let y = pane.bottom().saturating_sub(1);
+    let foot = Rect { x: pane.x + 1, y, width: pane.width.saturating_sub(2), height: 1 };
+    frame.render_widget(line, foot.intersection(pane));
 }
 
 /// Draws an empty state in the middle of `area`: what is missing, and what to do.
 pub fn draw_empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
-    let rows = |text: &str, style| {
-        let rows = wrap(text, usize::from(area.width));
-        rows.into_iter().map(move |row| Line::styled(row, style))
-    };
+    let rows = |text: &str, style| styled_lines(text, usize::from(area.width), style);
     let lines: Vec<Line<'_>> = rows(missing, theme.text).chain(rows(advice, theme.dim)).collect();
     let height = (lines.len() as u16).min(area.height);
     let middle = Rect { y: area.y + area.height.saturating_sub(height) / 2, height, ..area };

@@ -27,7 +27,7 @@ use signal_hook::iterator::Signals;
 use super::app::{App, AppOptions, Message, Task};
 use super::console::input_history;
 use super::fleet::{Fleet, ShardLabel};
-use super::format::duration;
+use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
 use super::pane::{Screen, draw_empty};
 use super::screenshot;
@@ -146,9 +146,6 @@ impl Drop for TerminalSession {
 
 impl TerminalSession {
     /// Takes over the terminal.
-    ///
-    /// # Errors
-    /// When the terminal cannot be used.
     pub fn open(options: Options) -> io::Result<Self> {
         let (sender, inbox) = channel();
         install_panic_hook(sender.clone());
@@ -160,13 +157,7 @@ impl TerminalSession {
     }
 
     /// Runs `build` on another thread and shows `message` until it returns. `None` when the operator quits first; `build`
-    /// then runs until the process ends.
-    ///
-    /// # Errors
-    /// When the terminal cannot be used.
-    ///
-    /// # Panics
-    /// When `build` panics.
+    /// then runs until the process ends. Panics when `build` does.
     pub fn load<T: Send + 'static>(
         &mut self,
         message: &str,
@@ -189,8 +180,7 @@ impl TerminalSession {
     fn wait_for<T>(&mut self, loader: &JoinHandle<T>, message: &str) -> io::Result<bool> {
         let started = Instant::now();
         loop {
-            let seconds = started.elapsed().as_secs();
-            let elapsed = if seconds < 60 { format!("{seconds} s") } else { duration(seconds, 86_400) };
+            let elapsed = seconds(started.elapsed().as_secs() as f64);
             let hint = format!("{elapsed} · {} cancels", self.options.keymap.label(Action::Quit));
             let theme = &self.options.theme;
             self.terminal.draw(|frame| draw_empty(frame, frame.area(), message, &hint, theme))?;
@@ -211,10 +201,8 @@ impl TerminalSession {
         }
     }
 
-    /// Watches and commands the sources until the operator quits. Returns the sources' closing lines.
-    ///
-    /// # Errors
-    /// When the terminal cannot be used. The sources are closed in any case.
+    /// Watches and commands the sources until the operator quits. Returns the sources' closing lines. The sources are closed
+    /// in any case.
     pub fn run(mut self, mut sources: Vec<WatchedSource>) -> io::Result<String> {
         let indexed = sources.iter_mut().enumerate();
         let latest_views =
@@ -243,14 +231,6 @@ impl TerminalSession {
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
-}
-
-/// Takes over the terminal and runs the interface on `sources`; see [`TerminalSession::run`].
-///
-/// # Errors
-/// When the terminal cannot be used.
-pub fn run(sources: Vec<WatchedSource>, options: Options) -> io::Result<String> {
-    TerminalSession::open(options)?.run(sources)
 }
 
 fn is_suspend(key: KeyEvent) -> bool {
@@ -365,7 +345,7 @@ impl<'a> Shell<'a> {
             };
             App::new(info, options)
         });
-        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), options.theme);
+        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.theme);
         Self { session, sources, latest_views, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
@@ -524,9 +504,6 @@ pub fn read_lines(file: &Path) -> Vec<String> {
 }
 
 /// Appends a line to the console history, a file that only its owner can read.
-///
-/// # Errors
-/// When the file cannot be written.
 pub fn append(file: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;

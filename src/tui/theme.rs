@@ -14,18 +14,14 @@ pub struct Theme {
     pub text: Style,
     /// Less important text: units, limits, hints.
     pub dim: Style,
-    /// More important text.
+    /// More important text, and the title of a pane.
     pub strong: Style,
     /// Column headings.
     pub head: Style,
-    /// A pane's title.
-    pub title: Style,
     /// The focused pane's title.
     pub title_focused: Style,
     /// A pane's border.
     pub border: Style,
-    /// The focused pane's border.
-    pub border_focused: Style,
     /// The selected row of the focused pane.
     pub selected: Style,
     /// The selected row of another pane.
@@ -36,16 +32,14 @@ pub struct Theme {
     pub warn: Style,
     /// Error.
     pub bad: Style,
-    /// Links, values, the selection mark.
+    /// Links, values, the selection mark, the border of the focused pane.
     pub accent: Style,
-    /// A key in the footer.
+    /// A key in the footer, and the role of a viewer in the header.
     pub key: Style,
     /// A disabled key in the footer.
     pub disabled: Style,
     /// Header and footer.
     pub bar: Style,
-    /// The role in the header, for viewers.
-    pub viewer: Style,
     /// The role in the header, for admins.
     pub admin: Style,
     /// Sparklines and bars.
@@ -54,117 +48,90 @@ pub struct Theme {
     pub hues: [Style; 6],
 }
 
-const fn fg(color: Color) -> Style {
-    Style::new().fg(color)
+const fn fg(color: u8) -> Style {
+    Style::new().fg(Color::Indexed(color))
 }
 
 const fn bold(style: Style) -> Style {
     style.add_modifier(Modifier::BOLD)
 }
 
-/// Colours of a theme.
+/// Colours of a theme, in xterm's palette of 256.
 struct Palette {
     name: &'static str,
-    text: Color,
-    dim: Color,
-    border: Color,
-    accent: Color,
-    good: Color,
-    warn: Color,
-    bad: Color,
-    selected: (Color, Color),
-    idle: Color,
-    bar: Color,
-    hues: [Color; 6],
+    /// `None` for the terminal's own colour.
+    text: Option<u8>,
+    dim: u8,
+    border: u8,
+    accent: u8,
+    good: u8,
+    warn: u8,
+    bad: u8,
+    selected: (u8, u8),
+    idle: u8,
+    bar: u8,
+    hues: [u8; 6],
 }
 
 const DARK: Palette = Palette {
     name: "dark",
-    text: Color::Reset,
-    dim: Color::Indexed(245),
-    border: Color::Indexed(240),
-    accent: Color::Indexed(80),
-    good: Color::Indexed(114),
-    warn: Color::Indexed(221),
-    bad: Color::Indexed(203),
-    selected: (Color::Indexed(231), Color::Indexed(24)),
-    idle: Color::Indexed(237),
-    bar: Color::Indexed(235),
-    hues: [
-        Color::Indexed(108),
-        Color::Indexed(179),
-        Color::Indexed(110),
-        Color::Indexed(139),
-        Color::Indexed(150),
-        Color::Indexed(174),
-    ],
+    text: None,
+    dim: 245,
+    border: 240,
+    accent: 80,
+    good: 114,
+    warn: 221,
+    bad: 203,
+    selected: (231, 24),
+    idle: 237,
+    bar: 235,
+    hues: [108, 179, 110, 139, 150, 174],
 };
 
 const LIGHT: Palette = Palette {
     name: "light",
-    text: Color::Indexed(235),
-    dim: Color::Indexed(242),
-    border: Color::Indexed(248),
-    accent: Color::Indexed(25),
-    good: Color::Indexed(28),
-    warn: Color::Indexed(130),
-    bad: Color::Indexed(160),
-    selected: (Color::Indexed(16), Color::Indexed(153)),
-    idle: Color::Indexed(254),
-    bar: Color::Indexed(254),
-    hues: [
-        Color::Indexed(28),
-        Color::Indexed(130),
-        Color::Indexed(25),
-        Color::Indexed(90),
-        Color::Indexed(64),
-        Color::Indexed(124),
-    ],
+    text: Some(235),
+    dim: 242,
+    border: 248,
+    accent: 25,
+    good: 28,
+    warn: 130,
+    bad: 160,
+    selected: (16, 153),
+    idle: 254,
+    bar: 254,
+    hues: [28, 130, 25, 90, 64, 124],
 };
 
 const HIGH_CONTRAST: Palette = Palette {
     name: "high-contrast",
-    text: Color::Indexed(231),
-    dim: Color::Indexed(252),
-    border: Color::Indexed(231),
-    accent: Color::Indexed(51),
-    good: Color::Indexed(46),
-    warn: Color::Indexed(226),
-    bad: Color::Indexed(196),
-    selected: (Color::Indexed(16), Color::Indexed(226)),
-    idle: Color::Indexed(238),
-    bar: Color::Indexed(16),
-    hues: [
-        Color::Indexed(46),
-        Color::Indexed(226),
-        Color::Indexed(51),
-        Color::Indexed(201),
-        Color::Indexed(231),
-        Color::Indexed(208),
-    ],
+    text: Some(231),
+    dim: 252,
+    border: 231,
+    accent: 51,
+    good: 46,
+    warn: 226,
+    bad: 196,
+    selected: (16, 226),
+    idle: 238,
+    bar: 16,
+    hues: [46, 226, 51, 201, 231, 208],
 };
 
 /// After Okabe and Ito: blue for OK, yellow for warnings, vermilion for errors.
 const COLOUR_BLIND: Palette = Palette {
     name: "colour-blind",
-    text: Color::Reset,
-    dim: Color::Indexed(245),
-    border: Color::Indexed(240),
-    accent: Color::Indexed(74),
-    good: Color::Indexed(32),
-    warn: Color::Indexed(220),
-    bad: Color::Indexed(166),
-    selected: (Color::Indexed(231), Color::Indexed(25)),
-    idle: Color::Indexed(237),
-    bar: Color::Indexed(235),
-    hues: [
-        Color::Indexed(36),
-        Color::Indexed(178),
-        Color::Indexed(74),
-        Color::Indexed(175),
-        Color::Indexed(227),
-        Color::Indexed(25),
-    ],
+    text: None,
+    dim: 245,
+    border: 240,
+    accent: 74,
+    good: 32,
+    warn: 220,
+    bad: 166,
+    selected: (231, 25),
+    idle: 237,
+    bar: 235,
+    hues: [36, 178, 74, 175, 227, 25],
 };
 
 impl Theme {
@@ -197,27 +164,24 @@ impl Theme {
     }
 
     fn of(palette: &Palette) -> Self {
-        let text = fg(palette.text);
+        let text = palette.text.map_or(Style::new().fg(Color::Reset), fg);
         Self {
             name: palette.name,
             text,
             dim: fg(palette.dim),
             strong: bold(text),
             head: fg(palette.dim).add_modifier(Modifier::UNDERLINED),
-            title: bold(text),
             title_focused: bold(fg(palette.accent)),
             border: fg(palette.border),
-            border_focused: fg(palette.accent),
-            selected: bold(fg(palette.selected.0).bg(palette.selected.1)),
-            selected_idle: text.bg(palette.idle),
+            selected: bold(fg(palette.selected.0).bg(Color::Indexed(palette.selected.1))),
+            selected_idle: text.bg(Color::Indexed(palette.idle)),
             good: fg(palette.good),
             warn: fg(palette.warn),
             bad: bold(fg(palette.bad)),
             accent: fg(palette.accent),
             key: bold(fg(palette.accent)),
             disabled: fg(palette.dim).add_modifier(Modifier::DIM),
-            bar: text.bg(palette.bar),
-            viewer: bold(fg(palette.accent)),
+            bar: text.bg(Color::Indexed(palette.bar)),
             admin: bold(fg(palette.warn)).add_modifier(Modifier::REVERSED),
             chart: fg(palette.accent),
             hues: palette.hues.map(fg),
@@ -234,10 +198,8 @@ impl Theme {
             dim,
             strong: bold(text),
             head: text.add_modifier(Modifier::UNDERLINED),
-            title: bold(text),
             title_focused: reversed,
             border: dim,
-            border_focused: bold(text),
             selected: reversed,
             selected_idle: text.add_modifier(Modifier::UNDERLINED),
             good: text,
@@ -247,7 +209,6 @@ impl Theme {
             key: bold(text),
             disabled: dim,
             bar: text,
-            viewer: bold(text),
             admin: reversed,
             chart: text,
             hues: [text; 6],

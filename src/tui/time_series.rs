@@ -10,7 +10,7 @@ const MAX_NAMES: usize = 1_024;
 
 /// Values of all metrics, sampled at the same ticks.
 #[derive(Clone, Debug, Default)]
-pub struct TimeSeries {
+pub(crate) struct TimeSeries {
     /// Slots between two points; 0 before the first point.
     stride: u64,
     /// Slot of the newest point, in strides.
@@ -22,7 +22,7 @@ pub struct TimeSeries {
 
 impl TimeSeries {
     /// Records the values of a tick. Replaces the newest point if that lies in the same stride.
-    pub fn record<'a>(&mut self, tick: u64, slot: u64, figures: impl Iterator<Item = (&'a str, Option<f64>)>) {
+    pub(crate) fn record<'a>(&mut self, tick: u64, slot: u64, figures: impl Iterator<Item = (&'a str, Option<f64>)>) {
         self.stride = self.stride.max(1);
         let at = slot / self.stride;
         if self.ticks.is_empty() || at != self.at {
@@ -63,14 +63,14 @@ impl TimeSeries {
     }
 
     /// The known values as (tick, value), oldest first.
-    pub fn points(&self, name: &str) -> Vec<(f64, f64)> {
+    pub(crate) fn points(&self, name: &str) -> Vec<(f64, f64)> {
         let Some(values) = self.values.get(name) else { return Vec::new() };
         let known = self.ticks.iter().zip(values).filter(|(_, value)| value.is_finite());
         known.map(|(tick, value)| (*tick as f64, *value)).collect()
     }
 
     /// Increase of a counter between consecutive points, per `per` ticks. A decrease counts as a reset.
-    pub fn rate(&self, name: &str, per: u64) -> Vec<(f64, f64)> {
+    pub(crate) fn rate(&self, name: &str, per: u64) -> Vec<(f64, f64)> {
         let points = self.points(name);
         let growth = |pair: &[(f64, f64)]| {
             let (ticks, more) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);

@@ -22,7 +22,6 @@ use serde_json::json;
 
 use super::{ConfigArgs, config_sources, output};
 
-/// Arguments of `townlet bench`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Approximate duration of the measurements, in seconds
@@ -61,7 +60,6 @@ impl Verdict {
     }
 }
 
-/// One row of the table.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
     name: String,
@@ -72,7 +70,6 @@ struct Row {
     note: String,
 }
 
-/// The target of a row.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     AtLeast(f64),
@@ -80,31 +77,36 @@ enum Target {
     None,
 }
 
+impl Target {
+    /// Whether a value reaches it, its sign and its limit.
+    fn judge(self, value: f64) -> Option<(bool, char, f64)> {
+        match self {
+            Self::AtLeast(least) => Some((value >= least, '≥', least)),
+            Self::AtMost(most) => Some((value <= most, '≤', most)),
+            Self::None => None,
+        }
+    }
+}
+
 impl Row {
     fn new(name: &str, value: f64, unit: &'static str, target: Target, note: impl Into<String>) -> Self {
-        let (verdict, words) = match target {
-            Target::AtLeast(least) => (value >= least, format!("≥ {} {unit}", figure(least))),
-            Target::AtMost(most) => (value <= most, format!("≤ {} {unit}", figure(most))),
-            Target::None => (true, "-".to_owned()),
+        let (verdict, target) = match target.judge(value) {
+            None => (Verdict::NoTarget, "-".to_owned()),
+            Some((reached, sign, limit)) => {
+                let verdict = if reached { Verdict::Met } else { Verdict::Missed };
+                (verdict, format!("{sign} {} {unit}", figure(limit)))
+            }
         };
-        let verdict = match (target, verdict) {
-            (Target::None, _) => Verdict::NoTarget,
-            (_, true) => Verdict::Met,
-            (_, false) => Verdict::Missed,
-        };
-        Self { name: name.into(), value: Some(value), unit, target: words, verdict, note: note.into() }
+        Self { name: name.into(), value: Some(value), unit, target, verdict, note: note.into() }
     }
 
     /// Adds a more ambitious target.
     fn stretch(mut self, hoped: Target) -> Self {
-        let (reached, words) = match (hoped, self.value) {
-            (Target::AtLeast(least), Some(value)) => (value >= least, figure(least)),
-            (Target::AtMost(most), Some(value)) => (value <= most, figure(most)),
-            _ => return self,
-        };
-        self.target = format!("{}, stretch {words}", self.target);
-        if reached && self.verdict == Verdict::Met {
-            self.verdict = Verdict::StretchMet;
+        if let Some((reached, _, limit)) = self.value.and_then(|value| hoped.judge(value)) {
+            self.target = format!("{}, stretch {}", self.target, figure(limit));
+            if reached && self.verdict == Verdict::Met {
+                self.verdict = Verdict::StretchMet;
+            }
         }
         self
     }
@@ -115,10 +117,6 @@ impl Row {
     }
 }
 
-/// Runs `townlet bench`.
-///
-/// # Errors
-/// A town or shard that cannot be started.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let texts = config_sources::load(&ConfigArgs::default(), Vec::new())?;
     let budget = Duration::from_secs(args.seconds);

@@ -31,9 +31,6 @@ struct Size {
 }
 
 /// The rows of the update and of inference.
-///
-/// # Errors
-/// A diverging update, which would be a bug.
 pub(super) fn speed() -> Result<Vec<Row>> {
     let shape = Shape::standard(128, 9);
     let batch = batch(shape);

@@ -58,7 +58,6 @@ pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration)
     Ok(rows)
 }
 
-/// Connected subscribers.
 struct Subscribers {
     over: Arc<AtomicBool>,
     bytes: Arc<AtomicU64>,

@@ -9,15 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use townlet_town::Sources;
 
 use super::timing::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
+use crate::cli::sandbox::temporary_shard;
 use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::training::TrainingSpec;
-use townlet_shard::{Driver, Handle, Home, Options, Speed};
+use townlet_shard::{Handle, Options, Speed};
 use townlet_wire::{Answer, Request, Role, Session, Status};
 
 /// Ticks of a headless shard before its memory is read.
@@ -29,7 +30,6 @@ const MIN_COMMANDS: usize = 100;
 /// Bytes of a bare write before its fsync, about those of a log record.
 const RECORD: [u8; 700] = [b'x'; 700];
 
-/// Starts a shard in the folder.
 pub(super) fn start(sources: &Sources, folder: &TempDir, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
     start_with(sources, folder, (paused, speed, held), None)
 }
@@ -41,10 +41,7 @@ pub(super) fn start_with(
     (paused, speed, held): (bool, Speed, bool),
     training: Option<TrainingSpec>,
 ) -> Result<Handle> {
-    let home = Home::new(folder.path());
-    let driver = Driver::default();
-    let options =
-        Options { home, paused, speed, held, claim: false, driver, training, token_file: None, reloader: None };
+    let options = Options { paused, speed, held, training, ..temporary_shard(folder.path()) };
     Ok(townlet_shard::start(sources.clone(), 7, options)?)
 }
 
@@ -119,9 +116,7 @@ impl<'a> Operator<'a> {
 }
 
 fn expect_ok(answer: &Answer) -> Result<()> {
-    if answer.status != Status::Ok {
-        bail!("a command was refused: {}", answer.summary());
-    }
+    ensure!(answer.status == Status::Ok, "a command was refused: {}", answer.summary());
     Ok(())
 }
 
@@ -178,7 +173,6 @@ fn sustained(operator: &Operator<'_>, budget: Duration) -> Result<Row> {
     Ok(Row::new("commands acknowledged", rate, "1/s", Target::AtLeast(1000.0), note))
 }
 
-/// Subscribers of the stream.
 const SUBSCRIBERS: usize = 50;
 /// Of them, subscribers that do not read.
 const STALLED: usize = 10;

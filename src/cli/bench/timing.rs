@@ -26,7 +26,6 @@ pub(super) fn time<T>(budget: Duration, mut body: impl FnMut() -> T) -> f64 {
     median(&mut times)
 }
 
-/// A duration in milliseconds.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }

@@ -22,8 +22,6 @@ const WARM_UP: u64 = 2_000;
 const STRIDE: u64 = 200;
 /// Rounds per median.
 const ROUNDS: u32 = 7;
-/// Rounds, alternating between the two towns.
-const CROWD_ROUNDS: usize = 7;
 /// Towns of the replica row.
 const TOWNS_AT_WORK: usize = 64;
 /// Towns of the memory row.
@@ -137,7 +135,7 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     let population = |town: &Town| town.rules().config.world.population as usize;
     let mut buffers = [0, 1].map(|town: usize| vec![0.0_f32; layout.width * population(&towns[town])]);
     let mut times = [const { Vec::new() }; 2];
-    for _ in 0..CROWD_ROUNDS {
+    for _ in 0..ROUNDS {
         for ((town, buffer), times) in towns.iter_mut().zip(&mut buffers).zip(&mut times) {
             // Ten days of the small town are enough; as many resident-ticks as in the large one would take too long.
             let days = if town.state().agents.present.len() < 100 { 10 } else { 1 };
@@ -152,7 +150,7 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     }
     let mut ratios: Vec<f64> = times[1].iter().zip(&times[0]).map(|(large, small)| large / small).collect();
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let note = format!("whole days in alternation, {CROWD_ROUNDS} rounds; lowest {least:.2}");
+    let note = format!("whole days in alternation, {ROUNDS} rounds; lowest {least:.2}");
     Ok(vec![
         Row::new("town, 1,000 residents, to one of 8", median(&mut ratios), "×", Target::AtMost(2.0), note),
         Row::new(
@@ -165,7 +163,6 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     ])
 }
 
-/// The backlog scenario.
 pub(super) fn backlog(budget: Duration) -> Result<Row> {
     let scenario = include_str!("../../../configs/scenarios/employment_backlog.yaml");
     let mut town = warm(&config_sources::shipped("employment_backlog.yaml", scenario)?.sources)?;
@@ -174,7 +171,6 @@ pub(super) fn backlog(budget: Duration) -> Result<Row> {
     Ok(Row::new(name, 1.0 / median(&mut steps), "resident-ticks/s", Target::None, "without observations"))
 }
 
-/// Digest and snapshot of the default town.
 pub(super) fn digest_and_snapshots(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let town = warm(sources)?;
     let bytes = snapshot::save(&town);

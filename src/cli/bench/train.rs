@@ -17,9 +17,6 @@ use super::{Row, Target};
 const SEED: u64 = 1;
 
 /// The rows of training.
-///
-/// # Errors
-/// Invalid rules, or a training that diverged.
 pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let text = include_str!("../../../configs/training.yaml").to_owned();
     let loaded = load(&Layers { file: Some(("training.yaml".into(), text)), ..Layers::default() })?;

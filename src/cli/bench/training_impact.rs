@@ -21,9 +21,6 @@ const PACES: [(Speed, &str, f64); 3] =
 const ROUNDS: u32 = 5;
 
 /// Lateness at each pace, and the share of the tick rate that remains.
-///
-/// # Errors
-/// A shard that cannot be started or saved.
 pub(super) fn rows(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
     let spec = TrainingSpec::new(sources, None).context("cannot prepare the training")?;
     let each = budget / 12;

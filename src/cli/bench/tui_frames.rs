@@ -68,12 +68,12 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
     let mut terminal = Terminal::with_options(CrosstermBackend::new(NullTerminal(&written)), options)?;
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));
-    let (mut times, mut slowest, mut screens) = (Vec::new(), (0.0, 0), Screen::ALL.iter().cycle());
+    let (mut times, mut slowest, mut screens) = (Vec::new(), (0.0, 0), Screen::all().cycle());
     let mut screen = 0;
     let begun = Instant::now();
     while begun.elapsed() < budget {
         if times.len() % FRAMES_PER_SCREEN == 0 {
-            screen = screens.next().map_or(screen, |screen| screen.number());
+            screen = screens.next().map_or(screen, Screen::number);
             let key = KeyCode::Char(char::from(b'0' + screen));
             app.update(Message::Key(KeyEvent::new(key, KeyModifiers::NONE)));
         }

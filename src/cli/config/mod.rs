@@ -15,15 +15,8 @@ use townlet_town::config::{self, Config, Layer, Layers, LoadedConfig};
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
 
-/// `townlet config`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(super) enum Subcommand {
     /// Check a configuration and the files that it names
     Check {
         /// Configuration file
@@ -68,8 +61,8 @@ enum Subcommand {
     },
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::Check { file, json } => return check(file, *json),
         Subcommand::Show { config, changed, json } => {
             show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?;

@@ -10,7 +10,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
 
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
@@ -25,7 +25,6 @@ const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 /// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// `townlet console`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -50,11 +49,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Ok(console) => console,
         Err(failure) => {
             output::stderr!("townlet: {}", escape(&failure.message()));
-            return Ok(ExitCode::from(if matches!(failure, ClientError::Refused(_)) {
-                EXIT_CHECK_FAILED
-            } else {
-                EXIT_FAILED
-            }));
+            let refused = matches!(failure, ClientError::Refused(_));
+            return Ok(ExitCode::from(if refused { EXIT_CHECK_FAILED } else { EXIT_FAILED }));
         }
     };
     if !args.command.is_empty() {
@@ -110,9 +106,10 @@ impl ConsoleClient {
 
     /// Sends a command and prints its answer. Returns the exit status.
     fn send(&mut self, request: Request, json: bool) -> Result<u8> {
-        if request.command.contains("twn_") {
-            bail!("the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one.");
-        }
+        ensure!(
+            !request.command.contains("twn_"),
+            "the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one."
+        );
         let answer = match self.ask(request) {
             Ok(answer) => answer,
             Err(status) => return Ok(status),
@@ -162,9 +159,7 @@ impl ConsoleClient {
             std::thread::sleep(RETRY_INTERVAL);
         }
     }
-}
 
-impl ConsoleClient {
     /// Role and issuer, such as `admin (token:1234abcd)`.
     fn identity(&self) -> String {
         let session = &self.welcome.session;

@@ -68,7 +68,10 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
             Event::Key(key) if key.kind == KeyEventKind::Release => continue,
             Event::Key(key) if prompt.is_exit(key) => break,
             Event::Key(key) => prompt.key(key, console),
-            Event::Paste(text) => prompt.paste(&text, console),
+            Event::Paste(text) => {
+                prompt.paste(&text, console);
+                continue;
+            }
             _ => continue,
         };
         match action {
@@ -180,12 +183,11 @@ impl Prompt {
         PromptAction::Nothing
     }
 
-    fn paste(&mut self, text: &str, console: &ConsoleClient) -> PromptAction {
+    fn paste(&mut self, text: &str, console: &ConsoleClient) {
         match &mut self.secret {
             Some(secret) => secret.paste(text.trim()),
             None => self.dry_run = self.line.paste(text, &console.welcome.commands),
         }
-        PromptAction::Nothing
     }
 
     /// Requests the pending preview.

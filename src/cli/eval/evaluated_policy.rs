@@ -12,10 +12,8 @@ use townlet_town::Rules;
 
 use townlet_shard::policies::PolicyCatalog;
 
-/// A policy to evaluate.
 #[derive(Clone, Debug)]
 pub(super) enum EvaluatedPolicy {
-    /// The scripted baseline.
     Scripted,
     /// A checkpoint, and how options are chosen.
     Network(Arc<Checkpoint>, Choice),
@@ -23,9 +21,6 @@ pub(super) enum EvaluatedPolicy {
 
 impl EvaluatedPolicy {
     /// The policy of a name: `scripted`, `shipped`, or a checkpoint's id.
-    ///
-    /// # Errors
-    /// A missing checkpoint with the folder searched, or a policy for another kind of town.
     pub(super) fn named(flag: &str, name: &str, choice: Choice, home: &Path, rules: &Rules) -> Result<Self> {
         if name == "scripted" {
             return Ok(Self::Scripted);

@@ -11,7 +11,6 @@ use townlet_town::score::ScoreTerms;
 
 use super::summary::{Check, Comparison, KpiLine, Summary};
 
-/// The report.
 pub(super) fn json(summary: &Summary) -> Value {
     let records = &summary.entry.records;
     let signs = summary.signs.iter().map(|line| {

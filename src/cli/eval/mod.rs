@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use townlet_learn::Choice;
 use townlet_learn::evaluate::Span;
 use townlet_learn::seeds::HELD_OUT;
@@ -23,12 +23,11 @@ use townlet_town::Rules;
 
 use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_INTERRUPTED, config_sources, output};
 use evaluated_policy::EvaluatedPolicy;
-use summary::{Entries, Entry, Summary};
+use summary::{Entry, Summary};
 
 /// Limit on the days of all towns together, so that the records take a few hundred megabytes at most.
 const MAX_TOWN_DAYS: u64 = 500_000;
 
-/// Arguments of `townlet eval`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Policy to evaluate: `shipped`, `scripted` or a checkpoint's id (default: `policy.release`)
@@ -65,7 +64,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// The values of `--choice`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ChoiceArg {
     /// The most probable option
@@ -83,10 +81,6 @@ impl From<ChoiceArg> for Choice {
     }
 }
 
-/// Runs `townlet eval`.
-///
-/// # Errors
-/// A missing policy, too many days or an invalid configuration; then nothing was run.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let span = span(args)?;
     let texts = config_sources::load(&args.config, Vec::new())?;
@@ -115,13 +109,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         name: evaluated_policy.title(name),
         records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
     };
-    let entries = Entries {
-        ours: run(name, &policy),
-        theirs: against.map(|(name, evaluated_policy)| run(name, &evaluated_policy)),
-        other: other.map(|evaluated_policy| run(name, &evaluated_policy)),
-    };
+    let ours = run(name, &policy);
+    let theirs = against.map(|(name, evaluated_policy)| run(name, &evaluated_policy));
+    let other = other.map(|evaluated_policy| run(name, &evaluated_policy));
     bar.finish_and_clear();
-    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), entries);
+    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), ours, theirs, other);
     if args.json {
         output::line(&json_report::json(&summary).to_string())?;
     } else {
@@ -131,22 +123,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn span(args: &Args) -> Result<Span> {
-    if args.seeds * args.days > MAX_TOWN_DAYS {
-        bail!(
-            "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} fit in memory.",
-            args.seeds,
-            args.days,
-            args.seeds * args.days
-        );
-    }
+    ensure!(
+        args.seeds * args.days <= MAX_TOWN_DAYS,
+        "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} fit in memory.",
+        args.seeds,
+        args.days,
+        args.seeds * args.days
+    );
     let last = HELD_OUT.end - 1;
-    if args.seed.saturating_add(args.seeds - 1) > last {
-        bail!(
-            "--seed {}: {} seeds from there go beyond {last}, the last that is held out: policies are trained on those after \
+    ensure!(
+        args.seed.saturating_add(args.seeds - 1) <= last,
+        "--seed {}: {} seeds from there go beyond {last}, the last that is held out: policies are trained on those after \
              it.",
-            args.seed,
-            args.seeds
-        );
-    }
+        args.seed,
+        args.seeds
+    );
     Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
 }

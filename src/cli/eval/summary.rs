@@ -11,27 +11,14 @@ use townlet_town::state::LiveSettings;
 
 /// A policy with its records.
 pub(super) struct Entry {
-    /// Its name.
     pub(super) name: String,
     /// In the order of their seeds.
     pub(super) records: Vec<Record>,
 }
 
-/// The evaluated policies, all on the same towns.
-pub(super) struct Entries {
-    /// The policy in question.
-    pub(super) ours: Entry,
-    /// The policy it is compared with.
-    pub(super) theirs: Option<Entry>,
-    /// The policy in question with the other choice.
-    pub(super) other: Option<Entry>,
-}
-
 /// The score of the same policy with the other choice.
 pub(super) struct OtherChoice {
-    /// Its name.
     pub(super) name: String,
-    /// Its score.
     pub(super) score: Option<Estimate>,
     /// Its difference from the policy compared with.
     pub(super) difference: Option<Estimate>,
@@ -39,21 +26,17 @@ pub(super) struct OtherChoice {
 
 /// One KPI over all towns after the last day.
 pub(super) struct KpiLine {
-    /// Its row in the table.
     pub(super) row: &'static KpiRow,
-    /// Its target.
     pub(super) target: Target,
     /// Statistics over the towns with a value; `None` when there are none.
     pub(super) figures: Option<Estimate>,
     /// Towns by verdict: met, missed, not enough data.
     pub(super) towns: [usize; 3],
-    /// Verdict on the mean.
     pub(super) verdict: Verdict,
 }
 
 /// One sign of life over all towns.
 pub(super) struct SignLine {
-    /// The sign.
     pub(super) sign: &'static Sign,
     /// Mean over the towns, day by day.
     pub(super) by_day: Vec<f64>,
@@ -69,9 +52,7 @@ pub(super) struct Check {
     pub(super) title: String,
     /// The value; `None` when there are not enough days.
     pub(super) measured: Option<f64>,
-    /// Its target.
     pub(super) target: Target,
-    /// A unit of the KPIs.
     pub(super) unit: &'static str,
 }
 
@@ -98,17 +79,13 @@ pub(super) struct Comparison {
 pub(super) struct Summary {
     /// The configuration's name and digest.
     pub(super) config: (String, String),
-    /// Residents of a town.
     pub(super) residents: u32,
     /// Whether perturbations are scheduled.
     pub(super) perturbations: bool,
     /// Ticks per day.
     pub(super) day_length: u64,
-    /// The towns.
     pub(super) span: Span,
-    /// Threads used.
     pub(super) threads: usize,
-    /// Seconds taken.
     pub(super) seconds: f64,
     /// The policy and its towns.
     pub(super) entry: Entry,
@@ -116,15 +93,11 @@ pub(super) struct Summary {
     pub(super) score: Option<Estimate>,
     /// Mean score of each day over the towns; `None` for a day without one.
     pub(super) score_by_day: Vec<Option<f64>>,
-    /// All KPIs.
     pub(super) kpis: Vec<KpiLine>,
-    /// All signs of life.
     pub(super) signs: Vec<SignLine>,
     /// The requirements.
     pub(super) checks: Vec<Check>,
-    /// The comparison.
     pub(super) against: Option<Comparison>,
-    /// The other choice.
     pub(super) other_choice: Option<OtherChoice>,
 }
 
@@ -135,7 +108,9 @@ impl Summary {
         span: Span,
         threads: NonZero<usize>,
         seconds: f64,
-        Entries { ours: entry, theirs, other }: Entries,
+        entry: Entry,
+        theirs: Option<Entry>,
+        other: Option<Entry>,
     ) -> Self {
         let records = &entry.records;
         let other_choice = other.map(|other| OtherChoice {

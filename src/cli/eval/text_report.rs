@@ -1,7 +1,5 @@
 //! The evaluation as text: score, comparison, KPIs, signs of life, requirements.
 
-use std::fmt::Write as _;
-
 use townlet_learn::evaluate::Record;
 use townlet_learn::evaluate::stats::{Estimate, mean};
 use townlet_town::Micro;
@@ -12,7 +10,15 @@ use crate::cli::headless::format_kpi;
 use townlet_tui::format::{spark, thousands};
 use townlet_wire::escape;
 
-/// The report.
+/// Appends a line without trailing spaces.
+macro_rules! line {
+    ($text:expr) => { $text.push('\n') };
+    ($text:expr, $($what:tt)*) => {{
+        $text.push_str(format!($($what)*).trim_end_matches(' '));
+        $text.push('\n');
+    }};
+}
+
 pub(super) fn text(summary: &Summary) -> String {
     let mut text = String::new();
     head(&mut text, summary);
@@ -24,42 +30,29 @@ pub(super) fn text(summary: &Summary) -> String {
         other_choice(&mut text, it);
     }
     let days = summary.span.days;
-    line(&mut text, format_args!(""));
+    line!(text);
     let title = format!("KPI after day {days}");
-    line(&mut text, format_args!("  {title:<24}{:>11}{:>11}{:>11}   {:<13} met in", "mean", "min", "max", "target"));
+    line!(text, "  {title:<24}{:>11}{:>11}{:>11}   {:<13} met in", "mean", "min", "max", "target");
     summary.kpis.iter().for_each(|kpi| kpi_line(&mut text, kpi, summary.span.seeds));
-    line(&mut text, format_args!(""));
+    line!(text);
     let (lowest, highest) = ("lowest", "highest");
-    line(
-        &mut text,
-        format_args!("  {:<24}{:>11}{lowest:>11}{highest:>11}   shown on", "signs of life per day", "mean"),
-    );
+    line!(text, "  {:<24}{:>11}{lowest:>11}{highest:>11}   shown on", "signs of life per day", "mean");
     summary.signs.iter().for_each(|sign| sign_line(&mut text, sign));
-    line(&mut text, format_args!(""));
-    line(&mut text, format_args!("  {:<36}{:>11}   {:<13}", "required", "", "target"));
+    line!(text);
+    line!(text, "  {:<36}{:>11}   {:<13}", "required", "", "target");
     summary.checks.iter().for_each(|check| check_line(&mut text, check));
     violations(&mut text, &summary.entry.records);
-    line(&mut text, format_args!(""));
+    line!(text);
     let (ticks, seconds) = (summary.ticks(), summary.seconds);
     let speed = thousands((ticks as f64 / seconds.max(1e-9)).round() as u64);
     let threads = if summary.threads == 1 { "thread" } else { "threads" };
-    line(
-        &mut text,
-        format_args!(
-            "  speed      {speed} ticks/s: {} ticks in {seconds:.2} s on {} {threads}",
-            thousands(ticks),
-            summary.threads
-        ),
+    line!(
+        text,
+        "  speed      {speed} ticks/s: {} ticks in {seconds:.2} s on {} {threads}",
+        thousands(ticks),
+        summary.threads
     );
     text
-}
-
-fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
-    let from = text.len();
-    // Writing to a string cannot fail.
-    let _ = text.write_fmt(what);
-    text.truncate(from.max(text.trim_end_matches(' ').len()));
-    text.push('\n');
 }
 
 fn head(text: &mut String, summary: &Summary) {
@@ -68,34 +61,29 @@ fn head(text: &mut String, summary: &Summary) {
     let (towns, days) = (count(span.seeds, "town"), count(span.days, "day"));
     let perturbations = if summary.perturbations { "on" } else { "off" };
     let (policy, config) = (escape(&summary.entry.name), escape(&summary.config.0));
-    line(
-        text,
-        format_args!("policy {policy} · {config} · {} residents · perturbations {perturbations}", summary.residents),
-    );
-    line(text, format_args!("{towns} of {days}, seeds {} to {last}", span.seed));
-    line(text, format_args!("These seeds are held out: training never uses them."));
-    line(text, format_args!(""));
+    line!(text, "policy {policy} · {config} · {} residents · perturbations {perturbations}", summary.residents);
+    line!(text, "{towns} of {days}, seeds {} to {last}", span.seed);
+    line!(text, "These seeds are held out: training never uses them.");
+    line!(text);
 }
 
 fn score(text: &mut String, summary: &Summary) {
     let Some(it) = summary.score else {
-        line(text, format_args!("  town score    not enough data yet: no day had residents and shifts"));
+        line!(text, "  town score    not enough data yet: no day had residents and shifts");
         return;
     };
     let (iqm, low, high) = (it.iqm, it.low, it.high);
-    line(text, format_args!("  town score     {iqm:.4}   95 % bootstrap interval {low:.4} to {high:.4}"));
-    line(
+    line!(text, "  town score     {iqm:.4}   95 % bootstrap interval {low:.4} to {high:.4}");
+    line!(
         text,
-        format_args!(
-            "                 interquartile mean of {}; min {:.4}, max {:.4}",
-            count(it.count, "town"),
-            it.min,
-            it.max
-        ),
+        "                 interquartile mean of {}; min {:.4}, max {:.4}",
+        count(it.count, "town"),
+        it.min,
+        it.max
     );
     let days: Vec<f64> = summary.score_by_day.iter().copied().flatten().collect();
     if let [first, .., last] = days[..] {
-        line(text, format_args!("  by day         {}   {first:.4} to {last:.4}", chart(&days)));
+        line!(text, "  by day         {}   {first:.4} to {last:.4}", chart(&days));
     }
 }
 
@@ -110,19 +98,16 @@ fn chart(values: &[f64]) -> String {
 
 fn against(text: &mut String, pairing: &Comparison) {
     let name = escape(&pairing.name);
-    line(text, format_args!(""));
+    line!(text);
     let Some(it) = pairing.estimate else {
-        line(text, format_args!("  against {name}: no town has a score under both"));
+        line!(text, "  against {name}: no town has a score under both");
         return;
     };
     let better = pairing.differences.iter().filter(|difference| **difference > 0.0).count();
     let equal = pairing.differences.iter().filter(|difference| **difference == 0.0).count();
     let theirs = pairing.theirs.map_or(0.0, |theirs| theirs.iqm);
-    line(text, format_args!("  against {name} ({theirs:.4}) on the same towns and random numbers"));
-    line(
-        text,
-        format_args!("  difference    {:+.4}   95 % bootstrap interval {:+.4} to {:+.4}", it.iqm, it.low, it.high),
-    );
+    line!(text, "  against {name} ({theirs:.4}) on the same towns and random numbers");
+    line!(text, "  difference    {:+.4}   95 % bootstrap interval {:+.4} to {:+.4}", it.iqm, it.low, it.high);
     let word = if it.low > 0.0 {
         "better"
     } else if it.high < 0.0 {
@@ -131,7 +116,7 @@ fn against(text: &mut String, pairing: &Comparison) {
         "no significant difference"
     };
     let ties = if equal > 0 { format!(", equal in {equal}") } else { String::new() };
-    line(text, format_args!("                {word}; better in {better} of {}{ties}", count(it.count, "town")));
+    line!(text, "                {word}; better in {better} of {}{ties}", count(it.count, "town"));
 }
 
 fn other_choice(text: &mut String, other_choice: &OtherChoice) {
@@ -139,9 +124,9 @@ fn other_choice(text: &mut String, other_choice: &OtherChoice) {
     let change = |it: &Estimate| format!("; difference {:+.4} from {:+.4} to {:+.4}", it.iqm, it.low, it.high);
     let score = other_choice.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
     let difference = other_choice.difference.as_ref().map_or_else(String::new, change);
-    line(text, format_args!(""));
-    line(text, format_args!("  {}", escape(&other_choice.name)));
-    line(text, format_args!("                 {score}{difference}"));
+    line!(text);
+    line!(text, "  {}", escape(&other_choice.name));
+    line!(text, "                 {score}{difference}");
 }
 
 const fn sign_of(verdict: Option<bool>) -> char {
@@ -167,7 +152,7 @@ fn kpi_line(text: &mut String, kpi: &KpiLine, towns: usize) {
         [met, ..] => format!("{met} of {towns}"),
     };
     let (sign, title, target) = (sign_of(verdict), kpi.row.title, target(kpi.target, unit));
-    line(text, format_args!("{sign} {title:<24}{mean:>11}{least:>11}{most:>11}   {target:<13} {share}"));
+    line!(text, "{sign} {title:<24}{mean:>11}{least:>11}{most:>11}   {target:<13} {share}");
 }
 
 fn target(target: Target, unit: &str) -> String {
@@ -183,7 +168,7 @@ fn sign_line(text: &mut String, line_of: &SignLine) {
     let (low, high) = days.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
     let sign = sign_of(Some(low > 0.0));
     let (title, shown) = (line_of.sign.title, line_of.shown * 100.0);
-    line(text, format_args!("{sign} {title:<24}{mean:>11.1}{low:>11.1}{high:>11.1}   {shown:.0} % of days"));
+    line!(text, "{sign} {title:<24}{mean:>11.1}{low:>11.1}{high:>11.1}   {shown:.0} % of days");
 }
 
 fn check_line(text: &mut String, check: &Check) {
@@ -196,7 +181,7 @@ fn check_line(text: &mut String, check: &Check) {
         other => target(other, check.unit),
     };
     let word = if check.measured.is_none() { "not enough days" } else { "" };
-    line(text, format_args!("{sign} {title:<36}{value:>11}   {target:<13} {word}"));
+    line!(text, "{sign} {title:<36}{value:>11}   {target:<13} {word}");
 }
 
 /// Violations and starvation, town by town.
@@ -205,12 +190,12 @@ fn violations(text: &mut String, records: &[Record]) {
         for (what, violation) in [("money", &record.money), ("queues", &record.deadlock)] {
             if let Some(violation) = violation {
                 let (seed, tick, detail) = (record.seed, violation.tick, escape(&violation.what));
-                line(text, format_args!("  ! seed {seed}, tick {tick}, {what}: {detail}"));
+                line!(text, "  ! seed {seed}, tick {tick}, {what}: {detail}");
             }
         }
         let starved = record.total(|day| day.starvation_events);
         if starved > 0 {
-            line(text, format_args!("  ! seed {}: {}", record.seed, count(starved as usize, "starvation event")));
+            line!(text, "  ! seed {}: {}", record.seed, count(starved as usize, "starvation event"));
         }
     }
 }

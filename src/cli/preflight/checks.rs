@@ -29,33 +29,24 @@ pub(super) struct Problem {
 /// What the check found.
 type CheckResult = Result<String, Problem>;
 
-/// A check.
-pub(super) struct Check {
-    /// Name in the output.
-    pub(super) name: &'static str,
-    /// Runs the check.
-    pub(super) run: fn(&PreflightContext) -> CheckResult,
-}
-
-const fn check(name: &'static str, run: fn(&PreflightContext) -> CheckResult) -> Check {
-    Check { name, run }
-}
+/// A check: its name in the output, and what it runs.
+pub(super) type Check = (&'static str, fn(&PreflightContext) -> CheckResult);
 
 /// All checks, in the order of the rule.
 pub(super) static CHECKS: [Check; 9] = [
-    check("config_id", config_id),
-    check("observations", observations),
-    check("release", release),
-    check("candidate", candidate),
-    check("folders", folders),
-    check("disk", disk),
-    check("audit log", audit_log),
-    check("smoke run", smoke_run),
-    check("stability", stability),
+    ("config_id", config_id),
+    ("observations", observations),
+    ("release", release),
+    ("candidate", candidate),
+    ("folders", folders),
+    ("disk", disk),
+    ("audit log", audit_log),
+    ("smoke run", smoke_run),
+    ("stability", stability),
 ];
 
 /// The checks of the source repository, run with `--source`.
-pub(super) static SOURCE: Check = check("source", source);
+pub(super) static SOURCE: Check = ("source", source);
 
 fn problem(seen: impl Into<String>, to_do: impl Into<String>) -> Problem {
     Problem { seen: seen.into(), to_do: to_do.into() }
@@ -165,15 +156,11 @@ fn disk(context: &PreflightContext) -> CheckResult {
     match free_bytes(&folder) {
         None => Ok("unknown free space on this system".into()),
         Some(free) if free >= MIN_FREE_BYTES => Ok(format!("{} free", output::bytes(free))),
-        Some(free) => Err(problem(
-            format!(
-                "{} free at {}; {} required.",
-                output::bytes(free),
-                folder.display(),
-                output::bytes(MIN_FREE_BYTES)
-            ),
-            "Free disk space, or move the home folder.",
-        )),
+        Some(free) => {
+            let (free, required) = (output::bytes(free), output::bytes(MIN_FREE_BYTES));
+            let seen = format!("{free} free at {}; {required} required.", folder.display());
+            Err(problem(seen, "Free disk space, or move the home folder."))
+        }
     }
 }
 
@@ -225,11 +212,8 @@ fn smoke_run(context: &PreflightContext) -> CheckResult {
     Ok(format!("{SMOKE_TICKS} ticks: {}", runs.join(", ")))
 }
 
-/// Stability windows of a town by number, oldest first; `None` is inconclusive.
-struct RecentWindows {
-    town: String,
-    windows: Vec<(u64, Option<bool>)>,
-}
+/// The name of a town and its stability windows by number, oldest first; `None` is inconclusive.
+type RecentWindows = (String, Vec<(u64, Option<bool>)>);
 
 /// Windows from the newest snapshot of the newest run. Without one, of a sandbox town that runs one window longer than
 /// required, because new residents are late on their first day.
@@ -241,7 +225,7 @@ fn recent_windows(context: &PreflightContext) -> Result<RecentWindows, Problem> 
         let to_do = "Run `townlet snapshot validate` to find the last intact one.";
         let found = snapshots::read(&file).map_err(|why| problem(format!("{}: {why}", file.display()), to_do))?;
         let closed = found.town.state().stability.closed.iter();
-        return Ok(RecentWindows { town: run, windows: closed.map(|window| (window.number, window.green)).collect() });
+        return Ok((run, closed.map(|window| (window.number, window.green)).collect()));
     }
     let sandbox = sandbox(context, released(context)?)?;
     let required = u64::from(config.stability.promotion.required_passes);
@@ -253,11 +237,11 @@ fn recent_windows(context: &PreflightContext) -> Result<RecentWindows, Problem> 
         _ => None,
     };
     let windows = view.stability.windows.iter().map(|window| (window.number, green(&window.verdict))).collect();
-    Ok(RecentWindows { town: "a sandbox town".into(), windows })
+    Ok(("a sandbox town".into(), windows))
 }
 
 fn stability(context: &PreflightContext) -> CheckResult {
-    let RecentWindows { town, windows } = recent_windows(context)?;
+    let (town, windows) = recent_windows(context)?;
     let required = context.rules.config.stability.promotion.required_passes as usize;
     // Inconclusive windows are skipped.
     let conclusive: Vec<_> = windows.iter().filter_map(|(number, green)| Some((number, (*green)?))).collect();

@@ -19,7 +19,6 @@ use checks::{CHECKS, Problem, SOURCE};
 use townlet_shard::Home;
 use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};
 
-/// `townlet preflight`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -88,14 +87,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let rules = Rules::new(release.sources.clone())?;
     let context = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
     let mut report = CheckReport::new(args.json, 13);
-    for check in CHECKS.iter().chain(args.source.is_some().then_some(&SOURCE)) {
-        let (passed, seen, to_do) = match (check.run)(&context) {
+    for (name, check) in CHECKS.iter().chain(args.source.is_some().then_some(&SOURCE)) {
+        let (passed, seen, to_do) = match check(&context) {
             Ok(seen) => (true, seen, None),
             Err(Problem { seen, to_do }) => (false, seen, Some(to_do)),
         };
         let text = to_do.as_ref().map_or_else(|| seen.clone(), |to_do| format!("{seen} {to_do}"));
-        let row = json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do });
-        report.add(check.name, passed, &text, row)?;
+        let row = json!({ "check": name, "passed": passed, "seen": seen, "to_do": to_do });
+        report.add(name, passed, &text, row)?;
     }
     report.finish("", json!({}), "checks")
 }

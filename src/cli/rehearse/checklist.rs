@@ -8,33 +8,23 @@ use townlet_wire::telemetry::{Agent, Event};
 /// What a passed check observed.
 pub(super) type CheckResult = Result<String, CheckFailure>;
 
-/// A check.
-pub(super) struct ChecklistItem {
-    /// Name in the output.
-    pub(super) name: &'static str,
-    /// Runs the check on a new town.
-    pub(super) check: fn(&Sandbox) -> CheckResult,
-}
-
-const fn row(name: &'static str, check: fn(&Sandbox) -> CheckResult) -> ChecklistItem {
-    ChecklistItem { name, check }
-}
+/// A check: its name in the output, and what it runs on a new town.
+pub(super) type Check = (&'static str, fn(&Sandbox) -> CheckResult);
 
 /// All checks on the rehearsed configuration, in the order of the rule. `mod.rs` adds [`charter`] and [`fallback`].
-pub(super) static CHECKLIST: [ChecklistItem; 10] = [
-    row("spawn", spawn),
-    row("setneed", setneed),
-    row("force_chat", force_chat),
-    row("arrange_meet", arrange_meet),
-    row("exit requested", exit_requested),
-    row("exit approved", exit_approved),
-    row("exit deferred", exit_deferred),
-    row("narration", narration),
-    row("privacy", privacy),
-    row("perturbations off", perturbations_off),
+pub(super) static CHECKLIST: [Check; 10] = [
+    ("spawn", spawn),
+    ("setneed", setneed),
+    ("force_chat", force_chat),
+    ("arrange_meet", arrange_meet),
+    ("exit requested", exit_requested),
+    ("exit approved", exit_approved),
+    ("exit deferred", exit_deferred),
+    ("narration", narration),
+    ("privacy", privacy),
+    ("perturbations off", perturbations_off),
 ];
 
-/// The first two residents.
 fn two_residents(sandbox: &Sandbox) -> Result<[Agent; 2], CheckFailure> {
     let agents = sandbox.view()?.0.agents;
     let count = agents.len();

@@ -19,10 +19,8 @@ use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
 
-/// The shipped fallback configuration.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));
 
-/// `townlet rehearse`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -82,8 +80,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         };
         report.add(name, passed, &text, row)
     };
-    for item in &CHECKLIST {
-        add(item.name, town.run(item.check))?;
+    for (name, check) in CHECKLIST {
+        add(name, town.run(check))?;
     }
     add("charter", town.run(|sandbox| checklist::charter(sandbox, args.days)))?;
     add("fallback", fallback.run(checklist::fallback))?;

@@ -10,15 +10,8 @@ use crate::cli::{EXIT_CHECK_FAILED, output};
 use townlet_shard::publish::archive;
 use townlet_wire::escape;
 
-/// `townlet telemetry archive`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(in crate::cli) enum Subcommand {
     /// Check the sequence of messages and every digest
     Verify {
         /// Archive files, such as logs/telemetry/<run>-0001.jsonl.zst
@@ -35,8 +28,8 @@ enum Subcommand {
     },
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::Verify { files, json } => verify(files, *json),
         Subcommand::Cat { file } => cat(file),
     }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
@@ -26,9 +26,8 @@ const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Violations printed for each payload.
 const MAX_SHOWN: usize = 50;
 
-/// `townlet telemetry check`.
 #[derive(clap::Args, Debug)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// Payloads (.json), streams (.jsonl, one payload per line), or folders of both
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -37,7 +36,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A payload and its violations.
 struct PayloadReport {
     name: String,
     version: String,
@@ -108,9 +106,7 @@ fn payload_files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     collect_files(path, &mut files)?;
     files.sort();
-    if files.is_empty() {
-        bail!("{}: the folder contains no .json or .jsonl file.", path.display());
-    }
+    ensure!(!files.is_empty(), "{}: the folder contains no .json or .jsonl file.", path.display());
     Ok(files)
 }
 

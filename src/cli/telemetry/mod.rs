@@ -8,15 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-/// `townlet telemetry`.
-#[derive(clap::Args, Debug)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    command: Subcommand,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Subcommand {
+pub(super) enum Subcommand {
     /// Print the state of a shard as a JSON object
     Snapshot(remote::SnapshotArgs),
     /// Follow a shard, one line per message, until interrupted
@@ -24,11 +17,12 @@ enum Subcommand {
     /// Validate payloads against the published schema of their version
     Check(check::Args),
     /// Verify and print archives of the telemetry stream
-    Archive(archive::Args),
+    #[command(subcommand)]
+    Archive(archive::Subcommand),
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.command {
+pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    match command {
         Subcommand::Snapshot(args) => remote::snapshot(args),
         Subcommand::Tail(args) => remote::tail(args),
         Subcommand::Check(args) => check::run(args),

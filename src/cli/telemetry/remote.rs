@@ -16,16 +16,14 @@ use townlet_wire::sse::{Event, Reader};
 /// Interval between two attempts to reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// `townlet telemetry snapshot`.
 #[derive(clap::Args, Debug)]
-pub(super) struct SnapshotArgs {
+pub(in crate::cli) struct SnapshotArgs {
     #[command(flatten)]
     connect: ConnectArgs,
 }
 
-/// `townlet telemetry tail`.
 #[derive(clap::Args, Debug)]
-pub(super) struct TailArgs {
+pub(in crate::cli) struct TailArgs {
     #[command(flatten)]
     connect: ConnectArgs,
     /// Print each message as a JSON object on one line

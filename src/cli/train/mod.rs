@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use townlet_learn::checkpoint::{Registry, TrainingState};
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
@@ -26,7 +27,6 @@ use townlet_shard::home::new_run_id;
 use townlet_shard::policies::PolicyCatalog;
 use townlet_shard::training::Log;
 
-/// Arguments of `townlet train`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -72,35 +72,12 @@ fn minutes(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Why a training ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StopReason {
-    Steps,
-    Minutes,
-    Kpi,
-    Interrupted,
-}
+/// Two of the reasons why a training ends. After any other than the first it can be continued.
+const COMPLETE: &str = "schedule complete";
+const INTERRUPTED: &str = "interrupted";
 
-impl StopReason {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Steps => "schedule complete",
-            Self::Minutes => "time limit reached",
-            Self::Kpi => "every charter KPI met",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// Runs `townlet train`.
-///
-/// # Errors
-/// Invalid input; then nothing was written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot register a signal handler")?;
-    }
+    let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut session = Session::open(args)?;
     let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
     if let Some(why) = warm {
@@ -179,13 +156,13 @@ impl Session {
         let mut last = self.log.last().cloned();
         let end = loop {
             if self.trainer.finished() {
-                break StopReason::Steps;
+                break COMPLETE;
             }
             if interrupted.load(Ordering::Relaxed) {
-                break StopReason::Interrupted;
+                break INTERRUPTED;
             }
             if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-                break StopReason::Minutes;
+                break "time limit reached";
             }
             let row = match self.trainer.advance() {
                 Ok(row) => row,
@@ -205,7 +182,7 @@ impl Session {
             let met = row.charter_met;
             last = Some(row);
             if args.until_kpi && met {
-                break StopReason::Kpi;
+                break "every charter KPI met";
             }
         };
         bar.finish_and_clear();
@@ -257,7 +234,7 @@ impl Session {
         Ok(ExitCode::from(EXIT_CHECK_FAILED))
     }
 
-    fn report_end(&self, args: &Args, end: StopReason, last: Option<&Row>) -> Result<ExitCode> {
+    fn report_end(&self, args: &Args, end: &str, last: Option<&Row>) -> Result<ExitCode> {
         let id = self.saved.clone().unwrap_or_default();
         let drawn = args.plot.then(|| self.log.rows()).transpose()?;
         let svg = self.log.path().with_extension("svg");
@@ -267,7 +244,7 @@ impl Session {
         if args.json {
             output::line(
                 &json!({
-                    "run": self.run, "end": end.words(), "checkpoint": id, "row": last,
+                    "run": self.run, "end": end, "checkpoint": id, "row": last,
                     "policy": self.registry.path(&id).display().to_string(),
                     "log": self.log.path().display().to_string(),
                     "plot": drawn.is_some().then(|| svg.display().to_string()),
@@ -283,12 +260,12 @@ impl Session {
             output::print(&report(&row))?;
             output::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
             output::line(&format!("rows        {}", self.log.path().display()))?;
-            output::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
+            output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
         }
-        if end != StopReason::Steps && !args.json {
+        if end != COMPLETE && !args.json {
             output::line(&format!("Continue with `townlet train --resume {id}`."))?;
         }
-        Ok(if end == StopReason::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if end == INTERRUPTED { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 }
 
@@ -327,12 +304,11 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Trai
         return Ok(());
     }
     let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
-    if given.texts_digest != rules.texts_digest {
-        bail!(
-            "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
-            saved.run
-        );
-    }
+    ensure!(
+        given.texts_digest == rules.texts_digest,
+        "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
+        saved.run
+    );
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use townlet_learn::train::Row;
 /// A curve's title, and its value in a row.
 type Curve = (&'static str, fn(&Row) -> Option<f64>);
 
-/// The curves, in this order.
 const CURVES: [Curve; 8] = [
     ("return per day", |row| row.return_per_day),
     ("town score", |row| row.town_score),
@@ -33,9 +32,7 @@ fn points(rows: &[Row], value: fn(&Row) -> Option<f64>) -> Vec<(f64, f64)> {
 }
 
 fn range(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let values = points.iter().map(|point| point.1);
-    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-    (low <= high).then_some((low, high))
+    townlet_tui::format::range(points.iter().map(|point| point.1))
 }
 
 /// One line per curve: title, minimum, curve, maximum, last value.

@@ -19,7 +19,7 @@ impl App {
             RequestPurpose::Preview(text) => self.line.set_preview(&text, answer),
             RequestPurpose::Execute => {
                 if !(answer.error.is_none() && self.is_pace_command(&answer.command)) {
-                    self.status = Some(StatusMessage { text: sentence(&answer), tone: tone(&answer) });
+                    self.status = Some(status(&answer));
                 }
                 self.log.push(answer, role);
             }
@@ -37,28 +37,20 @@ fn is_in_flight(answer: &Answer) -> bool {
     answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT")
 }
 
-fn tone(answer: &Answer) -> Tone {
-    match answer.error {
-        Some(_) if is_in_flight(answer) => Tone::Plain,
-        Some(_) => Tone::Bad,
-        None => Tone::Good,
-    }
-}
-
 /// `✓ Ada leaves on the next tick · tick 3,403 · cmd 0192…7c · logs/console/run-1-0001.jsonl:4`.
-fn sentence(answer: &Answer) -> String {
-    let sign = match answer.error {
-        Some(_) if is_in_flight(answer) => "…",
-        Some(_) => "✗",
-        None => "✓",
+fn status(answer: &Answer) -> StatusMessage {
+    let (sign, tone) = match answer.error {
+        Some(_) if is_in_flight(answer) => ("…", Tone::Plain),
+        Some(_) => ("✗", Tone::Bad),
+        None => ("✓", Tone::Good),
     };
-    let mut sentence = format!("{sign} {}", answer.summary());
+    let mut text = format!("{sign} {}", answer.summary());
     if answer.replayed {
-        sentence.push_str(" (already executed)");
+        text.push_str(" (already executed)");
     }
-    let _ = write!(sentence, " · tick {} · {}", thousands(answer.tick), short_cmd_id(&answer.cmd_id));
+    let _ = write!(text, " · tick {} · {}", thousands(answer.tick), short_cmd_id(&answer.cmd_id));
     if !answer.audit.is_empty() {
-        let _ = write!(sentence, " · logged {}", answer.audit);
+        let _ = write!(text, " · logged {}", answer.audit);
     }
-    sentence
+    StatusMessage { text, tone }
 }

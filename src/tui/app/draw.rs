@@ -6,16 +6,16 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{App, ClickTarget};
+use super::{App, ClickTarget, PaneState};
 use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
-use crate::pane::{Context, PANES, Screen, has_newer_schema};
+use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
 use townlet_source::Link;
 use townlet_wire::escape;
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// Minimum terminal size.
-const MIN_SIZE: (u16, u16) = (60, 18);
+pub(crate) const MIN_SIZE: (u16, u16) = (60, 18);
 /// Minimum size to show all panes of a screen at once.
 const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
 
@@ -94,26 +94,18 @@ impl App {
             places = place(upper);
             line = Some(Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower });
         }
-        for (index, area) in places {
-            let pane_state = &mut self.panes[index];
-            pane_state.area = area;
-            let cx = Context {
-                view: &view,
-                history: &self.history,
-                session: &self.session,
-                commands: &self.hello.commands,
-                log: &self.log,
-                theme: &self.theme,
-                focused: index == focused,
-                filter: &pane_state.filter,
-            };
-            pane_state.pane.draw(frame, area, &cx);
-            if !pane_state.filter.is_empty() && area.height > 1 {
-                let tag = Line::styled(format!(" / {} ", clip(&pane_state.filter, 30)), self.theme.accent);
-                let foot = Rect { x: area.x + 2, y: area.bottom() - 1, width: area.width.saturating_sub(4), height: 1 };
-                frame.render_widget(tag, foot);
+        let mut panes = std::mem::take(&mut self.panes);
+        for (index, place) in places {
+            let PaneState { pane, filter, area } = &mut panes[index];
+            *area = place;
+            pane.draw(frame, place, &self.context(&view, filter, index == focused));
+            if !filter.is_empty() && place.height > 1 {
+                let tag = Line::styled(format!(" / {} ", clip(filter, 30)), self.theme.accent);
+                let inside = Rect { x: place.x + 1, width: place.width.saturating_sub(2), ..place };
+                draw_on_border(frame, inside, tag);
             }
         }
+        self.panes = panes;
         line
     }
 
@@ -121,24 +113,24 @@ impl App {
         let (what, advice) = match &self.ended {
             Some(why) => (format!("The connection has ended: {}", escape(why)), "Press q to quit."),
             None => match &self.link {
-                Link::Reconnecting { url, in_seconds, why } => (
-                    format!("Cannot reach {}: {}", escape(url), escape(why)),
-                    if *in_seconds > 1 {
+                Link::Reconnecting { url, in_seconds, why } => {
+                    let advice = if *in_seconds > 1 {
                         "Retrying automatically. Press q to quit."
                     } else {
                         "Retrying now. Press q to quit."
-                    },
-                ),
+                    };
+                    (format!("Cannot reach {}: {}", escape(url), escape(why)), advice)
+                }
                 _ => ("Waiting for the first data from the shard.".to_owned(), "Press q to quit."),
             },
         };
-        crate::pane::draw_empty(frame, area, &what, advice, &self.theme);
+        draw_empty(frame, area, &what, advice, &self.theme);
     }
 
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
         let role = match self.session.role {
-            Role::Viewer => Span::styled(" VIEWER ", self.theme.viewer),
+            Role::Viewer => Span::styled(" VIEWER ", self.theme.key),
             Role::Admin => Span::styled(" ADMIN ", self.theme.admin),
         };
         let mut right = vec![(0, vec![role])];
@@ -217,7 +209,7 @@ impl App {
         parts
     }
 
-    pub(super) fn url(&self) -> Option<&str> {
+    pub(crate) fn url(&self) -> Option<&str> {
         match &self.link {
             Link::Local | Link::Recorded => None,
             Link::Connecting { url }
@@ -230,14 +222,12 @@ impl App {
     fn banners(&self) -> Vec<String> {
         let mut banners = Vec::new();
         match &self.link {
-            Link::Local | Link::Recorded | Link::Connecting { .. } | Link::Live { .. } => {}
             Link::Stale { seconds, .. } => {
                 banners.push(format!("no data for {seconds} s; the screen is out of date"));
             }
-            Link::Reconnecting { in_seconds, why, .. } => {
-                banners
-                    .push(format!("not connected ({why}); next attempt in {in_seconds} s; the screen is out of date"));
-            }
+            Link::Reconnecting { in_seconds, why, .. } => banners
+                .push(format!("not connected ({why}); next attempt in {in_seconds} s; the screen is out of date")),
+            _ => {}
         }
         let Some(view) = &self.view else { return banners };
         if let Some(why) = &self.ended {
@@ -283,11 +273,12 @@ impl App {
     fn draw_tabs(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let mut x = area.x + 1;
         let labels = |letters: usize| {
-            Screen::ALL.map(|screen| {
+            let label = |screen: Screen| {
                 let letters = if screen == self.screen { usize::MAX } else { letters };
                 let title: String = screen.title().chars().take(letters).collect();
                 format!(" {} {title} ", self.keymap.label(screen.action()))
-            })
+            };
+            Screen::all().map(label).collect::<Vec<_>>()
         };
         let fits = |labels: &[String], gap: usize| {
             labels.iter().map(|label| width(label) + gap).sum::<usize>() < usize::from(area.width)
@@ -300,7 +291,7 @@ impl App {
         if !fits(&all, gap) {
             all = labels(3);
         }
-        for (screen, label) in Screen::ALL.into_iter().zip(all) {
+        for (screen, label) in Screen::all().zip(all) {
             let active = screen == self.screen;
             let spot = Rect { x, width: width(&label) as u16, ..area };
             let style = if active { self.theme.selected } else { self.theme.dim };

@@ -7,25 +7,16 @@ use ratatui::widgets::{Clear, Paragraph};
 
 use super::{App, Tone};
 use crate::format::{width, wrap};
-use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, check_allowed};
+use crate::keymap::{Action, Keymap};
+use crate::pane::{KeyHint, check_allowed};
+use crate::theme::Theme;
 
 impl App {
     /// Keys of the focused pane.
     pub(super) fn pane_hints(&self) -> Vec<KeyHint> {
         let Some(view) = &self.view else { return Vec::new() };
         let pane_state = &self.panes[self.focused_pane()];
-        let cx = Context {
-            view,
-            history: &self.history,
-            session: &self.session,
-            commands: &self.hello.commands,
-            log: &self.log,
-            theme: &self.theme,
-            focused: true,
-            filter: &pane_state.filter,
-        };
-        pane_state.pane.bindings(&cx)
+        pane_state.pane.bindings(&self.context(view, &pane_state.filter, true))
     }
 
     fn global_hints(&self) -> Vec<KeyHint> {
@@ -59,38 +50,6 @@ impl App {
         hints
     }
 
-    /// As many of `hints` as fit into `columns`. Disabled keys are in parentheses.
-    fn hint_line(&self, hints: &[KeyHint], columns: u16) -> Line<'static> {
-        let theme = &self.theme;
-        let mut spans = Vec::new();
-        let mut used = 1;
-        for (index, hint) in hints.iter().enumerate() {
-            // Two keys with the same label, such as the arrows, are shown as one.
-            if index > 0 && hints[index - 1].label == hint.label {
-                continue;
-            }
-            let twin = hints.get(index + 1).filter(|next| next.label == hint.label);
-            let second = twin.map_or_else(String::new, |twin| self.keymap.label(twin.action));
-            let key = format!("{}{second}", self.keymap.label(hint.action));
-            let (open, close) = if hint.enabled.is_ok() { ("", "") } else { ("(", ")") };
-            let taken = width(&key) + width(hint.label) + open.len() + close.len() + 3;
-            if used + taken > usize::from(columns) {
-                continue;
-            }
-            used += taken;
-            if hint.enabled.is_ok() {
-                spans.extend([
-                    Span::raw(" "),
-                    Span::styled(key, theme.key),
-                    Span::styled(format!(" {} ", hint.label), theme.text),
-                ]);
-            } else {
-                spans.push(Span::styled(format!(" {open}{key} {}{close} ", hint.label), theme.disabled));
-            }
-        }
-        Line::from(spans)
-    }
-
     /// Two rows: the pane's keys; and the global keys, the status message or the filter input.
     pub(super) fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
@@ -103,7 +62,7 @@ impl App {
             let keys = " tab complete · ↑↓ history · enter send and close · esc close";
             frame.render_widget(Line::styled(keys, self.theme.dim), upper);
         } else {
-            frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);
+            frame.render_widget(hint_line(&self.pane_hints(), upper.width, &self.keymap, &self.theme), upper);
         }
         if let Some(field) = &mut self.filtering {
             let halves = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
@@ -124,7 +83,35 @@ impl App {
             frame.render_widget(Clear, room);
             frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
         } else if !taken {
-            frame.render_widget(self.hint_line(&self.global_hints(), lower.width), lower);
+            frame.render_widget(hint_line(&self.global_hints(), lower.width, &self.keymap, &self.theme), lower);
         }
     }
+}
+
+/// As many of `hints` as fit into `columns`. Disabled keys are in parentheses.
+pub(crate) fn hint_line(hints: &[KeyHint], columns: u16, keymap: &Keymap, theme: &Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    let mut used = 1;
+    for (index, hint) in hints.iter().enumerate() {
+        // Two keys with the same label, such as the arrows, are shown as one.
+        if index > 0 && hints[index - 1].label == hint.label {
+            continue;
+        }
+        let twin = hints.get(index + 1).filter(|next| next.label == hint.label);
+        let second = twin.map_or_else(String::new, |twin| keymap.label(twin.action));
+        let key = format!("{}{second}", keymap.label(hint.action));
+        let enabled = hint.enabled.is_ok();
+        let taken = width(&key) + width(hint.label) + if enabled { 3 } else { 5 };
+        if used + taken > usize::from(columns) {
+            continue;
+        }
+        used += taken;
+        if enabled {
+            let label = Span::styled(format!(" {} ", hint.label), theme.text);
+            spans.extend([Span::raw(" "), Span::styled(key, theme.key), label]);
+        } else {
+            spans.push(Span::styled(format!(" ({key} {}) ", hint.label), theme.disabled));
+        }
+    }
+    Line::from(spans)
 }

@@ -1,6 +1,6 @@
 //! The pure core of the interface: messages in, tasks and frames out.
 //!
-//! Owns what is open, focused and typed. It uses no terminal, thread, file or clock: the shell executes the tasks, and tests
+//! Owns what is open, focused and typed. Uses no terminal, thread, file or clock: the shell executes the tasks, and tests
 //! press keys and read the screen.
 
 mod actions;
@@ -10,6 +10,9 @@ mod footer;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use draw::MIN_SIZE;
+pub(crate) use footer::hint_line;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,10 +20,11 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 use ratatui::layout::{Position, Rect};
 
 use super::console::{AnswerLog, CommandLine, LineInput};
-use super::fleet::{ShardLabel, ShardSummary};
+use super::fleet::ShardLabel;
+use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
-use super::overlay::{ConfirmDialog, DetailDialog, DialogResult, Overlay};
+use super::overlay::{ConfirmDialog, DetailDialog, Dialog, DialogResult};
 use super::pane::{Context, PANES, Pane, Reaction, Screen};
 use super::text_field::TextField;
 use super::theme::Theme;
@@ -30,52 +34,52 @@ use townlet_wire::{Request, Role, Session, Snapshot};
 /// Answers waited for at most.
 const MAX_PENDING: usize = 256;
 
-/// Something that happened outside.
+/// An event for the interface.
 #[derive(Debug)]
 pub enum Message {
-    /// A key went down.
+    /// A key was pressed.
     Key(KeyEvent),
-    /// The mouse did something.
+    /// The mouse was used.
     Mouse(MouseEvent),
-    /// Text came from the clipboard.
+    /// Text was pasted.
     Paste(String),
-    /// The source has something to say.
+    /// An event of the source.
     SourceEvent(SourceEvent),
-    /// A request is on its way; its answer will come under this `cmd_id`.
+    /// A request was sent; its answer will have this `cmd_id`.
     Sent(String, RequestPurpose),
-    /// Something done outside has this to say: where a file was saved, why it was not.
+    /// The result of a task, such as where a file was saved.
     Status(String),
 }
 
-/// Something to be done outside.
+/// A task for the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
-    /// Send this, and say under which `cmd_id`.
+    /// Send a request, and report its `cmd_id`.
     Send(Request, RequestPurpose),
-    /// Put this on the clipboard.
+    /// Copy to the clipboard.
     Copy(String),
     /// Save the screen to files named after this tick.
     Save(u64),
-    /// Write this line to the file of lines typed before.
+    /// Append a line to the file of the console history.
     Remember(String),
-    /// Give the terminal back until the shell continues us.
+    /// Suspend the process.
     Suspend,
-    /// Back to the fleet, where there is one.
+    /// Show the fleet.
     ShowFleet,
-    /// Leave.
+    /// Quit.
     Quit,
 }
 
-/// Why a request was sent: what its answer is for.
+/// Purpose of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestPurpose {
-    /// The command is to be executed.
+    /// Execute the command.
     Execute,
-    /// The console line shows what this text would do.
+    /// Preview this text on the console line.
     Preview(String),
 }
 
-/// A line above the keys until the next key.
+/// A message in the footer until the next key.
 #[derive(Clone, Debug, PartialEq)]
 struct StatusMessage {
     text: String,
@@ -89,7 +93,7 @@ enum Tone {
     Bad,
 }
 
-/// A pane that is alive, with what the app keeps for it.
+/// A pane with its filter.
 struct PaneState {
     pane: Box<dyn Pane>,
     filter: String,
@@ -97,14 +101,14 @@ struct PaneState {
     area: Rect,
 }
 
-/// What a click on the frame around the panes means.
+/// Target of a click outside the panes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClickTarget {
     Screen(Screen),
     Pane(usize),
 }
 
-/// What the app starts with.
+/// Settings of an app.
 #[derive(Debug)]
 pub struct AppOptions {
     /// Colours and signs.
@@ -115,18 +119,18 @@ pub struct AppOptions {
     pub screen: Screen,
     /// Console lines of earlier sessions, oldest first.
     pub console_history: Vec<String>,
-    /// How the operator calls this shard.
+    /// The operator's name and colour for this shard.
     pub label: Option<ShardLabel>,
-    /// Whether it is one of several.
+    /// Whether several shards are watched.
     pub fleet: bool,
 }
 
-/// The whole interface as a value.
+/// The interface of one shard.
 pub struct App {
     hello: SourceInfo,
-    session: Session,
-    link: Link,
-    view: Option<Arc<Snapshot>>,
+    pub(crate) session: Session,
+    pub(crate) link: Link,
+    pub(crate) view: Option<Arc<Snapshot>>,
     history: MetricHistory,
     log: AnswerLog,
     theme: Theme,
@@ -136,21 +140,23 @@ pub struct App {
     /// Focused row of the pane table, by screen.
     focus: BTreeMap<u8, usize>,
     zoomed: bool,
-    overlay: Option<Overlay>,
+    overlay: Option<Box<dyn Dialog>>,
     line: CommandLine,
     line_open: bool,
     /// The filter of the focused pane while it is typed.
     filtering: Option<TextField>,
     status: Option<StatusMessage>,
-    ended: Option<String>,
+    pub(crate) ended: Option<String>,
     waiting: BTreeMap<String, (RequestPurpose, Role)>,
+    /// What the current message asks the shell to do.
+    tasks: Vec<Task>,
     click_targets: Vec<(Rect, ClickTarget)>,
-    label: Option<ShardLabel>,
+    pub(crate) label: Option<ShardLabel>,
     fleet: bool,
 }
 
 impl App {
-    /// Over a source that has introduced itself.
+    /// The interface of a source.
     pub fn new(hello: SourceInfo, setup: AppOptions) -> Self {
         let pane_state =
             |row: &super::pane::PaneRow| PaneState { pane: (row.new)(), filter: String::new(), area: Rect::ZERO };
@@ -174,56 +180,39 @@ impl App {
             status: None,
             ended: None,
             waiting: BTreeMap::new(),
+            tasks: Vec::new(),
             click_targets: Vec::new(),
             label: setup.label,
             fleet: setup.fleet,
         }
     }
 
-    /// What the fleet's row of this shard is made from.
-    pub fn summary(&self) -> ShardSummary<'_> {
-        ShardSummary {
-            label: self.label.as_ref(),
-            url: self.url().unwrap_or("this process"),
-            view: self.view.as_deref(),
-            link: &self.link,
-            session: &self.session,
-            ended: self.ended.as_deref(),
-        }
-    }
-
-    /// Takes one message; what is to be done outside because of it.
+    /// Handles a message. Returns what the shell has to do.
     pub fn update(&mut self, message: Message) -> Vec<Task> {
         match message {
-            Message::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
+            Message::Key(key) if key.kind == KeyEventKind::Release => {}
             Message::Key(key) => self.key(key),
             Message::Mouse(mouse) => self.mouse(mouse),
             Message::Paste(text) => self.paste(&text),
-            Message::SourceEvent(notice) => {
-                self.notice(notice);
-                Vec::new()
-            }
+            Message::SourceEvent(event) => self.source_event(event),
             Message::Sent(cmd_id, purpose) => {
                 self.waiting.insert(cmd_id, (purpose, self.session.role));
                 // Answers lost with a connection must not be waited for without end. Ids are in the order of time.
                 if self.waiting.len() > MAX_PENDING {
                     self.waiting.pop_first();
                 }
-                Vec::new()
             }
-            Message::Status(text) => {
-                self.set_status(text);
-                Vec::new()
-            }
+            Message::Status(text) => self.set_status(text),
         }
+        std::mem::take(&mut self.tasks)
     }
 
     fn set_status(&mut self, text: impl Into<String>) {
         self.status = Some(StatusMessage { text: text.into(), tone: Tone::Plain });
     }
 
-    fn notice(&mut self, notice: SourceEvent) {
-        match notice {
+    fn source_event(&mut self, event: SourceEvent) {
+        match event {
             SourceEvent::View(view) => {
                 self.history.record(&view);
                 self.view = Some(view);
@@ -239,91 +228,73 @@ impl App {
         }
     }
 
-    fn key(&mut self, key: KeyEvent) -> Vec<Task> {
+    fn key(&mut self, key: KeyEvent) {
         self.status = None;
         if key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL) {
-            return vec![Task::Suspend];
+            return self.tasks.push(Task::Suspend);
         }
-        if let Some(overlay) = &mut self.overlay {
-            let outcome = overlay.key(key);
-            return self.handle_dialog_result(outcome);
+        if self.overlay.is_some() {
+            return self.dialog_key(key);
         }
         if self.line_open {
-            let typed = self.line.key(key, &self.hello.commands, self.view.as_deref());
-            return self.handle_line_input(typed);
+            match self.line.key(key, &self.hello.commands, self.view.as_deref()) {
+                LineInput::Unchanged => {}
+                LineInput::Edited(dry_run) => self.preview(dry_run),
+                LineInput::Submitted(line) => self.submit_line(&line),
+                LineInput::Closed => self.line_open = false,
+            }
+            return;
         }
         if self.filtering.is_some() {
-            self.filter_key(key);
-            return Vec::new();
+            return self.filter_key(key);
         }
         let pressed = Key::of(key);
         if let Some(action) = self.keymap.action(pressed) {
-            return self.action(action);
-        }
-        if let KeyCode::Char(letter) = key.code
+            self.action(action);
+        } else if let KeyCode::Char(letter) = key.code
             && let Some(index) = PANES.iter().position(|pane| pane.key == letter)
         {
             self.focus_pane(index);
-            return Vec::new();
+        } else {
+            let help = self.keymap.label(Action::Help);
+            self.set_status(format!("`{pressed}` does nothing here; {help} shows every key"));
         }
-        self.set_status(format!("`{pressed}` does nothing here; {} shows every key", self.keymap.label(Action::Help)));
-        Vec::new()
     }
 
-    fn paste(&mut self, text: &str) -> Vec<Task> {
+    fn paste(&mut self, text: &str) {
         if let Some(overlay) = &mut self.overlay {
             overlay.paste(text);
         } else if self.line_open {
-            return preview(self.line.paste(text, &self.hello.commands));
+            let dry_run = self.line.paste(text, &self.hello.commands);
+            self.preview(dry_run);
         } else if let Some(field) = &mut self.filtering {
             field.paste(text);
             self.apply_filter();
         }
-        Vec::new()
     }
 
-    fn handle_dialog_result(&mut self, outcome: DialogResult) -> Vec<Task> {
-        match outcome {
-            DialogResult::Open => return Vec::new(),
-            DialogResult::Closed => self.overlay = None,
-            DialogResult::Send(requests) => {
-                self.overlay = None;
-                return send(requests);
-            }
-            DialogResult::Navigate(goal) => {
-                self.overlay = None;
-                return self.open_target(goal);
-            }
+    fn dialog_key(&mut self, key: KeyEvent) {
+        let Some(overlay) = &mut self.overlay else { return };
+        let result = overlay.key(key);
+        if result != DialogResult::Open {
+            self.overlay = None;
         }
-        Vec::new()
-    }
-
-    fn handle_line_input(&mut self, typed: LineInput) -> Vec<Task> {
-        match typed {
-            LineInput::Unchanged => Vec::new(),
-            LineInput::Edited(dry_run) => preview(dry_run),
-            LineInput::Submitted(line) => self.submit_line(&line),
-            LineInput::Closed => {
-                self.line_open = false;
-                Vec::new()
-            }
+        match result {
+            DialogResult::Open | DialogResult::Closed => {}
+            DialogResult::Send(requests) => self.send(requests),
+            DialogResult::Navigate(goal) => self.open_target(goal),
         }
     }
 
     fn filter_key(&mut self, key: KeyEvent) {
         let Some(field) = &mut self.filtering else { return };
         match key.code {
-            KeyCode::Enter => {
-                self.filtering = None;
-                return;
-            }
+            KeyCode::Enter => {}
             KeyCode::Esc => field.set(""),
-            _ => {
-                field.key(key);
-            }
+            _ => drop(field.key(key)),
         }
         self.apply_filter();
-        if key.code == KeyCode::Esc {
+        if matches!(key.code, KeyCode::Enter | KeyCode::Esc) {
             self.filtering = None;
         }
     }
@@ -336,100 +307,86 @@ impl App {
         }
     }
 
-    fn mouse(&mut self, mouse: MouseEvent) -> Vec<Task> {
+    fn mouse(&mut self, mouse: MouseEvent) {
         let at = Position::new(mouse.column, mouse.row);
-        let key = match mouse.kind {
-            MouseEventKind::ScrollUp => KeyCode::Up,
-            MouseEventKind::ScrollDown => KeyCode::Down,
+        let (key, action) = match mouse.kind {
+            MouseEventKind::ScrollUp => (KeyCode::Up, Action::Up),
+            MouseEventKind::ScrollDown => (KeyCode::Down, Action::Down),
             MouseEventKind::Down(_) => return self.click(at),
-            _ => return Vec::new(),
+            _ => return,
         };
-        if let Some(overlay) = &mut self.overlay {
-            let outcome = overlay.key(KeyEvent::new(key, KeyModifiers::NONE));
-            return self.handle_dialog_result(outcome);
-        }
-        let action = if key == KeyCode::Up { Action::Up } else { Action::Down };
-        match self.panes.iter().position(|pane_state| pane_state.area.contains(at)) {
-            Some(index) => self.with_pane(index, |pane, cx| pane.act(action, cx)),
-            None => Vec::new(),
+        if self.overlay.is_some() {
+            self.dialog_key(KeyEvent::new(key, KeyModifiers::NONE));
+        } else if let Some(index) = self.pane_at(at) {
+            self.with_pane(index, |pane, cx| pane.act(action, cx));
         }
     }
 
-    fn click(&mut self, at: Position) -> Vec<Task> {
+    fn pane_at(&self, at: Position) -> Option<usize> {
+        self.panes.iter().position(|pane_state| pane_state.area.contains(at))
+    }
+
+    fn click(&mut self, at: Position) {
         self.status = None;
         if self.overlay.is_some() {
-            return Vec::new();
+            return;
         }
         if let Some((_, spot)) = self.click_targets.iter().find(|(area, _)| area.contains(at)) {
             match *spot {
                 ClickTarget::Screen(screen) => self.show(screen),
                 ClickTarget::Pane(index) => self.focus_pane(index),
             }
-            return Vec::new();
+        } else if let Some(index) = self.pane_at(at) {
+            self.focus_pane(index);
+            self.with_pane(index, |pane, cx| pane.click(at.x, at.y, cx));
         }
-        let Some(index) = self.panes.iter().position(|pane_state| pane_state.area.contains(at)) else {
-            return Vec::new();
-        };
-        self.focus_pane(index);
-        self.with_pane(index, |pane, cx| pane.click(at.x, at.y, cx))
     }
 
-    /// Lets a pane do something and does what it wants.
-    fn with_pane(&mut self, index: usize, does: impl FnOnce(&mut dyn Pane, &Context<'_>) -> Reaction) -> Vec<Task> {
-        let Some(view) = self.view.clone() else { return Vec::new() };
-        let focused = self.focused_pane() == index;
-        let pane_state = &mut self.panes[index];
-        let cx = Context {
-            view: &view,
+    /// Input of a pane with this filter.
+    fn context<'a>(&'a self, view: &'a Snapshot, filter: &'a str, focused: bool) -> Context<'a> {
+        Context {
+            view,
             history: &self.history,
             session: &self.session,
             commands: &self.hello.commands,
             log: &self.log,
             theme: &self.theme,
             focused,
-            filter: &pane_state.filter,
-        };
-        let reaction = does(pane_state.pane.as_mut(), &cx);
-        self.apply_reaction(reaction)
+            filter,
+        }
     }
 
-    fn apply_reaction(&mut self, reaction: Reaction) -> Vec<Task> {
+    /// Passes something to a pane and does what it asks for.
+    fn with_pane(&mut self, index: usize, does: impl FnOnce(&mut dyn Pane, &Context<'_>) -> Reaction) {
+        let Some(view) = self.view.clone() else { return };
+        let mut panes = std::mem::take(&mut self.panes);
+        let PaneState { pane, filter, .. } = &mut panes[index];
+        let reaction = does(pane.as_mut(), &self.context(&view, filter, self.focused_pane() == index));
+        self.panes = panes;
         match reaction {
-            Reaction::None | Reaction::Redraw => Vec::new(),
-            Reaction::Send(requests) => send(requests),
-            Reaction::Confirm(asked) => {
-                self.overlay = Some(Overlay::Confirm(ConfirmDialog::new(asked)));
-                Vec::new()
-            }
+            Reaction::None | Reaction::Redraw => {}
+            Reaction::Send(requests) => self.send(requests),
+            Reaction::Confirm(asked) => self.overlay = Some(Box::new(ConfirmDialog::new(asked))),
             Reaction::OpenAgent(id) => {
                 self.show(Screen::Agents);
-                self.open_agent(&id)
+                self.open_agent(&id);
             }
-            Reaction::Copy(text) => self.copy(text),
-            Reaction::Status(text) => {
-                self.set_status(text);
-                Vec::new()
+            Reaction::Copy(text) => {
+                self.set_status(format!("copy {} characters", text.chars().count()));
+                self.tasks.push(Task::Copy(text));
             }
+            Reaction::Status(text) => self.set_status(text),
             Reaction::OpenConsole(text) => self.open_line(&text),
-            Reaction::ShowDetail(card) => {
-                self.overlay = Some(Overlay::DetailCard(DetailDialog::new(card)));
-                Vec::new()
-            }
+            Reaction::ShowDetail(card) => self.overlay = Some(Box::new(DetailDialog::new(card))),
         }
     }
 
-    fn open_agent(&mut self, id: &str) -> Vec<Task> {
-        let panes = PANES.iter().enumerate().filter(|(_, row)| row.screen == Screen::Agents).map(|(index, _)| index);
-        for index in panes.collect::<Vec<_>>() {
-            self.panes[index].filter.clear();
-            self.panes[index].pane.open(id);
+    fn open_agent(&mut self, id: &str) {
+        let panes = PANES.iter().zip(&mut self.panes).filter(|(row, _)| row.screen == Screen::Agents);
+        for (_, pane_state) in panes {
+            pane_state.filter.clear();
+            pane_state.pane.open(id);
         }
-        Vec::new()
-    }
-
-    fn copy(&mut self, text: String) -> Vec<Task> {
-        self.set_status(format!("copy {} characters", text.chars().count()));
-        vec![Task::Copy(text)]
     }
 
     /// The focused row of the pane table.
@@ -455,27 +412,20 @@ impl App {
         self.show(screen);
         self.focus.insert(screen.number(), index);
     }
-}
 
-fn send(requests: Vec<Request>) -> Vec<Task> {
-    requests.into_iter().map(|request| Task::Send(request, RequestPurpose::Execute)).collect()
-}
+    fn send(&mut self, requests: Vec<Request>) {
+        self.tasks.extend(requests.into_iter().map(|request| Task::Send(request, RequestPurpose::Execute)));
+    }
 
-fn preview(dry_run: Option<Request>) -> Vec<Task> {
-    let asked = dry_run.map(|request| {
-        let text = request.command.clone();
-        Task::Send(request, RequestPurpose::Preview(text))
-    });
-    asked.into_iter().collect()
+    fn preview(&mut self, dry_run: Option<Request>) {
+        self.tasks.extend(dry_run.map(|request| {
+            let text = request.command.clone();
+            Task::Send(request, RequestPurpose::Preview(text))
+        }));
+    }
 }
 
 /// `cmd 0192…7c`: enough of an id to find it again.
 pub(super) fn short_cmd_id(cmd_id: &str) -> String {
-    let characters: Vec<char> = cmd_id.chars().collect();
-    if characters.len() <= 8 {
-        return format!("cmd {cmd_id}");
-    }
-    let (head, tail): (String, String) =
-        (characters[..4].iter().collect(), characters[characters.len() - 2..].iter().collect());
-    format!("cmd {head}…{tail}")
+    format!("cmd {}", abbreviated(cmd_id, 8, 2))
 }

@@ -24,21 +24,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// `✓`, `✗`, or `≈` for a dry run.
-    pub const fn sign(&self) -> &'static str {
+    /// `✓`, `✗`, or `≈` for a dry run, with its style.
+    pub const fn sign(&self, theme: &Theme) -> (&'static str, Style) {
         match self.answer.status {
-            Status::Ok => "✓",
-            Status::Error => "✗",
-            Status::DryRun => "≈",
-        }
-    }
-
-    /// Style of the sign.
-    pub const fn style(&self, theme: &Theme) -> Style {
-        match self.answer.status {
-            Status::Ok => theme.good,
-            Status::Error => theme.bad,
-            Status::DryRun => theme.accent,
+            Status::Ok => ("✓", theme.good),
+            Status::Error => ("✗", theme.bad),
+            Status::DryRun => ("≈", theme.accent),
         }
     }
 
@@ -48,7 +39,7 @@ impl Entry {
         let fact = |label: &str, value: &str| DetailCard::fact(label, value, 9, theme);
         let mut lines = vec![
             fact("command", &answer.command),
-            fact("answer", &format!("{} {}", self.sign(), answer.summary())),
+            fact("answer", &format!("{} {}", self.sign(theme).0, answer.summary())),
             fact("tick", &thousands(answer.tick)),
             fact("cmd_id", &answer.cmd_id),
             fact("role", self.role.word()),

@@ -272,7 +272,7 @@ impl CommandLine {
             })
             .collect();
         let more = completion.items.len().saturating_sub(MAX_SHOWN);
-        let mut block = Block::bordered().border_type(BorderType::Rounded).border_style(theme.border_focused);
+        let mut block = Block::bordered().border_type(BorderType::Rounded).border_style(theme.accent);
         if more > 0 {
             block = block.title_bottom(Line::styled(format!(" {more} more "), theme.dim).right_aligned());
         }

@@ -9,17 +9,14 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::app::{App, Message, Task};
-use super::format::{capital, clip, pad, pad_left, thousands, width, wrap};
+use super::app::{App, MIN_SIZE, Message, Task, hint_line};
+use super::format::{capital, clip, pad, styled_lines, thousands, width};
 use super::keymap::{Action, Key, Keymap};
-use super::list::Selection;
-use super::pane::{draw_empty, draw_scroll_position, has_newer_schema, pane_block};
+use super::list::List;
+use super::pane::{KeyHint, draw_empty, draw_scroll_position, has_newer_schema, mark, pane_block};
 use super::theme::Theme;
 use townlet_source::Link;
-use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
-
-/// Minimum terminal size.
-const MIN_SIZE: (u16, u16) = (60, 18);
+use townlet_wire::{Role, SCHEMA_VERSION};
 
 /// The operator's name and colour for a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,32 +27,14 @@ pub struct ShardLabel {
     pub style: Style,
 }
 
-/// State of a shard, for its row.
-pub struct ShardSummary<'a> {
-    /// The operator's name and colour.
-    pub label: Option<&'a ShardLabel>,
-    /// Address.
-    pub url: &'a str,
-    /// The newest snapshot.
-    pub view: Option<&'a Snapshot>,
-    /// Connection state.
-    pub link: &'a Link,
-    /// The operator's session.
-    pub session: &'a Session,
-    /// Why the source has ended.
-    pub ended: Option<&'a str>,
-}
-
 /// All watched shards.
-pub struct Fleet {
+pub(crate) struct Fleet {
     apps: Vec<App>,
     open: Option<usize>,
-    selection: Selection,
+    list: List,
     status: Option<String>,
     keymap: Keymap,
     theme: Theme,
-    /// Where the rows were last drawn, and the first visible row.
-    rows: (Rect, usize),
 }
 
 /// Columns: heading, width, and the minimum width of the terminal to show it.
@@ -72,24 +51,19 @@ const COLUMNS: [(&str, usize, u16); 8] = [
 
 impl Fleet {
     /// One app per shard, in the order of the rows. A single shard is opened at once.
-    pub fn new(apps: Vec<App>, keymap: Keymap, theme: Theme) -> Self {
+    pub(crate) fn new(apps: Vec<App>, keymap: Keymap, theme: &Theme) -> Self {
         let open = (apps.len() == 1).then_some(0);
-        Self { apps, open, selection: Selection::default(), status: None, keymap, theme, rows: (Rect::ZERO, 0) }
-    }
-
-    /// Index of the open shard.
-    pub const fn open(&self) -> Option<usize> {
-        self.open
+        Self { apps, open, list: List::default(), status: None, keymap, theme: *theme }
     }
 
     /// Passes a message of a source to its app. Returns the tasks with the index of their shard.
-    pub fn deliver(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
+    pub(crate) fn deliver(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
         let tasks = self.apps.get_mut(shard).map(|app| app.update(message)).unwrap_or_default();
         self.route(shard, tasks)
     }
 
     /// Handles a message of the operator. Returns the tasks with the index of their shard.
-    pub fn update(&mut self, message: Message) -> Vec<(usize, Task)> {
+    pub(crate) fn update(&mut self, message: Message) -> Vec<(usize, Task)> {
         if let Some(open) = self.open {
             return self.deliver(open, message);
         }
@@ -107,19 +81,15 @@ impl Fleet {
         }
     }
 
-    fn route(&mut self, shard: usize, tasks: Vec<Task>) -> Vec<(usize, Task)> {
-        let mut done = Vec::new();
-        for task in tasks {
-            if task == Task::ShowFleet {
-                if self.apps.len() > 1 {
-                    self.open = None;
-                    self.selection.select(&self.ids(), shard);
-                }
-            } else {
-                done.push((shard, task));
-            }
+    /// Adds the index of the shard to its tasks, and shows the list if the shard asks for it.
+    fn route(&mut self, shard: usize, mut tasks: Vec<Task>) -> Vec<(usize, Task)> {
+        let all = tasks.len();
+        tasks.retain(|task| *task != Task::ShowFleet);
+        if tasks.len() < all && self.apps.len() > 1 {
+            self.open = None;
+            self.list.select(&self.ids(), shard);
         }
-        done
+        tasks.into_iter().map(|task| (shard, task)).collect()
     }
 
     fn ids(&self) -> Vec<String> {
@@ -133,16 +103,15 @@ impl Fleet {
         }
         let ids = self.ids();
         let pressed = Key::of(key);
-        let (selected, _) = self.selection.update(&ids, usize::from(self.rows.0.height));
         match self.keymap.action(pressed) {
             Some(Action::Quit) => return vec![(0, Task::Quit)],
             Some(Action::Save) => return vec![(0, Task::Save(0))],
-            Some(Action::Open | Action::Right) => self.open = Some(selected),
+            Some(Action::Open | Action::Right) => self.open = Some(self.list.selected(&ids)),
             Some(Action::Fleet | Action::Back) => {}
             Some(
                 action @ (Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last),
             ) => {
-                self.selection.act(action, &ids, usize::from(self.rows.0.height));
+                self.list.act(action, &ids);
             }
             _ => {
                 let open = self.keymap.label(Action::Open);
@@ -154,31 +123,23 @@ impl Fleet {
 
     fn mouse(&mut self, mouse: MouseEvent) {
         let ids = self.ids();
-        let (area, first) = self.rows;
         match mouse.kind {
-            MouseEventKind::ScrollUp => drop(self.selection.act(Action::Up, &ids, 1)),
-            MouseEventKind::ScrollDown => drop(self.selection.act(Action::Down, &ids, 1)),
-            MouseEventKind::Down(_) if area.contains((mouse.column, mouse.row).into()) => {
-                self.selection.select(&ids, first + usize::from(mouse.row - area.y));
-            }
+            MouseEventKind::ScrollUp => drop(self.list.act(Action::Up, &ids)),
+            MouseEventKind::ScrollDown => drop(self.list.act(Action::Down, &ids)),
+            MouseEventKind::Down(_) => drop(self.list.click((mouse.column, mouse.row).into(), &ids)),
             _ => {}
         }
     }
 
     /// Draws the open shard, or the list.
-    pub fn draw(&mut self, frame: &mut Frame<'_>) {
+    pub(crate) fn draw(&mut self, frame: &mut Frame<'_>) {
         if let Some(app) = self.open.and_then(|open| self.apps.get_mut(open)) {
             return app.draw(frame);
         }
         let area = frame.area();
         if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
-            return draw_empty(
-                frame,
-                area,
-                "Terminal too small",
-                &format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1),
-                &self.theme,
-            );
+            let advice = format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1);
+            return draw_empty(frame, area, "Terminal too small", &advice, &self.theme);
         }
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(7), Constraint::Length(1)];
         let [header, list, about, footer] = Layout::vertical(rows).areas(area);
@@ -190,7 +151,7 @@ impl Fleet {
 
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
-        let live = self.apps.iter().filter(|app| matches!(app.summary().link, Link::Live { .. } | Link::Local)).count();
+        let live = self.apps.iter().filter(|app| matches!(app.link, Link::Live { .. } | Link::Local)).count();
         let line = Line::from(vec![
             Span::styled(" townlet", self.theme.dim),
             Span::styled("   Fleet", self.theme.strong),
@@ -205,32 +166,22 @@ impl Fleet {
         let block = pane_block("Shards", true, &self.theme);
         let inside = block.inner(area);
         frame.render_widget(block, area);
-        let columns: Vec<(usize, &str, usize)> = COLUMNS
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| area.width >= column.2)
-            .map(|(place, column)| (place, column.0, column.1))
-            .collect();
-        let taken: usize = columns.iter().map(|(_, _, columns)| columns + 1).sum();
+        let columns: Vec<_> = COLUMNS.iter().enumerate().filter(|(_, column)| area.width >= column.2).collect();
+        let taken: usize = columns.iter().map(|(_, column)| column.1 + 1).sum();
         let name = usize::from(inside.width).saturating_sub(taken + 3).clamp(12, 40);
         let [head, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
-        let mut heading = format!("  {} ", pad("shard", name));
-        for (_, title, columns) in &columns {
-            heading.push_str(&pad(title, columns + 1));
-        }
+        let titles = columns.iter().map(|(_, column)| pad(column.0, column.1 + 1));
+        let heading = format!("  {} {}", pad("shard", name), titles.collect::<String>());
         frame.render_widget(Line::styled(clip(&heading, usize::from(head.width)), self.theme.head), head);
-        let (selected, first) = self.selection.update(&self.ids(), usize::from(list.height));
-        self.rows = (list, first);
-        for (place, row) in list.rows().enumerate().map(|(row, area)| (first + row, area)) {
-            let Some(app) = self.apps.get(place) else { break };
-            let cells = self.cells(&app.summary());
-            let mark = if place == selected { "▸ " } else { "  " };
-            let summary = app.summary();
-            let style = summary.label.map_or(self.theme.strong, |label| label.style);
-            let mut spans = vec![Span::raw(mark), Span::styled(pad(&name_of(&summary), name), style), Span::raw(" ")];
-            for (column, _, columns) in &columns {
+        let (selected, first) = self.list.update(&self.ids(), list);
+        for ((place, app), row) in self.apps.iter().enumerate().skip(first).zip(list.rows()) {
+            let cells = self.cells(app);
+            let style = app.label.as_ref().map_or(self.theme.strong, |label| label.style);
+            let mut spans =
+                vec![Span::raw(mark(place == selected)), Span::styled(pad(&name_of(app), name), style), Span::raw(" ")];
+            for (column, (_, width, _)) in &columns {
                 let (text, style) = &cells[*column];
-                spans.extend([Span::styled(pad(text, *columns), *style), Span::raw(" ")]);
+                spans.extend([Span::styled(pad(text, *width), *style), Span::raw(" ")]);
             }
             frame.render_widget(Line::from(spans), row);
             if place == selected {
@@ -242,14 +193,14 @@ impl Fleet {
     }
 
     /// Cells of a row, in the order of [`COLUMNS`]; a dash for unknown values.
-    fn cells(&self, summary: &ShardSummary<'_>) -> [(String, Style); COLUMNS.len()] {
+    fn cells(&self, app: &App) -> [(String, Style); COLUMNS.len()] {
         let theme = &self.theme;
-        let link = self.connection(summary);
-        let role = match summary.session.role {
+        let link = self.connection(app);
+        let role = match app.session.role {
             Role::Admin => ("ADMIN".to_owned(), theme.warn),
             Role::Viewer => ("VIEWER".to_owned(), theme.dim),
         };
-        let Some(view) = summary.view else {
+        let Some(view) = app.view.as_deref() else {
             let dash = || ("–".to_owned(), theme.dim);
             return [link, dash(), dash(), dash(), dash(), dash(), dash(), role];
         };
@@ -289,12 +240,12 @@ impl Fleet {
         ]
     }
 
-    fn connection(&self, summary: &ShardSummary<'_>) -> (String, Style) {
+    fn connection(&self, app: &App) -> (String, Style) {
         let theme = &self.theme;
-        if summary.ended.is_some() {
+        if app.ended.is_some() {
             return ("ended".into(), theme.bad);
         }
-        match summary.link {
+        match &app.link {
             Link::Local => ("local".into(), theme.good),
             Link::Recorded => ("recording".into(), theme.warn),
             Link::Live { .. } => ("live".into(), theme.good),
@@ -306,16 +257,16 @@ impl Fleet {
 
     /// Draws the problems and alerts of the selected shard.
     fn draw_details(&self, frame: &mut Frame<'_>, area: Rect, selected: usize) {
-        let Some(summary) = self.apps.get(selected).map(App::summary) else { return };
-        let block = pane_block(name_of(&summary), false, &self.theme);
+        let Some(app) = self.apps.get(selected) else { return };
+        let block = pane_block(name_of(app), false, &self.theme);
         let inside = block.inner(area);
         frame.render_widget(block, area);
         let columns = usize::from(inside.width);
-        let mut lines = vec![Line::styled(clip(summary.url, columns), self.theme.dim)];
-        if let Link::Reconnecting { why, .. } = summary.link {
+        let mut lines = vec![Line::styled(clip(address(app), columns), self.theme.dim)];
+        if let Link::Reconnecting { why, .. } = &app.link {
             lines.push(Line::styled(clip(&format!("not connected: {why}"), columns), self.theme.bad));
         }
-        if let Some(view) = summary.view {
+        if let Some(view) = &app.view {
             if has_newer_schema(view) {
                 let newer = format!("uses schema {}, newer than {SCHEMA_VERSION}: read-only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
@@ -326,7 +277,7 @@ impl Fleet {
             for alert in &view.alerts {
                 let (style, sign) = self.theme.severity(&alert.severity);
                 let text = format!("{sign} {} {}", alert.message, alert.hint);
-                lines.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)));
+                lines.extend(styled_lines(&text, columns, style));
             }
             if lines.len() == 1 {
                 lines.push(Line::styled("no problems and no alerts", self.theme.good));
@@ -341,34 +292,34 @@ impl Fleet {
             return frame
                 .render_widget(Line::styled(format!(" {}", clip(status, area.width.into())), self.theme.warn), area);
         }
-        let mut spans = Vec::new();
-        for (action, label) in [
-            (Action::Open, "open"),
-            (Action::Down, "next"),
-            (Action::Up, "previous"),
-            (Action::Save, "save"),
-            (Action::Quit, "quit"),
-        ] {
-            spans.push(Span::styled(format!(" {}", self.keymap.label(action)), self.theme.key));
-            spans.push(Span::styled(format!(" {label} "), self.theme.text));
-        }
-        let back = pad_left(&format!("{} in a shard returns here ", self.keymap.label(Action::Fleet)), 0);
-        let used: usize = spans.iter().map(Span::width).sum();
-        if used + width(&back) <= usize::from(area.width) {
+        let hints = [
+            KeyHint::new(Action::Open, "open"),
+            KeyHint::new(Action::Down, "next"),
+            KeyHint::new(Action::Up, "previous"),
+            KeyHint::new(Action::Save, "save"),
+            KeyHint::new(Action::Quit, "quit"),
+        ];
+        let keys = hint_line(&hints, area.width, &self.keymap, &self.theme);
+        let back = format!("{} in a shard returns here ", self.keymap.label(Action::Fleet));
+        if keys.width() + width(&back) <= usize::from(area.width) {
             frame.render_widget(Line::styled(back, self.theme.dim).right_aligned(), area);
         }
-        frame.render_widget(Line::from(spans), area);
+        frame.render_widget(keys, area);
     }
 }
 
+fn address(app: &App) -> &str {
+    app.url().unwrap_or("this process")
+}
+
 /// The operator's name first, because two shards may have the same own name.
-fn name_of(summary: &ShardSummary<'_>) -> String {
-    let own = summary.view.map(|view| capital(&view.shard));
-    match (summary.label, own) {
+fn name_of(app: &App) -> String {
+    let own = app.view.as_ref().map(|view| capital(&view.shard));
+    match (&app.label, own) {
         (Some(label), Some(own)) if !own.eq_ignore_ascii_case(&label.name) => format!("{} · {own}", label.name),
         (Some(label), _) => label.name.clone(),
         (None, Some(own)) => own,
-        (None, None) => summary.url.to_owned(),
+        (None, None) => address(app).to_owned(),
     }
 }
 

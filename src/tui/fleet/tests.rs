@@ -12,6 +12,7 @@ use crate::fixtures::{hello, snapshot};
 use crate::pane::Screen;
 use crate::screenshot;
 use townlet_source::{SourceEvent, SourceInfo};
+use townlet_wire::Snapshot;
 
 fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
     let theme = Theme::named("dark", true).unwrap();
@@ -50,7 +51,7 @@ fn fleet() -> Fleet {
         lost,
         app("next", "cyan", "http://127.0.0.1:7421", Some(newer)),
     ];
-    Fleet::new(apps, Keymap::default(), Theme::named("dark", true).unwrap())
+    Fleet::new(apps, Keymap::default(), &Theme::named("dark", true).unwrap())
 }
 
 fn picture(fleet: &mut Fleet, size: (u16, u16)) -> Buffer {
@@ -75,19 +76,19 @@ fn the_fleet_at_three_sizes() {
 #[test]
 fn enter_opens_a_shard_and_esc_returns_to_it() {
     let mut fleet = fleet();
-    assert_eq!(fleet.open(), None);
+    assert_eq!(fleet.open, None);
     press(&mut fleet, "down enter");
-    assert_eq!(fleet.open(), Some(1));
+    assert_eq!(fleet.open, Some(1));
     let text = screenshot::text(&picture(&mut fleet, (120, 40)));
     assert!(text.lines().next().unwrap().contains(" test "), "the shard's name stays on screen\n{text}");
     assert!(text.contains("Orchard · live"), "{text}");
     // What is open in the shard closes first.
     press(&mut fleet, "? esc");
-    assert_eq!(fleet.open(), Some(1));
+    assert_eq!(fleet.open, Some(1));
     press(&mut fleet, "esc");
-    assert_eq!(fleet.open(), None);
+    assert_eq!(fleet.open, None);
     press(&mut fleet, "enter backspace");
-    assert_eq!(fleet.open(), None);
+    assert_eq!(fleet.open, None);
     assert_eq!(press(&mut fleet, "q"), [(0, Task::Quit)]);
 }
 
@@ -110,11 +111,11 @@ fn a_single_shard_has_no_list() {
     let mut fleet = Fleet::new(
         vec![app("one", "red", "http://x", Some(snapshot()))],
         Keymap::default(),
-        Theme::named("dark", true).unwrap(),
+        &Theme::named("dark", true).unwrap(),
     );
-    assert_eq!(fleet.open(), Some(0));
+    assert_eq!(fleet.open, Some(0));
     press(&mut fleet, "esc 0");
-    assert_eq!(fleet.open(), Some(0));
+    assert_eq!(fleet.open, Some(0));
 }
 
 #[test]

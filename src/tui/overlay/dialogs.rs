@@ -1,36 +1,33 @@
 //! The confirmation, escalation and detail dialogs.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::{DialogResult, window};
-use crate::format::wrap;
+use super::{Dialog, DialogResult, is_cancel, window};
+use crate::format::styled_lines;
 use crate::pane::{Confirmation, DetailCard};
 use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::Request;
 
-fn is_cancel(key: KeyEvent) -> bool {
-    key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
-}
-
 /// A confirmation. *Cancel* has the focus first.
 #[derive(Debug)]
-pub struct ConfirmDialog {
+pub(crate) struct ConfirmDialog {
     confirmation: Confirmation,
     confirm_focused: bool,
 }
 
 impl ConfirmDialog {
-    /// Shows `confirmation`.
-    pub const fn new(confirmation: Confirmation) -> Self {
+    pub(crate) const fn new(confirmation: Confirmation) -> Self {
         Self { confirmation, confirm_focused: false }
     }
+}
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
+impl Dialog for ConfirmDialog {
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
         match key.code {
             _ if is_cancel(key) || key.code == KeyCode::Char('n') => DialogResult::Closed,
             KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('h' | 'l') => {
@@ -45,12 +42,12 @@ impl ConfirmDialog {
         }
     }
 
-    pub(super) fn draw(&self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let width = 64.min(area.width.saturating_sub(4));
         let columns = usize::from(width.saturating_sub(4));
         let mut lines: Vec<Line<'_>> = vec![Line::default()];
         for text in &self.confirmation.text {
-            lines.extend(wrap(text, columns).into_iter().map(|line| Line::styled(line, theme.text)));
+            lines.extend(styled_lines(text, columns, theme.text));
         }
         let button = |word: &str, focused: bool| {
             if focused {
@@ -77,22 +74,24 @@ impl ConfirmDialog {
 
 /// Asks for the token (masked) or the reason of `escalate`.
 #[derive(Debug)]
-pub struct EscalateDialog {
+pub(crate) struct EscalateDialog {
     field: TextField,
     token: bool,
 }
 
 impl EscalateDialog {
     /// `token`: whether the shard requires a token.
-    pub fn escalate(token: bool) -> Self {
+    pub(crate) fn escalate(token: bool) -> Self {
         Self { field: if token { TextField::masked() } else { TextField::default() }, token }
     }
+}
 
-    pub(super) fn paste(&mut self, text: &str) {
+impl Dialog for EscalateDialog {
+    fn paste(&mut self, text: &str) {
         self.field.paste(text.trim());
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
         let typed = self.field.text().trim();
         match key.code {
             _ if is_cancel(key) => DialogResult::Closed,
@@ -111,17 +110,14 @@ impl EscalateDialog {
         }
     }
 
-    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let text = if self.token {
             "Admins can change the town. Enter an admin token. It is masked and not stored."
         } else {
             "Admins can change the town. Every change is logged with your name. Enter a reason."
         };
         let width = 66.min(area.width.saturating_sub(4));
-        let lines: Vec<Line<'_>> = wrap(text, usize::from(width.saturating_sub(4)))
-            .into_iter()
-            .map(|line| Line::styled(line, theme.text))
-            .collect();
+        let lines: Vec<Line<'_>> = styled_lines(text, usize::from(width.saturating_sub(4)), theme.text).collect();
         let rows = lines.len() as u16;
         let title = if self.token { "Become admin: token" } else { "Become admin: reason" };
         let inside = window(frame, area, (width, rows + 6), title, "enter send · esc cancel", theme);
@@ -133,9 +129,8 @@ impl EscalateDialog {
     }
 }
 
-/// A scrollable dialog with details.
 #[derive(Debug)]
-pub struct DetailDialog {
+pub(crate) struct DetailDialog {
     card: DetailCard,
     offset: u16,
     max_offset: u16,
@@ -143,11 +138,13 @@ pub struct DetailDialog {
 
 impl DetailDialog {
     /// Scrolled to the top.
-    pub const fn new(card: DetailCard) -> Self {
+    pub(crate) const fn new(card: DetailCard) -> Self {
         Self { card, offset: 0, max_offset: 0 }
     }
+}
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
+impl Dialog for DetailDialog {
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
         self.offset = match key.code {
             _ if is_cancel(key) => return DialogResult::Closed,
             KeyCode::Enter | KeyCode::Char('q') => return DialogResult::Closed,
@@ -163,7 +160,7 @@ impl DetailDialog {
         DialogResult::Open
     }
 
-    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let text = Paragraph::new(self.card.lines.clone()).wrap(Wrap { trim: false });
         let widest = self.card.lines.iter().map(Line::width).max().unwrap_or(0) as u16;
         let width = (widest + 4).clamp(44, 96).min(area.width.saturating_sub(4));

@@ -1,14 +1,14 @@
 //! The help screen: all keys of the keymap, versions and paths, with a search.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{DialogResult, window};
+use super::{Dialog, DialogResult, draw_search, is_cancel};
 use crate::format::{clip, pad, width};
-use crate::keymap::{ACTIONS, Group, Keymap};
+use crate::keymap::{ACTIONS, GROUPS, Keymap};
 use crate::pane::PANES;
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -26,9 +26,8 @@ const LINE_KEYS: [(&str, &str); 6] = [
 /// Heading and rows of a section: key or label, and description.
 type Section = (&'static str, Vec<(String, String)>);
 
-/// The help screen.
 #[derive(Debug)]
-pub struct Help {
+pub(crate) struct Help {
     sections: Vec<Section>,
     search: TextField,
     offset: u16,
@@ -37,11 +36,11 @@ pub struct Help {
 
 impl Help {
     /// `here`: title and keys of the focused pane, listed first. `facts`: versions and paths.
-    pub fn new(keymap: &Keymap, here: Section, facts: &[(String, String)]) -> Self {
+    pub(crate) fn new(keymap: &Keymap, here: Section, facts: &[(String, String)]) -> Self {
         let mut sections = vec![here];
-        for group in Group::ALL {
+        for (group, title) in GROUPS {
             let rows = ACTIONS.iter().filter(|row| row.group == group);
-            sections.push((group.title(), rows.map(|row| (keymap.labels(row.action), row.help.to_owned())).collect()));
+            sections.push((title, rows.map(|row| (keymap.labels(row.action), row.help.to_owned())).collect()));
         }
         let panes =
             PANES.iter().map(|pane| (pane.key.to_string(), format!("{} on {}", pane.title, pane.screen.title())));
@@ -50,29 +49,6 @@ impl Help {
         sections.push(("Console line", line.collect()));
         sections.push(("Versions and paths", facts.to_vec()));
         Self { sections, search: TextField::default(), offset: 0, max_offset: 0 }
-    }
-
-    pub(super) fn paste(&mut self, text: &str) {
-        self.search.paste(text);
-    }
-
-    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        self.offset = match key.code {
-            KeyCode::Char('c') if control => return DialogResult::Closed,
-            KeyCode::Enter | KeyCode::Esc => return DialogResult::Closed,
-            KeyCode::Char('?') if self.search.text().is_empty() => return DialogResult::Closed,
-            KeyCode::Up => self.offset.saturating_sub(1),
-            KeyCode::Down => self.offset + 1,
-            KeyCode::PageUp => self.offset.saturating_sub(10),
-            KeyCode::PageDown => self.offset + 10,
-            _ => {
-                self.search.key(key);
-                0
-            }
-        }
-        .min(self.max_offset);
-        DialogResult::Open
     }
 
     fn lines(&self, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
@@ -106,15 +82,34 @@ impl Help {
         }
         lines
     }
+}
 
-    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+impl Dialog for Help {
+    fn paste(&mut self, text: &str) {
+        self.search.paste(text);
+    }
+
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
+        self.offset = match key.code {
+            _ if is_cancel(key) || key.code == KeyCode::Enter => return DialogResult::Closed,
+            KeyCode::Char('?') if self.search.text().is_empty() => return DialogResult::Closed,
+            KeyCode::Up => self.offset.saturating_sub(1),
+            KeyCode::Down => self.offset + 1,
+            KeyCode::PageUp => self.offset.saturating_sub(10),
+            KeyCode::PageDown => self.offset + 10,
+            _ => {
+                self.search.key(key);
+                0
+            }
+        }
+        .min(self.max_offset);
+        DialogResult::Open
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(2));
-        let inside = window(frame, area, size, "Help", "type to search · ↑↓ scroll · esc close", theme);
-        let [search, _, list] =
-            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
-        let [mark, field] = Layout::horizontal([Constraint::Length(9), Constraint::Fill(1)]).areas(search);
-        frame.render_widget(Span::styled("search › ", theme.key), mark);
-        self.search.draw(frame, field, theme);
+        let words = ("Help", "type to search · ↑↓ scroll · esc close", "search › ");
+        let list = draw_search(frame, area, size, words, &mut self.search, theme);
         let lines = self.lines(list.width.into(), theme);
         self.max_offset = (lines.len() as u16).saturating_sub(list.height);
         self.offset = self.offset.min(self.max_offset);

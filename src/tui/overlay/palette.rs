@@ -4,11 +4,11 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{DialogResult, window};
+use super::{Dialog, DialogResult, draw_search, is_cancel};
 use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, Group, Keymap};
 use crate::pane::{PANES, Screen};
@@ -18,14 +18,12 @@ use townlet_wire::CommandSpec;
 
 /// What an entry of the palette does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PaletteTarget {
+pub(crate) enum PaletteTarget {
     /// Runs the command, or opens the console line if it needs arguments.
     Command(String),
-    /// Shows a screen.
     Screen(Screen),
     /// Focuses a pane, by its index in the pane table.
     Pane(usize),
-    /// Performs an action.
     Act(Action),
 }
 
@@ -45,9 +43,8 @@ impl AsRef<str> for Entry {
     }
 }
 
-/// The command palette.
 #[derive(Debug)]
-pub struct Palette {
+pub(crate) struct Palette {
     entries: Vec<Entry>,
     field: TextField,
     at: usize,
@@ -55,12 +52,12 @@ pub struct Palette {
 
 impl Palette {
     /// With all commands, screens, panes and global actions.
-    pub fn new(specs: &[CommandSpec], keymap: &Keymap) -> Self {
-        let screens = Screen::ALL.iter().map(|screen| Entry {
+    pub(crate) fn new(specs: &[CommandSpec], keymap: &Keymap) -> Self {
+        let screens = Screen::all().map(|screen| Entry {
             text: format!("screen {}", screen.title()),
             help: String::new(),
             note: keymap.label(screen.action()),
-            goal: PaletteTarget::Screen(*screen),
+            goal: PaletteTarget::Screen(screen),
         });
         let panes = PANES.iter().enumerate().map(|(index, pane)| Entry {
             text: format!("pane {}", pane.title),
@@ -75,7 +72,7 @@ impl Palette {
             goal: PaletteTarget::Command(spec.name.clone()),
         });
         let keys = ACTIONS.iter().filter(|row| {
-            let of_screen = Screen::ALL.iter().any(|screen| screen.action() == row.action);
+            let of_screen = Screen::all().any(|screen| screen.action() == row.action);
             matches!(row.group, Group::Everywhere | Group::Pace) && row.action != Action::Palette && !of_screen
         });
         let keys = keys.map(|row| Entry {
@@ -93,43 +90,41 @@ impl Palette {
         pattern.match_list(self.entries.iter(), &mut matcher).into_iter().map(|(entry, _)| entry).collect()
     }
 
-    pub(super) fn paste(&mut self, text: &str) {
+    /// Moves the selection.
+    fn step(&mut self, step: isize) {
+        let last = self.matches().len().saturating_sub(1);
+        self.at = self.at.saturating_add_signed(step).min(last);
+    }
+}
+
+impl Dialog for Palette {
+    fn paste(&mut self, text: &str) {
         self.field.paste(text);
         self.at = 0;
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Esc => return DialogResult::Closed,
-            KeyCode::Char('c') if control => return DialogResult::Closed,
+            _ if is_cancel(key) => return DialogResult::Closed,
             KeyCode::Enter => {
-                return self
-                    .matches()
-                    .get(self.at)
-                    .map_or(DialogResult::Open, |entry| DialogResult::Navigate(entry.goal.clone()));
+                let goal = self.matches().get(self.at).map(|entry| entry.goal.clone());
+                return goal.map_or(DialogResult::Open, DialogResult::Navigate);
             }
-            KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
-            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.matches().len().saturating_sub(1)),
-            KeyCode::Char('p') if control => self.at = self.at.saturating_sub(1),
-            KeyCode::Char('n') if control => self.at = (self.at + 1).min(self.matches().len().saturating_sub(1)),
-            _ => {
-                if self.field.key(key) {
-                    self.at = 0;
-                }
-            }
+            KeyCode::Up | KeyCode::BackTab => self.step(-1),
+            KeyCode::Down | KeyCode::Tab => self.step(1),
+            KeyCode::Char('p') if control => self.step(-1),
+            KeyCode::Char('n') if control => self.step(1),
+            _ if self.field.key(key) => self.at = 0,
+            _ => {}
         }
         DialogResult::Open
     }
 
-    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(4).min(22));
-        let inside = window(frame, area, size, "Palette", "type to search · ↑↓ select · enter run · esc close", theme);
-        let [input, _, list] =
-            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
-        let [mark, field] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
-        frame.render_widget(Span::styled("› ", theme.key), mark);
-        self.field.draw(frame, field, theme);
+        let words = ("Palette", "type to search · ↑↓ select · enter run · esc close", "› ");
+        let list = draw_search(frame, area, size, words, &mut self.field, theme);
         let columns = usize::from(list.width);
         let text = (columns * 5 / 10).max(24);
         let help = columns.saturating_sub(text + 10);

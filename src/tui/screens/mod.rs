@@ -1,15 +1,13 @@
 //! The screens with their panes and layouts. The tables of panes and screens are in [`super::pane`].
 
-pub mod agents;
-pub mod audit;
-pub mod economy;
+pub(crate) mod agents;
+pub(crate) mod audit;
+pub(crate) mod economy;
 mod filter;
-pub mod learning;
-pub mod metrics;
+pub(crate) mod learning;
+pub(crate) mod metrics;
 #[cfg(test)]
 mod navigation_tests;
-pub mod operations;
-#[cfg(test)]
-mod pane_harness;
+pub(crate) mod operations;
 mod promotion;
-pub mod town;
+pub(crate) mod town;

@@ -17,7 +17,6 @@ const ROLLBACK: &str = "rollback_policy";
 /// States of a promotion, in order.
 const PATH: [&str; 6] = ["idle", "evaluating", "eligible", "promoting", "canary", "stable"];
 
-/// Text and style of the state.
 pub(super) fn state<'a>(promotion: &Promotion, theme: &'a Theme) -> (String, &'a Style) {
     match promotion.state.as_str() {
         "" => ("no promotion".to_owned(), &theme.dim),
@@ -61,14 +60,19 @@ pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Result of the paired evaluation so far: `✓ better  +0.046 from +0.012 to +0.081`.
-pub(super) fn verdict(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> {
-    let (sign, word, style) = match evidence.verdict.as_str() {
+/// Sign, word and style of the verdict.
+fn outcome(evidence: &Evidence, theme: &Theme) -> (&'static str, &'static str, Style) {
+    match evidence.verdict.as_str() {
         "better" => ("✓", "better", theme.good),
         "not_better" => ("✗", "not better", theme.bad),
         "running" => ("·", "undecided", theme.accent),
         _ => ("·", "unknown", theme.dim),
-    };
+    }
+}
+
+/// Result of the paired evaluation so far: `✓ better  +0.046 from +0.012 to +0.081`.
+pub(super) fn verdict(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> {
+    let (sign, word, style) = outcome(evidence, theme);
     let mut spans = vec![Span::styled(format!("{sign} {word}"), style)];
     if let Some(difference) = evidence.difference {
         spans.push(Span::styled(format!("  {}", signed(difference)), theme.strong));
@@ -93,11 +97,7 @@ pub(super) fn interval(evidence: &Evidence, columns: usize, theme: &Theme) -> Ve
     let last = columns - 1;
     let place = |value: f64| (((value - least) / (most - least) * last as f64).round() as usize).min(last);
     let (from, at, to, zero) = (place(low), place(middle), place(high), place(0.0));
-    let style = match evidence.verdict.as_str() {
-        "better" => theme.good,
-        "not_better" => theme.bad,
-        _ => theme.accent,
-    };
+    let (_, _, style) = outcome(evidence, theme);
     let cell = |column: usize| match column {
         _ if column == at => Span::styled("◆", style),
         _ if column == zero => Span::styled("┃", theme.strong),

@@ -38,7 +38,6 @@ fn needs_title(cx: &Context<'_>) -> String {
     if title.is_empty() { "needs".into() } else { title.trim_end().to_owned() }
 }
 
-/// A table row.
 pub(super) fn row<'a>(row: &Row<'_>, columns: &[(Column, usize)], selected: bool, cx: &Context<'_>) -> Line<'a> {
     let mut spans = vec![Span::styled(if selected { "▸" } else { " " }, cx.theme.accent)];
     for (index, (column, width)) in columns.iter().enumerate() {

@@ -4,13 +4,13 @@ use ratatui::text::{Line, Span};
 
 use super::shift_bar;
 use crate::format::{
-    bar, capital, clip, count, days, duration, moment, pad, pad_left, percent, plain, resident, spark, thousands,
-    time_of, wrap,
+    bar, capital, clip, count, days, duration, fact, moment, pad, pad_left, percent, plain, resident, spark,
+    styled_lines, thousands, time_of,
 };
 use crate::metric_history::MetricHistory;
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
-use townlet_wire::telemetry::{Agent, Event, Job, Tie};
+use townlet_wire::telemetry::{Agent, Event, Job, MaskBit, Need, Tie};
 
 /// The resident and the data around them.
 #[derive(Clone, Copy)]
@@ -22,10 +22,8 @@ pub(super) struct ResidentDetail<'a> {
     pub(super) job: Option<&'a Job>,
 }
 
-/// Lines of a section.
 pub(super) type Block<'a> = Vec<Line<'a>>;
 
-/// Reason for the current option.
 pub(super) fn option_reason(agent: &Agent) -> String {
     if agent.possessed {
         return "Controlled by an operator; the policy is not used.".into();
@@ -54,17 +52,19 @@ impl<'a> ResidentDetail<'a> {
         Line::styled(pad(text, width), self.theme.head)
     }
 
+    /// A heading with lines below it, or with a note when there are none.
+    fn section(&self, title: &str, lines: Vec<Line<'a>>, none: &str, width: usize) -> Block<'a> {
+        let note = lines.is_empty().then(|| self.dim(none, width));
+        std::iter::once(self.heading(title, width)).chain(lines).chain(note).collect()
+    }
+
     fn dim(&self, text: &str, width: usize) -> Line<'a> {
         Line::styled(clip(text, width), self.theme.dim)
     }
 
     /// A label and its wrapped value.
     fn fact(&self, name: &str, value: &str, width: usize) -> Vec<Line<'a>> {
-        let line = |(index, part): (usize, String)| {
-            let name = pad(if index == 0 { name } else { "" }, 9);
-            Line::from(vec![Span::styled(format!("{name} "), self.theme.dim), Span::styled(part, self.theme.text)])
-        };
-        wrap(value, width.saturating_sub(10)).into_iter().enumerate().map(line).collect()
+        fact((name, self.theme.dim), (value, self.theme.text), 9, width)
     }
 
     fn ago(&self, tick: u64) -> String {
@@ -86,35 +86,31 @@ impl<'a> ResidentDetail<'a> {
         lines.extend(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
         lines.extend(self.fact("activity", &agent.activity, width));
         let style = if agent.option == "wait" || agent.possessed { self.theme.warn } else { self.theme.dim };
-        lines.extend(wrap(&option_reason(agent), width).into_iter().map(|line| Line::styled(line, style)));
+        lines.extend(styled_lines(&option_reason(agent), width, style));
         lines
     }
 
     /// Levels of the needs with sparklines and critical levels.
     pub(super) fn needs(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("needs", width)];
         // A narrow column has no space for the critical level.
         let limits = width >= 50;
         let room = width.saturating_sub(if limits { 28 } else { 18 });
         let (bars, past) = if room >= 10 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
-        for need in &self.agent.needs {
+        let line = |need: &Need| {
             let critical = need.value < need.critical;
             let style = if critical { self.theme.bad } else { self.theme.chart };
             let series = self.history.recent(&format!("need.{}.{}", self.agent.id, need.name), past);
             let sign = if critical { "!" } else { " " };
             let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
-            lines.push(Line::from(vec![
+            Line::from(vec![
                 Span::styled(format!("{} ", pad(&need.name, 8)), self.theme.text),
                 Span::styled(bar(need.value, 1.0, bars), style),
                 Span::styled(format!(" {}{sign} ", pad_left(&percent(need.value), 5)), style),
                 Span::styled(limit, self.theme.dim),
                 Span::styled(pad_left(&spark(&series, past), past), self.theme.chart),
-            ]));
-        }
-        if self.agent.needs.is_empty() {
-            lines.push(self.dim("not sent by this shard", width));
-        }
-        lines
+            ])
+        };
+        self.section("needs", self.agent.needs.iter().map(line).collect(), "not sent by this shard", width)
     }
 
     /// Job, today's shift and past shifts.
@@ -145,12 +141,11 @@ impl<'a> ResidentDetail<'a> {
                 }
                 Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
             };
-            lines.extend(wrap(&when, width).into_iter().map(|line| Line::styled(line, self.theme.warn)));
+            lines.extend(styled_lines(&when, width, self.theme.warn));
         }
         lines
     }
 
-    /// Money and home.
     pub(super) fn money(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let mut lines = vec![self.heading("money and home", width)];
@@ -235,41 +230,32 @@ impl<'a> ResidentDetail<'a> {
 
     /// All options with the reason if they are unavailable.
     pub(super) fn mask(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("available options", width)];
-        for bit in &self.agent.mask {
+        let line = |bit: &MaskBit| {
             let (sign, style) = if bit.allowed { ("✓", self.theme.good) } else { ("✗", self.theme.dim) };
             let chosen = if bit.option == self.agent.option { "◂ chosen" } else { "" };
             let text = if bit.allowed { chosen } else { bit.reason.as_str() };
-            lines.push(Line::from(vec![
+            Line::from(vec![
                 Span::styled(format!("{sign} "), style),
                 Span::styled(pad(&bit.option, 10), if bit.allowed { self.theme.text } else { self.theme.dim }),
                 Span::styled(format!(" {}", clip(text, width.saturating_sub(13))), self.theme.dim),
-            ]));
-        }
-        if self.agent.mask.is_empty() {
-            lines.push(self.dim("not sent by this shard", width));
-        }
-        lines
+            ])
+        };
+        let lines = self.agent.mask.iter().map(line).collect();
+        self.section("available options", lines, "not sent by this shard", width)
     }
 
     /// Recent events of the resident, newest first.
     pub(super) fn events(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("recent events", width)];
+        let mut lines = Vec::new();
         let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| mentions(event, self.agent)).collect();
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         for (event, time) in about.into_iter().zip(times) {
             let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
-            for (index, part) in wrap(&text, width.saturating_sub(wide + 1)).into_iter().enumerate() {
-                let time = pad_left(if index == 0 { &time } else { "" }, wide);
-                let time = Span::styled(format!("{time} "), self.theme.dim);
-                lines.push(Line::from(vec![time, Span::styled(part, self.theme.text)]));
-            }
+            let time = pad_left(&time, wide);
+            lines.extend(fact((&time, self.theme.dim), (&text, self.theme.text), wide, width));
         }
-        if lines.len() == 1 {
-            lines.push(self.dim("none", width));
-        }
-        lines
+        self.section("recent events", lines, "none", width)
     }
 }
 

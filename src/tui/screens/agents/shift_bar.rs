@@ -2,11 +2,10 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::format::{clock, thousands, wrap};
+use crate::format::{clock, styled_lines, thousands};
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Clock, Shift};
 
-/// A shift state as text.
 pub(super) fn state(state: &str) -> &str {
     match state {
         "pre_shift" => "before",
@@ -65,7 +64,7 @@ pub(super) fn bar<'a>(shift: &Shift, day: &Clock, theme: &Theme, width: usize) -
         thousands(shift.worked)
     );
     let mut lines = vec![Line::from(spans.collect::<Vec<_>>())];
-    lines.extend(wrap(&words, width).into_iter().map(|line| Line::styled(line, theme.dim)));
+    lines.extend(styled_lines(&words, width, theme.dim));
     lines
 }
 

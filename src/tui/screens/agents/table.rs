@@ -2,11 +2,10 @@
 
 use std::cmp::Ordering;
 
-use crate::screens::filter::Filter;
+use crate::screens::filter;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Job};
 
-/// Columns, left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -24,59 +23,30 @@ pub(super) enum Column {
 
 /// Columns to drop on narrow screens, in this order.
 const DROP_ORDER: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
-/// Minimum width of the activity column, which gets the remaining width.
-const MIN_ACTIVITY_WIDTH: usize = 12;
+
+/// Columns, left to right, with their headings and widths in cells. The activity gets the remaining width, the needs three
+/// cells each.
+pub(super) const COLUMNS: [(Column, &str, usize); 11] = [
+    (Column::Name, "resident", 10),
+    (Column::Option, "option", 9),
+    (Column::Activity, "activity", 12),
+    (Column::Place, "place", 10),
+    (Column::Needs, "needs", 6),
+    (Column::Wallet, "wallet", 6),
+    (Column::Job, "job", 10),
+    (Column::Shift, "shift", 9),
+    (Column::Attendance, "attend", 6),
+    (Column::Absent, "absent", 7),
+    (Column::Exit, "exit", 5),
+];
 
 impl Column {
-    /// All columns, left to right.
-    pub(super) const ALL: [Self; 11] = [
-        Self::Name,
-        Self::Option,
-        Self::Activity,
-        Self::Place,
-        Self::Needs,
-        Self::Wallet,
-        Self::Job,
-        Self::Shift,
-        Self::Attendance,
-        Self::Absent,
-        Self::Exit,
-    ];
-
-    /// Heading.
-    pub(super) const fn title(self) -> &'static str {
-        match self {
-            Self::Name => "resident",
-            Self::Option => "option",
-            Self::Activity => "activity",
-            Self::Place => "place",
-            Self::Needs => "needs",
-            Self::Wallet => "wallet",
-            Self::Job => "job",
-            Self::Shift => "shift",
-            Self::Attendance => "attend",
-            Self::Absent => "absent",
-            Self::Exit => "exit",
-        }
+    fn index(self) -> usize {
+        COLUMNS.iter().position(|row| row.0 == self).expect("every column has a row")
     }
 
-    /// Width in cells; the minimum for the activity, three cells per need.
-    const fn width(self, needs: usize) -> usize {
-        match self {
-            Self::Option | Self::Shift => 9,
-            Self::Activity => MIN_ACTIVITY_WIDTH,
-            Self::Name | Self::Place | Self::Job => 10,
-            Self::Needs => {
-                if needs * 3 < 6 {
-                    6
-                } else {
-                    needs * 3
-                }
-            }
-            Self::Wallet | Self::Attendance => 6,
-            Self::Absent => 7,
-            Self::Exit => 5,
-        }
+    pub(super) fn title(self) -> &'static str {
+        COLUMNS[self.index()].1
     }
 
     /// Whether it is right-aligned.
@@ -86,36 +56,33 @@ impl Column {
 
     /// The next column to sort by.
     pub(super) fn next(self) -> Self {
-        let at = Self::ALL.iter().position(|column| *column == self).unwrap_or(0);
-        Self::ALL[(at + 1) % Self::ALL.len()]
+        COLUMNS[(self.index() + 1) % COLUMNS.len()].0
     }
 }
 
 /// The columns that fit into `width` cells with one cell between them, and their widths.
 pub(super) fn fitting(width: usize, needs: usize) -> Vec<(Column, usize)> {
-    let mut columns = Column::ALL.to_vec();
-    let total = |columns: &[Column]| columns.iter().map(|column| column.width(needs) + 1).sum::<usize>() - 1;
+    let wide = |column, width: usize| if column == Column::Needs { width.max(needs * 3) } else { width };
+    let mut columns: Vec<_> = COLUMNS.iter().map(|(column, _, width)| (*column, wide(*column, *width))).collect();
+    let total = |columns: &[(Column, usize)]| columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
     for column in DROP_ORDER {
         if total(&columns) > width {
-            columns.retain(|kept| *kept != column);
+            columns.retain(|(kept, _)| *kept != column);
         }
     }
     let spare = width.saturating_sub(total(&columns));
+    columns.iter_mut().filter(|(column, _)| *column == Column::Activity).for_each(|(_, width)| *width += spare);
     columns
-        .into_iter()
-        .map(|column| (column, column.width(needs) + if column == Column::Activity { spare } else { 0 }))
-        .collect()
 }
 
 /// A resident with their job.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     pub(super) agent: &'a Agent,
     /// `None` if the shard has not sent it.
     pub(super) job: Option<&'a Job>,
 }
 
-/// Sort order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) column: Column,
@@ -129,7 +96,6 @@ impl Default for Order {
 }
 
 impl Row<'_> {
-    /// The lowest need.
     fn worst_need(&self) -> f64 {
         self.agent.needs.iter().map(|need| need.value).fold(f64::INFINITY, f64::min)
     }
@@ -147,10 +113,10 @@ impl Row<'_> {
             .join(" ")
     }
 
-    fn passes(&self, filter: &Filter) -> bool {
+    fn passes(&self, typed: &str) -> bool {
         let tags = self.tags();
         let (job, shift) = self.job.map_or(("", ""), |job| (job.job_id.as_str(), job.shift_state.as_str()));
-        filter.passes(&[
+        let fields = [
             ("name", self.agent.name.as_str()),
             ("id", self.agent.id.as_str()),
             ("option", self.agent.option.as_str()),
@@ -159,7 +125,8 @@ impl Row<'_> {
             ("job", job),
             ("shift", shift),
             ("is", tags.as_str()),
-        ])
+        ];
+        filter::passes(typed, &fields)
     }
 
     fn compare(&self, other: &Self, column: Column) -> Ordering {
@@ -185,15 +152,10 @@ impl Row<'_> {
     }
 }
 
-/// Fields of the filter.
-pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place", "job", "shift", "is"];
-
 /// The filtered rows in order. Ties are sorted by name and id, so that rows stay in place.
 pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {
-    let filter = Filter::new(typed, &FIELDS);
     let row = |agent: &'a Agent| Row { agent, job: view.jobs.get(&agent.id) };
-    let mut rows: Vec<Row<'a>> =
-        view.agents.iter().map(row).filter(|row| typed.is_empty() || row.passes(&filter)).collect();
+    let mut rows: Vec<Row<'a>> = view.agents.iter().map(row).filter(|row| row.passes(typed)).collect();
     rows.sort_by(|a, b| {
         let by_column = a.compare(b, order.column);
         let by_name = a.agent.name.cmp(&b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));
@@ -258,13 +220,13 @@ mod tests {
             assert_eq!(total, width);
         }
         assert!(fitting(78, 3).iter().all(|(column, _)| !matches!(column, Column::Job | Column::Place)));
-        assert_eq!(fitting(118, 3).len(), Column::ALL.len());
+        assert_eq!(fitting(118, 3).len(), COLUMNS.len());
     }
 
     #[test]
     fn sorting_cycles_through_every_column() {
         let mut column = Column::Name;
-        for _ in Column::ALL {
+        for _ in COLUMNS {
             column = column.next();
         }
         assert_eq!(column, Column::Name);

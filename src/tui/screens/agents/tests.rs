@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
+use crate::pane::Pane;
 use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.
@@ -124,10 +125,10 @@ fn the_inspector_opens_scrolls_and_closes() {
     let mut small = harness.text(&mut pane, (60, 16));
     assert!(small.contains("· pagedown"), "{small}");
     while small.contains("more line") {
-        let before = pane.scroll;
+        let before = pane.content.inspector.scroll;
         harness.act(&mut pane, Action::PageDown);
         small = harness.text(&mut pane, (60, 16));
-        assert!(pane.scroll > before, "{small}");
+        assert!(pane.content.inspector.scroll > before, "{small}");
     }
     assert!(small.contains("Shift absent"), "the end is reached\n{small}");
     harness.act(&mut pane, Action::Back);
@@ -152,9 +153,9 @@ fn clicks_on_headings_sort_and_on_rows_select() {
     pane.click(3, 3, &harness.cx());
     assert_eq!(seen(&harness, &mut pane).1, "Ben");
     pane.click(14, 1, &harness.cx());
-    assert_eq!(pane.order.column, Column::Option);
+    assert_eq!(pane.content.order.column, Column::Option);
     pane.click(14, 1, &harness.cx());
-    assert!(pane.order.reversed);
+    assert!(pane.content.order.reversed);
     assert_eq!(pane.click(0, 0, &harness.cx()), Reaction::None);
 }
 
@@ -168,7 +169,8 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     let harness = PaneHarness::new(&view);
     for open in [false, true] {
         for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
-            let mut pane = Residents { open, ..Residents::default() };
+            let mut pane = Residents::default();
+            pane.content.inspector.open = open;
             let text = harness.text(&mut pane, size);
             assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
         }

@@ -1,66 +1,26 @@
 //! Groups audit records by command. A mutating command has an intent and an outcome (after a crash: an abort or a
 //! recovery), a read has one outcome, a refused command one rejection. Rule: "Audit log".
 
+use ratatui::style::Style;
 use serde_json::Value;
 
-use crate::screens::filter::Filter;
+use crate::format::{arguments, raw};
+use crate::screens::filter;
+use crate::theme::Theme;
 use townlet_wire::telemetry::AuditRow;
 
-/// Fields of the filter.
-pub(super) const FIELDS: [&str; 10] =
-    ["command", "args", "issuer", "status", "role", "transport", "id", "tick", "error", "reason"];
-
-/// Status of a command according to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CommandStatus {
-    /// Executed.
-    Ok,
-    /// Dry run.
-    DryRun,
-    /// Failed.
-    Error,
-    /// Refused: role, syntax or a reused id.
-    Rejected,
-    /// Interrupted by a crash; not executed.
-    Aborted,
-    /// Interrupted by a crash after execution; completed at restart.
-    Recovered,
-    /// The intent is durable; no outcome yet.
-    Open,
-    /// A record of the log itself, such as a rotation.
-    Log,
+/// Status of a command according to the log: a sign of one cell, a word for screen and filter, and its style.
+#[derive(Clone, Copy)]
+pub(super) struct CommandStatus {
+    pub(super) sign: &'static str,
+    pub(super) word: &'static str,
+    pub(super) style: fn(&Theme) -> Style,
 }
 
-impl CommandStatus {
-    /// A sign of one cell.
-    pub(super) const fn sign(self) -> &'static str {
-        match self {
-            Self::Ok => "✓",
-            Self::DryRun => "≈",
-            Self::Error | Self::Rejected => "✗",
-            Self::Aborted => "⊘",
-            Self::Recovered => "↻",
-            Self::Open => "…",
-            Self::Log => "·",
-        }
-    }
-
-    /// Text for screen and filter.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::DryRun => "dry run",
-            Self::Error => "error",
-            Self::Rejected => "rejected",
-            Self::Aborted => "aborted",
-            Self::Recovered => "recovered",
-            Self::Open => "in flight",
-            Self::Log => "log",
-        }
-    }
+const fn status(sign: &'static str, word: &'static str, style: fn(&Theme) -> Style) -> CommandStatus {
+    CommandStatus { sign, word, style }
 }
 
-/// The records of one command.
 #[derive(Clone, Debug)]
 pub(super) struct CommandRecords<'a> {
     /// Oldest first; never empty.
@@ -73,27 +33,29 @@ impl<'a> CommandRecords<'a> {
         self.rows[0]
     }
 
-    /// The newest record.
     pub(super) fn last(&self) -> &'a AuditRow {
         self.rows[self.rows.len() - 1]
     }
 
-    /// Status.
     pub(super) fn status(&self) -> CommandStatus {
         let last = self.last();
         match (last.stage.as_str(), last.status.as_str()) {
-            ("intent", _) => CommandStatus::Open,
-            ("rejected", _) => CommandStatus::Rejected,
-            ("abort", _) => CommandStatus::Aborted,
-            ("recovered", _) => CommandStatus::Recovered,
-            (_, "ok") => CommandStatus::Ok,
-            (_, "dry_run") => CommandStatus::DryRun,
-            (_, "error") => CommandStatus::Error,
-            _ => CommandStatus::Log,
+            // The intent is durable; there is no outcome yet.
+            ("intent", _) => status("…", "in flight", |theme| theme.warn),
+            // Refused: role, syntax or a reused id.
+            ("rejected", _) => status("✗", "rejected", |theme| theme.bad),
+            // Interrupted by a crash; not executed.
+            ("abort", _) => status("⊘", "aborted", |theme| theme.warn),
+            // Interrupted by a crash after execution; completed at restart.
+            ("recovered", _) => status("↻", "recovered", |theme| theme.good),
+            (_, "ok") => status("✓", "ok", |theme| theme.good),
+            (_, "dry_run") => status("≈", "dry run", |theme| theme.dim),
+            (_, "error") => status("✗", "error", |theme| theme.bad),
+            // A record of the log itself, such as a rotation.
+            _ => status("·", "log", |theme| theme.dim),
         }
     }
 
-    /// The reason given with the command.
     pub(super) fn reason(&self) -> Option<&'a str> {
         self.rows.iter().find_map(|row| row.reason.as_deref()).filter(|reason| !reason.is_empty())
     }
@@ -106,22 +68,23 @@ impl<'a> CommandRecords<'a> {
     }
 
     /// Whether it matches the filter.
-    pub(super) fn passes(&self, filter: &Filter) -> bool {
+    pub(super) fn passes(&self, typed: &str) -> bool {
         let row = self.last();
         let args = arguments(&row.args);
         let tick = row.tick.to_string();
-        filter.passes(&[
+        let fields = [
             ("command", row.command.as_str()),
             ("args", args.as_str()),
             ("issuer", row.issuer.as_str()),
-            ("status", self.status().word()),
+            ("status", self.status().word),
             ("role", row.role.as_str()),
             ("transport", row.transport.as_str()),
             ("id", row.cmd_id.as_str()),
             ("tick", tick.as_str()),
             ("error", row.error.as_str()),
             ("reason", self.reason().unwrap_or_default()),
-        ])
+        ];
+        filter::passes(typed, &fields)
     }
 }
 
@@ -147,25 +110,9 @@ pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
 /// Values of the arguments, in the order of the log.
 pub(super) fn values(args: &Value) -> String {
     match args {
-        Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => fields.values().map(raw).collect::<Vec<_>>().join(" "),
         other => arguments(other),
     }
-}
-
-/// Arguments with their names: `agent=ada value=0.5`.
-pub(super) fn arguments(args: &Value) -> String {
-    match args {
-        Value::Null => String::new(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
-        }
-        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
-        other => plain(other),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -186,16 +133,16 @@ mod tests {
         ];
         let seen: Vec<_> = commands(&records)
             .iter()
-            .map(|command| (command.first().seq, command.rows.len(), command.status()))
+            .map(|command| (command.first().seq, command.rows.len(), command.status().word))
             .collect();
-        assert_eq!(seen, [(1, 2, CommandStatus::Error), (2, 1, CommandStatus::Ok), (4, 1, CommandStatus::Open)]);
+        assert_eq!(seen, [(1, 2, "error"), (2, 1, "ok"), (4, 1, "in flight")]);
     }
 
     #[test]
     fn a_refused_reuse_of_an_id_does_not_change_the_first_use() {
         let records = [row(1, "a", "intent", ""), row(2, "a", "outcome", "ok"), row(3, "a", "rejected", "error")];
-        let seen: Vec<_> = commands(&records).iter().map(CommandRecords::status).collect();
-        assert_eq!(seen, [CommandStatus::Ok, CommandStatus::Rejected]);
+        let seen: Vec<_> = commands(&records).iter().map(|command| command.status().word).collect();
+        assert_eq!(seen, ["ok", "rejected"]);
     }
 
     #[test]
@@ -207,8 +154,9 @@ mod tests {
             row(4, "a", "recovered", "ok"),
             row(5, "", "rotate", ""),
         ];
-        let seen: Vec<_> = commands(&records).iter().map(|command| (command.rows.len(), command.status())).collect();
-        assert_eq!(seen, [(2, CommandStatus::Aborted), (2, CommandStatus::Recovered), (1, CommandStatus::Log)]);
+        let seen: Vec<_> =
+            commands(&records).iter().map(|command| (command.rows.len(), command.status().word)).collect();
+        assert_eq!(seen, [(2, "aborted"), (2, "recovered"), (1, "log")]);
     }
 
     #[test]

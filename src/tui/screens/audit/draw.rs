@@ -3,23 +3,14 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::command_records::{CommandRecords, CommandStatus, arguments, values};
-use crate::format::{clip, pad, pad_left, thousands, width, wrap};
+use super::command_records::{CommandRecords, values};
+use crate::format::{abbreviated, arguments, clip, pad, pad_left, styled_lines, thousands, width};
 use crate::pane::Context;
 use crate::theme::Theme;
 use townlet_wire::telemetry::AuditTail;
 
 /// Columns before the command: mark, sign, tick.
 const INDENT: usize = 14;
-
-fn style(status: CommandStatus, theme: &Theme) -> Style {
-    match status {
-        CommandStatus::Ok | CommandStatus::Recovered => theme.good,
-        CommandStatus::Error | CommandStatus::Rejected => theme.bad,
-        CommandStatus::Aborted | CommandStatus::Open => theme.warn,
-        CommandStatus::DryRun | CommandStatus::Log => theme.dim,
-    }
-}
 
 /// State and position of the log.
 pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<Line<'a>> {
@@ -33,12 +24,9 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
         }
         state => {
             let state = if state.is_empty() { "the shard does not report its state" } else { state };
-            let mut lines: Vec<Line<'a>> = wrap(&format!("✗ AUDIT UNAVAILABLE: {state}"), width)
-                .into_iter()
-                .map(|line| Line::styled(line, theme.bad))
-                .collect();
+            let error = styled_lines(&format!("✗ AUDIT UNAVAILABLE: {state}"), width, theme.bad);
             let what = "Mutating commands are refused until the log is writable.";
-            lines.extend(wrap(what, width).into_iter().map(|line| Line::styled(line, theme.text)));
+            let mut lines: Vec<Line<'a>> = error.chain(styled_lines(what, width, theme.text)).collect();
             lines.push(Line::styled(clip(&stands, width), theme.dim));
             lines
         }
@@ -47,12 +35,7 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
 
 /// The first and last characters of a long id.
 pub(super) fn short(id: &str) -> String {
-    let letters: Vec<char> = id.chars().collect();
-    if letters.len() <= 9 {
-        return if id.is_empty() { "–".into() } else { clip(id, 9) };
-    }
-    let text: String = letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - 4..]).collect();
-    clip(&text, 9)
+    if id.is_empty() { "–".into() } else { clip(&abbreviated(id, 9, 4), 9) }
 }
 
 fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {
@@ -84,15 +67,15 @@ pub(super) fn entry<'a>(
     let room = across.saturating_sub(INDENT + time.len() + width(&who) + 1);
     let first = Line::from(vec![
         Span::styled(if selected { "▸" } else { " " }, theme.accent),
-        Span::styled(format!("{} ", status.sign()), style(status, theme)),
+        Span::styled(format!("{} ", status.sign), (status.style)(theme)),
         Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
         Span::styled(time, theme.dim),
         Span::styled(format!("{} ", pad(&line_of(command, values), room)), theme.text),
         Span::styled(who, theme.dim),
     ]);
     let mut said = Vec::new();
-    if !matches!(status, CommandStatus::Ok | CommandStatus::Log) {
-        said.push(Span::styled(status.word(), style(status, theme)));
+    if !matches!(status.word, "ok" | "log") {
+        said.push(Span::styled(status.word, (status.style)(theme)));
     }
     if !row.error.is_empty() {
         said.push(Span::styled(row.error.clone(), theme.text));
@@ -127,22 +110,15 @@ fn time_of_day(ts: &str) -> &str {
     ts.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or(ts)
 }
 
-/// All details of a command.
 pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
     let row = command.last();
     let status = command.status();
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str, style: Style| {
-        for (index, part) in wrap(value, across.saturating_sub(11).max(1)).into_iter().enumerate() {
-            let name = if index == 0 { name } else { "" };
-            lines.push(Line::from(vec![
-                Span::styled(format!("{} ", pad(name, 10)), theme.dim),
-                Span::styled(part, style),
-            ]));
-        }
+        lines.extend(crate::format::fact((name, theme.dim), (value, style), 10, across.max(12)));
     };
     fact("command", &line_of(command, arguments), theme.strong);
-    fact("status", &format!("{} {}", status.sign(), status.word()), style(status, theme));
+    fact("status", &format!("{} {}", status.sign, status.word), (status.style)(theme));
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);
     }

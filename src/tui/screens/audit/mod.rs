@@ -7,48 +7,35 @@ mod tests;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use self::command_records::{CommandRecords, FIELDS, commands};
+use self::command_records::{CommandRecords, commands};
 use self::draw::{chain, detail, entry};
-use super::filter::Filter;
+use crate::detail_view::DetailView;
 use crate::format::{clip, count};
 use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
 
 /// Commands of a page.
 const PAGE: isize = 10;
 /// Minimum inner height to show the details below the list.
 const TALL: u16 = 28;
 
-/// A single pane.
-pub fn layout(area: Rect) -> Vec<Rect> {
-    vec![area]
-}
-
 /// The Audit log pane.
 #[derive(Debug, Default)]
-pub struct AuditLog {
+pub(crate) struct AuditLog {
     /// Sequence number of the selected command; `None` follows the newest.
     pinned: Option<u64>,
     /// Sequence number of the first visible command.
     top: u64,
-    /// Whether the details fill the pane.
-    open: bool,
-    /// Scroll offset of the details.
-    scroll: u16,
+    details: DetailView,
     /// Screen rows with the sequence number of their command.
     row_owners: Vec<(u16, u64)>,
 }
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<CommandRecords<'a>> {
-    let filter = Filter::new(cx.filter, &FIELDS);
-    commands(&cx.view.audit.records)
-        .into_iter()
-        .filter(|command| cx.filter.is_empty() || command.passes(&filter))
-        .collect()
+    commands(&cx.view.audit.records).into_iter().filter(|command| command.passes(cx.filter)).collect()
 }
 
 impl AuditLog {
@@ -64,7 +51,7 @@ impl AuditLog {
     fn select(&mut self, commands: &[CommandRecords<'_>], at: usize) -> Reaction {
         let newest = commands.len().saturating_sub(1);
         self.pinned = commands.get(at).filter(|_| at < newest).map(|command| command.first().seq);
-        self.scroll = 0;
+        self.details.scroll = 0;
         Reaction::Redraw
     }
 
@@ -102,14 +89,9 @@ impl AuditLog {
         self.top = commands[top].first().seq;
         let mut shown = Vec::new();
         for (index, lines) in entries.into_iter().enumerate().skip(top) {
-            let style = match (index == at, cx.focused) {
-                (true, true) => cx.theme.selected,
-                (true, false) => cx.theme.selected_idle,
-                (false, _) => Style::new(),
-            };
             for line in lines {
                 self.row_owners.push((area.y + shown.len() as u16, commands[index].first().seq));
-                shown.push(line.patch_style(style));
+                shown.push(if index == at { line.patch_style(cx.row(true)) } else { line });
             }
             if shown.len() >= room {
                 break;
@@ -124,14 +106,14 @@ impl Pane for AuditLog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         self.row_owners.clear();
         let commands = shown(cx);
-        let mut block = pane_block("Audit log", cx.focused, cx.theme);
+        let block = pane_block("Audit log", cx.focused, cx.theme);
         let inner = block.inner(area);
+        frame.render_widget(block, area);
         let head = chain(&cx.view.audit, usize::from(inner.width), cx.theme);
         let body =
             Rect { y: inner.y + head.len() as u16, height: inner.height.saturating_sub(head.len() as u16), ..inner };
         frame.render_widget(Paragraph::new(head), inner);
         let Some(selected) = commands.get(self.at(&commands)) else {
-            frame.render_widget(block, area);
             let (missing, advice) = if cx.view.audit.records.is_empty() {
                 ("No commands yet.", "Reads and refusals are logged too. Try :employment_status.")
             } else {
@@ -143,16 +125,10 @@ impl Pane for AuditLog {
             return draw_empty(frame, body, missing, advice, cx.theme);
         };
         let place = self.place(&commands, !cx.filter.is_empty());
-        block = block.title_bottom(Line::styled(clip(&place, usize::from(inner.width)), cx.theme.accent));
+        draw_on_border(frame, area, Line::styled(clip(&place, usize::from(inner.width)), cx.theme.accent));
         let full = detail(selected, usize::from(inner.width), cx.theme);
-        if self.open {
-            let hidden = (full.len() as u16).saturating_sub(body.height);
-            self.scroll = self.scroll.min(hidden);
-            if hidden > self.scroll {
-                let more = format!(" ↓ {} · pagedown ", count(u64::from(hidden - self.scroll), "more line"));
-                block = block.title_bottom(Line::from(Span::styled(more, cx.theme.accent)).right_aligned());
-            }
-            frame.render_widget(Paragraph::new(full).scroll((self.scroll, 0)), body);
+        if self.details.open {
+            self.details.draw(frame, body, vec![full], area, cx);
         } else {
             let below = if inner.height >= TALL { (full.len() as u16).min(body.height / 2) } else { 0 };
             let list = Rect { height: body.height - below - u16::from(below > 0), ..body };
@@ -163,7 +139,6 @@ impl Pane for AuditLog {
                 frame.render_widget(Paragraph::new(full), Rect { y: rule.bottom(), height: below, ..body });
             }
         }
-        frame.render_widget(block, area);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
@@ -172,32 +147,22 @@ impl Pane for AuditLog {
         match action {
             Action::Up => self.select(&commands, at.saturating_sub(1)),
             Action::Down => self.select(&commands, at + 1),
-            Action::PageUp if self.open => {
-                self.scroll = self.scroll.saturating_sub(PAGE as u16);
-                Reaction::Redraw
-            }
-            Action::PageDown if self.open => {
-                self.scroll = self.scroll.saturating_add(PAGE as u16);
-                Reaction::Redraw
-            }
-            Action::PageUp => self.select(&commands, at.saturating_add_signed(-PAGE)),
-            Action::PageDown => self.select(&commands, at.saturating_add_signed(PAGE)),
+            Action::PageUp if !self.details.open => self.select(&commands, at.saturating_add_signed(-PAGE)),
+            Action::PageDown if !self.details.open => self.select(&commands, at.saturating_add_signed(PAGE)),
             Action::First => self.select(&commands, 0),
             Action::Last => self.select(&commands, usize::MAX),
-            Action::Open | Action::Back => {
-                self.open = action == Action::Open && !self.open;
-                // New commands must not replace the one being read.
-                if self.open {
-                    self.pinned = commands.get(at).map(|command| command.first().seq);
-                }
-                self.scroll = 0;
-                Reaction::Redraw
-            }
             Action::Copy => match commands.get(at).map(|command| command.last().cmd_id.clone()) {
                 Some(id) if !id.is_empty() => Reaction::Copy(id),
                 _ => Reaction::Status("this record does not belong to a command".into()),
             },
-            _ => Reaction::None,
+            _ => {
+                let done = self.details.act(action);
+                // New commands must not replace the one being read.
+                if action == Action::Open && self.details.open {
+                    self.pinned = commands.get(at).map(|command| command.first().seq);
+                }
+                done.unwrap_or(Reaction::None)
+            }
         }
     }
 
@@ -211,18 +176,15 @@ impl Pane for AuditLog {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = if shown(cx).is_empty() { Err("no command is selected".to_owned()) } else { Ok(()) };
+        let some = require(!shown(cx).is_empty(), "no command is selected");
         let mut hints = vec![
             KeyHint::when(Action::Up, "older, newer", some.clone()),
             KeyHint::when(Action::Down, "older, newer", some.clone()),
-            KeyHint::when(Action::Open, if self.open { "list" } else { "whole record" }, some.clone()),
+            KeyHint::when(Action::Open, if self.details.open { "list" } else { "whole record" }, some.clone()),
             KeyHint::when(Action::Copy, "copy cmd_id", some.clone()),
             KeyHint::when(Action::Last, "follow newest", some),
         ];
-        if self.open {
-            hints.push(KeyHint::new(Action::PageDown, "scroll"));
-            hints.push(KeyHint::new(Action::Back, "list"));
-        }
+        hints.extend(self.details.hints("list"));
         hints
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::AuditRow;
 
@@ -184,7 +184,8 @@ fn records_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     let harness = PaneHarness::new(&view);
     for open in [false, true] {
         for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
-            let mut pane = AuditLog { open, ..AuditLog::default() };
+            let mut pane = AuditLog::default();
+            pane.details.open = open;
             let text = harness.text(&mut pane, size);
             let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
             assert!(!text.chars().any(bad), "{text:?}");

@@ -3,13 +3,13 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::text::Line;
 
-use crate::format::{bar, downsampled, pad, pad_left, spark, thousands};
+use crate::format::{bar, pad, pad_left, thousands, trend};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
+use crate::theme::Theme;
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
@@ -19,17 +19,22 @@ const LOW: f64 = 0.2;
 const NAME: usize = 22;
 const FIGURE: usize = 16;
 
-/// The Goods pane.
-#[derive(Default)]
-pub struct Goods {
-    list: List,
-}
+pub(crate) type Goods = ListPane<GoodsList>;
 
-#[derive(Clone, Copy)]
-enum Item<'a> {
-    Utility(&'a str, bool),
-    Price(&'a str, f64),
-    Stock(&'a str, &'a Store),
+/// Utilities, prices and stock.
+#[derive(Default)]
+pub(crate) struct GoodsList;
+
+/// A row.
+pub(crate) struct Item<'a> {
+    id: String,
+    name: String,
+    now: String,
+    sign: &'static str,
+    style: Style,
+    note: String,
+    /// The utility and whether it is on.
+    utility: Option<(&'a str, bool)>,
 }
 
 /// Command that switches a utility, and the effect of switching it off.
@@ -41,141 +46,110 @@ fn switch(utility: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-impl Item<'_> {
-    fn id(self) -> String {
-        match self {
-            Self::Utility(name, _) => format!("utility {name}"),
-            Self::Price(name, _) => format!("price {name}"),
-            Self::Stock(name, _) => format!("stock {name}"),
-        }
-    }
-
-    /// Name of its metric.
-    fn past(self) -> Option<String> {
-        match self {
-            Self::Utility(..) => None,
-            Self::Price(name, _) => Some(format!("economy.price.{name}")),
-            Self::Stock(name, _) => Some(format!("economy.stock.{name}")),
-        }
-    }
-
-    /// Name, value, sign, style and note.
-    fn words(self, cx: &Context<'_>) -> (String, String, &'static str, Style, String) {
-        let theme = cx.theme;
-        match self {
-            Self::Utility(name, true) => (name.to_owned(), "on".into(), "✓", theme.good, String::new()),
-            Self::Utility(name, false) => {
-                let what = switch(name).map_or("", |(_, what)| what);
-                let text = format!("{what}; no residents leave");
-                (name.to_owned(), "OFF".into(), "✗", theme.bad, text)
-            }
-            Self::Price(name, price) => {
-                let figure = format!("{price:.2} meals");
-                let list = cx.view.list_prices.get(name).copied().filter(|list| *list > 0.0);
-                let Some(list) = list else {
-                    return (format!("price of {name}"), figure, " ", theme.text, String::new());
-                };
-                let change = (price / list - 1.0) * 100.0;
-                let text = format!("{change:+.0} % of list {list:.2}").replace('-', "−");
-                match change.round() {
-                    change if change > 0.0 => (format!("price of {name}"), figure, "▲", theme.warn, text),
-                    change if change < 0.0 => (format!("price of {name}"), figure, "▼", theme.good, text),
-                    _ => (format!("price of {name}"), figure, "=", theme.dim, format!("list {list:.2}")),
-                }
-            }
-            Self::Stock(name, store) => {
-                let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
-                let figure = format!("{} {}", thousands(count), kind.map_or("", String::as_str));
-                if store.capacity == 0 {
-                    return (name.to_owned(), figure, " ", theme.text, String::new());
-                }
-                let text = format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
-                match count as f64 / store.capacity as f64 {
-                    // Empty fridges are normal: residents eat what they cook.
-                    _ if store.kind == "fridge" => (name.to_owned(), figure, " ", theme.text, text),
-                    0.0 => (name.to_owned(), figure, "‼", theme.bad, format!("{text} empty")),
-                    share if share < LOW => (name.to_owned(), figure, "!", theme.warn, format!("{text} low")),
-                    _ => (name.to_owned(), figure, " ", theme.text, text),
-                }
-            }
-        }
-    }
+fn utility<'a>(name: &'a str, on: bool, theme: &Theme) -> Item<'a> {
+    let (now, sign, style, note) = if on {
+        ("on", "✓", theme.good, String::new())
+    } else {
+        let what = switch(name).map_or("", |(_, what)| what);
+        ("OFF", "✗", theme.bad, format!("{what}; no residents leave"))
+    };
+    let (id, utility) = (format!("utility {name}"), Some((name, on)));
+    Item { id, name: name.to_owned(), now: now.into(), sign, style, note, utility }
 }
 
-impl Goods {
-    /// Utilities, prices, stock.
-    fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
+fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
+    let theme = cx.theme;
+    let list = cx.view.list_prices.get(name).copied().filter(|list| *list > 0.0);
+    let (sign, style, note) = match list.map(|list| (list, (price / list - 1.0) * 100.0)) {
+        None => (" ", theme.text, String::new()),
+        Some((list, change)) => {
+            let note = format!("{change:+.0} % of list {list:.2}").replace('-', "−");
+            match change.round() {
+                change if change > 0.0 => ("▲", theme.warn, note),
+                change if change < 0.0 => ("▼", theme.good, note),
+                _ => ("=", theme.dim, format!("list {list:.2}")),
+            }
+        }
+    };
+    let (id, title, now) = (format!("price {name}"), format!("price of {name}"), format!("{price:.2} meals"));
+    Item { id, name: title, now, sign, style, note, utility: None }
+}
+
+fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
+    let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
+    let now = format!("{} {}", thousands(count), kind.map_or("", String::as_str));
+    let text = || format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
+    let (sign, style, note) = match count as f64 / store.capacity as f64 {
+        _ if store.capacity == 0 => (" ", theme.text, String::new()),
+        // Empty fridges are normal: residents eat what they cook.
+        _ if store.kind == "fridge" => (" ", theme.text, text()),
+        0.0 => ("‼", theme.bad, format!("{} empty", text())),
+        share if share < LOW => ("!", theme.warn, format!("{} low", text())),
+        _ => (" ", theme.text, text()),
+    };
+    Item { id: format!("stock {name}"), name: name.to_owned(), now, sign, style, note, utility: None }
+}
+
+fn row(item: &Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
+    let rest = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
+    let points = cx.history.full().points(&format!("economy.{}", item.id.replacen(' ', ".", 1)));
+    let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
+    let cells = [
+        (mark(selected), theme.accent),
+        (pad(&item.name, NAME), theme.text),
+        (pad_left(&item.now, FIGURE), theme.strong),
+        (format!(" {} ", item.sign), item.style),
+        (pad(&item.note, 28), item.style),
+        (trend(&values, rest), theme.chart),
+    ];
+    cx.cells(selected, cells)
+}
+
+/// The selected utility, whether it is on, its command and effect; or why it cannot be switched.
+fn selected_switch<'a>(
+    selected: Option<&Item<'a>>,
+    cx: &Context<'_>,
+) -> Result<(&'a str, bool, &'static str, &'static str), String> {
+    let utility = selected.and_then(|item| item.utility);
+    let (name, on) = utility.ok_or_else(|| "select power or water to switch it".to_owned())?;
+    let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
+    cx.check_allowed(command)?;
+    Ok((name, on, command, what))
+}
+
+impl ListContent for GoodsList {
+    type Item<'a> = Item<'a>;
+    const TITLE: &'static str = "Goods";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Item<'a>> {
         let view = cx.view;
-        let utilities = view.utilities.iter().map(|(name, on)| Item::Utility(name, *on));
-        let prices = view.prices.iter().map(|(name, price)| Item::Price(name, *price));
-        let stock = view.economy.iter().map(|(name, store)| Item::Stock(name, store));
-        let fits = |item: &Item<'_>| {
-            let (name, figure, _, _, text) = item.words(cx);
-            cx.filter.is_empty() || cx.matches(&[&name, &figure, &text])
-        };
+        let utilities = view.utilities.iter().map(|(name, on)| utility(name, *on, cx.theme));
+        let prices = view.prices.iter().map(|(name, value)| price(name, *value, cx));
+        let stock = view.economy.iter().map(|(name, store)| stock(name, store, cx.theme));
+        let fits = |item: &Item<'_>| cx.matches(&[&item.name, &item.now, &item.note]);
         utilities.chain(prices).chain(stock).filter(fits).collect()
     }
 
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(Item::id).collect()
+    fn id(item: &Item<'_>) -> String {
+        item.id.clone()
     }
 
-    fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
-        let base = cx.row(selected);
-        let over = |style: Style| if selected { base } else { style };
-        let (name, figure, sign, style, text) = item.words(cx);
-        let trend = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
-        let points = item.past().map_or_else(Vec::new, |name| cx.history.full().points(&name));
-        let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
-        Line::from(vec![
-            Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(&name, NAME), base),
-            Span::styled(pad_left(&figure, FIGURE), over(cx.theme.strong)),
-            Span::styled(format!(" {sign} "), over(style)),
-            Span::styled(pad(&text, 28), over(style)),
-            Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
-        ])
-    }
-
-    /// The selected utility, whether it is on, its command and effect; or why it cannot be switched.
-    fn switch<'a>(&self, cx: &Context<'a>) -> Result<(&'a str, bool, &'static str, &'static str), String> {
-        let selected = Self::shown(cx).get(self.list.selected_index(&Self::ids(cx))).copied();
-        let Some(Item::Utility(name, on)) = selected else {
-            return Err("select power or water to switch it".to_owned());
-        };
-        let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
-        cx.check_allowed(command)?;
-        Ok((name, on, command, what))
-    }
-}
-
-impl Pane for Goods {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Goods", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        let items = Self::shown(cx);
-        if items.is_empty() {
-            self.list.hide();
-            let (missing, advice) = if cx.filter.is_empty() {
-                ("No prices or stock yet.", "They arrive with the first data from the shard.")
-            } else {
-                ("No goods match the filter.", "Press esc to clear it.")
-            };
-            return draw_empty(frame, inner, missing, advice, cx.theme);
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
+        if view.items.is_empty() {
+            let none = ("No prices or stock yet.", "They arrive with the first data from the shard.");
+            return cx.draw_no_items(frame, area, "goods", none);
         }
-        let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
+        let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let text = format!("  {}{}   {}trend", pad("item", NAME), pad_left("now", FIGURE), pad("", 28));
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
-        let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
-        frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
+        view.draw(frame, table, cx, |item, selected| row(item, selected, area.width.into(), cx));
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
-            (Action::Switch, _) => match self.switch(cx) {
+    fn act(&mut self, action: Action, view: &mut ListView<'_, Item<'_>>, cx: &Context<'_>) -> Option<Reaction> {
+        let selected = view.selected();
+        match action {
+            Action::Switch => Some(match selected_switch(selected, cx) {
                 Err(why) => Reaction::Status(why),
                 Ok((_, false, command, _)) => Reaction::Send(vec![Request::line(format!("{command} off"))]),
                 Ok((name, true, command, what)) => Reaction::Confirm(Confirmation {
@@ -187,27 +161,16 @@ impl Pane for Goods {
                     verb: "switch off".into(),
                     requests: vec![Request::line(format!("{command} on"))],
                 }),
-            },
-            (Action::Copy, Some(item)) => {
-                let (name, figure, _, _, text) = item.words(cx);
-                Reaction::Copy(format!("{name} {figure} {text}").trim_end().to_owned())
-            }
-            _ => self.list.act(action, &ids),
+            }),
+            Action::Copy => selected
+                .map(|item| Reaction::Copy(format!("{} {} {}", item.name, item.now, item.note).trim_end().to_owned())),
+            _ => None,
         }
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let switch = self.switch(cx);
+    fn bindings(&self, selected: Option<&Item<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let switch = selected_switch(selected, cx);
         let label = if matches!(switch, Ok((_, false, ..))) { "switch on" } else { "switch off" };
-        vec![
-            KeyHint::new(Action::Up, "select"),
-            KeyHint::new(Action::Down, "select"),
-            KeyHint::when(Action::Switch, label, switch.map(|_| ())),
-            KeyHint::new(Action::Copy, "copy"),
-        ]
+        vec![KeyHint::when(Action::Switch, label, switch.map(|_| ())), KeyHint::new(Action::Copy, "copy")]
     }
 }

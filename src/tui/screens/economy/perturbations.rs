@@ -4,12 +4,11 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use crate::format::{clip, duration, moment, pad, percent, thousands, time_of};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Reaction};
 use townlet_wire::Request;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Perturbation, PerturbationEvent};
@@ -21,114 +20,71 @@ const STATE: usize = 10;
 const WHEN: usize = 34;
 const ROOM_FOR_KIND: usize = 96;
 
-/// The Perturbations pane.
+pub(crate) type PerturbationsPane = ListPane<Perturbations>;
+
+/// Occurring perturbations, then the possible events.
 #[derive(Default)]
-pub struct PerturbationsPane {
-    list: List,
-}
+pub(crate) struct Perturbations;
 
 /// An occurring perturbation, or an event of the perturbation file that may occur.
 #[derive(Clone, Copy)]
-enum Item<'a> {
-    Occurring(&'a Perturbation),
-    Scheduled(&'a PerturbationEvent),
+pub(crate) struct Item<'a> {
+    name: &'a str,
+    kind: &'a str,
+    state: &'a str,
+    detail: &'a str,
+    occurring: Option<&'a Perturbation>,
+    /// The event of the perturbation file that this is or was.
+    event: Option<&'a PerturbationEvent>,
 }
 
-impl<'a> Item<'a> {
-    fn name(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.name,
-            Self::Scheduled(event) => &event.name,
-        }
-    }
-
-    fn kind(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.kind,
-            Self::Scheduled(event) => &event.kind,
-        }
-    }
-
-    fn state(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.state,
-            Self::Scheduled(_) => "possible",
-        }
-    }
-
+impl Item<'_> {
     /// When it ends, starts or may occur again.
     fn when(self, cx: &Context<'_>) -> String {
-        match self {
-            Self::Scheduled(event) if cx.view.perturbation_events.by_themselves => {
-                format!("{} per day", percent(event.chance))
-            }
-            Self::Scheduled(_) => "by command only".to_owned(),
-            Self::Occurring(perturbation) => match (perturbation.state.as_str(), perturbation.ends_tick) {
-                ("active", None) => "until ended by command".to_owned(),
-                ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
-                ("pending", _) => format!("starts {}", moment(perturbation.started_tick, cx.view)),
-                (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
-                (_, None) => "–".to_owned(),
-            },
-        }
-    }
-
-    fn detail(self) -> &'a str {
-        match self {
-            Self::Occurring(perturbation) => &perturbation.detail,
-            Self::Scheduled(event) => &event.detail,
+        let Some(perturbation) = self.occurring else {
+            let chance = self.event.filter(|_| cx.view.perturbation_events.by_themselves).map(|event| event.chance);
+            return chance
+                .map_or_else(|| "by command only".to_owned(), |chance| format!("{} per day", percent(chance)));
+        };
+        match (perturbation.state.as_str(), perturbation.ends_tick) {
+            ("active", None) => "until ended by command".to_owned(),
+            ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
+            ("pending", _) => format!("starts {}", moment(perturbation.started_tick, cx.view)),
+            (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
+            (_, None) => "–".to_owned(),
         }
     }
 
     fn style(self, cx: &Context<'_>) -> (&'static str, Style) {
-        match self.state() {
+        match self.state {
             "active" => ("!", cx.theme.warn),
             "pending" => ("…", cx.theme.accent),
             _ => (" ", cx.theme.dim),
         }
     }
-
-    fn id(self) -> String {
-        match self {
-            // One event can be active and in cooldown at the same time.
-            Self::Occurring(perturbation) => {
-                format!("{} {} {}", perturbation.name, perturbation.state, perturbation.started_tick)
-            }
-            Self::Scheduled(event) => event.name.clone(),
-        }
-    }
-}
-
-/// The event of the perturbation file that this is an occurrence of.
-fn event<'a>(item: Item<'a>, cx: &Context<'a>) -> Option<&'a PerturbationEvent> {
-    cx.view.perturbation_events.events.iter().find(|event| event.name == item.name())
 }
 
 /// The command that ends it: an event is cancelled, a manual blackout or outage is switched off.
 fn end_command(item: Item<'_>, cx: &Context<'_>) -> Result<String, String> {
-    if !matches!(item.state(), "active" | "pending") {
-        return Err(format!("`{}` is neither active nor pending", escape(item.name())));
+    if !matches!(item.state, "active" | "pending") {
+        return Err(format!("`{}` is neither active nor pending", escape(item.name)));
     }
-    if event(item, cx).is_some() {
+    if item.event.is_some() {
         cx.check_allowed("perturbation_cancel")?;
-        return Ok(format!("perturbation_cancel {}", item.name()));
+        return Ok(format!("perturbation_cancel {}", item.name));
     }
-    match item.kind() {
+    match item.kind {
         switch @ ("blackout" | "outage") => cx.check_allowed(switch).map(|()| format!("{switch} off")),
-        _ => Err(format!("`{}` is not an event of the perturbation file; it ends by itself", escape(item.name()))),
+        _ => Err(format!("`{}` is not an event of the perturbation file; it ends by itself", escape(item.name))),
     }
 }
 
 fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, String> {
     cx.check_allowed("perturbation_trigger")?;
     let event =
-        event(item, cx).ok_or_else(|| format!("`{}` is not an event of the perturbation file", escape(item.name())))?;
-    if cx
-        .view
-        .perturbations
-        .iter()
-        .any(|perturbation| perturbation.name == event.name && perturbation.state == "active")
-    {
+        item.event.ok_or_else(|| format!("`{}` is not an event of the perturbation file", escape(item.name)))?;
+    let mut occurring = cx.view.perturbations.iter().filter(|perturbation| perturbation.name == event.name);
+    if occurring.any(|perturbation| perturbation.state == "active") {
         return Err(format!("`{}` is already active", escape(&event.name)));
     }
     let per_day = cx.view.clock.ticks_per_day;
@@ -146,100 +102,97 @@ fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, 
 fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     let fact = |name: &str, value: &str| DetailCard::fact(name, value, 10, cx.theme);
     let mut lines = vec![
-        fact("kind", &item.kind().replace('_', " ")),
-        fact("state", &format!("{}, {}", item.state(), item.when(cx))),
-        fact("what", item.detail()),
+        fact("kind", &item.kind.replace('_', " ")),
+        fact("state", &format!("{}, {}", item.state, item.when(cx))),
+        fact("what", item.detail),
     ];
-    if let Item::Occurring(perturbation) = item
-        && perturbation.state != "pending"
-    {
+    if let Some(perturbation) = item.occurring.filter(|perturbation| perturbation.state != "pending") {
         let since =
             format!("{} · tick {}", time_of(perturbation.started_tick, cx.view), thousands(perturbation.started_tick));
         lines.insert(2, fact("since", &since));
     }
-    if let Some(event) = event(item, cx) {
+    if let Some(event) = item.event {
         let per_day = cx.view.clock.ticks_per_day;
         let lasts = format!("{} to {}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day));
         lines.extend([fact("duration", &lasts), fact("chance", &format!("{} per day", percent(event.chance)))]);
     }
-    DetailCard { title: format!("Perturbation: {}", escape(item.name())), lines }
+    DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines }
 }
 
-impl PerturbationsPane {
-    /// Occurring perturbations, then the possible events.
-    fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
-        let view = cx.view;
-        let stands =
-            |event: &&PerturbationEvent| !view.perturbations.iter().any(|perturbation| perturbation.name == event.name);
-        let events = view.perturbation_events.events.iter().filter(stands).map(Item::Scheduled);
-        let all = view.perturbations.iter().map(Item::Occurring).chain(events);
-        all.filter(|item| cx.matches(&[item.name(), item.kind(), item.state(), item.detail()])).collect()
-    }
-
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(Item::id).collect()
-    }
-
-    fn selected<'a>(&self, cx: &Context<'a>) -> Result<Item<'a>, String> {
-        Self::shown(cx)
-            .get(self.list.selected_index(&Self::ids(cx)))
-            .copied()
-            .ok_or_else(|| "no perturbation is selected".to_owned())
-    }
-
-    fn head(cx: &Context<'_>) -> Line<'static> {
-        let (view, theme) = (cx.view, cx.theme);
-        let of =
-            |state: &str| view.perturbations.iter().filter(|perturbation| perturbation.state == state).count() as u64;
-        let (word, style) = if view.perturbation_events.by_themselves {
-            ("on: perturbations occur automatically", theme.text)
-        } else {
-            ("OFF", theme.warn)
-        };
-        Line::from(vec![
-            Span::styled(format!(" {word}"), style),
-            Span::styled(format!("  {} active", of("active")), if of("active") > 0 { theme.warn } else { theme.dim }),
-            Span::styled(format!(" · {} pending", of("pending")), theme.dim),
-        ])
-    }
-
-    fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
-        let base = cx.row(selected);
-        let over = |style: Style| if selected { base } else { style };
-        let (sign, style) = item.style(cx);
-        let kind = if columns >= ROOM_FOR_KIND { KIND } else { 0 };
-        let rest = columns.saturating_sub(4 + NAME + kind + STATE + WHEN);
-        Line::from(vec![
-            Span::styled(if selected { "▸" } else { " " }, over(cx.theme.accent)),
-            Span::styled(format!("{sign} "), over(style)),
-            Span::styled(pad(&clip(item.name(), NAME - 1), NAME), base),
-            Span::styled(pad(&item.kind().replace('_', " "), kind), over(cx.theme.dim)),
-            Span::styled(pad(item.state(), STATE), over(style)),
-            Span::styled(pad(&item.when(cx), WHEN), base),
-            Span::styled(format!(" {}", pad(item.detail(), rest)), over(cx.theme.dim)),
-        ])
-    }
+fn head(cx: &Context<'_>) -> Line<'static> {
+    let (view, theme) = (cx.view, cx.theme);
+    let of = |state: &str| view.perturbations.iter().filter(|perturbation| perturbation.state == state).count() as u64;
+    let (word, style) = if view.perturbation_events.by_themselves {
+        ("on: perturbations occur automatically", theme.text)
+    } else {
+        ("OFF", theme.warn)
+    };
+    Line::from(vec![
+        Span::styled(format!(" {word}"), style),
+        Span::styled(format!("  {} active", of("active")), if of("active") > 0 { theme.warn } else { theme.dim }),
+        Span::styled(format!(" · {} pending", of("pending")), theme.dim),
+    ])
 }
 
-impl Pane for PerturbationsPane {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Perturbations", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
+fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
+    let (sign, style) = item.style(cx);
+    let kind = if columns >= ROOM_FOR_KIND { KIND } else { 0 };
+    let rest = columns.saturating_sub(4 + NAME + kind + STATE + WHEN);
+    let cells = [
+        (if selected { "▸" } else { " " }.to_owned(), theme.accent),
+        (format!("{sign} "), style),
+        (pad(&clip(item.name, NAME - 1), NAME), theme.text),
+        (pad(&item.kind.replace('_', " "), kind), theme.dim),
+        (pad(item.state, STATE), style),
+        (pad(&item.when(cx), WHEN), theme.text),
+        (format!(" {}", pad(item.detail, rest)), theme.dim),
+    ];
+    cx.cells(selected, cells)
+}
+
+impl ListContent for Perturbations {
+    type Item<'a> = Item<'a>;
+    const TITLE: &'static str = "Perturbations";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Item<'a>> {
+        let (perturbations, events) = (&cx.view.perturbations, &cx.view.perturbation_events.events);
+        let occurring = perturbations.iter().map(|it| Item {
+            name: &it.name,
+            kind: &it.kind,
+            state: &it.state,
+            detail: &it.detail,
+            occurring: Some(it),
+            event: events.iter().find(|event| event.name == it.name),
+        });
+        let possible = events.iter().filter(|event| !perturbations.iter().any(|it| it.name == event.name));
+        let possible = possible.map(|event| Item {
+            name: &event.name,
+            kind: &event.kind,
+            state: "possible",
+            detail: &event.detail,
+            occurring: None,
+            event: Some(event),
+        });
+        let fits = |item: &Item<'_>| cx.matches(&[item.name, item.kind, item.state, item.detail]);
+        occurring.chain(possible).filter(fits).collect()
+    }
+
+    fn id(item: &Item<'_>) -> String {
+        // One event can be active and in cooldown at the same time.
+        let started = item.occurring.map_or(0, |perturbation| perturbation.started_tick);
+        format!("{} {} {started}", item.name, item.state)
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
         let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)];
-        let [head, _, titles, table] = Layout::vertical(rows).areas(inner);
-        frame.render_widget(Self::head(cx), head);
-        let items = Self::shown(cx);
-        if items.is_empty() {
-            self.list.hide();
-            let (missing, advice) = if cx.filter.is_empty() {
-                ("No perturbations.", "The perturbation file has no events. Use :blackout on or :outage on.")
-            } else {
-                ("No perturbations match the filter.", "Press esc to clear it.")
-            };
-            return draw_empty(frame, table, missing, advice, cx.theme);
+        let [upper, _, titles, table] = Layout::vertical(rows).areas(area);
+        frame.render_widget(head(cx), upper);
+        if view.items.is_empty() {
+            let none = ("No perturbations.", "The perturbation file has no events. Use :blackout on or :outage on.");
+            return cx.draw_no_items(frame, table, "perturbations", none);
         }
-        let kind = if usize::from(inner.width) >= ROOM_FOR_KIND { KIND } else { 0 };
+        let kind = if usize::from(area.width) >= ROOM_FOR_KIND { KIND } else { 0 };
         let text = format!(
             "   {}{}{}{} what",
             pad("perturbation", NAME),
@@ -247,46 +200,34 @@ impl Pane for PerturbationsPane {
             pad("state", STATE),
             pad("when", WHEN)
         );
-        frame.render_widget(Line::styled(clip(&text, inner.width.into()), cx.theme.dim), titles);
-        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
-        let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
-        frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
+        frame.render_widget(Line::styled(clip(&text, area.width.into()), cx.theme.dim), titles);
+        view.draw(frame, table, cx, |item, selected| row(*item, selected, area.width.into(), cx));
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let selected = self.selected(cx);
-        match (action, selected) {
-            (Action::Switch, _) => {
-                let word = if cx.view.perturbation_events.by_themselves { "off" } else { "on" };
-                Reaction::Send(vec![Request::line(format!("perturbations {word}"))])
-            }
-            (Action::Trigger, Ok(item)) => {
-                start_confirmation(item, cx).map_or_else(Reaction::Status, Reaction::Confirm)
-            }
-            (Action::Cancel, Ok(item)) => {
+    fn act(&mut self, action: Action, view: &mut ListView<'_, Item<'_>>, cx: &Context<'_>) -> Option<Reaction> {
+        if action == Action::Switch {
+            let word = if cx.view.perturbation_events.by_themselves { "off" } else { "on" };
+            return Some(Reaction::Send(vec![Request::line(format!("perturbations {word}"))]));
+        }
+        let item = *view.selected()?;
+        Some(match action {
+            Action::Trigger => start_confirmation(item, cx).map_or_else(Reaction::Status, Reaction::Confirm),
+            Action::Cancel => {
                 end_command(item, cx).map_or_else(Reaction::Status, |line| Reaction::Send(vec![Request::line(line)]))
             }
-            (Action::Open, Ok(item)) => Reaction::ShowDetail(card(item, cx)),
-            (Action::Copy, Ok(item)) => {
-                Reaction::Copy(format!("{} ({}): {}, {}", item.name(), item.kind(), item.state(), item.when(cx)))
-            }
-            _ => self.list.act(action, &Self::ids(cx)),
-        }
+            Action::Open => Reaction::ShowDetail(card(item, cx)),
+            Action::Copy => Reaction::Copy(format!("{} ({}): {}, {}", item.name, item.kind, item.state, item.when(cx))),
+            _ => return None,
+        })
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let selected = self.selected(cx);
-        let some = selected.as_ref().map(|_| ()).map_err(Clone::clone);
+    fn bindings(&self, selected: Option<&Item<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let selected = selected.copied().ok_or_else(|| "no perturbation is selected".to_owned());
+        let some = selected.clone().map(|_| ());
         let begin = selected.clone().and_then(|item| start_confirmation(item, cx).map(|_| ()));
         let end = selected.and_then(|item| end_command(item, cx).map(|_| ()));
         let switch = if cx.view.perturbation_events.by_themselves { "all off" } else { "all on" };
         vec![
-            KeyHint::when(Action::Up, "select", some.clone()),
-            KeyHint::when(Action::Down, "select", some.clone()),
             KeyHint::when(Action::Trigger, "begin", begin),
             KeyHint::when(Action::Cancel, "end", end),
             KeyHint::when(Action::Switch, switch, cx.check_allowed("perturbations")),

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::fixtures;
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::keymap::Action;
 use crate::pane::{Pane, Reaction};
-use crate::screens::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::{Request, Role, Snapshot};
 
 fn admin(change: impl FnOnce(&mut Snapshot)) -> PaneHarness {

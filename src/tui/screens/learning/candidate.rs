@@ -5,10 +5,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::format::{clip, pad, thousands, time_of, wrap};
+use crate::format::{clip, fact, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
 use crate::screens::promotion;
 use townlet_wire::telemetry::PromotionStep;
 
@@ -16,14 +16,13 @@ use townlet_wire::telemetry::PromotionStep;
 const SIDE_BY_SIDE_WIDTH: u16 = 100;
 /// Minimum height to stack everything.
 const STACKED_HEIGHT: u16 = 24;
-/// Width of a label.
 const LABEL: usize = 12;
 
-/// The Candidate pane.
+pub(crate) type Candidate = ListPane<PromotionHistory>;
+
+/// The evidence for the candidate, and the changes of the promotion, newest first.
 #[derive(Default)]
-pub struct Candidate {
-    list: List,
-}
+pub(crate) struct PromotionHistory;
 
 fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
     Span::styled(format!(" {}", pad(text, LABEL)), cx.theme.dim)
@@ -70,10 +69,8 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     } else {
         lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }
-    let watch = wrap(&promotion::canary_rule(promotion), columns.saturating_sub(LABEL + 2));
-    for (row, text) in watch.into_iter().enumerate() {
-        lines.push(Line::from(vec![label(if row == 0 { "canary" } else { "" }, cx), Span::styled(text, theme.dim)]));
-    }
+    let watch = promotion::canary_rule(promotion);
+    lines.extend(fact((" canary", theme.dim), (&watch, theme.dim), LABEL, columns));
     lines
 }
 
@@ -117,63 +114,52 @@ fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
     DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
 }
 
-impl Candidate {
-    /// Newest first.
-    fn shown<'a>(cx: &Context<'a>) -> Vec<&'a PromotionStep> {
+fn row(step: &PromotionStep, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
+    let rest = columns.saturating_sub(2 + 16 + 40 + 2);
+    let cells = [
+        (mark(selected), theme.accent),
+        (pad(&time_of(step.tick, cx.view), 16), theme.dim),
+        (format!("{}  {}", pad(&change(step), 24), pad(&step.issuer, 14)), theme.text),
+        (format!("  {}", pad(&step.why, rest)), theme.dim),
+    ];
+    cx.cells(selected, cells)
+}
+
+fn draw_history(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
+    let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    frame.render_widget(Line::styled(" History, newest first", cx.theme.strong), head);
+    if view.items.is_empty() {
+        let words =
+            if cx.filter.is_empty() { "  none yet" } else { "  no changes match the filter; press esc to clear it" };
+        return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
+    }
+    view.draw(frame, rows, cx, |step, selected| row(step, selected && cx.focused, rows.width.into(), cx));
+}
+
+impl ListContent for PromotionHistory {
+    type Item<'a> = &'a PromotionStep;
+    const TITLE: &'static str = "Candidate";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a PromotionStep> {
         let fits = |step: &&PromotionStep| cx.matches(&[&step.from, &step.to, &step.issuer, &step.why]);
         cx.view.promotion.history.iter().rev().filter(fits).collect()
     }
 
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|step| step.number.to_string()).collect()
+    fn id(step: &&PromotionStep) -> String {
+        step.number.to_string()
     }
 
-    fn row(step: &PromotionStep, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
-        let base = cx.row(selected);
-        let over = |style| if selected { base } else { style };
-        let text = format!("{}  {}", pad(&change(step), 24), pad(&step.issuer, 14));
-        let rest = columns.saturating_sub(2 + 16 + 40 + 2);
-        Line::from(vec![
-            Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(&time_of(step.tick, cx.view), 16), over(cx.theme.dim)),
-            Span::styled(text, base),
-            Span::styled(format!("  {}", pad(&step.why, rest)), over(cx.theme.dim)),
-        ])
-    }
-
-    fn draw_history(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), cx: &Context<'_>) {
-        let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        frame.render_widget(Line::styled(" History, newest first", cx.theme.strong), head);
-        let steps = Self::shown(cx);
-        if steps.is_empty() {
-            let words = if cx.filter.is_empty() {
-                "  none yet"
-            } else {
-                "  no changes match the filter; press esc to clear it"
-            };
-            return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
-        }
-        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
-        let row = |index: usize| Self::row(steps[index], index == at && cx.focused, rows.width.into(), cx);
-        frame.render_widget(Paragraph::new(seen.map(row).collect::<Vec<_>>()), rows);
-    }
-}
-
-impl Pane for Candidate {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Candidate", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        self.list.hide();
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
         if cx.view.promotion.state.is_empty() {
             let advice = "Upgrade the shard to use promotion.";
-            return draw_empty(frame, inner, "This shard does not support promotion.", advice, cx.theme);
+            return draw_empty(frame, area, "This shard does not support promotion.", advice, cx.theme);
         }
-        let [left, right] = if inner.height < STACKED_HEIGHT && inner.width >= SIDE_BY_SIDE_WIDTH {
-            Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
+        let [left, right] = if area.height < STACKED_HEIGHT && area.width >= SIDE_BY_SIDE_WIDTH {
+            Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(area)
         } else {
-            let rows = evidence(cx, inner.width.into()).len() as u16 + u16::from(inner.height >= STACKED_HEIGHT);
-            Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(inner)
+            let rows = evidence(cx, area.width.into()).len() as u16 + u16::from(area.height >= STACKED_HEIGHT);
+            Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(area)
         };
         frame.render_widget(Paragraph::new(evidence(cx, left.width.into())), left);
         let blockers = blockers(cx, right.width.into());
@@ -181,40 +167,22 @@ impl Pane for Candidate {
         let [upper, lower] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(right);
         frame.render_widget(Paragraph::new(blockers), upper);
         if lower.height > 1 {
-            self.draw_history(frame, (area, lower), cx);
+            draw_history(frame, lower, view, cx);
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        if let Some(asked) = promotion::act(action, cx) {
-            return asked;
-        }
-        let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
-            (Action::Open, Some(step)) => Reaction::ShowDetail(card(step, cx)),
-            (Action::Copy, _) => match &cx.view.promotion.candidate {
-                Some(candidate) => Reaction::Copy(candidate.clone()),
-                None => Reaction::Copy(cx.view.promotion.release.clone()),
-            },
-            _ => self.list.act(action, &ids),
+    fn act(&mut self, action: Action, view: &mut ListView<'_, &PromotionStep>, cx: &Context<'_>) -> Option<Reaction> {
+        let promotion = &cx.view.promotion;
+        match action {
+            Action::Open => view.selected().map(|step| Reaction::ShowDetail(card(step, cx))),
+            Action::Copy => Some(Reaction::Copy(promotion.candidate.as_ref().unwrap_or(&promotion.release).clone())),
+            _ => promotion::act(action, cx),
         }
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let none = cx.view.promotion.history.is_empty();
-        let some = if none { Err("no changes yet".to_owned()) } else { Ok(()) };
+    fn bindings(&self, _selected: Option<&&PromotionStep>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = require(!cx.view.promotion.history.is_empty(), "no changes yet");
         let [promote, rollback] = promotion::hints(cx);
-        vec![
-            KeyHint::when(Action::Up, "select", some.clone()),
-            KeyHint::when(Action::Down, "select", some.clone()),
-            promote,
-            rollback,
-            KeyHint::when(Action::Open, "details", some),
-            KeyHint::new(Action::Copy, "copy id"),
-        ]
+        vec![promote, rollback, KeyHint::when(Action::Open, "details", some), KeyHint::new(Action::Copy, "copy id")]
     }
 }

@@ -8,14 +8,14 @@ pub(crate) mod training_metrics;
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
-pub use candidate::Candidate;
-pub use training::Training;
+pub(crate) use candidate::Candidate;
+pub(crate) use training::Training;
 
 /// Minimum width to put the panes side by side.
 const WIDE: u16 = 160;
 
 /// Training and candidate side by side, or stacked.
-pub fn layout(area: Rect) -> Vec<Rect> {
+pub(crate) fn layout(area: Rect) -> Vec<Rect> {
     if area.width >= WIDE {
         let [training, candidate] =
             Layout::horizontal([Constraint::Fill(1), Constraint::Length(area.width * 2 / 5)]).areas(area);

@@ -1,19 +1,17 @@
 //! Shadow training: state, progress and charts of the training metrics. Rule: "Training log", "Shadow training".
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use crate::chart;
-use crate::format::{
-    bar, clip, downsampled, figure, pad, pad_left, percent, seconds, short, spark, thousands, width, wrap,
-};
+use crate::format::{bar, clip, figure, pad, pad_left, percent, range, seconds, short, thousands, trend, width, wrap};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark, require};
 use townlet_wire::Request;
 use townlet_wire::telemetry::{Learning, LearningRow};
 
@@ -24,10 +22,11 @@ const SIDE_BY_SIDE_WIDTH: u16 = 96;
 /// Width of the list's title, value, minimum and maximum.
 const FIGURES: usize = 20 + 12 + 2 * 11;
 
-/// The Training pane.
+pub(crate) type Training = ListPane<TrainingCharts>;
+
+/// The state of the training, and its metrics as a grid of charts or a list.
 #[derive(Default)]
-pub struct Training {
-    list: List,
+pub(crate) struct TrainingCharts {
     /// Whether the selected chart fills the pane.
     expanded: bool,
     /// Where the charts of the grid were drawn; empty without a grid.
@@ -121,22 +120,14 @@ fn nothing(learning: &Learning) -> (&'static str, &'static str) {
     }
 }
 
-impl Training {
-    fn shown(cx: &Context<'_>) -> Vec<&'static TrainingMetric> {
-        TRAINING_METRICS.iter().filter(|metric| cx.matches(&[metric.name, metric.title])).collect()
-    }
-
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|metric| metric.name.to_owned()).collect()
-    }
-
+impl TrainingCharts {
     /// Draws a chart with title, current value and range.
     fn chart(frame: &mut Frame<'_>, area: Rect, metric: &TrainingMetric, selected: bool, cx: &Context<'_>) {
         let theme = cx.theme;
         let points = metric.points(&cx.view.learning);
         let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let now = points.last().map_or_else(|| "–".to_owned(), |point| figure(point.1, metric.unit));
-        let ends = chart::range(points.iter().map(|point| point.1)).map_or_else(String::new, |(low, high)| {
+        let ends = range(points.iter().map(|point| point.1)).map_or_else(String::new, |(low, high)| {
             format!("{} … {}", figure(low, metric.unit), figure(high, metric.unit))
         });
         let mark = if selected { "▸ " } else { "  " };
@@ -156,12 +147,7 @@ impl Training {
         }
         let format_x = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
         let value = |value: f64| figure(value, if metric.unit == "ratio" { "ratio" } else { "" });
-        chart::draw(
-            frame,
-            below,
-            &chart::LineChart { points: &points, target: None, format_x: &format_x, format_y: &value },
-            theme,
-        );
+        chart::draw(frame, below, (&points, None), (&format_x, &value), theme);
     }
 
     /// Draws all charts in a grid, if each gets the minimum size.
@@ -169,10 +155,10 @@ impl Training {
         &mut self,
         frame: &mut Frame<'_>,
         area: Rect,
-        shown: &[&TrainingMetric],
-        at: usize,
+        view: &ListView<'_, &TrainingMetric>,
         cx: &Context<'_>,
     ) -> bool {
+        let shown = view.items;
         let across = usize::from(area.width / MIN_CHART_SIZE.0).min(4).min(shown.len());
         let Some(down) = (across >= 2).then(|| shown.len().div_ceil(across)) else { return false };
         if area.height < MIN_CHART_SIZE.1 * down as u16 {
@@ -185,48 +171,40 @@ impl Training {
         self.grid_columns = across;
         self.grid = tiles.take(shown.len()).collect();
         for (index, (tile, metric)) in self.grid.iter().zip(shown).enumerate() {
-            Self::chart(frame, *tile, metric, index == at, cx);
+            Self::chart(frame, *tile, metric, index == view.at(), cx);
         }
         true
     }
 
     fn row(metric: &TrainingMetric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
-        let (learning, base) = (&cx.view.learning, cx.row(selected));
-        let values: Vec<f64> = metric.points(learning).into_iter().map(|point| point.1).collect();
-        let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, metric.unit));
+        let theme = cx.theme;
+        let values: Vec<f64> = metric.points(&cx.view.learning).into_iter().map(|point| point.1).collect();
+        let text = |value: Option<f64>, unit| value.map_or_else(|| "–".to_owned(), |value| figure(value, unit));
         // Minimum and maximum have no space for the unit.
         let plain = if metric.unit == "ratio" { "ratio" } else { "" };
-        let end = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, plain));
-        let ends = chart::range(values.iter().copied());
-        let over = |style: Style| if selected { base } else { style };
-        let trend = columns.saturating_sub(2 + FIGURES + 2);
-        Line::from(vec![
-            Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(metric.title, 20), base),
-            Span::styled(pad_left(&text(values.last().copied()), 12), over(cx.theme.strong)),
-            Span::styled("  ", base),
-            Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
-            Span::styled(pad_left(&end(ends.map(|ends| ends.0)), 11), over(cx.theme.dim)),
-            Span::styled(pad_left(&end(ends.map(|ends| ends.1)), 11), over(cx.theme.dim)),
-        ])
+        let ends = range(values.iter().copied());
+        let cells = [
+            (mark(selected), theme.accent),
+            (pad(metric.title, 20), theme.text),
+            (pad_left(&text(values.last().copied(), metric.unit), 12), theme.strong),
+            ("  ".to_owned(), theme.text),
+            (trend(&values, columns.saturating_sub(2 + FIGURES + 2)), theme.chart),
+            (pad_left(&text(ends.map(|ends| ends.0), plain), 11), theme.dim),
+            (pad_left(&text(ends.map(|ends| ends.1), plain), 11), theme.dim),
+        ];
+        cx.cells(selected, cells)
     }
 
     /// Draws the metrics as a list, and a chart of the selected one if there is space.
-    fn draw_list(
-        &mut self,
-        frame: &mut Frame<'_>,
-        (pane, area): (Rect, Rect),
-        shown: &[&TrainingMetric],
-        cx: &Context<'_>,
-    ) {
+    fn draw_list(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &TrainingMetric>, cx: &Context<'_>) {
         let (mut list, mut beside) = (area, Rect::ZERO);
+        let rows = view.items.len() as u16 + 2;
         if area.width >= SIDE_BY_SIDE_WIDTH {
             [list, beside] = Layout::horizontal([Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)])
                 .spacing(1)
                 .areas(area);
-        } else if area.height >= shown.len() as u16 + 2 + chart::MIN_ROWS {
-            let rows = [Constraint::Length(shown.len() as u16 + 2), Constraint::Fill(1)];
-            [list, beside] = Layout::vertical(rows).areas(area);
+        } else if area.height >= rows + chart::MIN_ROWS {
+            [list, beside] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(area);
         }
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(list);
         let columns = usize::from(list.width);
@@ -240,96 +218,94 @@ impl Training {
             pad_left("max", 11)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
-        let lines: Vec<Line<'_>> = seen.map(|index| Self::row(shown[index], index == at, columns, cx)).collect();
-        frame.render_widget(Paragraph::new(lines), rows);
+        view.draw(frame, rows, cx, |metric, selected| Self::row(metric, selected, columns, cx));
         if beside.height > chart::MIN_ROWS {
-            Self::chart(frame, beside, shown[at], false, cx);
+            Self::chart(frame, beside, view.items[view.at()], false, cx);
         }
     }
 }
 
-impl Pane for Training {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Training", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
+impl ListContent for TrainingCharts {
+    type Item<'a> = &'static TrainingMetric;
+    const TITLE: &'static str = "Training";
+
+    fn items(&self, cx: &Context<'_>) -> Vec<&'static TrainingMetric> {
+        TRAINING_METRICS.iter().filter(|metric| cx.matches(&[metric.name, metric.title])).collect()
+    }
+
+    fn id(metric: &&'static TrainingMetric) -> String {
+        metric.name.to_owned()
+    }
+
+    fn draw(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        view: ListView<'_, &'static TrainingMetric>,
+        cx: &Context<'_>,
+    ) {
         self.grid.clear();
-        self.list.hide();
-        let head = head(cx, inner.width.into());
+        let head = head(cx, area.width.into());
         let used = head.len() as u16;
-        frame.render_widget(Paragraph::new(head), inner);
-        let body = Rect { y: inner.y + used, height: inner.height.saturating_sub(used), ..inner };
+        frame.render_widget(Paragraph::new(head), area);
+        let body = Rect { y: area.y + used, height: area.height.saturating_sub(used), ..area };
         if cx.view.learning.history.is_empty() {
             let (missing, advice) = nothing(&cx.view.learning);
             return draw_empty(frame, body, missing, advice, cx.theme);
         }
-        let shown = Self::shown(cx);
-        if shown.is_empty() {
-            return draw_empty(frame, body, "No metrics match the filter.", "Press esc to clear it.", cx.theme);
-        }
-        let at = self.list.selected_index(&Self::ids(cx));
+        let Some(selected) = view.selected() else {
+            return cx.draw_no_items(frame, body, "metrics", ("", ""));
+        };
         let spaced = u16::from(body.height > 12);
         let body = Rect { y: body.y + spaced, height: body.height.saturating_sub(spaced), ..body };
         if self.expanded {
-            Self::chart(frame, body, shown[at], false, cx);
-        } else if !self.draw_grid(frame, body, &shown, at, cx) {
-            self.draw_list(frame, (area, body), &shown, cx);
+            Self::chart(frame, body, selected, false, cx);
+        } else if !self.draw_grid(frame, body, &view, cx) {
+            Self::draw_list(frame, body, view, cx);
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(cx);
-        let at = self.list.selected_index(&ids);
+    fn act(
+        &mut self,
+        action: Action,
+        view: &mut ListView<'_, &'static TrainingMetric>,
+        cx: &Context<'_>,
+    ) -> Option<Reaction> {
+        let learning = &cx.view.learning;
+        // In the grid, up and down move by a row of charts. Otherwise every step selects the next chart.
+        let row = if self.grid.is_empty() { 1 } else { self.grid_columns.max(1) as isize };
         let step = match action {
             Action::Left => -1,
             Action::Right => 1,
-            Action::Up => -(self.grid_columns.max(1) as isize),
-            Action::Down => self.grid_columns.max(1) as isize,
-            _ => 0,
-        };
-        match (action, Self::shown(cx).get(at)) {
-            (Action::Train, _) => {
-                let verb = if cx.view.learning.state == "paused" { "resume" } else { "pause" };
-                Reaction::Send(vec![Request::line(format!("training {verb}"))])
+            Action::Up => -row,
+            Action::Down => row,
+            Action::Train => {
+                let verb = if learning.state == "paused" { "resume" } else { "pause" };
+                return Some(Reaction::Send(vec![Request::line(format!("training {verb}"))]));
             }
-            (Action::Open | Action::Back, _) => {
+            Action::Open | Action::Back => {
                 self.expanded = action == Action::Open && !self.expanded;
-                Reaction::Redraw
+                return Some(Reaction::Redraw);
             }
-            (Action::Copy, Some(metric)) => match cx.view.learning.history.last() {
-                Some(row) => Reaction::Copy(format!(
-                    "{} {} at {} steps, update {}",
-                    metric.name,
-                    (metric.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string()),
-                    row.steps,
-                    row.update
-                )),
-                None => Reaction::None,
-            },
-            // In the grid, down moves by a row of charts. Otherwise every step selects the next chart.
-            (Action::Left | Action::Right | Action::Up | Action::Down, Some(_)) => {
-                let step = if self.grid.is_empty() { step.signum() } else { step };
-                match at.checked_add_signed(step).filter(|to| *to < ids.len()) {
-                    Some(to) => self.list.select(&ids, to),
-                    None => Reaction::None,
-                }
+            Action::Copy => {
+                let (metric, row) = (view.selected()?, learning.history.last()?);
+                let value = (metric.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string());
+                let text = format!("{} {value} at {} steps, update {}", metric.name, row.steps, row.update);
+                return Some(Reaction::Copy(text));
             }
-            _ => self.list.act(action, &ids),
-        }
+            _ => return None,
+        };
+        let to = view.at().checked_add_signed(step).filter(|to| *to < view.items.len());
+        Some(to.map_or(Reaction::None, |to| view.select(to)))
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(cx);
-        match self.grid.iter().position(|tile| tile.contains((column, row).into())) {
-            Some(index) => self.list.select(&ids, index),
-            None => self.list.click(column, row, &ids),
-        }
+    fn click(&mut self, at: Position, view: &mut ListView<'_, &'static TrainingMetric>) -> Option<Reaction> {
+        self.grid.iter().position(|tile| tile.contains(at)).map(|index| view.select(index))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, _selected: Option<&&'static TrainingMetric>, cx: &Context<'_>) -> Vec<KeyHint> {
         let learning = &cx.view.learning;
-        let some = if learning.history.is_empty() { Err("no update yet".to_owned()) } else { Ok(()) };
+        let some = require(!learning.history.is_empty(), "no update yet");
         let (verb, may) = match learning.state.as_str() {
             "paused" => ("resume training", cx.check_allowed("training resume")),
             "training" => ("pause training", cx.check_allowed("training pause")),
@@ -337,8 +313,6 @@ impl Pane for Training {
             other => ("pause training", Err(format!("training has {}", other.replace('_', " ")))),
         };
         let mut hints = vec![
-            KeyHint::when(Action::Up, "select", some.clone()),
-            KeyHint::when(Action::Down, "select", some.clone()),
             KeyHint::when(Action::Open, if self.expanded { "all charts" } else { "one chart" }, some.clone()),
             KeyHint::when(Action::Train, verb, may),
             KeyHint::when(Action::Copy, "copy", some),

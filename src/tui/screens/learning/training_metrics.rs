@@ -2,7 +2,6 @@
 
 use townlet_wire::telemetry::{Learning, LearningRow};
 
-/// A metric of a training update.
 pub(crate) struct TrainingMetric {
     /// Name in `logs/training/<run>.jsonl`.
     pub(crate) name: &'static str,

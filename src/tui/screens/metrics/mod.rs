@@ -7,20 +7,16 @@ use std::cmp::Ordering;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
-use super::filter::Filter;
+use super::filter;
 use crate::chart;
-use crate::format::{clock, downsampled, figure, pad, pad_left, spark, width};
+use crate::format::{clock, figure, pad, pad_left, range, trend, width};
 use crate::keymap::Action;
-use crate::list::List;
+use crate::list::{ListContent, ListPane, ListView};
 use crate::metrics::{Metric, all};
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark};
 
-/// Fields of the filter.
-const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
 /// Minimum width to put the chart beside the list, and minimum height to put it below.
 const SIDE_BY_SIDE_WIDTH: u16 = 150;
 const STACKED_HEIGHT: u16 = 26;
@@ -30,62 +26,33 @@ const FIGURE: usize = 14;
 const TARGET: usize = 13;
 const EXTREMES: usize = 13;
 
-/// A single pane.
-pub fn layout(area: Rect) -> Vec<Rect> {
-    vec![area]
-}
+/// Sort orders of the list.
+const ORDERS: [&str; 4] = ["group", "name", "value", "verdict"];
 
-/// Sort order of the list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Order {
-    #[default]
-    Group,
-    Name,
-    Value,
-    Verdict,
-}
-
-impl Order {
-    const fn next(self) -> Self {
-        match self {
-            Self::Group => Self::Name,
-            Self::Name => Self::Value,
-            Self::Value => Self::Verdict,
-            Self::Verdict => Self::Group,
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Group => "group",
-            Self::Name => "name",
-            Self::Value => "value",
-            Self::Verdict => "verdict",
-        }
-    }
-
-    fn compare(self, one: &Metric, other: &Metric) -> Ordering {
-        let value = |metric: &Metric| metric.value.unwrap_or(f64::NEG_INFINITY);
-        let rank = |metric: &Metric| match metric.verdict.as_str() {
-            "missed" | "breach" => 0,
-            "not_enough_data" => 1,
-            "" => 3,
-            _ => 2,
-        };
-        match self {
-            Self::Group => Ordering::Equal,
-            Self::Name => one.title.cmp(&other.title),
-            Self::Value => value(other).total_cmp(&value(one)),
-            Self::Verdict => rank(one).cmp(&rank(other)),
-        }
+fn compare(order: &str, one: &Metric, other: &Metric) -> Ordering {
+    let value = |metric: &Metric| metric.value.unwrap_or(f64::NEG_INFINITY);
+    let rank = |metric: &Metric| match metric.verdict.as_str() {
+        "missed" | "breach" => 0,
+        "not_enough_data" => 1,
+        "" => 3,
+        _ => 2,
+    };
+    match order {
+        "name" => one.title.cmp(&other.title),
+        "value" => value(other).total_cmp(&value(one)),
+        "verdict" => rank(one).cmp(&rank(other)),
+        _ => Ordering::Equal,
     }
 }
 
 /// The Metrics pane.
+pub(crate) type Metrics = ListPane<MetricList>;
+
+/// All metrics, and a chart of the selected one.
 #[derive(Debug, Default)]
-pub struct Metrics {
-    list: List,
-    order: Order,
+pub(crate) struct MetricList {
+    /// Index in [`ORDERS`].
+    order: usize,
     reversed: bool,
     /// Whether the chart fills the pane.
     expanded: bool,
@@ -111,32 +78,35 @@ fn drawn_unit(metric: &Metric, total: bool) -> &str {
     if metric.counts && !total { "per_day" } else { &metric.unit }
 }
 
-fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
-    let (theme, base) = (cx.theme, cx.row(selected));
-    let over = |style: Style| if selected { base } else { style };
-    let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
-    let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
+/// Widths of the trend, and of minimum and maximum, which are dropped on narrow screens.
+fn trend_and_ends(columns: usize) -> (usize, usize) {
     let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
     let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
-    let trend = rest.saturating_sub(2 * ends + 1);
+    (rest.saturating_sub(2 * ends), ends)
+}
+
+fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
+    let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
+    let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
+    let (rest, ends) = trend_and_ends(columns);
     let values: Vec<f64> = series(metric, false, cx).into_iter().map(|point| point.1).collect();
-    let mut spans = vec![
-        Span::styled(if selected { "▸ " } else { "  " }, over(theme.accent)),
-        Span::styled(pad(&metric.title, TITLE), base),
-        Span::styled(pad_left(&value(metric), FIGURE), over(theme.strong)),
-        Span::styled(format!(" {sign} "), over(style)),
-        Span::styled(pad(target, TARGET), over(theme.dim)),
-        Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend + 1), over(theme.chart)),
+    let range = range(values.iter().copied());
+    let end = |value: Option<f64>| {
+        let text = value.map_or_else(|| "–".to_owned(), |value| figure(value, drawn_unit(metric, false)));
+        (pad_left(&text, ends), theme.dim)
+    };
+    let cells = [
+        (mark(selected), theme.accent),
+        (pad(&metric.title, TITLE), theme.text),
+        (pad_left(&value(metric), FIGURE), theme.strong),
+        (format!(" {sign} "), style),
+        (pad(target, TARGET), theme.dim),
+        (pad(&trend(&values, rest.saturating_sub(1)), rest), theme.chart),
+        end(range.map(|range| range.0)),
+        end(range.map(|range| range.1)),
     ];
-    if ends > 0 {
-        let range = chart::range(values.iter().copied());
-        let text = |value: Option<f64>| {
-            let text = value.map_or_else(|| "–".to_owned(), |value| figure(value, drawn_unit(metric, false)));
-            Span::styled(pad_left(&text, ends), over(theme.dim))
-        };
-        spans.extend([text(range.map(|range| range.0)), text(range.map(|range| range.1))]);
-    }
-    Line::from(spans)
+    cx.cells(selected, cells)
 }
 
 /// Draws the chart of a metric with title, current value and target.
@@ -168,111 +138,96 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
     let format_x = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
     let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
     let target = metric.target.as_ref().map(|target| target.0).filter(|_| !metric.counts);
-    chart::draw(
-        frame,
-        below,
-        &chart::LineChart { points: &points, target, format_x: &format_x, format_y: &words },
-        theme,
-    );
+    chart::draw(frame, below, (&points, target), (&format_x, &words), theme);
 }
 
-impl Metrics {
-    fn shown(&self, cx: &Context<'_>) -> Vec<Metric> {
-        let filter = Filter::new(cx.filter, &FIELDS);
+impl MetricList {
+    fn draw_list(frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Metric>, cx: &Context<'_>) {
+        let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+        let columns = usize::from(area.width);
+        let (trend, ends) = trend_and_ends(columns);
+        let text = format!(
+            "  {}{}   {}{}{}{}",
+            pad("metric", TITLE),
+            pad_left("now", FIGURE),
+            pad("target", TARGET),
+            pad("trend", trend),
+            pad_left("min", ends),
+            pad_left("max", ends)
+        );
+        frame.render_widget(Line::styled(text, cx.theme.dim), head);
+        view.draw(frame, rows, cx, |metric, selected| row(metric, selected, columns, cx));
+    }
+}
+
+impl ListContent for MetricList {
+    type Item<'a> = Metric;
+    const TITLE: &'static str = "Metrics";
+
+    fn title(&self, view: &ListView<'_, Metric>, _cx: &Context<'_>) -> String {
+        let arrow = if self.reversed { "▴" } else { "▾" };
+        format!("Metrics · {} · by {} {arrow}", view.items.len(), ORDERS[self.order])
+    }
+
+    fn items(&self, cx: &Context<'_>) -> Vec<Metric> {
         let fits = |metric: &Metric| {
-            let fields = [("group", metric.group.word()), ("name", &metric.name), ("unit", &metric.unit)];
-            cx.filter.is_empty()
-                || filter.passes(&[&fields[..], &[("verdict", &metric.verdict), ("name", &metric.title)]].concat())
+            let Metric { name, title, unit, verdict, .. } = metric;
+            let fields =
+                [("group", metric.group), ("name", name), ("name", title), ("unit", unit), ("verdict", verdict)];
+            filter::passes(cx.filter, &fields)
         };
         let mut metrics: Vec<Metric> = all(cx.view).into_iter().filter(fits).collect();
-        metrics.sort_by(|one, other| self.order.compare(one, other));
+        metrics.sort_by(|one, other| compare(ORDERS[self.order], one, other));
         if self.reversed {
             metrics.reverse();
         }
         metrics
     }
 
-    fn ids(metrics: &[Metric]) -> Vec<String> {
-        metrics.iter().map(|metric| metric.name.clone()).collect()
+    fn id(metric: &Metric) -> String {
+        metric.name.clone()
     }
 
-    fn draw_list(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), metrics: &[Metric], cx: &Context<'_>) {
-        let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        let columns = usize::from(area.width);
-        let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
-        let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
-        let text = format!(
-            "  {}{}   {}{}{}{}",
-            pad("metric", TITLE),
-            pad_left("now", FIGURE),
-            pad("target", TARGET),
-            pad("trend", rest.saturating_sub(2 * ends)),
-            pad_left("min", ends),
-            pad_left("max", ends)
-        );
-        frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(metrics), cx.theme);
-        let lines: Vec<Line<'_>> = seen.map(|index| row(&metrics[index], index == at, columns, cx)).collect();
-        frame.render_widget(Paragraph::new(lines), rows);
-    }
-}
-
-impl Pane for Metrics {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let metrics = self.shown(cx);
-        let arrow = if self.reversed { "▴" } else { "▾" };
-        let title = format!("Metrics · {} · by {} {arrow}", metrics.len(), self.order.word());
-        let block = pane_block(title, cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        self.list.hide();
-        if metrics.is_empty() {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Metric>, cx: &Context<'_>) {
+        let Some(selected) = view.selected() else {
             let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
-            return draw_empty(frame, inner, "No metrics match the filter.", advice, cx.theme);
-        }
-        let at = self.list.selected_index(&Self::ids(&metrics));
-        if self.expanded {
-            return draw_chart(frame, inner, &metrics[at], self.total, cx);
-        }
-        let [list, chart] = if inner.width >= SIDE_BY_SIDE_WIDTH {
-            Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
-        } else if inner.height >= STACKED_HEIGHT {
-            Layout::vertical([Constraint::Fill(1), Constraint::Length(inner.height * 2 / 5)]).areas(inner)
-        } else {
-            [inner, Rect::ZERO]
+            return draw_empty(frame, area, "No metrics match the filter.", advice, cx.theme);
         };
-        self.draw_list(frame, (area, list), &metrics, cx);
+        if self.expanded {
+            return draw_chart(frame, area, selected, self.total, cx);
+        }
+        let [list, chart] = if area.width >= SIDE_BY_SIDE_WIDTH {
+            Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(area)
+        } else if area.height >= STACKED_HEIGHT {
+            Layout::vertical([Constraint::Fill(1), Constraint::Length(area.height * 2 / 5)]).areas(area)
+        } else {
+            [area, Rect::ZERO]
+        };
+        Self::draw_list(frame, list, &mut view, cx);
         if chart.height > chart::MIN_ROWS {
-            draw_chart(frame, chart, &metrics[at], self.total, cx);
+            draw_chart(frame, chart, &view.items[view.at()], self.total, cx);
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let metrics = self.shown(cx);
-        let ids = Self::ids(&metrics);
-        match (action, metrics.get(self.list.selected_index(&ids))) {
-            (Action::Sort, _) => self.order = self.order.next(),
-            (Action::Reverse, _) => self.reversed = !self.reversed,
-            (Action::Open | Action::Back, _) => self.expanded = action == Action::Open && !self.expanded,
-            (Action::Left | Action::Right, _) => self.total = action == Action::Right,
-            (Action::Copy, Some(metric)) => {
+    fn act(&mut self, action: Action, view: &mut ListView<'_, Metric>, cx: &Context<'_>) -> Option<Reaction> {
+        match action {
+            Action::Sort => self.order = (self.order + 1) % ORDERS.len(),
+            Action::Reverse => self.reversed = !self.reversed,
+            Action::Open | Action::Back => self.expanded = action == Action::Open && !self.expanded,
+            Action::Left | Action::Right => self.total = action == Action::Right,
+            Action::Copy => {
+                let metric = view.selected()?;
                 let target = metric.target.as_ref().map_or_else(String::new, |target| format!(" ({})", target.1));
-                return Reaction::Copy(format!("{} {}{target} at tick {}", metric.name, value(metric), cx.view.tick));
+                let text = format!("{} {}{target} at tick {}", metric.name, value(metric), cx.view.tick);
+                return Some(Reaction::Copy(text));
             }
-            _ => return self.list.act(action, &ids),
+            _ => return None,
         }
-        Reaction::Redraw
+        Some(Reaction::Redraw)
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(&self.shown(cx));
-        self.list.click(column, row, &ids)
-    }
-
-    fn bindings(&self, _cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, _selected: Option<&Metric>, _cx: &Context<'_>) -> Vec<KeyHint> {
         let mut hints = vec![
-            KeyHint::new(Action::Up, "select"),
-            KeyHint::new(Action::Down, "select"),
             KeyHint::new(Action::Open, if self.expanded { "list" } else { "chart" }),
             KeyHint::new(Action::Left, "rate, total"),
             KeyHint::new(Action::Right, "rate, total"),

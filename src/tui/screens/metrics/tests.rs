@@ -2,12 +2,20 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
+use crate::pane::Pane;
 
 fn harness(filter: &str) -> PaneHarness {
     let mut harness = PaneHarness::new(&fixtures::snapshot());
     harness.filter = filter.into();
     harness
+}
+
+/// The pane with its chart expanded.
+fn expanded(expanded: bool) -> Metrics {
+    let mut pane = Metrics::default();
+    pane.content.expanded = expanded;
+    pane
 }
 
 fn copied(harness: &PaneHarness, pane: &mut Metrics) -> String {
@@ -24,7 +32,7 @@ fn pictures() {
         let name = format!("metrics_{}x{}", size.0, size.1);
         insta::assert_snapshot!(name, harness.picture(&mut Metrics::default(), size));
     }
-    let mut pane = Metrics { expanded: true, ..Metrics::default() };
+    let mut pane = expanded(true);
     insta::assert_snapshot!("metrics_one_chart", harness.text(&mut pane, SIZES[0]));
     insta::assert_snapshot!("metrics_empty", PaneHarness::new(&fixtures::bare()).text(&mut pane, SIZES[0]));
 }
@@ -40,7 +48,7 @@ fn targets_are_shown_in_list_and_chart() {
 #[test]
 fn counters_are_drawn_as_rate_or_total() {
     let harness = harness("ghost");
-    let mut pane = Metrics { expanded: true, ..Metrics::default() };
+    let mut pane = expanded(true);
     let text = harness.text(&mut pane, SIZES[1]);
     assert!(text.contains("per day  drawn: rate"), "{text}");
     harness.act(&mut pane, Action::Right);
@@ -102,9 +110,9 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     view.kpis[0].unit = "\u{7}".into();
     view.counters.insert("\u{202e}abc".into(), 1);
     let harness = PaneHarness::new(&view);
-    for expanded in [false, true] {
+    for expanded_chart in [false, true] {
         for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (120, 36), (200, 56)] {
-            let mut pane = Metrics { expanded, ..Metrics::default() };
+            let mut pane = expanded(expanded_chart);
             let text = harness.text(&mut pane, size);
             let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
             assert!(!text.chars().any(bad), "{text:?}");

@@ -1,31 +1,29 @@
 //! Active alerts, then narrated events, newest first.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::format::{clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
-use crate::list::Selection;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::List;
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block, require};
 use crate::theme::Theme;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Alert, Narration};
 
 /// The Alerts and events pane. Until the operator moves the selection, the newest entry is selected.
 #[derive(Default)]
-pub struct Alerts {
-    selection: Selection,
+pub(crate) struct Alerts {
+    list: List,
     /// Whether the operator moved the selection.
     pinned: bool,
     rows: Rect,
-    first: usize,
     /// The entry of every drawn row.
     owners: Vec<usize>,
 }
 
-/// An entry.
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Alert(&'a Alert),
@@ -83,11 +81,11 @@ impl Alerts {
 
     /// The selected and the first visible row. A selected entry that is gone releases the selection.
     fn update_selection(&mut self, ids: &[String]) -> (usize, usize) {
-        self.pinned &= self.selection.id().is_some_and(|id| ids.iter().any(|other| other == id));
+        self.pinned &= self.list.id().is_some_and(|id| ids.iter().any(|other| other == id));
         if !self.pinned {
-            self.selection.select(ids, 0);
+            self.list.select(ids, 0);
         }
-        self.selection.update(ids, self.rows.height.into())
+        self.list.update(ids, self.rows)
     }
 }
 
@@ -133,12 +131,8 @@ impl Pane for Alerts {
         let items = Self::shown(cx);
         if items.is_empty() {
             self.rows = Rect::ZERO;
-            let (missing, advice) = if cx.filter.is_empty() {
-                ("No alerts and no events.", "Events appear while the town runs.")
-            } else {
-                ("No alerts or events match the filter.", "Press esc to clear it.")
-            };
-            return draw_empty(frame, inner, missing, advice, cx.theme);
+            let none = ("No alerts and no events.", "Events appear while the town runs.");
+            return cx.draw_no_items(frame, inner, "alerts or events", none);
         }
         self.rows = inner;
         let (at, mut first) = self.update_selection(&Self::ids(cx));
@@ -151,7 +145,6 @@ impl Pane for Alerts {
         while first < at && items[first..=at].iter().map(rows).sum::<usize>() > usize::from(inner.height) {
             first += 1;
         }
-        self.first = first;
         self.owners.clear();
         let mut lines: Vec<Line<'static>> = Vec::new();
         for (index, item) in items.iter().enumerate().skip(first) {
@@ -181,28 +174,25 @@ impl Pane for Alerts {
         match (action, Self::shown(cx).get(row)) {
             (Action::Open, Some(item)) => Reaction::ShowDetail(card(*item, cx)),
             (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => {
+            _ => {
+                let moved = self.list.act(action, &ids);
                 // Selecting the first line follows the newest entry again.
-                self.pinned = self.selection.id() != ids.first().map(String::as_str);
-                Reaction::Redraw
+                self.pinned = self.list.id() != ids.first().map(String::as_str);
+                moved
             }
-            _ => Reaction::None,
         }
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        if !self.rows.contains((column, row).into()) {
-            return Reaction::None;
-        }
-        let Some(owner) = self.owners.get(usize::from(row - self.rows.y)) else { return Reaction::None };
-        self.selection.select(&Self::ids(cx), *owner);
+        let inside = self.rows.contains(Position::new(column, row));
+        let owner = self.owners.get(usize::from(row.saturating_sub(self.rows.y))).filter(|_| inside);
+        let Some(owner) = owner else { return Reaction::None };
         self.pinned = *owner > 0;
-        Reaction::Redraw
+        self.list.select(&Self::ids(cx), *owner)
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let none = cx.view.alerts.is_empty() && cx.view.narrations.is_empty();
-        let some = if none { Err("no alerts and no events".to_owned()) } else { Ok(()) };
+        let some = require(cx.view.alerts.len() + cx.view.narrations.len() > 0, "no alerts and no events");
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),

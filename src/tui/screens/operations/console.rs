@@ -1,7 +1,7 @@
 //! Commands and answers of this session, and space for the console line.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
@@ -9,21 +9,15 @@ use crate::app::short_cmd_id;
 use crate::console::Entry;
 use crate::format::{clip, pad, pad_left, thousands, width};
 use crate::keymap::Action;
-use crate::list::Selection;
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
+use crate::list::List;
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block, require};
 use townlet_wire::escape;
 
 /// The Console pane. The newest answer is selected until the selection is moved.
 #[derive(Default)]
-pub struct Console {
-    selection: Selection,
+pub(crate) struct Console {
+    list: List,
     newest: String,
-    rows: Rect,
-    first: usize,
-}
-
-fn inner(area: Rect) -> Rect {
-    Rect { x: area.x + 1, y: area.y + 1, width: area.width.saturating_sub(2), height: area.height.saturating_sub(2) }
 }
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Entry> {
@@ -44,49 +38,39 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
     let asked = clip(&answer.command, room * 2 / 5);
     let answered = clip(&answer.summary(), room.saturating_sub(width(&asked) + 2));
     let gap = room.saturating_sub(width(&asked) + 2 + width(&answered));
-    let over = |style| if selected { theme.selected } else { style };
-    Line::from(vec![
-        Span::styled(tick, over(theme.dim)),
-        Span::styled(format!("{} ", entry.sign()), over(entry.style(theme))),
-        Span::styled(asked, over(theme.strong)),
-        Span::styled(
-            format!("  {answered}{} ", " ".repeat(gap)),
-            over(if answer.error.is_some() { entry.style(theme) } else { theme.text }),
-        ),
-        Span::styled(escape(&tail), over(theme.dim)),
-    ])
+    let (sign, style) = entry.sign(theme);
+    let cells = [
+        (tick, theme.dim),
+        (format!("{sign} "), style),
+        (asked, theme.strong),
+        (format!("  {answered}{} ", " ".repeat(gap)), if answer.error.is_some() { style } else { theme.text }),
+        (escape(&tail), theme.dim),
+    ];
+    cx.cells(selected, cells)
 }
 
 impl Pane for Console {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         frame.render_widget(pane_block("Console", cx.focused, cx.theme), area);
-        let inner = inner(area);
+        let inner = area.inner(Margin::new(1, 1));
         let [log, line] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inner);
-        let hint = vec![
-            Line::from(vec![
-                Span::styled(" › ", cx.theme.key),
-                Span::styled("press : to type a command", cx.theme.dim),
-            ]),
-            Line::default(),
-        ];
-        frame.render_widget(Paragraph::new(hint), line);
+        let hint = [Span::styled(" › ", cx.theme.key), Span::styled("press : to type a command", cx.theme.dim)];
+        frame.render_widget(Line::from_iter(hint), line);
         let (entries, ids) = (shown(cx), ids(cx));
         let Some(newest) = ids.last() else {
-            self.rows = Rect::ZERO;
+            self.list.hide();
             let text = if cx.filter.is_empty() {
                 " No commands in this session yet."
             } else {
                 " No commands match the filter; press esc to clear it."
             };
-            frame.render_widget(Line::styled(text, cx.theme.dim), log);
-            return;
+            return frame.render_widget(Line::styled(text, cx.theme.dim), log);
         };
-        if *newest != self.newest && (self.selection.id().is_none() || self.selection.id() == Some(&self.newest)) {
-            self.selection.select(&ids, ids.len() - 1);
+        if *newest != self.newest && self.list.id().is_none_or(|id| id == self.newest) {
+            self.list.select(&ids, ids.len() - 1);
         }
         self.newest.clone_from(newest);
-        let (at, first) = self.selection.update(&ids, log.height.into());
-        (self.rows, self.first) = (log, first);
+        let (at, first) = self.list.update(&ids, log);
         draw_scroll_position(frame, area, (first, log.height, entries.len()), cx.theme);
         let rows = entries.iter().enumerate().skip(first).take(log.height.into());
         let columns = usize::from(log.width.saturating_sub(1));
@@ -97,26 +81,22 @@ impl Pane for Console {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = ids(cx);
-        let (row, _) = self.selection.update(&ids, self.rows.height.into());
-        match (action, shown(cx).get(row)) {
+        match (action, shown(cx).get(self.list.selected(&ids))) {
             (Action::Open, Some(entry)) => Reaction::ShowDetail(entry.card(cx.theme)),
             (Action::Copy, Some(entry)) => Reaction::Copy(escape(&entry.answer.cmd_id)),
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
-            _ => Reaction::None,
+            _ => self.list.act(action, &ids),
         }
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        if self.rows.contains((column, row).into()) {
-            self.selection.select(&ids(cx), self.first + usize::from(row - self.rows.y));
-            return Reaction::Redraw;
+        match self.list.click((column, row).into(), &ids(cx)) {
+            Reaction::None => Reaction::OpenConsole(String::new()),
+            selected => selected,
         }
-        Reaction::OpenConsole(String::new())
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let none = cx.log.entries().len() == 0;
-        let some = if none { Err("no commands yet".to_owned()) } else { Ok(()) };
+        let some = require(cx.log.entries().len() > 0, "no commands yet");
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
@@ -126,8 +106,8 @@ impl Pane for Console {
     }
 
     fn line_area(&self, area: Rect) -> Option<Rect> {
-        let inner = inner(area);
+        let inner = area.inner(Margin::new(1, 1));
         let fits = inner.height >= 2 && inner.width > 2;
-        fits.then(|| Rect { x: inner.x + 1, y: inner.bottom() - 2, width: inner.width - 2, height: 2 })
+        fits.then(|| Rect { y: inner.bottom() - 2, height: 2, ..inner.inner(Margin::new(1, 0)) })
     }
 }

@@ -9,11 +9,11 @@ use ratatui::widgets::Paragraph;
 
 use super::exit_details;
 use crate::format::{
-    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
+    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, styled_lines, thousands, width,
 };
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Confirmation, Context, KeyHint, Reaction, require};
 use townlet_wire::telemetry::{ExitEntry, Kpi};
 use townlet_wire::{Request, Snapshot};
 
@@ -22,10 +22,11 @@ const DEFER: &str = "employment_exit defer";
 /// Maximum number of residents a dialog names; the rest are counted.
 const MAX_NAMED: usize = 5;
 
-/// The Employment pane.
+pub(crate) type Employment = ListPane<ExitQueue>;
+
+/// The exit queue, with marked residents.
 #[derive(Default)]
-pub struct Employment {
-    list: List,
+pub(crate) struct ExitQueue {
     marked: BTreeSet<String>,
 }
 
@@ -47,28 +48,12 @@ impl Columns {
     }
 }
 
-impl Employment {
-    fn shown<'a>(cx: &Context<'a>) -> Vec<&'a ExitEntry> {
-        let fits = |entry: &&ExitEntry| {
-            let job = cx.view.jobs.get(&entry.agent).map_or("", |job| job.job_id.as_str());
-            cx.filter.is_empty() || cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
-        };
-        cx.view.employment.queue.iter().filter(fits).collect()
-    }
-
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|entry| entry.agent.clone()).collect()
-    }
-
+impl ExitQueue {
     /// The marked residents in the order of the queue; the selected one if none is marked.
-    fn chosen(&self, cx: &Context<'_>) -> Vec<String> {
-        let ids = Self::ids(cx);
-        let marked: Vec<String> = ids.iter().filter(|id| self.marked.contains(*id)).cloned().collect();
-        if !marked.is_empty() {
-            return marked;
-        }
-        let found = self.list.id().filter(|id| ids.iter().any(|other| other == id));
-        found.map(str::to_owned).or_else(|| ids.first().cloned()).into_iter().collect()
+    fn chosen(&self, view: &ListView<'_, &ExitEntry>) -> Vec<String> {
+        let agents = view.items.iter().map(|entry| &entry.agent);
+        let marked: Vec<String> = agents.filter(|id| self.marked.contains(*id)).cloned().collect();
+        if marked.is_empty() { view.selected().map(|entry| entry.agent.clone()).into_iter().collect() } else { marked }
     }
 
     fn summary(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
@@ -156,13 +141,11 @@ impl Employment {
             pad_left(&duration(waited, view.clock.ticks_per_day), 10),
             pad_left(&leaves, columns.leaves - 1),
         );
-        let style = cx.row(selected);
-        let sign_style = if selected { style } else { theme.accent };
-        Line::from(vec![Span::styled(sign, sign_style), Span::styled(text, style)])
+        cx.cells(selected, [(sign.to_owned(), theme.accent), (text, theme.text)])
     }
 
-    fn confirm(&self, cx: &Context<'_>, command: &str) -> Reaction {
-        let chosen = self.chosen(cx);
+    fn confirm(&self, view: &ListView<'_, &ExitEntry>, cx: &Context<'_>, command: &str) -> Reaction {
+        let chosen = self.chosen(view);
         let requests: Vec<Request> = chosen.iter().map(|id| Request::line(format!("{command} {id}"))).collect();
         let approve = command == APPROVE;
         if !approve && chosen.len() == 1 {
@@ -243,14 +226,25 @@ fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
     ]
 }
 
-impl Pane for Employment {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Employment", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
+impl ListContent for ExitQueue {
+    type Item<'a> = &'a ExitEntry;
+    const TITLE: &'static str = "Employment";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a ExitEntry> {
+        let fits = |entry: &&ExitEntry| {
+            let job = cx.view.jobs.get(&entry.agent).map_or("", |job| job.job_id.as_str());
+            cx.filter.is_empty() || cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
+        };
+        cx.view.employment.queue.iter().filter(fits).collect()
+    }
+
+    fn id(entry: &&ExitEntry) -> String {
+        entry.agent.clone()
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &ExitEntry>, cx: &Context<'_>) {
         self.marked.retain(|id| cx.view.employment.pending.contains(id));
-        let entries = Self::shown(cx);
-        let wanted = entries.len().max(1) as u16;
+        let wanted = view.items.len().max(1) as u16;
         let rows = [
             Constraint::Length(2),
             Constraint::Length(1),
@@ -258,30 +252,21 @@ impl Pane for Employment {
             Constraint::Max(wanted),
             Constraint::Fill(1),
         ];
-        let [kpis, _, head, table, below] = Layout::vertical(rows).areas(inner);
-        frame.render_widget(Paragraph::new(Self::summary(cx, inner.width)), kpis);
-        if entries.is_empty() {
-            self.list.hide();
-            let charter = charter_kpis(cx, inner.width);
-            let rows = charter.len() as u16;
-            let [rest, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(Rect {
-                y: head.y,
-                height: inner.bottom().saturating_sub(head.y),
-                ..inner
-            });
+        let [kpis, _, head, table, below] = Layout::vertical(rows).areas(area);
+        frame.render_widget(Paragraph::new(Self::summary(cx, area.width)), kpis);
+        let charter = charter_kpis(cx, area.width);
+        let charter_rows = charter.len() as u16;
+        if view.items.is_empty() {
+            let rows = [Constraint::Fill(1), Constraint::Length(charter_rows)];
+            let below = Rect { y: head.y, height: area.bottom().saturating_sub(head.y), ..area };
+            let [rest, foot] = Layout::vertical(rows).areas(below);
             frame.render_widget(Paragraph::new(charter), foot);
-            let (missing, advice) = if cx.filter.is_empty() {
-                ("The exit queue is empty.", "Residents are queued after too many absent shifts.")
-            } else {
-                ("No residents match the filter.", "Press esc to clear it.")
-            };
-            return draw_empty(frame, rest, missing, advice, cx.theme);
+            let none = ("The exit queue is empty.", "Residents are queued after too many absent shifts.");
+            return cx.draw_no_items(frame, rest, "residents", none);
         }
-        let columns = Columns::of(inner.width.saturating_sub(1));
-        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
-        let lines: Vec<Line<'_>> = seen.map(|index| self.row(entries[index], index == at, cx, &columns)).collect();
+        let columns = Columns::of(area.width.saturating_sub(1));
+        view.draw(frame, table, cx, |entry, selected| self.row(entry, selected, cx, &columns));
         frame.render_widget(self.head(cx, &columns), head);
-        frame.render_widget(Paragraph::new(lines), table);
         if !self.marked.is_empty() {
             let text = format!("{} marked ", self.marked.len());
             frame.render_widget(Line::styled(text, cx.theme.accent).right_aligned(), head);
@@ -294,53 +279,40 @@ impl Pane for Employment {
             height: below.height.saturating_sub(1),
         };
         if room.height > 0 && below.height > 1 {
-            let text = exit_details::sentence(cx.view, entries[at]);
-            let lines: Vec<Line<'_>> =
-                wrap(&text, room.width.into()).into_iter().map(|line| Line::styled(line, cx.theme.dim)).collect();
+            let text = exit_details::sentence(cx.view, view.items[view.at()]);
+            let lines: Vec<Line<'_>> = styled_lines(&text, room.width.into(), cx.theme.dim).collect();
             let used = lines.len() as u16;
             frame.render_widget(Paragraph::new(lines), room);
-            let charter = charter_kpis(cx, inner.width);
-            let rows = charter.len() as u16;
-            if room.height > used + rows {
-                let foot = Rect { x: inner.x, y: inner.bottom() - rows, width: inner.width, height: rows };
+            if room.height > used + charter_rows {
+                let foot = Rect { y: area.bottom() - charter_rows, height: charter_rows, ..area };
                 frame.render_widget(Paragraph::new(charter), foot);
             }
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(cx);
-        match action {
-            Action::Approve => self.confirm(cx, APPROVE),
-            Action::Defer => self.confirm(cx, DEFER),
+    fn act(&mut self, action: Action, view: &mut ListView<'_, &ExitEntry>, cx: &Context<'_>) -> Option<Reaction> {
+        Some(match action {
+            Action::Approve => self.confirm(view, cx, APPROVE),
+            Action::Defer => self.confirm(view, cx, DEFER),
             Action::Mark => {
-                if let Some(id) = ids.get(self.list.selected_index(&ids))
-                    && !self.marked.remove(id)
+                if let Some(entry) = view.selected()
+                    && !self.marked.remove(&entry.agent)
                 {
-                    self.marked.insert(id.clone());
+                    self.marked.insert(entry.agent.clone());
                 }
-                self.list.act(Action::Down, &ids);
+                view.act(Action::Down);
                 Reaction::Redraw
             }
-            Action::Open | Action::Copy => match Self::shown(cx).get(self.list.selected_index(&ids)) {
-                None => Reaction::None,
-                Some(entry) if action == Action::Open => Reaction::ShowDetail(exit_details::card(cx, entry)),
-                Some(entry) => Reaction::Copy(exit_details::sentence(cx.view, entry)),
-            },
-            _ => self.list.act(action, &ids),
-        }
+            Action::Open => Reaction::ShowDetail(exit_details::card(cx, view.selected()?)),
+            Action::Copy => Reaction::Copy(exit_details::sentence(cx.view, view.selected()?)),
+            _ => return None,
+        })
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = if cx.view.employment.queue.is_empty() { Err("the exit queue is empty".to_owned()) } else { Ok(()) };
+    fn bindings(&self, _selected: Option<&&ExitEntry>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = require(!cx.view.employment.queue.is_empty(), "the exit queue is empty");
         let may = |command: &str| some.clone().and_then(|()| cx.check_allowed(command));
         vec![
-            KeyHint::new(Action::Up, "select"),
-            KeyHint::new(Action::Down, "select"),
             KeyHint::when(Action::Mark, "mark", some.clone()),
             KeyHint::when(Action::Open, "details", some.clone()),
             KeyHint::when(Action::Approve, "approve", may(APPROVE)),

@@ -79,7 +79,6 @@ fn when(tick: u64, view: &Snapshot) -> String {
     format!("{})", moment(tick, view).replacen(" · ", " (", 1))
 }
 
-/// All details.
 pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
     let (view, theme) = (cx.view, cx.theme);
     let name = resident(view, &entry.agent);

@@ -9,14 +9,14 @@ mod stability;
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
-pub use alerts::Alerts;
-pub use console::Console;
-pub use employment::Employment;
-pub use queues::Queues;
-pub use stability::Stability;
+pub(crate) use alerts::Alerts;
+pub(crate) use console::Console;
+pub(crate) use employment::Employment;
+pub(crate) use queues::Queues;
+pub(crate) use stability::Stability;
 
 /// Two by two panes, with the console below.
-pub fn layout(area: Rect) -> Vec<Rect> {
+pub(crate) fn layout(area: Rect) -> Vec<Rect> {
     let console = (area.height / 5).clamp(6, 12);
     let [upper, lower, console] =
         Layout::vertical([Constraint::Fill(5), Constraint::Fill(4), Constraint::Length(console)]).areas(area);

@@ -3,21 +3,20 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use crate::format::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction, require};
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
 
-/// The Queues pane. Objects in use come first.
+pub(crate) type Queues = ListPane<QueueList>;
+
+/// The queues at objects; objects in use come first.
 #[derive(Default)]
-pub struct Queues {
-    list: List,
-}
+pub(crate) struct QueueList;
 
 /// Column widths of the table, by content.
 struct Columns {
@@ -128,18 +127,53 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines }
 }
 
-impl Queues {
-    fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Queue> {
+fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
+    let (view, theme) = (cx.view, cx.theme);
+    let (sign, style) = match (queue.working, queue.waiting.is_empty()) {
+        (false, _) => ("⊘", theme.bad),
+        (true, false) => ("!", theme.warn),
+        (true, true) => (" ", theme.text),
+    };
+    let text = format!(
+        "{}{}{}{}{}{}",
+        pad(&clip(&queue.object, columns.object.saturating_sub(1)), columns.object),
+        pad(&users(view, queue, columns.users.saturating_sub(1)), columns.users),
+        pad(&waiters(view, queue, columns.waiting), columns.waiting),
+        pad_left(&number(queue.longest_wait, " t"), columns.longest),
+        pad_left(&number(queue.cooldowns.len() as u64, ""), columns.cooling),
+        pad_left(&ghosts(queue.ghost_steps), columns.ghosts),
+    );
+    let base = if queue.users.is_empty() { theme.dim } else { theme.text };
+    cx.cells(selected, [(format!(" {sign} "), style), (text, base)])
+}
+
+/// State of the telemetry transport and of queue fairness.
+fn foot(cx: &Context<'_>, columns: u16) -> Line<'static> {
+    let (view, theme) = (cx.view, cx.theme);
+    let transport = &view.transport;
+    let dropped = if transport.dropped > 0 { theme.warn } else { theme.dim };
+    let fairness = if view.conflict.queue_fairness { "fairness on" } else { "! fairness off" };
+    let name = if columns >= 58 { " telemetry " } else { " " };
+    Line::from(vec![
+        Span::styled(name, theme.dim),
+        Span::styled(format!("{} queued", thousands(transport.queue_length)), theme.text),
+        Span::styled(format!("  {} dropped", thousands(transport.dropped)), dropped),
+        Span::styled(format!("  mode {}", escape(&transport.mode)), theme.text),
+        Span::styled(format!("  {fairness}"), theme.dim),
+    ])
+}
+
+impl ListContent for QueueList {
+    type Item<'a> = &'a Queue;
+    const TITLE: &'static str = "Queues";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Queue> {
         let fits = |queue: &&Queue| {
-            cx.filter.is_empty()
-                || cx.matches(&[
-                    &queue.object,
-                    &queue.place,
-                    &users(cx.view, queue, usize::MAX),
-                    &waiters(cx.view, queue, usize::MAX),
-                ])
+            let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
+            cx.matches(&[&queue.object, &queue.place, &users, &waiters])
         };
-        let mut shown: Vec<&Queue> = cx.view.conflict.queues.iter().filter(fits).collect();
+        let mut shown: Vec<&Queue> =
+            cx.view.conflict.queues.iter().filter(|queue| cx.filter.is_empty() || fits(queue)).collect();
         // Objects in use first, then those with cooldowns or ghost steps, then the others. The order within each group is
         // stable, so that rows stay in place.
         shown.sort_by_key(|queue| {
@@ -150,75 +184,19 @@ impl Queues {
         shown
     }
 
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|queue| queue.object.clone()).collect()
+    fn id(queue: &&Queue) -> String {
+        queue.object.clone()
     }
 
-    fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
-        let (view, theme) = (cx.view, cx.theme);
-        let (sign, style) = match (queue.working, queue.waiting.is_empty()) {
-            (false, _) => ("⊘", theme.bad),
-            (true, false) => ("!", theme.warn),
-            (true, true) => (" ", theme.text),
-        };
-        let text = format!(
-            "{}{}{}{}{}{}",
-            pad(&clip(&queue.object, columns.object.saturating_sub(1)), columns.object),
-            pad(&users(view, queue, columns.users.saturating_sub(1)), columns.users),
-            pad(&waiters(view, queue, columns.waiting), columns.waiting),
-            pad_left(&number(queue.longest_wait, " t"), columns.longest),
-            pad_left(&number(queue.cooldowns.len() as u64, ""), columns.cooling),
-            pad_left(&ghosts(queue.ghost_steps), columns.ghosts),
-        );
-        let base = if selected {
-            theme.selected
-        } else if queue.users.is_empty() {
-            theme.dim
-        } else {
-            theme.text
-        };
-        Line::from(vec![
-            Span::styled(format!(" {sign} "), if selected { base } else { style }),
-            Span::styled(text, base),
-        ])
-    }
-
-    /// State of the telemetry transport and of queue fairness.
-    fn foot(cx: &Context<'_>, columns: u16) -> Line<'static> {
-        let (view, theme) = (cx.view, cx.theme);
-        let transport = &view.transport;
-        let dropped = if transport.dropped > 0 { theme.warn } else { theme.dim };
-        let fairness = if view.conflict.queue_fairness { "fairness on" } else { "! fairness off" };
-        let name = if columns >= 58 { " telemetry " } else { " " };
-        Line::from(vec![
-            Span::styled(name, theme.dim),
-            Span::styled(format!("{} queued", thousands(transport.queue_length)), theme.text),
-            Span::styled(format!("  {} dropped", thousands(transport.dropped)), dropped),
-            Span::styled(format!("  mode {}", escape(&transport.mode)), theme.text),
-            Span::styled(format!("  {fairness}"), theme.dim),
-        ])
-    }
-}
-
-impl Pane for Queues {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Queues", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Queue>, cx: &Context<'_>) {
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
-        let [head, table, foot] = Layout::vertical(rows).areas(inner);
-        frame.render_widget(Self::foot(cx, inner.width), foot);
-        let queues = Self::shown(cx);
-        if queues.is_empty() {
-            self.list.hide();
-            let (missing, advice) = if cx.filter.is_empty() {
-                ("This town has no objects.", "Objects are defined in the town plan.")
-            } else {
-                ("No queues match the filter.", "Press esc to clear it.")
-            };
-            return draw_empty(frame, table, missing, advice, cx.theme);
+        let [head, table, below] = Layout::vertical(rows).areas(area);
+        frame.render_widget(foot(cx, area.width), below);
+        if view.items.is_empty() {
+            let none = ("This town has no objects.", "Objects are defined in the town plan.");
+            return cx.draw_no_items(frame, table, "queues", none);
         }
-        let columns = Columns::of(inner.width.saturating_sub(1), &queues, cx.view);
+        let columns = Columns::of(area.width.saturating_sub(1), view.items, cx.view);
         let text = format!(
             "   {}{}{}{}{}{}",
             pad("object", columns.object),
@@ -229,39 +207,23 @@ impl Pane for Queues {
             pad_left("ghosts", columns.ghosts),
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
-        let lines: Vec<Line<'_>> =
-            seen.map(|index| Self::row(queues[index], index == at && cx.focused, cx, &columns)).collect();
-        frame.render_widget(Paragraph::new(lines), table);
+        view.draw(frame, table, cx, |queue, selected| row(queue, selected && cx.focused, cx, &columns));
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
-            (Action::Open, Some(queue)) => Reaction::ShowDetail(card(queue, cx)),
-            (Action::Copy, Some(queue)) => Reaction::Copy(format!(
-                "{}: used by {}; waiting {}",
-                escape(&queue.object),
-                users(cx.view, queue, usize::MAX),
-                waiters(cx.view, queue, usize::MAX)
-            )),
-            _ => self.list.act(action, &ids),
+    fn act(&mut self, action: Action, view: &mut ListView<'_, &Queue>, cx: &Context<'_>) -> Option<Reaction> {
+        match action {
+            Action::Open => view.selected().map(|queue| Reaction::ShowDetail(card(queue, cx))),
+            Action::Copy => view.selected().map(|queue| {
+                let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
+                Reaction::Copy(format!("{}: used by {users}; waiting {waiters}", escape(&queue.object)))
+            }),
+            _ => None,
         }
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let none = cx.view.conflict.queues.is_empty();
-        let some = if none { Err("this town has no objects".to_owned()) } else { Ok(()) };
-        vec![
-            KeyHint::new(Action::Up, "select"),
-            KeyHint::new(Action::Down, "select"),
-            KeyHint::when(Action::Open, "details", some.clone()),
-            KeyHint::when(Action::Copy, "copy", some),
-        ]
+    fn bindings(&self, _selected: Option<&&Queue>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = require(!cx.view.conflict.queues.is_empty(), "this town has no objects");
+        vec![KeyHint::when(Action::Open, "details", some.clone()), KeyHint::when(Action::Copy, "copy", some)]
     }
 }
 

@@ -8,17 +8,17 @@ use ratatui::widgets::Paragraph;
 
 use crate::format::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::keymap::Action;
-use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::list::{ListContent, ListPane, ListView};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty};
 use crate::screens::promotion;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Check, Window};
 
-/// The Stability pane.
+pub(crate) type Stability = ListPane<CheckList>;
+
+/// The checks of the open window.
 #[derive(Default)]
-pub struct Stability {
-    list: List,
-}
+pub(crate) struct CheckList;
 
 /// Value of a check with its unit, or a dash.
 fn value(check: &Check) -> String {
@@ -113,16 +113,14 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
     } else {
         pad(&spark(&trend(check, cx), room), room)
     };
-    let base = cx.row(selected);
-    let over = |style| if selected { base } else { style };
-    let sign_style = if selected { base } else { style };
-    Line::from(vec![
-        Span::styled(format!(" {sign} "), sign_style),
-        Span::styled(name, base),
-        Span::styled(pad_left(&value(check), 7), over(style)),
-        Span::styled(format!("  {}  ", pad(&check.limit, limits)), over(theme.dim)),
-        Span::styled(last, if check.value.is_none() { over(theme.dim) } else { over(theme.chart) }),
-    ])
+    let cells = [
+        (format!(" {sign} "), style),
+        (name, theme.text),
+        (pad_left(&value(check), 7), style),
+        (format!("  {}  ", pad(&check.limit, limits)), theme.dim),
+        (last, if check.value.is_none() { theme.dim } else { theme.chart }),
+    ];
+    cx.cells(selected, cells)
 }
 
 /// Closed windows, newest first, with their failed checks.
@@ -151,7 +149,6 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
     cx.view.stability.windows.iter().rev().map(line).collect()
 }
 
-/// Details of a check.
 fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
     let theme = cx.theme;
     let fact = |label: &str, value: String| DetailCard::fact(label, &value, 10, theme);
@@ -180,72 +177,53 @@ fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
     DetailCard { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines }
 }
 
-impl Stability {
-    fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Check> {
+impl ListContent for CheckList {
+    type Item<'a> = &'a Check;
+    const TITLE: &'static str = "Stability";
+
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Check> {
         cx.view.stability.checks.iter().filter(|check| cx.matches(&[&check.name, &check.verdict])).collect()
     }
 
-    fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|check| check.name.clone()).collect()
+    fn id(check: &&Check) -> String {
+        check.name.clone()
     }
-}
 
-impl Pane for Stability {
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Stability", cx.focused, cx.theme);
-        let inner = block.inner(area);
-        frame.render_widget(block, area);
-        let checks = Self::shown(cx);
-        let spaced = u16::from(inner.height as usize > checks.len() + 4);
-        let line = |y: u16, height: u16| Rect { y: inner.y + y, height, ..inner }.intersection(inner);
-        frame.render_widget(Paragraph::new(vec![progress(cx, inner.width), windows(cx, inner.width)]), line(0, 2));
-        let mut foot = promotion(cx, inner.width);
-        let rows = inner.height.saturating_sub(2 + 2 * spaced + checks.len() as u16).clamp(1, foot.len() as u16);
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Check>, cx: &Context<'_>) {
+        let checks = view.items.len() as u16;
+        let spaced = u16::from(area.height > checks + 4);
+        let line = |y: u16, height: u16| Rect { y: area.y + y, height, ..area }.intersection(area);
+        frame.render_widget(Paragraph::new(vec![progress(cx, area.width), windows(cx, area.width)]), line(0, 2));
+        let mut foot = promotion(cx, area.width);
+        let rows = area.height.saturating_sub(2 + 2 * spaced + checks).clamp(1, foot.len() as u16);
         foot.truncate(rows.into());
-        let table = line(2 + spaced, inner.height.saturating_sub(2 + rows + 2 * spaced));
-        frame.render_widget(Paragraph::new(foot), line(inner.height.saturating_sub(rows), rows));
-        if checks.is_empty() {
-            self.list.hide();
+        let table = line(2 + spaced, area.height.saturating_sub(2 + rows + 2 * spaced));
+        frame.render_widget(Paragraph::new(foot), line(area.height.saturating_sub(rows), rows));
+        if checks == 0 {
             return draw_empty(frame, table, "No checks yet.", "They start with the first window.", cx.theme);
         }
-        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
-        let lines: Vec<Line<'_>> =
-            seen.map(|index| row(checks[index], index == at && cx.focused, cx, inner.width)).collect();
-        frame.render_widget(Paragraph::new(lines), table);
-        let used = checks.len() as u16 + 1;
+        view.draw(frame, table, cx, |check, selected| row(check, selected && cx.focused, cx, area.width));
+        let used = checks + 1;
         if table.height > used + 1 {
             let rest = Rect { y: table.y + used, height: table.height - used, ..table };
             frame.render_widget(Paragraph::new(closed(cx)), rest);
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        if let Some(asked) = promotion::act(action, cx) {
-            return asked;
-        }
-        let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
-            (Action::Open, Some(check)) => Reaction::ShowDetail(card(check, &cx.view.stability.windows, cx)),
-            (Action::Copy, Some(check)) => {
-                Reaction::Copy(format!("{} {} (limit {})", check.name, value(check), check.limit))
+    fn act(&mut self, action: Action, view: &mut ListView<'_, &Check>, cx: &Context<'_>) -> Option<Reaction> {
+        match action {
+            Action::Open => {
+                view.selected().map(|check| Reaction::ShowDetail(card(check, &cx.view.stability.windows, cx)))
             }
-            _ => self.list.act(action, &ids),
+            Action::Copy => view
+                .selected()
+                .map(|check| Reaction::Copy(format!("{} {} (limit {})", check.name, value(check), check.limit))),
+            _ => promotion::act(action, cx),
         }
     }
 
-    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.list.click(column, row, &Self::ids(cx))
-    }
-
-    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, _selected: Option<&&Check>, cx: &Context<'_>) -> Vec<KeyHint> {
         let [promote, rollback] = promotion::hints(cx);
-        vec![
-            KeyHint::new(Action::Up, "select"),
-            KeyHint::new(Action::Down, "select"),
-            KeyHint::new(Action::Open, "past windows"),
-            promote,
-            rollback,
-            KeyHint::new(Action::Copy, "copy"),
-        ]
+        vec![KeyHint::new(Action::Open, "past windows"), promote, rollback, KeyHint::new(Action::Copy, "copy")]
     }
 }

@@ -27,7 +27,6 @@ const OBJECT_SIGNS: [(&str, char); 8] = [
     ("shelf", '≡'),
 ];
 
-/// Sign of a kind of object.
 pub(super) fn object_sign(kind: &str) -> char {
     OBJECT_SIGNS.iter().find(|(name, _)| *name == kind).map_or('◊', |(_, sign)| *sign)
 }
@@ -48,7 +47,6 @@ pub(super) fn place_at(map: &Map, x: u64, y: u64) -> Option<&MapPlace> {
     map.places.iter().filter(holds).min_by_key(|place| place.width * place.height)
 }
 
-/// The object on a tile.
 pub(super) fn object_at(map: &Map, x: u64, y: u64) -> Option<&MapObject> {
     map.objects.iter().find(|object| (object.x, object.y) == (x, y))
 }
@@ -225,7 +223,6 @@ impl Canvas<'_> {
         }
     }
 
-    /// Draws the cursor.
     pub(super) fn cursor(&mut self, tile: (u64, u64)) {
         if let Some((x, y)) = self.window.cell(tile.0, tile.1) {
             for column in 0..self.window.scale {

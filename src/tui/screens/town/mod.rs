@@ -24,11 +24,6 @@ const PANEL_WIDTH: std::ops::RangeInclusive<u16> = 21..=44;
 /// Tiles of a page.
 const PAGE: i64 = 10;
 
-/// A single pane.
-pub fn layout(area: Rect) -> Vec<Rect> {
-    vec![area]
-}
-
 /// Mode of the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum CursorMode {
@@ -43,7 +38,7 @@ enum CursorMode {
 
 /// The Map pane.
 #[derive(Debug, Default)]
-pub struct Map {
+pub(crate) struct Map {
     letters: ResidentLetters,
     mode: CursorMode,
     cursor: (u64, u64),

@@ -38,7 +38,6 @@ impl ResidentLetters {
         self.by_id = kept;
     }
 
-    /// The letter of a resident.
     pub(super) fn of(&self, id: &str) -> char {
         self.by_id.get(id).copied().unwrap_or(NO_LETTER)
     }

@@ -9,7 +9,6 @@ use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, MapObject, Queue};
 
-/// Input of the panel.
 #[derive(Clone, Copy)]
 pub(super) struct SidePanel<'a> {
     pub(super) view: &'a Snapshot,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{PaneHarness, SIZES};
+use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 
 /// The fixture's town in the corner of a map of the default size, with the water off.
