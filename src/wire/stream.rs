@@ -6,7 +6,9 @@
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -16,8 +18,8 @@ use super::{Diff, SCHEMA_VERSION, Snapshot};
 /// Every tenth message of an epoch contains the digest of its state.
 pub const DIGEST_EVERY: u64 = 10;
 
-/// One message of a stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// One message of a stream. [`Envelope::from_json`] reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Envelope {
     /// Version of the contract.
     pub schema_version: String,
@@ -45,7 +47,7 @@ pub struct Envelope {
 }
 
 /// The content of a message: `kind` and `payload`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Body {
     /// The whole state: the first message of a stream.
@@ -58,6 +60,23 @@ pub enum Body {
     Heartbeat,
     /// The whole state again, because messages were lost or names have changed.
     Resync(Box<Snapshot>),
+}
+
+/// An envelope whose payload is not parsed yet: its type depends on `kind`, which may follow it.
+#[derive(Deserialize)]
+struct RawEnvelope<'a> {
+    schema_version: String,
+    config_id: String,
+    shard: String,
+    epoch: u64,
+    seq: u64,
+    prev_seq: u64,
+    tick: u64,
+    kind: String,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+    digest: Option<String>,
+    reason: Option<String>,
 }
 
 impl Body {
@@ -74,6 +93,25 @@ impl Body {
 }
 
 impl Envelope {
+    /// Parses a message.
+    ///
+    /// # Errors
+    /// Invalid JSON, a missing field, or an unknown `kind`.
+    pub fn from_json(text: &str) -> serde_json::Result<Self> {
+        let raw: RawEnvelope<'_> = serde_json::from_str(text)?;
+        let payload = raw.payload.map_or("null", RawValue::get);
+        let body = match raw.kind.as_str() {
+            "snapshot" => Body::Snapshot(serde_json::from_str(payload)?),
+            "diff" => Body::Diff(serde_json::from_str(payload)?),
+            "aggregate" => Body::Aggregate(serde_json::from_str(payload)?),
+            "heartbeat" => Body::Heartbeat,
+            "resync" => Body::Resync(serde_json::from_str(payload)?),
+            kind => return Err(serde_json::Error::custom(format!("there is no message kind `{kind}`"))),
+        };
+        let RawEnvelope { schema_version, config_id, shard, epoch, seq, prev_seq, tick, digest, reason, .. } = raw;
+        Ok(Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, body, digest, reason })
+    }
+
     /// The envelope of a message that leads from the state `prev_seq` to `state` with the number `seq`; without a digest.
     pub fn leading_to(state: &Snapshot, epoch: u64, seq: u64, prev_seq: u64, body: Body) -> Self {
         Self {

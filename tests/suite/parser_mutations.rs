@@ -141,7 +141,7 @@ fn streams() {
         mirror.take(first.clone()).expect("it is a snapshot");
         let mut good = false;
         for event in reader.take(bytes).expect("it is short") {
-            if let Ok(message) = serde_json::from_str::<Envelope>(&event.data) {
+            if let Ok(message) = Envelope::from_json(&event.data) {
                 good |= mirror.take(message).is_ok();
             }
         }

@@ -147,7 +147,7 @@ pub fn verify(path: &Path) -> io::Result<Contents> {
     let mut mirror = Mirror::default();
     let damage = lines(path, |line| {
         let number = contents.messages + 1;
-        let message: Envelope = serde_json::from_str(line).map_err(|why| format!("message {number}: {why}"))?;
+        let message = Envelope::from_json(line).map_err(|why| format!("message {number}: {why}"))?;
         let (tick, proven) = (message.tick, message.digest.is_some());
         mirror.take(message).map_err(|why| format!("message {number}: {why}"))?;
         contents.messages = number;

@@ -62,7 +62,7 @@ struct KeptDiff {
 
 impl KeptDiff {
     fn diff(&self) -> Option<Diff> {
-        match serde_json::from_str::<Envelope>(&self.sent.text).ok()?.body {
+        match Envelope::from_json(&self.sent.text).ok()?.body {
             Body::Diff(diff) => Some(*diff),
             _ => None,
         }

@@ -89,7 +89,7 @@ impl Reader {
         loop {
             match self.stream.try_next() {
                 StreamItem::Message(message) => {
-                    let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
+                    let envelope = Envelope::from_json(&message.text).unwrap();
                     assert_eq!(envelope.position(), message.position);
                     if let townlet_wire::Body::Diff(diff) | townlet_wire::Body::Aggregate(diff) = &envelope.body {
                         self.events += diff.events.as_ref().map_or(0, |tail| tail.append.len() as u64);

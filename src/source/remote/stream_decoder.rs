@@ -41,7 +41,7 @@ impl StreamDecoder {
             let bye: Value = serde_json::from_str(&event.data).unwrap_or_default();
             return StreamEvent::Closed(bye["reason"].as_str().unwrap_or_default().to_owned());
         }
-        let message: Envelope = match serde_json::from_str(&event.data) {
+        let message = match Envelope::from_json(&event.data) {
             Ok(message) => message,
             Err(why) => {
                 self.mirror = Mirror::default();

@@ -27,7 +27,7 @@ impl Reader {
         while self.mirror.state().is_none_or(|state| state.tick < tick) {
             match self.stream.next(TIMEOUT) {
                 StreamItem::Message(message) => {
-                    let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
+                    let envelope = Envelope::from_json(&message.text).unwrap();
                     self.digests += u64::from(envelope.digest.is_some());
                     if let Body::Diff(diff) | Body::Aggregate(diff) = &envelope.body {
                         let events = diff.events.iter().flat_map(|tail| &tail.append);
