@@ -19,8 +19,12 @@ Screens ask for confirmation before a **destructive** command.
 
 const EFFECTS: [(Effect, &str, &str); 4] = [
     (Effect::Read, "Read-only", "Answers from the current state."),
-    (Effect::Town, "Town", "Change the town. Applied between two ticks, recorded in the journal and replayed."),
-    (Effect::Shard, "Shard", "Act on the shard. Not part of the town's digest."),
+    (
+        Effect::Town,
+        "Town",
+        "Commands that change the town. They are applied between two ticks and recorded in the journal, so a replay repeats them.",
+    ),
+    (Effect::Shard, "Shard", "Commands that act on the shard. They are not part of the town's digest."),
     (Effect::Pace, "Pace", "Available to the owner of a local town in any role."),
 ];
 

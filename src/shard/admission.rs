@@ -194,11 +194,15 @@ impl Engine {
             Lookup::InFlight => return self.pending.wait_for(&admission.context, admission.reply),
             Lookup::Reused => {
                 let message = "this cmd_id belongs to another command.";
-                Err(error("E_CMD_ID_REUSED", message, "Make a new id for every new command."))
+                Err(error("E_CMD_ID_REUSED", message, "Use a new id for every new command."))
             }
             Lookup::Expired => {
                 let message = "this cmd_id is older than 7 days.";
-                Err(error("E_CMD_ID_EXPIRED", message, "Make a new id and look first."))
+                Err(error(
+                    "E_CMD_ID_EXPIRED",
+                    message,
+                    "Use a new id, and check first whether the command took effect.",
+                ))
             }
         } {
             return self.refuse(&admission.context, false, error, admission.reply);
@@ -215,7 +219,7 @@ impl Engine {
 
     fn check_begin(&mut self, admission: &Admission) -> Result<(), ErrorBody> {
         if let Some(why) = self.log_trouble() {
-            let hint = "Nothing was changed. Free the disk; it is tried every second.";
+            let hint = "Nothing was changed. Free disk space; the write is tried again every second.";
             return Err(error("E_AUDIT_UNAVAILABLE", why, hint));
         }
         self.preview(admission).map(drop)
@@ -230,7 +234,7 @@ impl Engine {
     pub(super) fn notify_overdue(&mut self, now: Instant) {
         let tick = self.town.tick();
         for context in self.pending.overdue(now) {
-            let hint = "It may yet be done; its answer follows once the disk is back.";
+            let hint = "The command may still be carried out. Do not send it again: its answer follows when the disk responds.";
             let error = error("E_IN_FLIGHT", "it is under way and not answered yet.", hint);
             let answer = escaped(self.status.names.apply(context.answer(tick, Err(error))));
             self.sessions.notify(context.session, SessionEvent::InFlight(answer));

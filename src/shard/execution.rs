@@ -140,7 +140,11 @@ impl Engine {
                 let message = format!("it was applied at tick {} but is not safe on disk: {why}.", answer.tick);
                 answer.status = Status::Error;
                 answer.result = None;
-                answer.error = Some(error("E_AUDIT_UNAVAILABLE", message, "It is not run again; look at the state."));
+                answer.error = Some(error(
+                    "E_AUDIT_UNAVAILABLE",
+                    message,
+                    "It is not repeated. Check whether it took effect before you send it again.",
+                ));
             }
         }
         if answer.status == Status::Ok {

@@ -322,11 +322,11 @@ fn run_town(
     })
 }
 
-/// How to go on with a run that broke off.
+/// How to resume a run that was interrupted.
 fn resume_hint(home: &Home, run_id: &str) -> String {
     let home =
         if home.folder() == Path::new(".") { String::new() } else { format!(" --home {}", home.folder().display()) };
-    format!("Go on from its last journalled tick with `townlet run{home} --resume {run_id}`.")
+    format!("Resume it from its last journalled tick with `townlet run{home} --resume {run_id}`.")
 }
 
 impl Handle {

@@ -56,7 +56,7 @@ pub(super) enum ShardAction {
     TelemetryMode(Mode),
     /// Whether names and ids of residents leave as keyed hashes.
     Privacy(bool),
-    /// Whether the training beside the town goes on.
+    /// Whether resumes the shadow training.
     Train(bool),
 }
 

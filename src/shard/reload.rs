@@ -91,11 +91,11 @@ pub(super) struct ReloadedFiles {
 /// Reads and checks the files; runs on the disk thread.
 fn read_files(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> Result<ReloadedFiles, ErrorBody> {
     let unread = |why: &str| {
-        let hint = "The town goes on unchanged. Correct the file; `townlet config check` checks it too.";
+        let hint = "The town continues unchanged. Correct the file; `townlet config check` checks it too.";
         error("E_INVALID_ARG", format!("{}.", why.trim_end_matches('.')), hint)
     };
     let inside = || {
-        let hint = "Start it with `--config FILE`, or go on with a run by `--resume --config FILE`.";
+        let hint = "Start it with `--config FILE`, or resume a run with `--resume --config FILE`.";
         error("E_NOT_FOUND", "there is no file to read again: this shard was started without `--config`.", hint)
     };
     let reloader = reloader.ok_or_else(inside)?;
@@ -140,7 +140,7 @@ fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
         return Ok(());
     }
     let message = format!("these settings cannot change while the town runs: {}.", listed(&fixed));
-    let hint = "Nothing was changed. Put these back to reload the rest, or stop the shard and start a new run.";
+    let hint = "Nothing was changed. Restore these settings to reload the rest, or stop the shard and start a new run.";
     Err(error("E_CONFLICT", message, hint))
 }
 
@@ -168,7 +168,7 @@ impl Engine {
         let changes = changes(self.town.rules(), &files.built.rules);
         refuse_fixed_settings(&changes)?;
         if !changes.is_empty() && self.releases.busy {
-            let hint = "It takes a moment; send the command again.";
+            let hint = "This takes a moment; send the command again.";
             return Err(error("E_CONFLICT", "a change of the release is being written.", hint));
         }
         Ok(changes)

@@ -209,7 +209,11 @@ fn close_open_intents(
             // The town may contain the command, and the journal that would show it is missing, so it is not run again.
             (entry.stage, entry.status) = (Stage::Recovered, Some(Status::Error));
             let message = "it is unknown whether this was applied: the journal that would show it is missing.";
-            entry.error = Some(error("E_AUDIT_UNAVAILABLE", message, "It is not run again; check the state."));
+            entry.error = Some(error(
+                "E_AUDIT_UNAVAILABLE",
+                message,
+                "It is not repeated. Check whether it took effect before you send it again.",
+            ));
             notes.push(format!("{} ({}): it is unknown whether it was applied.", entry.command, entry.cmd_id));
             opened.index.done(&key.0, &entry.answer());
         } else {

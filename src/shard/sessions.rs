@@ -18,7 +18,7 @@ pub(super) const NO_SESSION: u64 = 0;
 pub enum SessionEvent {
     /// Its role has changed.
     RoleChanged(Session),
-    /// A command of its has waited for the disk for two seconds: `E_IN_FLIGHT`. It may yet be done; its answer follows.
+    /// Its command has waited for the disk for two seconds: `E_IN_FLIGHT`. It may still be carried out; its answer follows.
     InFlight(Answer),
 }
 
@@ -66,8 +66,7 @@ impl SessionTable {
         dry_run: bool,
     ) -> Result<(), ErrorBody> {
         if who.transport == HTTP_TRANSPORT {
-            let hint =
-                "Give it when `escalate` asks, or send it as `Authorization: Bearer`; `townlet token new` makes one.";
+            let hint = "Enter it when `escalate` asks, or send it as `Authorization: Bearer`. `townlet token new` creates a token.";
             let refusal = || error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint);
             return if who.role == Role::Admin { Ok(()) } else { Err(refusal()) };
         }

@@ -55,7 +55,7 @@ pub fn previous_intact(path: &Path) -> Option<SnapshotFile> {
 pub fn damage(path: &Path, why: &str) -> String {
     let good = previous_intact(path).map_or_else(
         || "Its folder holds no intact snapshot before it.".to_owned(),
-        |good| format!("The intact one before it is {}, tick {}.", good.path.display(), good.town.tick()),
+        |good| format!("The last intact one before it is {}, tick {}.", good.path.display(), good.town.tick()),
     );
     format!("{}: {why}. {good} Nothing was changed.", path.display())
 }

@@ -46,7 +46,7 @@ impl RemoteCaller {
         }
         if !has_id {
             let message = format!("`{}` changes something and needs a cmd_id.", spec.name);
-            return Err(error("E_CMD_ID_REQUIRED", message, "Make a UUIDv7, and send a retry with the same one."));
+            return Err(error("E_CMD_ID_REQUIRED", message, "Use a UUIDv7, and the same one for a retry."));
         }
         Ok(())
     }
@@ -97,11 +97,11 @@ impl CommandReader {
 /// operators' tables; and lines that hold a token, which would be kept.
 fn check(cmd_id: &str, line: &str) -> Result<(), ErrorBody> {
     if !is_id(cmd_id) {
-        let hint = format!("Make a UUIDv7; 1 to {MAX_ID} plain characters without blanks or `|` will do.");
+        let hint = format!("Use a UUIDv7, or 1 to {MAX_ID} plain characters without blanks or `|`.");
         return Err(error("E_INVALID_ARG", "this is no cmd_id.", hint));
     }
     if holds_token(line) {
-        let hint = "Type `escalate` alone and give the token when asked; revoke the one that was shown.";
+        let hint = "Type `escalate` alone and enter the token when asked. Revoke the token that was shown.";
         return Err(error("E_INVALID_ARG", "a token has no place in a command line.", hint));
     }
     Ok(())

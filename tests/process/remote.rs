@@ -14,7 +14,7 @@ use townlet_source::{Link, Remote, Source as _, SourceEvent};
 use townlet_wire::stream::digest;
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
-use super::pty_session::{BINARY, TIMEOUT, PtySession, log_of, repository};
+use super::pty_session::{BINARY, PtySession, TIMEOUT, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
 const RIGHT: &str = "\u{1b}[C";

@@ -121,10 +121,10 @@ fn replay_audit_verify_and_snapshot_validate_accept_a_run() {
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("valid. Tick 250") && said.contains("too short"), "{said}");
-    assert!(said.contains(&format!("The intact one before it is {}", whole.display())), "{said}");
+    assert!(said.contains(&format!("The last intact one before it is {}", whole.display())), "{said}");
     let output = townlet(path, &format!("snapshot inspect {}", cut.display()));
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("The intact one before it"));
+    assert!(text(&output.stderr).contains("The last intact one before it"));
 }
 
 fn refused_run(path: &Path, run: &str) {

@@ -102,7 +102,7 @@ fn release(context: &PreflightContext) -> CheckResult {
 }
 
 fn candidate(context: &PreflightContext) -> CheckResult {
-    let to_do = "Choose another candidate with `townlet policy list`, or train it again.";
+    let to_do = "List other candidates with `townlet policy list`, or train this one again.";
     match &context.candidate {
         Some(Err(why)) => Err(problem(why, to_do)),
         Some(Ok(found)) => {

@@ -9,12 +9,12 @@ use crate::operation::ShardView;
 use crate::telemetry;
 
 row! {
-    STATUS = "employment_status", Viewer, "employment KPIs: pending exits, cap usage, queue limit, and the queue";
+    STATUS = "employment_status", Viewer, "shows pending exits, cap usage, queue limit, and the queue";
     Read() => status
 }
 
 row! {
-    REVIEW = "employment_exit review", Viewer, "the exit queue, one entry per resident, with the reasons";
+    REVIEW = "employment_exit review", Viewer, "lists the exit queue with the reason of each entry";
     Read() => review
 }
 
@@ -24,7 +24,7 @@ row! {
 }
 
 row! {
-    APPROVE = "employment_exit approve", Destructive, "the resident leaves town on the next tick";
+    APPROVE = "employment_exit approve", Destructive, "removes the resident from the town on the next tick";
     Town(agent: ResidentId, reason: Reason) => Command::ExitApprove { who: agent }
 }
 
@@ -69,7 +69,7 @@ fn review(view: &ShardView<'_>) -> Reply {
         })
         .collect();
     let summary = match entries.len() {
-        0 => "nobody waits in the exit queue.".to_owned(),
+        0 => "the exit queue is empty.".to_owned(),
         count => {
             let names: Vec<String> =
                 state.employment.queue.iter().map(|entry| names::name(state.agents.resident[entry.agent])).collect();

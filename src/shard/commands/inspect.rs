@@ -12,29 +12,29 @@ use crate::operation::ShardView;
 use crate::telemetry;
 
 row! {
-    HELP = "help", Viewer, "every command, or one with its arguments (two words in quotes)";
+    HELP = "help", Viewer, "lists all commands, or explains one (quote names of two words)";
     Read(command: Option<CommandName>) => move |_| help(command.as_ref().map(|name| name.0.as_str()))
 }
 
 row! {
-    TELEMETRY_SNAPSHOT = "telemetry_snapshot", Viewer, "the whole state as observers see it, schema 0.2.0";
+    TELEMETRY_SNAPSHOT = "telemetry_snapshot", Viewer, "prints the whole state as published, schema 0.2.0";
     Read() => telemetry_snapshot
 }
 
 row! {
-    HEALTH_STATUS = "health_status", Viewer, "health of the shard: audit log, journal, snapshots, speed";
+    HEALTH_STATUS = "health_status", Viewer, "shows the health of the shard: audit log, journal, snapshots, speed";
     Read() => health_status
 }
 
-row! { KPI = "kpi", Viewer, "every KPI with its target and verdict"; Read() => kpi }
+row! { KPI = "kpi", Viewer, "lists every KPI with its target and verdict"; Read() => kpi }
 
 row! {
-    QUEUE_INSPECT = "queue_inspect", Viewer, "one object: users, waiting residents and cooldowns";
+    QUEUE_INSPECT = "queue_inspect", Viewer, "shows one object: users, waiting residents and cooldowns";
     Read(object: Location) => move |view| queue_inspect(view, &object.0)
 }
 
 row! {
-    DEBUG_QUEUES = "debug queues", Viewer, "every reservation, wait, cooldown and ghost step, and any disorder";
+    DEBUG_QUEUES = "debug queues", Viewer, "lists every reservation, wait, cooldown and ghost step, and any inconsistency";
     Read() => debug_queues
 }
 
@@ -113,10 +113,10 @@ fn queue_inspect(view: &ShardView<'_>, typed: &str) -> Reply {
     let Some(queue) = conflict.queues.iter().find(|queue| queue.object == typed) else {
         let objects = conflict.queues.iter().map(|queue| queue.object.as_str());
         let hint = near_hint(typed, objects, "`debug queues` lists them.");
-        return Err(error("E_NOT_FOUND", format!("there is no object `{typed}` one can queue for."), hint));
+        return Err(error("E_NOT_FOUND", format!("there is no object `{typed}` with a queue."), hint));
     };
     let summary = format!(
-        "{}: {} using, {} waiting (longest {} ticks), {} sitting out.",
+        "{}: {} using, {} waiting (longest {} ticks), {} on cooldown.",
         queue.object,
         queue.users.len(),
         queue.waiting.len(),

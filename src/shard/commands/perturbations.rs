@@ -12,7 +12,7 @@ use crate::command_table::{Reply, error, near_hint, row};
 use crate::operation::ShardView;
 use crate::telemetry;
 
-row! { QUEUE = "perturbation_queue", Viewer, "perturbations that are active, expected today, or cooling down"; Read() => queue }
+row! { QUEUE = "perturbation_queue", Viewer, "lists perturbations that are active, expected today, or cooling down"; Read() => queue }
 
 row! {
     TRIGGER = "perturbation_trigger", Admin, "starts an event of the perturbation file now, regardless of cooldowns";
@@ -35,7 +35,7 @@ row! {
 }
 
 row! {
-    ARRANGE_MEET = "arrange_meet", Admin, "two residents walk to a place and sit down together";
+    ARRANGE_MEET = "arrange_meet", Admin, "sends two residents to a place to sit down together";
     Town(agent: ResidentId, other: ResidentId, place: Location)
         in plan => Command::ArrangeMeet { who: agent, other, place: place_id(plan, &place.0)? }
 }

@@ -26,26 +26,26 @@ const SOCIAL: [&str; 9] = [
 
 row! {
     SUMMARY = "relationship_summary", Viewer,
-    "ties by number and kind, and each resident's best friend and rival";
+    "shows the number of ties by kind, and each resident's best friend and rival";
     Read() => summary
 }
 
 row! {
-    DETAIL = "relationship_detail", Viewer, "a resident's personality and every tie, both ways";
+    DETAIL = "relationship_detail", Viewer, "shows a resident's personality and its ties in both directions";
     Read(agent: ResidentId) => move |view| detail(view, agent)
 }
 
-row! { RIVALRIES = "rivalry_dump", Viewer, "every tie with rivalry, worst first"; Read() => rivalries }
+row! { RIVALRIES = "rivalry_dump", Viewer, "lists ties with rivalry, strongest first"; Read() => rivalries }
 
 row! {
-    CONFLICT = "conflict_status", Viewer, "queue conflicts, quarrels and avoided rivals of today and of seven days";
+    CONFLICT = "conflict_status", Viewer, "shows queue conflicts, quarrels and avoided rivals of today and of seven days";
     Read() => conflict
 }
 
-row! { EVENTS = "social_events", Viewer, "the newest talks, meals, quarrels and favours"; Read() => social_events }
+row! { EVENTS = "social_events", Viewer, "lists the newest talks, meals, quarrels and favours"; Read() => social_events }
 
 row! {
-    SET_REL = "set_rel", Admin, "sets how a resident stands to another, one way";
+    SET_REL = "set_rel", Admin, "sets a resident's tie to another, in one direction";
     Town(agent: ResidentId, other: ResidentId, aspect: Aspect, value: Decimal<-1_000, 1_000>)
         => Command::SetRel { who: agent, other, aspect: aspect.0 as u8, value: value.0 }
 }
@@ -60,7 +60,7 @@ fn all(view: &ShardView<'_>) -> Result<Vec<Tie>, ErrorBody> {
     if ties::enabled(view.town.rules()) {
         return Ok(telemetry::relationships(view.town.rules(), view.town.state()).ties);
     }
-    Err(error("E_CONFLICT", "this town keeps no ties.", "features.stages.relationships is OFF."))
+    Err(error("E_CONFLICT", "this town has no relationships.", "features.stages.relationships is OFF."))
 }
 
 fn summary(view: &ShardView<'_>) -> Reply {

@@ -9,7 +9,7 @@ use townlet_wire::ErrorBody;
 use crate::arguments::{Decimal, Location, Need};
 use crate::command_table::{error, near_hint, row};
 
-row! { SPAWN = "spawn", Admin, "a newcomer arrives now"; Town() => Command::Spawn }
+row! { SPAWN = "spawn", Admin, "adds a newcomer now"; Town() => Command::Spawn }
 
 row! {
     TELEPORT = "teleport", Admin, "moves a resident to a place or an object; it releases what it holds";
@@ -23,7 +23,7 @@ row! {
 }
 
 row! {
-    SETMONEY = "setmoney", Admin, "sets what a resident's wallet holds, in meals";
+    SETMONEY = "setmoney", Admin, "sets the money of a resident, in meals";
     Town(agent: ResidentId, value: Decimal<0, 1_000_000_000>) => Command::SetMoney { who: agent, value: value.0 }
 }
 
@@ -39,7 +39,7 @@ row! {
 }
 
 row! {
-    KILL = "kill", Destructive, "a resident leaves town at once, regardless of caps and cooldowns";
+    KILL = "kill", Destructive, "removes a resident from the town at once, regardless of caps and cooldowns";
     Town(agent: ResidentId) => Command::Kill { who: agent }
 }
 

@@ -11,20 +11,20 @@ use crate::publish::Mode;
 pub(crate) static PERSISTENT: [&Row; 3] = [&NARRATION, &PRIVACY, &TELEMETRY_MODE];
 
 row! {
-    ESCALATE = "escalate", Viewer, "become admin: asks for the admin token where one is configured, else for a reason";
+    ESCALATE = "escalate", Viewer, "takes the admin role; asks for the admin token if one is configured, otherwise for a reason";
     Session(reason: Reason) => Role::Admin
 }
 
-row! { VIEWER = "viewer", Viewer, "become viewer again"; Session() => Role::Viewer }
+row! { VIEWER = "viewer", Viewer, "returns to the viewer role"; Session() => Role::Viewer }
 
 row! {
     NARRATION = "narration", Admin,
-    "sentences about the town: on, off, or at most so many a window; effective on the next message";
+    "sets narration on, off, or to a maximum per window, from the next message on";
     Shard(switch: NarrationSwitch, number: Option<Integer<0, 10_000>>) => match (switch.0, number) {
         (2, Some(limit)) => ShardAction::NarrationLimit(limit.0 as u32),
-        (2, None) => return Err(error("E_INVALID_ARG", "a limit needs a number.", "Such as `narration limit 5`.")),
+        (2, None) => return Err(error("E_INVALID_ARG", "`limit` needs a number.", "Such as `narration limit 5`.")),
         (_, Some(_)) => {
-            return Err(error("E_INVALID_ARG", "only a limit takes a number.", "Such as `narration limit 5`."));
+            return Err(error("E_INVALID_ARG", "only `limit` takes a number.", "Such as `narration limit 5`."));
         }
         (switch, None) => ShardAction::Narration(switch == 0),
     }
@@ -32,12 +32,12 @@ row! {
 
 row! {
     PRIVACY = "privacy", Admin,
-    "names and ids of residents leave as keyed hashes, which commands take too; the audit log stays plain";
+    "replaces names and ids of residents by keyed hashes in all output; commands accept them; the audit log stays plain";
     Shard(switch: bool) => ShardAction::Privacy(switch)
 }
 
 row! {
     TELEMETRY_MODE = "telemetry_mode", Admin,
-    "telemetry message by message, merged with the raw stream archived, or as the backlog asks (auto)";
+    "publishes every message (full), merged messages with the raw stream archived (aggregate), or chooses by backlog (auto)";
     Shard(mode: Mode) => ShardAction::TelemetryMode(mode)
 }

@@ -12,15 +12,15 @@ use crate::snapshots::{self, SnapshotFile};
 
 row! { SAVE = "snapshot save", Admin, "writes a snapshot of the town now"; Shard() => ShardAction::SaveSnapshot }
 
-row! { LIST = "snapshot list", Viewer, "snapshots of this run, oldest first"; Files() => list }
+row! { LIST = "snapshot list", Viewer, "lists the snapshots of this run, oldest first"; Files() => list }
 
 row! {
-    INSPECT = "snapshot inspect", Viewer, "what a snapshot holds: configuration, tick, residents, digest";
+    INSPECT = "snapshot inspect", Viewer, "shows the configuration, tick, residents and digest of a snapshot";
     Files(file: SnapshotName) => move |folder| inspect(folder, &file.0)
 }
 
 row! {
-    VALIDATE = "snapshot validate", Viewer, "whether a snapshot is whole and can be loaded";
+    VALIDATE = "snapshot validate", Viewer, "checks whether a snapshot is intact and can be loaded";
     Files(file: SnapshotName) => move |folder| validate(folder, &file.0)
 }
 
@@ -48,8 +48,8 @@ fn open(folder: &Path, typed: &str) -> Result<SnapshotFile, ErrorBody> {
     let path = folder.join(typed);
     snapshots::read(&path).map_err(|why| {
         let good = snapshots::previous_intact(&path).map_or_else(
-            || "No good one lies before it.".to_owned(),
-            |good| format!("The good one before it is `{}`.", snapshots::name(good.town.tick())),
+            || "There is no intact one before it.".to_owned(),
+            |good| format!("The last intact one before it is `{}`.", snapshots::name(good.town.tick())),
         );
         error("E_DAMAGED", format!("{typed}: {why}."), format!("{good} Nothing was changed."))
     })

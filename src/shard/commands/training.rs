@@ -8,16 +8,16 @@ use crate::command_table::{Reply, error, row};
 use crate::operation::{ShardAction, ShardView};
 
 row! {
-    STATUS = "training status", Viewer, "the training beside the town: state, newest update and checkpoint";
+    STATUS = "training status", Viewer, "shows the shadow training: state, newest update and checkpoint";
     Read() => status
 }
 
 row! {
-    PAUSE = "training pause", Admin, "pauses the training beside the town; the town continues";
+    PAUSE = "training pause", Admin, "pauses the shadow training; the town continues";
     Shard() => ShardAction::Train(false)
 }
 
-row! { RESUME = "training resume", Admin, "resumes the training beside the town"; Shard() => ShardAction::Train(true) }
+row! { RESUME = "training resume", Admin, "resumes the shadow training"; Shard() => ShardAction::Train(true) }
 
 const START_HINT: &str = "Start the shard with `--train`, such as `townlet run --train`.";
 
@@ -25,7 +25,7 @@ fn status(view: &ShardView<'_>) -> Reply {
     let learning = &view.status.learning;
     let detail = if learning.detail.is_empty() { String::new() } else { format!(" {}", learning.detail) };
     let summary = match (learning.state.as_str(), learning.history.last()) {
-        ("off", _) => format!("no training runs beside this town. {START_HINT}"),
+        ("off", _) => format!("this shard runs no shadow training. {START_HINT}"),
         (state, None) => format!("{state}; no update yet.{detail}"),
         (state, Some(row)) => {
             let score = row.town_score.map_or_else(String::new, |score| format!(", town score {score:.3}"));
@@ -47,9 +47,9 @@ fn status(view: &ShardView<'_>) -> Reply {
 /// `E_CONFLICT` when no training runs or it has ended.
 pub(crate) fn check_training_active(learning: &Learning) -> Result<(), ErrorBody> {
     match learning.state.as_str() {
-        "off" => Err(error("E_CONFLICT", "no training runs beside this town.", START_HINT)),
+        "off" => Err(error("E_CONFLICT", "this shard runs no shadow training.", START_HINT)),
         state @ ("finished" | "diverged") => {
-            let hint = "Start the shard with `--train` and other settings of `training` or `ppo` for another one.";
+            let hint = "For another training, start the shard with `--train` and other `training` or `ppo` settings.";
             Err(error("E_CONFLICT", format!("the training has ended: it is {state}."), hint))
         }
         _ => Ok(()),

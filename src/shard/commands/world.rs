@@ -7,27 +7,27 @@ use crate::arguments::{Decimal, Feature, Integer, Item, Reason};
 use crate::command_table::row;
 
 row! {
-    PRICE = "price", Admin, "sets what an item costs, in meals";
+    PRICE = "price", Admin, "sets the price of an item, in meals";
     Town(item: Item, value: Decimal<0, 100_000>) => Command::SetPrice { item: item.0 as u8, value: value.0 }
 }
 
 row! {
-    RELOAD_CONFIG = "reload_config", Admin, "reads the shard's files again: all changes are taken, or none";
+    RELOAD_CONFIG = "reload_config", Admin, "reads the shard's files again and applies all changes or none";
     Reload(reason: Reason)
 }
 
 row! {
-    BLACKOUT = "blackout", Admin, "power off or on: stoves stop, exits are suppressed until it is back";
+    BLACKOUT = "blackout", Admin, "switches the power off or on; without it stoves stop and exits are suspended";
     Town(switch: bool) => Command::Perturb { kind: POWER_CUT, on: switch }
 }
 
 row! {
-    OUTAGE = "outage", Admin, "water off or on: showers stop, exits are suppressed until it is back";
+    OUTAGE = "outage", Admin, "switches the water off or on; without it showers stop and exits are suspended";
     Town(switch: bool) => Command::Perturb { kind: WATER_CUT, on: switch }
 }
 
 row! {
-    TOGGLE_MORTALITY = "toggle_mortality", Admin, "whether residents collapse from hunger";
+    TOGGLE_MORTALITY = "toggle_mortality", Admin, "switches exits by starvation on or off";
     Town(switch: bool) => Command::Mortality(switch)
 }
 
@@ -37,11 +37,11 @@ row! {
 }
 
 row! {
-    SET_SPAWN_DELAY = "set_spawn_delay", Admin, "ticks between an exit and the newcomer's arrival, least and most";
+    SET_SPAWN_DELAY = "set_spawn_delay", Admin, "sets the minimum and maximum ticks between an exit and the arrival of a newcomer";
     Town(least: Integer<0, 100_000>, most: Integer<0, 100_000>) => Command::SpawnDelay(least.0 as u32, most.0 as u32)
 }
 
 row! {
-    SET_FEATURE = "set_feature", Admin, "switches a system of the town";
+    SET_FEATURE = "set_feature", Admin, "switches a system of the town on or off";
     Town(feature: Feature, switch: bool) => [Command::QueueFairness][feature.0](switch)
 }

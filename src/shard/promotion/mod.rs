@@ -198,7 +198,7 @@ impl Releases {
             *name = id;
         }
         if self.busy {
-            let hint = "It takes a moment; send the command again.";
+            let hint = "This takes a moment; send the command again.";
             return Err(error("E_CONFLICT", "a release change is in progress.", hint));
         }
         let mut tried = self.machine.clone();

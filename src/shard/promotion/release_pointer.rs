@@ -216,7 +216,10 @@ mod tests {
     #[test]
     fn a_file_of_an_earlier_build_is_refused_by_format_or_by_its_old_names() {
         let refusals = [
-            (r#"{ "format": "townlet-release-2", "bond": null }"#, "its format is `townlet-release-2`; this program reads"),
+            (
+                r#"{ "format": "townlet-release-2", "bond": null }"#,
+                "its format is `townlet-release-2`; this program reads",
+            ),
             (r#"{ "format": "townlet-release-1", "judgements": 3 }"#, "`judgements` is now `evaluations`"),
             (r#"{ "format": "townlet-release-1" }"#, "it is no release pointer: missing field"),
             ("[", "it is no release pointer: EOF"),

@@ -104,7 +104,8 @@ pub(super) fn release(
         let hint = near_hint(name, names.iter().map(String::as_str), "`promotion_status` lists them.");
         return Err(error("E_NOT_FOUND", format!("there is no release snapshot `{name}`."), hint));
     }
-    let damaged = |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one of `promotion_status`.");
+    let damaged =
+        |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one listed by `promotion_status`.");
     let folder = root.join(name);
     let text = townlet_files::read(&folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|why| damaged(why.to_string()))?;

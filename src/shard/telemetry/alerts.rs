@@ -27,10 +27,15 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
     let limit = rules.config.employment.exit_queue_limit;
     if employment::overflows(rules, state) {
         let message = format!("{waiting} residents wait in the exit queue; its limit is {limit}.");
-        alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer entries in the Employment pane."));
+        alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer exits in the Employment pane."));
     } else if waiting > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
         let message = format!("exit cap reached: {waiting} wait for review.");
-        alerts.push(("exit_cap_reached", "warning", message, "Approve or defer, or wait for tomorrow."));
+        alerts.push((
+            "exit_cap_reached",
+            "warning",
+            message,
+            "The rest wait for the next day, unless you approve or defer them.",
+        ));
     }
     let starving =
         state.agents.present.iter().filter(|agent| {
@@ -45,7 +50,7 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
         if state.perturbations.is_active(kind) {
             let by_switch = kind == BLACKOUT || kind == OUTAGE;
             let spike = "`perturbation_queue` lists it, `perturbation_cancel` ends it.";
-            let hint = if by_switch { "End it with the same command and `off`." } else { spike };
+            let hint = if by_switch { "Run the same command with `off` to end it." } else { spike };
             alerts.push((row.name, "warning", format!("{}.", row.detail), hint));
         }
     }
@@ -81,16 +86,17 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
 fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<AlertDraft> {
     let mut alerts = Vec::new();
     if promotion.state == "eligible" {
-        let message = format!("`{}` can be promoted.", promotion.candidate.as_deref().unwrap_or_default());
+        let message =
+            format!("`{}` meets the conditions for promotion.", promotion.candidate.as_deref().unwrap_or_default());
         alerts.push((
             "candidate_ready",
             "warning",
             message,
-            "`promotion_status` shows the evidence; `promote_policy`.",
+            "`promotion_status` shows the evidence; `promote_policy` promotes it.",
         ));
     }
     if red {
-        let message = format!("the last window of `{}` on canary was red.", promotion.release);
+        let message = format!("the last canary window of `{}` was red.", promotion.release);
         alerts.push(("canary_red", "critical", message, "`rollback_policy` reverts it on the next tick."));
     }
     alerts

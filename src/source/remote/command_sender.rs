@@ -37,7 +37,7 @@ async fn send_until_answered(shared: &Shared, request: &Request) -> Answer {
             request,
             "E_UNREACHABLE",
             "the shard is not connected.".into(),
-            "It reconnects automatically.",
+            "The client reconnects automatically.",
         );
     }
     let client = shared.client();

@@ -168,7 +168,10 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 let words = words.trim_start_matches(['✓', '✗', '·', ' ']).to_owned();
                 text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
             }
-            text.push(format!("Green windows: {} of {} required.", promotion.green, promotion.required));
+            text.push(format!(
+                "Green stability windows in a row: {} of {} required.",
+                promotion.green, promotion.required
+            ));
             text.push(format!("It starts as a canary: {}.", canary_rule(promotion)));
             Confirmation {
                 title: "Promote the candidate".into(),
@@ -183,7 +186,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 title: "Roll back".into(),
                 text: vec![
                     format!("{previous} replaces {release} from the next tick."),
-                    "A rollback has no preconditions. An incident note is written.".to_owned(),
+                    "A rollback is always allowed. The shard writes an incident note to ops/incidents.".to_owned(),
                 ],
                 verb: "roll back".into(),
                 requests: vec![Request::line(ROLLBACK)],

@@ -86,7 +86,7 @@ pub enum Command {
         /// The resident.
         who: ResidentId,
     },
-    /// Sets whether residents collapse from hunger.
+    /// Sets switches exits by starvation on or off.
     Mortality(bool),
     /// Sets the employment exits per day.
     ExitCap(u32),
@@ -234,7 +234,7 @@ fn exit(cx: &mut TickContext<'_>, command: &Command, who: ResidentId, dry: bool)
             if entry.approved {
                 return Err(conflict(
                     format!("the exit of {name} is approved already."),
-                    "It happens on the next tick.",
+                    "It takes effect on the next tick.",
                 ));
             }
             if !dry {
@@ -264,7 +264,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
         Command::Teleport { tile, .. } => {
             let (x, y) = cx.rules.plan.at(tile);
             if cx.rules.plan.walkable.get(tile) != Some(&true) {
-                return Err(invalid(format!("[{x}, {y}] is not walkable."), "Name a place or an object."));
+                return Err(invalid(format!("[{x}, {y}] is not walkable."), "Give the name of a place or an object."));
             }
             if !dry {
                 activity::release(cx, agent);
@@ -275,7 +275,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
         }
         Command::SetNeed { need, value, .. } => {
             let Some(row) = NEEDS.get(need as usize) else {
-                return Err(not_found("there is no such need.".into(), "Name one of the needs table."));
+                return Err(not_found("there is no such need.".into(), "Give the name of a need."));
             };
             if !dry {
                 cx.state.agents.needs[agent][need as usize] = value.unit();
@@ -337,7 +337,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
         }
         &Command::SetPrice { item, value } => {
             let Some((_, name)) = crate::affordances::ITEMS.get(item as usize) else {
-                return Err(not_found("there is no such item.".into(), "Name one of the price list."));
+                return Err(not_found("there is no such item.".into(), "Give the name of an item in the price list."));
             };
             check_amount(value)?;
             if !dry {
@@ -369,7 +369,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
         }
         &Command::SpawnDelay(least, most) => {
             if least > most {
-                return Err(invalid(format!("{least} is more than {most}."), "Give the least first."));
+                return Err(invalid(format!("{least} is more than {most}."), "Give the minimum first."));
             }
             if most > MAX_DELAY_TICKS {
                 return Err(invalid(format!("{most} ticks is too long."), "Give at most 100,000 ticks."));

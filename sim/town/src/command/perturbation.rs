@@ -66,7 +66,7 @@ pub(super) fn trigger(
         return Err(invalid("the duration is out of range.".into(), "Give 1 to 100,000 ticks."));
     }
     if magnitude.is_some_and(|factor| kind != PRICE_SPIKE || !FACTORS.contains(&factor)) {
-        let hint = "A price spike takes a factor from 0.1 to 10; the other kinds take none.";
+        let hint = "A price spike takes a factor from 0.1 to 10; other events take no factor.";
         return Err(invalid(format!("the magnitude does not fit {name}."), hint));
     }
     let drawn = perturbations::draw(cx, event, duration.map(u64::from), magnitude)
@@ -106,7 +106,7 @@ pub(super) fn switch(cx: &mut TickContext<'_>, on: bool, dry: bool) -> String {
         }
     }
     if on {
-        "perturbations start by themselves again, from the next day on.".to_owned()
+        "scheduled perturbations start again on the next day.".to_owned()
     } else {
         "no perturbation starts by itself; active ones end at their time.".to_owned()
     }
@@ -125,7 +125,7 @@ pub(super) fn meet(
     }
     let plan = &cx.rules.plan;
     let Some(at) = plan.places.get(place) else {
-        return Err(not_found("there is no such place.".into(), "Name a place of the map."));
+        return Err(not_found("there is no such place.".into(), "Give the name of a place on the map."));
     };
     if !plan.has_table(place) {
         let with: Vec<&str> =

@@ -375,7 +375,7 @@ fn events(walk: &mut Walk, file: &str) -> Option<String> {
             return None;
         }
         let settings: Vec<_> = walk.events.clone();
-        let mut text = String::from("# Perturbations that start by themselves.\n");
+        let mut text = String::from("# Scheduled perturbations.\n");
         for (key, value) in PERTURBATION_DEFAULTS {
             if !settings.iter().any(|setting| setting.1 == *key) {
                 let _ = writeln!(text, "{key}: {value}");

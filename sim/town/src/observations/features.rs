@@ -100,14 +100,7 @@ pub static FEATURES: [Feature; 23] = [
         "The last option, one of: wait, eat, cook, wash, sleep, work, shop, socialise, go_home.",
     ),
     row("doing", 5, SHARE, ALL, doing, "Progress of the option, one of: idle, walking, waiting, holding, using."),
-    row(
-        "commitment",
-        2,
-        SHARE,
-        ALL,
-        commitment,
-        "Whether the option has ended by itself; remaining share of its commitment.",
-    ),
+    row("commitment", 2, SHARE, ALL, commitment, "Whether the option has ended; remaining share of its commitment."),
     row(
         "ways",
         2 * TARGETS.len(),

@@ -40,14 +40,14 @@ pub static PERTURBATIONS: [PerturbationRow; 4] = [
         settings: &[],
         apply: |cx, _| update_utilities(cx, None),
         revert: |cx, it| update_utilities(cx, Some(it)),
-        detail: "power is off: stoves do not work, nobody has to leave",
+        detail: "power is off: stoves do not work, exits are suspended",
     },
     PerturbationRow {
         name: "outage",
         settings: &[],
         apply: |cx, _| update_utilities(cx, None),
         revert: |cx, it| update_utilities(cx, Some(it)),
-        detail: "water is off: showers do not work, nobody has to leave",
+        detail: "water is off: showers do not work, exits are suspended",
     },
     PerturbationRow {
         name: "price_spike",

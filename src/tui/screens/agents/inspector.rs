@@ -41,7 +41,7 @@ pub(super) fn option_reason(agent: &Agent) -> String {
         "Idle; the shard does not send the action mask.".into()
     } else if free.is_empty() {
         let reasons: Vec<String> = others().map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
-        format!("Idle: no other option is available: {}.", reasons.join(", "))
+        format!("Idle, because nothing else is possible: {}.", reasons.join(", "))
     } else {
         format!("Idle by choice; available: {}.", free.join(", "))
     }
@@ -289,7 +289,10 @@ mod tests {
     #[test]
     fn idleness_is_explained() {
         let barred = agent("wait", &[("wait", ""), ("eat", "no money"), ("work", "shift over")]);
-        assert_eq!(option_reason(&barred), "Idle: no other option is available: eat (no money), work (shift over).");
+        assert_eq!(
+            option_reason(&barred),
+            "Idle, because nothing else is possible: eat (no money), work (shift over)."
+        );
         assert_eq!(
             option_reason(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
             "Idle by choice; available: eat."

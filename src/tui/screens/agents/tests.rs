@@ -76,7 +76,7 @@ fn missing_data_has_empty_states() {
         "none yet; ties grow",
         "no job",
         "recent events",
-        "Idle: no other option is available: eat (no money)",
+        "Idle, because nothing else is possible: eat (no money)",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }

@@ -137,7 +137,7 @@ impl ListContent for GoodsList {
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
         if view.items.is_empty() {
-            let none = ("No prices or stock yet.", "They arrive with the first data from the shard.");
+            let none = ("No prices or stock yet.", "They appear with the first data from the shard.");
             return cx.draw_no_items(frame, area, "goods", none);
         }
         let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
@@ -155,7 +155,9 @@ impl ListContent for GoodsList {
                 Ok((name, true, command, what)) => Reaction::Confirm(Confirmation {
                     title: format!("Switch {name} off"),
                     text: vec![
-                        format!("Switches {name} off on the next tick: {what}. No residents leave because of it."),
+                        format!(
+                            "{name} goes off on the next tick: {what}. No exits are processed until it is on again."
+                        ),
                         "It stays off until it is switched on again.".to_owned(),
                     ],
                     verb: "switch off".into(),

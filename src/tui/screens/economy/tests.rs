@@ -99,7 +99,7 @@ fn power_is_switched_off_after_confirmation_and_on_at_once() {
     let mut harness = admin(|_| {});
     let mut pane = Goods::default();
     let text = asks(harness.act(&mut pane, Action::Switch), "blackout on");
-    assert!(text.contains("stoves stop. No residents leave because of it."), "{text}");
+    assert!(text.contains("stoves stop. No exits are processed until it is on again."), "{text}");
     harness.act(&mut pane, Action::Down);
     harness.view.utilities.insert("water".into(), false);
     assert!(harness.text(&mut pane, SIZES[0]).contains("OFF ✗ showers stop"));

@@ -142,7 +142,7 @@ impl Pane for Map {
         let plan = &cx.view.map;
         if plan.width == 0 || plan.height == 0 {
             frame.render_widget(block, area);
-            draw_empty(frame, inner, "No map yet.", "It arrives with the first data from the shard.", cx.theme);
+            draw_empty(frame, inner, "No map yet.", "It appears with the first data from the shard.", cx.theme);
             return;
         }
         let (ground, panel) = split_map_and_panel(inner, plan);
