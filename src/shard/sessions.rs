@@ -69,7 +69,7 @@ impl SessionTable {
             let hint =
                 "Give it when `escalate` asks, or send it as `Authorization: Bearer`; `townlet token new` makes one.";
             let refusal = || error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint);
-            return if who.role == Role::Admin { Ok(()) } else { Err(refusal()) };
+            return if who.is_admin() { Ok(()) } else { Err(refusal()) };
         }
         if let Some(tokens) = &mut self.tokens {
             // A dry run leaves no trace, so it may not be a way to try tokens.
