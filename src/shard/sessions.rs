@@ -68,7 +68,7 @@ impl SessionTable {
         if who.transport == HTTP_TRANSPORT {
             let hint = "Enter it when `escalate` asks, or send it as `Authorization: Bearer`. `townlet token new` creates a token.";
             let refusal = || error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint);
-            return if who.role == Role::Admin { Ok(()) } else { Err(refusal()) };
+            return if who.is_admin() { Ok(()) } else { Err(refusal()) };
         }
         if let Some(tokens) = &mut self.tokens {
             // A dry run leaves no trace, so it may not be a way to try tokens.

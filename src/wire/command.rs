@@ -149,6 +149,13 @@ impl CommandSpec {
     }
 }
 
+impl Session {
+    /// Whether the session has the admin role.
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
 /// The one role rule. Screens dim by it; only the shard's admission enforces it.
 pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
     session.role >= spec.role || (session.owner && spec.effect == Effect::Pace)

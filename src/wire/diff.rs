@@ -18,6 +18,7 @@ macro_rules! with_diff {
         $(#[$diff_about:meta])*
         pub struct $diff:ident;
     ) => {
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         $(#[$about])*
         pub struct $whole { $($(#[$meaning])* pub $field: $type,)* }
 

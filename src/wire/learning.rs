@@ -13,7 +13,6 @@ use super::field_change::Rows;
 
 with_diff! {
     /// The training beside the town.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
     pub struct Learning {
         /// `off`, `training`, `paused`, `finished`, `diverged`, `failed`; empty from a shard without training.
@@ -63,7 +62,6 @@ pub struct LearningRow {
 
 with_diff! {
     /// The state of the promotion of a policy.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
     pub struct Promotion {
         /// `idle`, `evaluating`, `eligible`, `promoting`, `canary`, `stable`, `rolled_back`, `held`.

@@ -3,6 +3,7 @@
 //! Owns names and shapes only. Must not know the town, the shard or the terminal: everything here can be written by one
 //! program and read by another. Rule: "Telemetry" and "Command table".
 
+pub mod audit_tail;
 pub mod command;
 pub mod command_line;
 mod diff;

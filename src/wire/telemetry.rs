@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::audit_tail::AuditDiff;
+pub use super::audit_tail::{AuditRow, AuditTail};
 use super::diff::with_diff;
 use super::field_change::{Entries, Rows, Tail};
 pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
@@ -21,7 +23,6 @@ pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEven
 
 with_diff! {
     /// Everything an observer knows at one tick.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     pub struct Snapshot {
         pub schema_version: String,
         pub config_id: String,
@@ -148,7 +149,6 @@ pub struct Store {
 
 with_diff! {
     /// The exit queue and its limits. The first seven names are fixed.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     pub struct Employment {
         /// Agent ids, head first.
         pub pending: Vec<String>,
@@ -191,7 +191,6 @@ pub struct ExitEntry {
 
 with_diff! {
     /// Queues at objects, and steps lost in them.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
     pub struct Conflict {
         pub queues: Vec<Queue> => Rows<Queue>,
@@ -256,7 +255,6 @@ pub struct QueueCooldown {
 
 with_diff! {
     /// Ties between residents.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
     pub struct Relationships {
         /// `OFF`, `A`, `B`, `C1`, `C2`, `C3`.
@@ -281,7 +279,6 @@ pub struct Tie {
 
 with_diff! {
     /// Stability windows of the live town.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
     pub struct Stability {
         pub window_ticks: u64,
@@ -559,48 +556,4 @@ pub struct MapObject {
     pub place: String,
     pub x: u64,
     pub y: u64,
-}
-
-with_diff! {
-    /// The newest records of the audit log, and its state.
-    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-    #[serde(default)]
-    pub struct AuditTail {
-        /// Newest last, bounded.
-        pub records: Vec<AuditRow> => Rows<AuditRow>,
-        /// `ok`, or what is wrong.
-        pub state: String,
-        pub file: String,
-        pub seq: u64,
-        pub head: String,
-    }
-
-    /// What changed at the end of the audit log.
-    pub struct AuditDiff;
-}
-
-/// One line of the audit log as a screen shows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct AuditRow {
-    pub seq: u64,
-    /// RFC 3339, UTC.
-    pub ts: String,
-    pub cmd_id: String,
-    pub issuer: String,
-    pub role: String,
-    pub transport: String,
-    pub command: String,
-    pub args: serde_json::Value,
-    pub reason: Option<String>,
-    /// `intent`, `outcome`, `rejected`, `abort`, `recovered`, `rotate`.
-    pub stage: String,
-    /// `ok`, `error`, `dry_run`; empty for an intent.
-    pub status: String,
-    /// `CODE sentence`; empty when there is none.
-    pub error: String,
-    pub tick: u64,
-    pub digest_before: String,
-    pub digest_after: String,
-    pub hash: String,
 }
