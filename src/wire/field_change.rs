@@ -4,9 +4,12 @@
 //! (`with_diff`). Rule: "Telemetry".
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
+use std::fmt::{Debug, Formatter};
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
@@ -131,15 +134,47 @@ pub trait Keyed {
 }
 
 /// Rows of a list, by their key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged, bound(serialize = "T: Serialize, T::Key: Serialize"))]
-#[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
 #[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
 pub enum Rows<T: Keyed> {
     /// The whole list; also when two rows have the same key.
     Anew(Vec<T>),
     /// Changes of single rows.
     Some(SomeRows<T>),
+}
+
+// A list is the whole list, an object the changes. Derived code for untagged forms would buffer the value and try each form.
+impl<'de, T> Deserialize<'de> for Rows<T>
+where
+    T: Keyed + Deserialize<'de>,
+    T::Key: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RowsVisitor<T>(PhantomData<T>);
+
+        impl<'de, T> Visitor<'de> for RowsVisitor<T>
+        where
+            T: Keyed + Deserialize<'de>,
+            T::Key: Deserialize<'de>,
+        {
+            type Value = Rows<T>;
+
+            fn expecting(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+                out.write_str("a list of rows, or an object with `remove`, `upsert` and `order`")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, rows: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(rows)).map(Rows::Anew)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, changes: A) -> Result<Self::Value, A::Error> {
+                SomeRows::deserialize(MapAccessDeserializer::new(changes)).map(Rows::Some)
+            }
+        }
+
+        deserializer.deserialize_any(RowsVisitor(PhantomData))
+    }
 }
 
 /// Removed rows, then added and changed rows.

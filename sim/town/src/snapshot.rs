@@ -59,7 +59,8 @@ pub enum SnapshotError {
 
 /// The snapshot of a town.
 pub fn save(town: &Town) -> Vec<u8> {
-    let content = postcard::to_stdvec(&(&town.rules().sources, town.state())).expect("the state is plain data");
+    let sources = town.rules().encoded_sources.clone();
+    let content = postcard::to_extend(town.state(), sources).expect("the state is plain data");
     let compressed = zstd::bulk::compress(&content, LEVEL).expect("compression in memory does not fail");
     let mut body = (content.len() as u64).to_le_bytes().to_vec();
     body.extend_from_slice(&compressed);

@@ -103,6 +103,8 @@ pub struct Rules {
     pub sources: Sources,
     /// [`Sources::digest`].
     pub texts_digest: String,
+    /// The sources as each snapshot begins with them, so that only the state is encoded between two ticks.
+    pub(crate) encoded_sources: Vec<u8>,
     /// The configuration.
     pub config: Config,
     /// The plan.
@@ -203,6 +205,7 @@ impl Rules {
             critical: std::array::from_fn(|need| (NEEDS[need].critical)(&config)),
             weights: std::array::from_fn(|need| (NEEDS[need].weight)(&config)),
             texts_digest: sources.digest(),
+            encoded_sources: postcard::to_stdvec(&sources).expect("sources are plain data"),
             sources,
             config,
             plan,
