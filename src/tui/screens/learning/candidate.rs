@@ -48,7 +48,7 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let style = if enough && promotion.required > 0 { theme.good } else { theme.text };
     let stability = &cx.view.stability;
     let open = format!(
-        "  window {} closes after {} of {} ticks",
+        "  window {} at {} of {} ticks",
         thousands(stability.window),
         thousands(stability.window_progress),
         thousands(stability.window_ticks)
