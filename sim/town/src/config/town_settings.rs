@@ -59,7 +59,7 @@ section! {
         kpis: Kpis = free(),
         /// Learning by PPO.
         ppo: Ppo = free(),
-        /// Rollouts and length of a training.
+        /// Objective, rollouts and length of a training.
         training: Training = free(),
         /// The running policy and the folders of checkpoints.
         policy: Policy = free(),
