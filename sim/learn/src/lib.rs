@@ -19,4 +19,4 @@ pub use network_policy::{Choice, LastDecision, NetworkPolicy};
 pub use parallel::ShouldContinue;
 pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
-pub use scripted::Scripted;
+pub use scripted::{Scripted, ScriptedWith, Thresholds};

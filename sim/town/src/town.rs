@@ -309,6 +309,7 @@ fn turn_of_day(cx: &mut TickContext<'_>) {
     }
     cx.state.days.start_day();
     lifecycle::turn_of_day(cx);
+    ties::turn_of_day(cx);
     work::turn_of_day(cx);
     economy::turn_of_day(cx);
 }

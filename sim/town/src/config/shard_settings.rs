@@ -139,8 +139,10 @@ section! {
         self_sufficiency: Micro = unit().hot(),
         /// Mean days in the current job, at least.
         tenure_days: Micro = decimal(0.0, 365.0, "days").hot(),
-        /// Share of residents with a strong tie, at least.
+        /// Share of residents who trust somebody, at least.
         relationship_coverage: Micro = unit().hot(),
+        /// Share of residents with a rival, at most.
+        rivalry_coverage: Micro = unit().hot(),
         /// Share of shifts attended, at least.
         attendance: Micro = unit().hot(),
         /// Share of shifts begun late, at most.
