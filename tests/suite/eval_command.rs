@@ -52,22 +52,31 @@ fn scripted_baseline_passes_strict_evaluation() {
     let mean = |value: &dyn Fn(&Value) -> f64| towns.iter().map(value).sum::<f64>() / towns.len() as f64;
     let kpi =
         |name: &'static str, day: usize| mean(&|town| town["days"][day - 1]["kpis"][name].as_f64().expect("a value"));
-    assert!(kpi("self_sufficiency", 10) >= 0.8);
+    assert!(kpi("self_sufficiency", 10) >= 0.85);
     assert!((4..=10).all(|day| kpi("tenure", day) >= 3.0));
     assert!(kpi("relationship_coverage", 5) >= 0.6);
     for day in 0..10 {
-        for sign in ["waits", "late_arrivals", "meetings", "shared_meals", "quarrels"] {
-            assert!(mean(&|town| town["days"][day]["signs_of_life"][sign].as_f64().expect("a count")) > 0.0, "{sign}");
+        let signs =
+            ["waits", "late_arrivals", "meetings", "chats", "shared_meals", "quarrels", "cookings", "shopping_trips"];
+        // On the first day residents cook what they brought.
+        for sign in &signs[..if day == 0 { 6 } else { 8 }] {
+            assert!(mean(&|town| town["days"][day]["signs_of_life"][*sign].as_f64().expect("a count")) > 0.0, "{sign}");
         }
     }
     let checks = report["must_show"].as_array().expect("the checks");
-    assert!(checks.len() == 11 && checks.iter().all(|check| check["holds"] == true), "{checks:?}");
+    assert!(checks.len() == 14 && checks.iter().all(|check| check["holds"] == true), "{checks:?}");
     let scores: Vec<f64> = towns.iter().map(|town| town["score"].as_f64().unwrap()).collect();
     let (iqm, mean) = (report["score"]["iqm"].as_f64().unwrap(), report["score"]["mean"].as_f64().unwrap());
     assert!((mean - scores.iter().sum::<f64>() / 20.0).abs() < 1e-12);
     let ends = [report["score"]["interval"][0].as_f64().unwrap(), report["score"]["interval"][1].as_f64().unwrap()];
     assert!(ends[0] <= iqm && iqm <= ends[1] && ends[0] > 0.5 && ends[1] < 1.0, "{ends:?}");
     assert_eq!((&report["fell_short"], &report["against"]), (&false.into(), &Value::Null));
+    let rates = report["per_1000_resident_days"].as_array().expect("the rates");
+    assert_eq!(rates[0]["name"], "starvation_events");
+    let figures = &rates[0]["figures"];
+    assert_eq!((&figures["events"], &figures["rate"]), (&0.into(), &0.0.into()));
+    let (days, most) = (figures["resident_days"].as_f64().unwrap(), figures["interval"][1].as_f64().unwrap());
+    assert!((days - 1_600.0).abs() < 1.0 && (most - 3.689 / 1.6).abs() < 0.01, "nothing in 1,600 days: {figures}");
 }
 
 #[test]

@@ -123,8 +123,10 @@ fn source_option_runs_the_repositorys_checks() {
 #[test]
 fn altered_audit_log_and_red_stability_window_fail() {
     let home = temp_home();
-    let line = "{\"tick\": 5, \"command\": \"employment_status\"}\n";
-    std::fs::write(home.path().join("script.jsonl"), line).expect("a file");
+    // An operator keeps a resident hungry, which is a starvation event and makes the window red.
+    let hungry = |tick| format!("{{\"tick\": {tick}, \"command\": \"setneed ada hunger 0.05\"}}\n");
+    let line = "{\"tick\": 5, \"command\": \"employment_status\"}\n".to_owned();
+    std::fs::write(home.path().join("script.jsonl"), line + &(6..100).map(hungry).collect::<String>()).expect("a file");
     assert!(townlet(home.path(), "run --headless --tick-limit 1000 --script script.jsonl").status.success());
     fails(home.path(), "", "stability", &["harbour-", "windows 1 red"]);
     assert!(townlet(home.path(), "run --headless --resume --tick-limit 3000").status.success());

@@ -31,7 +31,7 @@ fn missed(report: &Value) -> Vec<&str> {
 
 #[test]
 fn checklist_passes_on_shipped_towns_and_leaves_no_files() {
-    for args in [vec![], vec!["--config".to_owned(), config("scenarios/employment_backlog.yaml")]] {
+    for args in [vec![], vec!["--config".to_owned(), config("scenarios/price_spike.yaml")]] {
         let home = tempfile::tempdir().expect("a folder");
         let output = rehearse(home.path(), &args.iter().map(String::as_str).collect::<Vec<_>>());
         let said = String::from_utf8_lossy(&output.stdout);

@@ -120,7 +120,7 @@ fn training_continues_under_a_reloaded_configuration() {
         let text = saved.sources.config.canonical();
         text.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: ")).map(str::to_owned)
     };
-    assert_eq!(clip(&newest(home.path())).as_deref(), Some("1"), "the recipe's");
+    assert_eq!(clip(&newest(home.path())).as_deref(), Some("0.2"), "the town's own");
     let before = (newest(home.path()).run, update(&live.view()));
     let lower = "rewards: { clip: { clip_per_tick: 0.05 } }\n";
     std::fs::write(home.path().join(CONFIG_FILE), format!("{file}{lower}")).unwrap();
@@ -315,13 +315,10 @@ fn killed_training_resumes_from_its_last_checkpoint() {
 }
 
 #[test]
-fn incompatible_training_settings_are_refused_before_anything_is_written() {
+fn a_town_trains_with_its_own_rewards() {
     let home = temp_home();
-    // A bonus that is valid for this town's rewards and not for those of the training.
+    // A bonus that is valid for this town's rewards and not for the default ones.
     let odd = [("needs.decay_rates.hunger", "0.0002"), ("rewards.homeostasis_scale", "1")];
-    let ended = townlet(home.path(), "run --headless --train", &odd).output().expect("the program runs");
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(2), "{said}");
-    assert!(said.contains("--train") && said.contains("punctuality_bonus"), "{said}");
-    assert!(std::fs::read_dir(home.path()).expect("a folder").next().is_none(), "something was written");
+    let ended = townlet(home.path(), "run --headless --train --days 1", &odd).output().expect("the program runs");
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
 }

@@ -14,9 +14,10 @@ pub mod rollout;
 mod scripted;
 pub mod seeds;
 pub mod train;
+pub mod tune;
 
 pub use network_policy::{Choice, LastDecision, NetworkPolicy};
 pub use parallel::ShouldContinue;
 pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
-pub use scripted::Scripted;
+pub use scripted::{Scripted, ScriptedWith, Thresholds};

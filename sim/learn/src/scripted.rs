@@ -9,24 +9,66 @@ use townlet_town::needs::{ENERGY, HUNGER, HYGIENE};
 use townlet_town::options::Mask;
 use townlet_town::personality::personality;
 use townlet_town::state::{Activity, ShiftState};
-use townlet_town::{Decider, OptionKind, Policy, Town};
+use townlet_town::{Decider, OptionKind, Policy, Rules, Town};
 
-/// The scripted policy. It keeps no state.
+/// The scripted policy. It keeps no state. Needs have the thresholds of the configuration, the rest is [`Thresholds::FOUND`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scripted;
 
-/// Added to every threshold in the hours before a shift, so that residents need not leave work to eat.
-const BEFORE_WORK: Micro = Micro(300_000);
+/// The scripted policy with other thresholds, for the search that finds them.
+#[derive(Clone, Copy, Debug)]
+pub struct ScriptedWith(pub Thresholds);
+
+/// The thresholds of the scripted policy that `townlet tune` searches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Hunger level below which a resident looks for food.
+    pub hunger: Micro,
+    /// Hygiene level below which it washes.
+    pub hygiene: Micro,
+    /// Energy level below which it sleeps.
+    pub energy: Micro,
+    /// Added to the three in the hours before a shift, so that residents need not leave work to eat.
+    pub before_work: Micro,
+    /// Energy below which a resident sleeps at night although the need is not yet urgent.
+    pub night_energy: Micro,
+    /// Energy at which a sleeping resident gets up.
+    pub rested: Micro,
+    /// Hunger level below which a resident eats supper after work, in company.
+    pub supper_hunger: Micro,
+    /// A resident cooks ahead when the fridge at home holds fewer meals than this.
+    pub pantry_meals: u32,
+}
+
+impl Thresholds {
+    /// The values that the search found for the default town, apart from those of the configuration.
+    const FOUND: Self = Self {
+        hunger: Micro(700_000),
+        hygiene: Micro(670_000),
+        energy: Micro(570_000),
+        before_work: Micro(110_000),
+        night_energy: Micro(790_000),
+        rested: Micro::ONE,
+        supper_hunger: Micro(930_000),
+        pantry_meals: 0,
+    };
+
+    /// The thresholds of a town's scripted policy.
+    pub fn of(rules: &Rules) -> Self {
+        let behavior = &rules.config.behavior;
+        Self {
+            hunger: behavior.hunger_threshold,
+            hygiene: behavior.hygiene_threshold,
+            energy: behavior.energy_threshold,
+            ..Self::FOUND
+        }
+    }
+}
+
 /// How long before a shift it is taken into account, in 24ths of a day.
 const FORESIGHT_HOURS: u32 = 5;
-/// Below this energy a resident sleeps at night although the need is not yet urgent.
-const NIGHT_ENERGY: Micro = Micro(750_000);
-/// After work a resident eats supper, in company, when hunger is below this.
-const SUPPER_HUNGER: Micro = Micro(950_000);
 /// Energy reserved for finishing a talk and walking home.
 const WAY_HOME: Micro = Micro(60_000);
-/// A resident cooks ahead when the fridge at home holds fewer meals than this.
-const PANTRY_MEALS: u32 = 3;
 
 /// Residents with less ambition than this (one in ten) are late on purpose.
 const CARELESS: Micro = Micro(-800_000);
@@ -41,16 +83,21 @@ const SHORT: i64 = 10;
 
 impl Policy for Scripted {
     fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
-        choices.extend(deciders.iter().map(|decider| choose(town, decider.agent, decider.mask)));
+        ScriptedWith(Thresholds::of(town.rules())).decide(town, deciders, choices);
     }
 }
 
-fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
+impl Policy for ScriptedWith {
+    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
+        choices.extend(deciders.iter().map(|decider| choose(town, decider.agent, decider.mask, &self.0)));
+    }
+}
+
+fn choose(town: &Town, agent: AgentId, mask: Mask, at: &Thresholds) -> OptionKind {
     let (state, rules) = (town.state(), town.rules());
-    let behavior = &rules.config.behavior;
     let needs = state.agents.needs[agent];
     let work = work(town, agent);
-    let margin = if work == Work::Soon { BEFORE_WORK } else { Micro::ZERO };
+    let margin = if work == Work::Soon { at.before_work } else { Micro::ZERO };
     let first = |options: &[OptionKind]| options.iter().copied().find(|option| mask.allows(*option));
 
     if finishing(town, agent) {
@@ -61,33 +108,32 @@ fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
         return OptionKind::Work;
     }
     let food = [OptionKind::Eat, OptionKind::Cook, OptionKind::Shop];
-    if needs[HUNGER] < behavior.hunger_threshold + margin
+    if needs[HUNGER] < at.hunger + margin
         && let Some(option) = first(&food)
     {
         return option;
     }
-    if needs[HYGIENE] < behavior.hygiene_threshold + margin && mask.allows(OptionKind::Wash) {
+    if needs[HYGIENE] < at.hygiene + margin && mask.allows(OptionKind::Wash) {
         return OptionKind::Wash;
     }
     let night = is_night(town);
     let asleep = state.agents.option[agent] == OptionKind::Sleep && !state.agents.ended[agent];
-    let rested = if asleep { Micro(950_000) } else { NIGHT_ENERGY };
-    let tired = needs[ENERGY] < behavior.energy_threshold + margin.max(WAY_HOME)
-        || ((night || asleep) && needs[ENERGY] < rested);
+    let rested = if asleep { at.rested } else { at.night_energy };
+    let tired = needs[ENERGY] < at.energy + margin.max(WAY_HOME) || ((night || asleep) && needs[ENERGY] < rested);
     if tired && mask.allows(OptionKind::Sleep) {
         return OptionKind::Sleep;
     }
     if work == Work::Next {
         return OptionKind::Wait;
     }
-    if is_supper(town) && needs[HUNGER] < SUPPER_HUNGER && mask.allows(OptionKind::Eat) {
+    if is_supper(town) && needs[HUNGER] < at.supper_hunger && mask.allows(OptionKind::Eat) {
         return OptionKind::Eat;
     }
     if mask.allows(OptionKind::Shop) && state.agents.groceries[agent] == 0 {
         return OptionKind::Shop;
     }
     let pantry = rules.fridge_of[state.agents.home[agent]].map_or(0, |fridge| state.objects[fridge].stock);
-    if pantry < PANTRY_MEALS && mask.allows(OptionKind::Cook) {
+    if pantry < at.pantry_meals && mask.allows(OptionKind::Cook) {
         return OptionKind::Cook;
     }
     if night {

@@ -7,6 +7,9 @@ use townlet_town::counter_rng::{self, Purpose, Stream};
 /// Seeds that training never uses. Evaluation and every town that a user runs take theirs from here.
 pub const HELD_OUT: Range<u64> = 0..1 << 52;
 
+/// The part of them on which `townlet tune` chooses. A claim about what it chose needs other seeds.
+pub const SELECTION: Range<u64> = 1 << 51..1 << 52;
+
 /// Seeds that only training uses.
 pub const TRAINING: Range<u64> = 1 << 52..1 << 53;
 

@@ -33,6 +33,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
         let starving = levels[HUNGER] <= starvation.hunger_threshold;
         if extend(&mut agents.starving_ticks[agent], starving) == starvation.min_duration_ticks {
             cx.count(|counters| counters.starvation_events += 1);
+            cx.rewards.by_agent[agent].starved = true;
             cx.emit_for(agent, |who| EventKind::Starving { who });
         }
     }

@@ -71,6 +71,11 @@ pub(crate) fn complete_use(cx: &mut TickContext<'_>, agent: AgentId, object: Obj
         let amount = price(cx.state, what);
         pay(cx, agent, -amount, account);
     }
+    cx.count(|counters| {
+        counters.meals += u32::from(what.meal);
+        counters.cookings += u32::from(what.cooking);
+        counters.shopping_trips += u32::from(what.gives_groceries > 0);
+    });
     cx.state.objects[object].stock -= what.takes_stock;
     let agents = &mut cx.state.agents;
     agents.groceries[agent] = agents.groceries[agent] + what.gives_groceries - what.takes_groceries;

@@ -46,7 +46,7 @@ pub struct KpiRow {
 }
 
 /// The KPI table.
-pub static KPIS: [KpiRow; 11] = [
+pub static KPIS: [KpiRow; 12] = [
     KpiRow {
         name: "self_sufficiency",
         title: "self-sufficiency",
@@ -70,9 +70,18 @@ pub static KPIS: [KpiRow; 11] = [
         title: "relationship coverage",
         unit: "ratio",
         samples_required: 1,
-        measure: relationship_coverage,
+        measure: |rules, state| tie_coverage(rules, state, |tie| tie.trust > ties::STRONG),
         target: |config| Target::AtLeast(config.kpis.relationship_coverage),
         charter: true,
+    },
+    KpiRow {
+        name: "rivalry_coverage",
+        title: "rivalry coverage",
+        unit: "ratio",
+        samples_required: 1,
+        measure: |rules, state| tie_coverage(rules, state, |tie| tie.rivalry > ties::STRONG),
+        target: |config| Target::AtMost(config.kpis.rivalry_coverage),
+        charter: false,
     },
     KpiRow {
         name: "attendance",
@@ -240,13 +249,12 @@ fn attendance(rules: &Rules, state: &State) -> Measurement {
     Measurement { value: Micro(sum.0 / i64::from(all.max(1))), samples: all }
 }
 
-/// Without ties there are no samples, and so no value.
-fn relationship_coverage(rules: &Rules, state: &State) -> Measurement {
+/// Share of residents with a tie that is `strong`. Without ties there are no samples, and so no value.
+fn tie_coverage(rules: &Rules, state: &State, strong: fn(&Tie) -> bool) -> Measurement {
     let (mut covered, mut all) = (0, 0);
     if ties::enabled(rules) {
         for agent in settled(rules, state) {
             all += 1;
-            let strong = |tie: &Tie| tie.trust.0.abs() > ties::STRONG.0 || tie.rivalry > ties::STRONG;
             covered += i64::from(state.agents.ties[agent].iter().any(strong));
         }
     }

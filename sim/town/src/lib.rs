@@ -56,5 +56,5 @@ pub use ids::{AgentId, ResidentId};
 pub use options::OptionKind;
 pub use rules::{Rules, RulesError, Sources};
 pub use state::State;
-pub use tick_context::Departure;
+pub use tick_context::{Departure, TickReward};
 pub use town::{Policy, Town};

@@ -103,7 +103,8 @@ fn work_refusal(rules: &Rules, state: &State, agent: AgentId) -> Option<MaskReas
     }
 }
 
-/// The object and affordance with the lowest cost in ticks: steps plus expected wait. The first in plan order wins a tie.
+/// The object and affordance with the lowest cost in ticks: steps plus expected wait, and more for a rival's company or, at a
+/// table, for none. The first in plan order wins a tie.
 ///
 /// # Errors
 /// The reason for the last object considered, when none is usable.
@@ -161,6 +162,9 @@ fn choose(
         if avoid && ties::rival_at(rules, state, agent, *object).is_some() {
             cost += RIVAL_COST;
         }
+        if option == OptionKind::Socialise {
+            cost += company_cost(rules, state, agent, *object);
+        }
         if best.is_none_or(|(other, _, _)| cost < other) {
             best = Some((cost, *object, *affordance));
         }
@@ -170,6 +174,19 @@ fn choose(
 
 /// Cost in ticks of an object at which a rival is.
 const RIVAL_COST: u32 = 120;
+/// Cost in ticks of a table at which nobody sits, for a resident who wants company.
+const LONELY_COST: i64 = 80;
+
+/// Cost in ticks of the company at a table: none with somebody fully trusted, half of [`LONELY_COST`] with strangers, all of
+/// it without company or a free seat.
+fn company_cost(rules: &Rules, state: &State, agent: AgentId, table: ObjectId) -> u32 {
+    let seated = || state.objects[table].uses.iter().filter(|user| **user != agent);
+    let queued = state.objects[table].queue.iter().filter(|waiter| waiter.agent != agent).count();
+    let free = seated().count() + queued < rules.plan.objects[table].kind.capacity() as usize;
+    let trust = seated().map(|user| state.agents.ties[agent].to(*user).trust).max().filter(|_| free);
+    let distrust = trust.map_or(Micro::whole(2), |trust| Micro::ONE - trust.unit());
+    (LONELY_COST * distrust.0 / (2 * Micro::ONE.0)) as u32
+}
 
 /// Expected ticks until the object is free for the resident: half a use for every turn before it, plus its own cooldown.
 fn delay(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordance: AffordanceId) -> u32 {

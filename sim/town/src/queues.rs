@@ -5,6 +5,7 @@
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, Key, ObjectId};
+use crate::needs::HUNGER;
 use crate::rules::Rules;
 use crate::state::{Activity, Cooldown, State, Waiter};
 use crate::tick_context::TickContext;
@@ -20,6 +21,7 @@ pub(crate) fn join(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, a
     cx.queue_index.mark_busy(object);
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.state.agents.blocked[agent] = 0;
+    cx.state.agents.hunger_on_arrival[agent] = cx.state.agents.needs[agent][HUNGER];
     if cx.state.objects[object].uses.len() >= cx.rules.plan.objects[object].kind.capacity() as usize {
         cx.count(|counters| counters.waits += 1);
         ties::queue_joined(cx, agent, object);

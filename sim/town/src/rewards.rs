@@ -6,7 +6,7 @@ use crate::ids::AgentId;
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
 use crate::state::{ExitCause, ExitEntry, ITEM_COUNT, Item, ShiftState, State};
-use crate::tick_context::{Departure, TickContext};
+use crate::tick_context::{Departure, TickContext, TickReward};
 use crate::work;
 
 /// Σ weight · (1 − level)² over the needs.
@@ -27,7 +27,7 @@ fn potential(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
 pub(crate) fn reset(cx: &mut TickContext<'_>) {
     cx.state.rewards.items = [Micro::ZERO; ITEM_COUNT];
     cx.state.rewards.total = Micro::ZERO;
-    cx.rewards.by_agent.iter_mut().for_each(|reward| *reward = Micro::ZERO);
+    cx.rewards.by_agent.iter_mut().for_each(|reward| *reward = TickReward::default());
     cx.rewards.departures.clear();
 }
 
@@ -66,8 +66,8 @@ fn resident(cx: &mut TickContext<'_>, agent: AgentId, somebody_leaves: bool) {
             *item = (*item).min(Micro::ZERO);
         }
     }
-    clip(cx, agent, &mut items);
-    give(cx, agent, items);
+    let by_episode = clip(cx, agent, &mut items);
+    give(cx, agent, items, by_episode);
 }
 
 /// Whether a collapse or an exit is so near that no positive reward is given.
@@ -85,36 +85,38 @@ fn is_certain(rules: &Rules, state: &State, entry: &ExitEntry, window: u64) -> b
     entry.approved || state.tick + window > review_ends_at(rules, entry)
 }
 
-/// Clips the sum of the tick, then that of the episode. The difference is an item of its own.
-fn clip(cx: &mut TickContext<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) {
+/// Clips the sum of the tick, then that of the episode. The difference is an item of its own. Returns the part of it that
+/// the episode's limit made.
+fn clip(cx: &mut TickContext<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) -> Micro {
     let limits = &cx.rules.config.rewards.clip;
     let sum: Micro = items.iter().copied().sum();
-    let mut kept = sum.clamp(-limits.clip_per_tick, limits.clip_per_tick);
+    let kept = sum.clamp(-limits.clip_per_tick, limits.clip_per_tick);
     cx.state.rewards.clip_events += u64::from(kept != sum);
     let so_far = cx.state.agents.episode_return[agent];
     // A limit lowered by a reload takes nothing back that was already given.
     let (least, most) = (so_far.min(-limits.clip_per_episode), so_far.max(limits.clip_per_episode));
     let within = (so_far + kept).clamp(least, most) - so_far;
     cx.state.rewards.clip_events += u64::from(within != kept);
-    kept = within;
-    cx.state.agents.episode_return[agent] = so_far + kept;
-    items[Item::Clip as usize] = kept - sum;
+    cx.state.agents.episode_return[agent] = so_far + within;
+    items[Item::Clip as usize] = within - sum;
+    within - kept
 }
 
-fn give(cx: &mut TickContext<'_>, agent: AgentId, items: [Micro; ITEM_COUNT]) {
+fn give(cx: &mut TickContext<'_>, agent: AgentId, items: [Micro; ITEM_COUNT], by_episode: Micro) {
     let total: Micro = items.iter().copied().sum();
     for (sum, item) in cx.state.rewards.items.iter_mut().zip(items) {
         *sum += item;
     }
     cx.state.rewards.total += total;
     cx.state.agents.window_return[agent] += total;
-    cx.rewards.by_agent[agent] += total;
+    cx.rewards.by_agent[agent].total += total;
+    cx.rewards.by_agent[agent].before_episode_clip += total - by_episode;
 }
 
 /// Starts the episode of a newcomer with the potential of its needs, so that the first shaping is not a jump.
 pub(crate) fn open_episode(cx: &mut TickContext<'_>, agent: AgentId) {
     cx.state.agents.potential[agent] = potential(cx.rules, &cx.state.agents.needs[agent]);
-    cx.rewards.by_agent[agent] = Micro::ZERO;
+    cx.rewards.by_agent[agent] = TickReward::default();
 }
 
 /// Ends an episode with the reward of its cause, outside the clip.
@@ -127,9 +129,10 @@ pub(crate) fn close_episode(cx: &mut TickContext<'_>, agent: AgentId, cause: Exi
     };
     let mut items = [Micro::ZERO; ITEM_COUNT];
     items[Item::Terminal as usize] = penalty;
-    give(cx, agent, items);
+    give(cx, agent, items, Micro::ZERO);
     let sample = cx.state.agents.window_return[agent];
     cx.state.stability.returns.push(sample);
     let who = cx.state.agents.resident[agent];
-    cx.rewards.departures.push(Departure { agent, who, reward: cx.rewards.by_agent[agent] });
+    let (reward, involuntary) = (cx.rewards.by_agent[agent], cause != ExitCause::Operator);
+    cx.rewards.departures.push(Departure { agent, who, reward, involuntary });
 }

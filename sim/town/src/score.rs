@@ -16,10 +16,10 @@
 //! who takes over a shift is paid and counts as attending. A day without residents or shifts has no score. Rule: "Town score".
 
 use crate::fixed_point::Micro;
-use crate::ids::JobId;
+use crate::ids::{AgentId, JobId};
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
-use crate::state::{DayTotals, State};
+use crate::state::{DayTotals, State, Ties};
 use crate::tick_context::TickContext;
 
 /// The terms of a day's score and the score.
@@ -74,11 +74,13 @@ pub(crate) fn add_scheduled(cx: &mut TickContext<'_>, job: JobId) {
     today.scheduled_wages += it.wage.scaled(i64::from(ticks));
 }
 
-/// Adds a tick worked and its pay.
-pub(crate) fn add_worked(cx: &mut TickContext<'_>, paid: Micro) {
+/// Adds a tick worked by a resident and its pay.
+pub(crate) fn add_worked(cx: &mut TickContext<'_>, agent: AgentId, paid: Micro) {
     let today = &mut cx.state.score.today;
     today.worked_ticks += 1;
     today.earned_wages += paid;
+    cx.rewards.by_agent[agent].worked += 1;
+    cx.rewards.by_agent[agent].paid += paid;
 }
 
 /// Adds the needs and residents of the tick, and closes the day at its last tick.
@@ -86,10 +88,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
     let agents = &cx.state.agents;
     let mut squares = 0;
     for agent in &agents.present {
-        for level in agents.needs[*agent] {
-            let missing = (Micro::ONE - level).0;
-            squares += missing * missing;
-        }
+        squares += squared_deficits(&agents.needs[*agent]);
     }
     let residents = agents.present.len() as u64;
     let today = &mut cx.state.score.today;
@@ -102,7 +101,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
 
 fn close(cx: &mut TickContext<'_>) {
     let agents = &cx.state.agents;
-    let trust = agents.present.iter().map(|agent| two_highest(agents.ties[*agent].iter().map(|tie| tie.trust))).sum();
+    let trust = agents.present.iter().map(|agent| trust(&agents.ties[*agent])).sum();
     let counters = cx.state.days.days[0];
     let today = std::mem::take(&mut cx.state.score.today);
     cx.state.score.last = DayTotals {
@@ -112,6 +111,16 @@ fn close(cx: &mut TickContext<'_>) {
         trust,
         ..today
     };
+}
+
+/// Σ (1 − level)² over the needs of one resident, in 10⁻¹².
+pub fn squared_deficits(needs: &[Micro; NEED_COUNT]) -> i64 {
+    needs.iter().map(|level| (Micro::ONE - *level).0).map(|missing| missing * missing).sum()
+}
+
+/// The trust term of one resident: the mean of their two highest trusts.
+pub fn trust(ties: &Ties) -> Micro {
+    two_highest(ties.iter().map(|tie| tie.trust))
 }
 
 /// The mean of the two highest values, where missing and negative ones count as zero.

@@ -49,14 +49,29 @@ impl TickContext<'_> {
 /// Rewards of the last tick by resident.
 #[derive(Clone, Debug)]
 pub(crate) struct TickRewards {
-    pub(crate) by_agent: Column<AgentId, Micro>,
+    pub(crate) by_agent: Column<AgentId, TickReward>,
     pub(crate) departures: Vec<Departure>,
 }
 
 impl TickRewards {
     pub(crate) fn with_slots(slots: usize) -> Self {
-        Self { by_agent: Column::filled(slots, Micro::ZERO), departures: Vec::with_capacity(slots) }
+        Self { by_agent: Column::filled(slots, TickReward::default()), departures: Vec::with_capacity(slots) }
     }
+}
+
+/// What one resident got and did in a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TickReward {
+    /// The reward: the sum of the items.
+    pub total: Micro,
+    /// The reward without the clip of the episode, which depends on the past. Trainings use this one.
+    pub before_episode_clip: Micro,
+    /// Ticks of a shift worked: 0 or 1, and 2 for a resident who works their own shift and another's at one site.
+    pub worked: u32,
+    /// Wages paid.
+    pub paid: Micro,
+    /// Whether a starvation event happened.
+    pub starved: bool,
 }
 
 /// A resident who left in the last tick.
@@ -67,5 +82,7 @@ pub struct Departure {
     /// Its identity.
     pub who: ResidentId,
     /// Its reward of that tick.
-    pub reward: Micro,
+    pub reward: TickReward,
+    /// Whether no operator ordered the exit.
+    pub involuntary: bool,
 }

@@ -16,12 +16,16 @@ use crate::tick_context::TickContext;
 pub const STRONG: Micro = Micro(300_000);
 /// Trust from which a resident takes over another's shift.
 pub const TAKEOVER_TRUST: Micro = Micro(500_000);
+/// Hunger level below which a resident comes to a meal hungry. Only meals that hungry residents share build trust.
+pub const HUNGRY: Micro = Micro(700_000);
+/// Trust that shared meals can reach. Beyond it only talk and help build trust.
+pub const MEAL_TRUST: Micro = Micro(500_000);
 
 /// An event that changes a tie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TieEvent {
-    /// Ate in the same place at the same time.
+    /// Ate in the same place at the same time, both hungry.
     SharedMeal = 0,
     /// Was let past in a queue by the other.
     PoliteQueue = 1,
@@ -65,7 +69,7 @@ pub static TIE_EVENTS: [TieRow; 8] = [
     row("shared_meal", [80_000, 100_000, -30_000], 0, true),
     row("polite_queue", [30_000, 20_000, -20_000], 0, false),
     row("jumped_queue", [-50_000, 20_000, 0], 1, false),
-    row("good_chat", [80_000, 80_000, -20_000], 0, true),
+    row("good_chat", [120_000, 80_000, -20_000], 0, true),
     row("failed_chat", [-40_000, 20_000, 30_000], 0, true),
     row("took_shift", [150_000, 50_000, -100_000], 0, false),
     row("helped_late", [80_000, 30_000, -20_000], 0, false),
@@ -118,8 +122,16 @@ fn apply(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent
     let wrong = if wrong > Micro::ZERO { wrong - wrong.times(quarter(traits.forgiveness)) } else { wrong };
     let known = row.familiarity + row.familiarity.times(quarter(traits.extroversion));
     let tie = cx.state.agents.ties[who].entry(other, capacity(cx.rules));
-    tie.trust = bounded(tie.trust + row.trust);
-    tie.familiarity = bounded(tie.familiarity + known);
+    if event == TieEvent::SharedMeal {
+        // Each further meal of the day with the same resident is worth half of the one before.
+        let halvings = tie.meals_today.min(20);
+        tie.meals_today += 1;
+        tie.trust = tie.trust.max((tie.trust + Micro(row.trust.0 >> halvings)).min(MEAL_TRUST));
+        tie.familiarity = bounded(tie.familiarity + Micro(known.0 >> halvings));
+    } else {
+        tie.trust = bounded(tie.trust + row.trust);
+        tie.familiarity = bounded(tie.familiarity + known);
+    }
     // A reduction of rivalry stops at zero.
     let floor = tie.rivalry.min(Micro::ZERO);
     tie.rivalry = bounded((tie.rivalry + wrong).max(floor));
@@ -151,6 +163,11 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
             [tie.trust, tie.familiarity, tie.rivalry].iter().all(|it| it.0.abs() < rivalry.eviction_threshold.0)
         });
     });
+}
+
+/// Starts counting the meals of a new day.
+pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
+    cx.each(|cx, agent| cx.state.agents.ties[agent].iter_mut().for_each(|tie| tie.meals_today = 0));
 }
 
 /// Drops the ties of all residents to one who left.
@@ -204,7 +221,7 @@ pub(crate) fn chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
         emit(cx, who, other, |who, other| EventKind::ChatFailed { who, other });
         let (_, rivalry) = mutual_attitude(cx.state, who, other);
         if let Some((object, _)) = cx.state.agents.activity[who].target() {
-            quarrel(cx, who, other, object, 600_000 + rivalry.0 / 4);
+            quarrel(cx, who, other, object, 200_000 + rivalry.0 / 4);
         }
     }
 }
@@ -265,14 +282,15 @@ pub(crate) fn use_begun(cx: &mut TickContext<'_>, agent: AgentId, object: Object
     }
 }
 
-/// A use was completed: a resident at a table chats with every other user of it, and a resident who ate shares the meal with
-/// everybody in the place who eats, queues for a meal or sits at a table.
+/// A use was completed: a resident at a table chats with every other user of it, and a resident who came hungry to a meal
+/// shares it with every hungry resident in the place who eats, queues for a meal or sits at a table.
 pub(crate) fn use_completed(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, meal: bool) {
     let table = cx.rules.plan.objects[object].kind == ObjectKind::Table;
     if !enabled(cx.rules) || !(table || meal) {
         return;
     }
     let place = cx.rules.plan.objects[object].place;
+    let meal = meal && came_hungry(cx.state, agent);
     cx.each(|cx, other| {
         let activity = cx.state.agents.activity[other];
         let Some((at, what)) = activity.target() else { return };
@@ -284,12 +302,18 @@ pub(crate) fn use_completed(cx: &mut TickContext<'_>, agent: AgentId, object: Ob
             return;
         }
         let it = &cx.rules.plan.objects[at];
-        if meal && it.place == place && (cx.rules.affordances[what].meal || it.kind == ObjectKind::Table) {
+        let sits = cx.rules.affordances[what].meal || it.kind == ObjectKind::Table;
+        if meal && sits && it.place == place && came_hungry(cx.state, other) {
             record(cx, agent, other, TieEvent::SharedMeal);
             cx.count(|counters| counters.shared_meals += 1);
             emit(cx, agent, other, |who, other| EventKind::SharedMeal { who, other });
         }
     });
+}
+
+/// Whether a resident was hungry when it came to the object it is at.
+fn came_hungry(state: &State, agent: AgentId) -> bool {
+    state.agents.hunger_on_arrival[agent] < HUNGRY
 }
 
 /// A resident joins a queue and may quarrel with the one ahead.
@@ -301,7 +325,7 @@ pub(crate) fn queue_joined(cx: &mut TickContext<'_>, agent: AgentId, object: Obj
     let ahead = it.queue.iter().rev().map(|waiter| waiter.agent).find(|other| *other != agent);
     if let Some(other) = ahead.or_else(|| it.uses.iter().copied().find(|user| *user != agent)) {
         let (trust, rivalry) = mutual_attitude(cx.state, agent, other);
-        let chance = 550_000 + rivalry.0 / 2 - trust.0 / 5 - personality_of(cx.state, agent).forgiveness.0 / 20;
+        let chance = 200_000 + rivalry.0 / 2 - trust.0 / 5 - personality_of(cx.state, agent).forgiveness.0 / 20;
         quarrel(cx, agent, other, object, chance);
     }
 }
@@ -314,7 +338,7 @@ pub(crate) fn queue_left(cx: &mut TickContext<'_>, agent: AgentId, object: Objec
     let user = cx.state.objects[object].uses.iter().copied().find(|user| *user != agent);
     if let Some(other) = user {
         let (trust, rivalry) = mutual_attitude(cx.state, agent, other);
-        quarrel(cx, agent, other, object, 400_000 + rivalry.0 - trust.0 / 4);
+        quarrel(cx, agent, other, object, 200_000 + rivalry.0 - trust.0 / 4);
     }
 }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use crate::activity::{self, Decider};
 use crate::command::{self, Command, Refusal};
 use crate::events::Event;
-use crate::fixed_point::Micro;
 use crate::ids::AgentId;
 use crate::occupancy::Occupancy;
 use crate::options::OptionKind;
 use crate::queue_index::QueueIndex;
 use crate::rules::Rules;
 use crate::state::{Agents, DailyCounters, Employment, LiveSettings, ObjectState, Rewards, Score, Stability, State};
-use crate::tick_context::{Departure, TickContext, TickRewards};
+use crate::tick_context::{Departure, TickContext, TickReward, TickRewards};
 use crate::{decay, economy, lifecycle, names, perturbations, queues, rewards, score, stability, ties, work};
 
 /// Chooses options for residents.
@@ -260,7 +259,7 @@ impl Town {
     }
 
     /// The reward of the last tick for the resident in a slot.
-    pub fn reward(&self, agent: AgentId) -> Micro {
+    pub fn reward(&self, agent: AgentId) -> TickReward {
         self.rewards.by_agent[agent]
     }
 
@@ -310,6 +309,7 @@ fn turn_of_day(cx: &mut TickContext<'_>) {
     }
     cx.state.days.start_day();
     lifecycle::turn_of_day(cx);
+    ties::turn_of_day(cx);
     work::turn_of_day(cx);
     economy::turn_of_day(cx);
 }

@@ -125,7 +125,7 @@ fn work(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     withhold(cx, agent, kept);
     let paid = wage - kept;
     cx.state.agents.wages_earned[agent] += paid;
-    score::add_worked(cx, paid);
+    score::add_worked(cx, agent, paid);
     economy::pay(cx, agent, paid, Account::Wages);
 }
 
@@ -182,7 +182,7 @@ fn cover(cx: &mut TickContext<'_>, agent: AgentId) {
     } else if at_site(cx.rules, cx.state, agent, job) {
         let wage = cx.rules.jobs[job].wage;
         cx.state.agents.wages_earned[agent] += wage;
-        score::add_worked(cx, wage);
+        score::add_worked(cx, agent, wage);
         economy::pay(cx, agent, wage, Account::Wages);
     }
 }

@@ -9,7 +9,7 @@ use townlet_learn::evaluate::{Day, Record, SIGNS};
 use townlet_town::kpi::{KPIS, KpiReading, Target};
 use townlet_town::score::ScoreTerms;
 
-use super::summary::{Check, Comparison, KpiLine, Summary};
+use super::summary::{Check, Comparison, KpiLine, RateLine, Summary};
 
 pub(super) fn json(summary: &Summary) -> Value {
     let records = &summary.entry.records;
@@ -32,6 +32,7 @@ pub(super) fn json(summary: &Summary) -> Value {
         "score_by_day": summary.score_by_day,
         "kpis": summary.kpis.iter().map(kpi).collect::<Vec<_>>(),
         "signs_of_life": signs.collect::<Vec<_>>(),
+        "per_1000_resident_days": summary.rates.iter().map(rate).collect::<Vec<_>>(),
         "must_show": summary.checks.iter().map(check).collect::<Vec<_>>(),
         "against": summary.against.as_ref().map(against),
         "other_choice": summary.other_choice.as_ref().map(|other_choice| json!({
@@ -69,6 +70,13 @@ fn kpi(line: &KpiLine) -> Value {
         "verdict": line.verdict.name(), "figures": estimate(line.figures),
         "towns": { "met": met, "missed": missed, "not_enough_data": not_enough_data },
     })
+}
+
+fn rate(line: &RateLine) -> Value {
+    let rate = line.rate.map(
+        |it| json!({ "events": it.events, "resident_days": it.days, "rate": it.rate, "interval": [it.low, it.high] }),
+    );
+    json!({ "name": line.name, "figures": rate })
 }
 
 fn check(check: &Check) -> Value {

@@ -3,8 +3,8 @@
 
 use std::num::NonZero;
 
-use townlet_learn::evaluate::stats::{Estimate, mean};
-use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences, meets};
+use townlet_learn::evaluate::stats::{Estimate, Rate, mean};
+use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences, has_enough_towns, meets, rate};
 use townlet_town::Rules;
 use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
 use townlet_town::state::LiveSettings;
@@ -28,7 +28,7 @@ pub(super) struct OtherChoice {
 pub(super) struct KpiLine {
     pub(super) row: &'static KpiRow,
     pub(super) target: Target,
-    /// Statistics over the towns with a value; `None` when there are none.
+    /// Statistics over the towns with a value; `None` when these are less than half.
     pub(super) figures: Option<Estimate>,
     /// Towns by verdict: met, missed, not enough data.
     pub(super) towns: [usize; 3],
@@ -42,6 +42,16 @@ pub(super) struct SignLine {
     pub(super) by_day: Vec<f64>,
     /// Share of all days of all towns that show it, in [0, 1].
     pub(super) shown: f64,
+}
+
+/// How often something happened that should not.
+pub(super) struct RateLine {
+    /// Name in JSON.
+    pub(super) name: &'static str,
+    /// Name on screen.
+    pub(super) title: &'static str,
+    /// Per 1,000 resident-days; `None` without residents.
+    pub(super) rate: Option<Rate>,
 }
 
 /// A requirement on a town of the default configuration under the scripted policy.
@@ -95,6 +105,8 @@ pub(super) struct Summary {
     pub(super) score_by_day: Vec<Option<f64>>,
     pub(super) kpis: Vec<KpiLine>,
     pub(super) signs: Vec<SignLine>,
+    /// Starvation events and involuntary exits.
+    pub(super) rates: [RateLine; 2],
     /// The requirements.
     pub(super) checks: Vec<Check>,
     pub(super) against: Option<Comparison>,
@@ -136,6 +148,7 @@ impl Summary {
             score_by_day: (0..span.days).map(|day| score_on(records, day)).collect(),
             kpis: (0..KPIS.len()).map(|index| kpi(rules, records, index)).collect(),
             signs: SIGNS.iter().map(|sign| signs(records, sign, span.days)).collect(),
+            rates: rates(records, rules.day_length()),
             checks: checks(records, span.days),
             against,
             other_choice,
@@ -169,7 +182,8 @@ fn score_on(records: &[Record], day: usize) -> Option<f64> {
 fn kpi(rules: &Rules, records: &[Record], index: usize) -> KpiLine {
     let row = &KPIS[index];
     let target = (row.target)(&rules.config);
-    let figures = Estimate::of(&records.iter().filter_map(|record| record.kpi(index)).collect::<Vec<_>>());
+    let values: Vec<f64> = records.iter().filter_map(|record| record.kpi(index)).collect();
+    let figures = Estimate::of(&values).filter(|_| has_enough_towns(values.len(), records.len()));
     let verdict = match figures {
         None => Verdict::NotEnoughData,
         Some(figures) if meets(target, figures.mean) => Verdict::Met,
@@ -189,11 +203,26 @@ fn signs(records: &[Record], sign: &'static Sign, days: usize) -> SignLine {
     SignLine { sign, by_day: (0..days).map(by_day).collect(), shown: mean(&shown) }
 }
 
-/// Mean of a KPI over the towns after a day, counted from 1.
+fn rates(records: &[Record], day: u64) -> [RateLine; 2] {
+    [
+        RateLine {
+            name: "starvation_events",
+            title: "starvation events",
+            rate: rate(records, day, |day| day.starvation_events),
+        },
+        RateLine {
+            name: "involuntary_exits",
+            title: "involuntary exits",
+            rate: rate(records, day, |day| day.involuntary_exits),
+        },
+    ]
+}
+
+/// Mean of a KPI over the towns after a day, counted from 1; `None` when less than half of them have data.
 fn mean_on(records: &[Record], name: &str, day: usize) -> Option<f64> {
     let index = KPIS.iter().position(|row| row.name == name)?;
     let figures: Vec<f64> = records.iter().filter_map(|record| record.kpi_on(index, day)).collect();
-    (!figures.is_empty()).then(|| mean(&figures))
+    has_enough_towns(figures.len(), records.len()).then(|| mean(&figures))
 }
 
 /// First day on which the tenure requirement applies.
@@ -227,10 +256,11 @@ fn checks(records: &[Record], days: usize) -> Vec<Check> {
             "ratio",
         ),
     ];
-    // At least one of each on every day; the tests of the scripted policy require more.
+    // At least one of each on every day after the first, on which residents use up what they brought. The tests of the scripted
+    // policy require more.
     checks.extend(SIGNS.iter().map(|sign| {
-        let lowest = signs(records, sign, days).by_day.into_iter().reduce(f64::min);
-        let title = format!("{} on the lowest day", sign.title);
+        let lowest = signs(records, sign, days).by_day.into_iter().skip(1).reduce(f64::min);
+        let title = format!("{}, lowest from day 2 on", sign.title);
         Check { name: sign.name, title, measured: lowest, target: least(1), unit: "per_day" }
     }));
     checks

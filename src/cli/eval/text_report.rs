@@ -5,7 +5,7 @@ use townlet_learn::evaluate::stats::{Estimate, mean};
 use townlet_town::Micro;
 use townlet_town::kpi::{Target, Verdict};
 
-use super::summary::{Check, Comparison, KpiLine, OtherChoice, SignLine, Summary};
+use super::summary::{Check, Comparison, KpiLine, OtherChoice, RateLine, SignLine, Summary};
 use crate::cli::headless::format_kpi;
 use townlet_tui::format::{spark, thousands};
 use townlet_wire::escape;
@@ -38,6 +38,9 @@ pub(super) fn text(summary: &Summary) -> String {
     let (lowest, highest) = ("lowest", "highest");
     line!(text, "  {:<24}{:>11}{lowest:>11}{highest:>11}   shown on", "signs of life per day", "mean");
     summary.signs.iter().for_each(|sign| sign_line(&mut text, sign));
+    line!(text);
+    line!(text, "  {:<24}{:>11}   95 % interval", "per 1,000 resident-days", "rate");
+    summary.rates.iter().for_each(|rate| rate_line(&mut text, rate));
     line!(text);
     line!(text, "  {:<36}{:>11}   {:<13}", "required", "", "target");
     summary.checks.iter().for_each(|check| check_line(&mut text, check));
@@ -148,7 +151,9 @@ fn kpi_line(text: &mut String, kpi: &KpiLine, towns: usize) {
         Verdict::NotEnoughData => None,
     };
     let share = match kpi.towns {
-        [_, _, none] if none == towns => "not enough data yet".to_owned(),
+        [_, _, none] if none == towns || kpi.figures.is_none() => {
+            format!("not enough data: in {} of {towns}", towns - none)
+        }
         [met, ..] => format!("{met} of {towns}"),
     };
     let (sign, title, target) = (sign_of(verdict), kpi.row.title, target(kpi.target, unit));
@@ -169,6 +174,13 @@ fn sign_line(text: &mut String, line_of: &SignLine) {
     let sign = sign_of(Some(low > 0.0));
     let (title, shown) = (line_of.sign.title, line_of.shown * 100.0);
     line!(text, "{sign} {title:<24}{mean:>11.1}{low:>11.1}{high:>11.1}   {shown:.0} % of days");
+}
+
+fn rate_line(text: &mut String, line_of: &RateLine) {
+    let Some(it) = line_of.rate else { return };
+    let (title, rate, low, high) = (line_of.title, it.rate, it.low, it.high);
+    let events = count(it.events as usize, "event");
+    line!(text, "  {title:<24}{rate:>11.2}   {low:.2} to {high:.2}; {events}");
 }
 
 fn check_line(text: &mut String, check: &Check) {

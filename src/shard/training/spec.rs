@@ -1,7 +1,7 @@
-//! The specification of a shadow training: the town's rules with the rewards and PPO settings of `configs/training.yaml`.
+//! The specification of a shadow training: the town's rules with the objective and PPO settings of `configs/training.yaml`.
 //!
-//! With a town's own rewards residents would learn to leave it, and its PPO defaults are not tuned. All rules of the town stay, so
-//! that the trained policy can drive it. Rule: "Shadow training".
+//! The PPO defaults of a town are not tuned. All rules of the town stay, so that the trained policy can drive it.
+//! Rule: "Shadow training".
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -14,10 +14,8 @@ use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
 const TRAINING: &str = include_str!("../../../configs/training.yaml");
-/// Sections that define rewards; always taken from the file.
-const REWARDS: [&str; 2] = ["rewards", "features.stages.social_rewards"];
 /// Sections that define learning; taken from the file unless the town changes the default.
-const LEARNING: [&str; 3] = ["ppo", "training", "rewards.clip"];
+const LEARNING: [&str; 2] = ["ppo", "training"];
 /// Sections without effect on residents; taken from the file so that they do not distinguish trainings.
 const IRRELEVANT: [&str; 5] = ["shard", "policy", "telemetry", "snapshot", "console_auth"];
 
@@ -83,8 +81,7 @@ fn training_config(town: &Config) -> Result<Config, RulesError> {
     let town = town.canonical();
     let (town, training, default) = (settings(&town), settings(&training), settings(&default));
     let own = |key: &str| within(key, &LEARNING) && town.get(key) != default.get(key);
-    let replaced =
-        |key: &str| [&REWARDS[..], &LEARNING, &IRRELEVANT].into_iter().any(|all| within(key, all)) && !own(key);
+    let replaced = |key: &str| [&LEARNING[..], &IRRELEVANT].into_iter().any(|all| within(key, all)) && !own(key);
     let kept = town.iter().filter(|(key, _)| !replaced(key));
     let all: BTreeMap<_, _> = kept.chain(training.iter().filter(|(key, _)| replaced(key))).collect();
     // Sorted as lines, which is not as keys.
@@ -140,12 +137,12 @@ mod tests {
             ("rewards.survival_tick", "0.001"),
             ("rewards.clip.clip_per_tick", "0.1"),
             ("training.replicas", "5"),
+            ("training.objective", "configured"),
             ("ppo.learning_rate", "0.5"),
         ];
         let (it, plain) = (taught(&flags), taught(&[]));
         let differs: Vec<String> = townlet_town::config::diff(&plain, &it).into_iter().map(|it| it.key).collect();
-        let mut expected: Vec<&str> =
-            flags.iter().map(|flag| flag.0).filter(|key| *key != "rewards.survival_tick").collect();
+        let mut expected: Vec<&str> = flags.iter().map(|flag| flag.0).collect();
         expected.sort_unstable();
         let mut differs: Vec<&str> = differs.iter().map(String::as_str).collect();
         differs.sort_unstable();

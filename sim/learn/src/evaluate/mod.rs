@@ -17,6 +17,7 @@ use townlet_town::{Policy, Rules, Town};
 
 use crate::parallel;
 use invariant_monitor::{InvariantMonitor, Violation};
+use stats::Rate;
 
 /// Which towns, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Day {
     pub score: Option<ScoreTerms>,
     /// Counters of the day.
     pub counters: Counters,
+    /// Ticks of the day, summed over residents.
+    pub resident_ticks: u64,
     /// Every KPI with its verdict, in the order of [`KPIS`].
     pub kpis: [KpiReading; KPIS.len()],
 }
@@ -89,10 +92,13 @@ pub struct Sign {
 }
 
 /// All signs of life.
-pub static SIGNS: [Sign; 5] = [
+pub static SIGNS: [Sign; 8] = [
     Sign { name: "waits", title: "waits", count: |day| day.waits },
     Sign { name: "late_arrivals", title: "late arrivals", count: |day| day.late_shifts },
     Sign { name: "meetings", title: "meetings", count: |day| day.meetings },
+    Sign { name: "chats", title: "chats", count: |day| day.chats },
+    Sign { name: "shopping_trips", title: "shopping trips", count: |day| day.shopping_trips },
+    Sign { name: "cookings", title: "cookings", count: |day| day.cookings },
     Sign { name: "shared_meals", title: "shared meals", count: |day| day.shared_meals },
     Sign { name: "quarrels", title: "quarrels", count: |day| day.quarrels },
 ];
@@ -141,6 +147,7 @@ fn day(town: &Town) -> Day {
     Day {
         score: score::last(rules, state),
         counters: state.days.days[0],
+        resident_ticks: state.score.last.resident_ticks,
         kpis: std::array::from_fn(|_| readings.next().expect("one reading per KPI")),
     }
 }
@@ -149,6 +156,18 @@ fn day(town: &Town) -> Day {
 pub fn differences(ours: &[Record], theirs: &[Record]) -> Vec<f64> {
     let pairs = ours.iter().filter_map(|ours| Some((ours, theirs.iter().find(|theirs| theirs.seed == ours.seed)?)));
     pairs.filter_map(|(ours, theirs)| Some(ours.score()? - theirs.score()?)).collect()
+}
+
+/// Whether a KPI has data in enough towns for a mean over them: in at least half.
+pub fn has_enough_towns(with_data: usize, towns: usize) -> bool {
+    with_data > 0 && 2 * with_data >= towns
+}
+
+/// How often an event of a counter happened per 1,000 resident-days of `ticks_per_day` ticks. `None` without residents.
+pub fn rate(records: &[Record], ticks_per_day: u64, what: impl Fn(&Counters) -> u32) -> Option<Rate> {
+    let ticks: u64 = records.iter().flat_map(|record| &record.days).map(|day| day.resident_ticks).sum();
+    let events = records.iter().map(|record| record.total(&what)).sum();
+    Rate::of(events, ticks as f64 / ticks_per_day as f64)
 }
 
 /// Whether a mean over several towns meets a KPI's target.

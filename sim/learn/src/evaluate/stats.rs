@@ -42,6 +42,60 @@ impl Estimate {
     }
 }
 
+/// Events per 1,000 resident-days, with the exact interval for a count of rare events (Garwood).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Events.
+    pub events: u64,
+    /// Resident-days.
+    pub days: f64,
+    /// Events per 1,000 resident-days.
+    pub rate: f64,
+    /// Lower end of the interval of [`CONFIDENCE`].
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+}
+
+impl Rate {
+    /// The rate of `events` in `days` resident-days; `None` without any.
+    pub fn of(events: u64, days: f64) -> Option<Self> {
+        if days <= 0.0 {
+            return None;
+        }
+        let each = 1_000.0 / days;
+        let outside = (1.0 - CONFIDENCE) / 2.0;
+        let count = events as f64;
+        // The expected counts at which as many events, or as few, are still seen with this probability.
+        let low = if events == 0 { 0.0 } else { expected_count(events - 1, 1.0 - outside) };
+        let high = expected_count(events, outside);
+        Some(Self { events, days, rate: count * each, low: low * each, high: high * each })
+    }
+}
+
+/// The expected count of a Poisson distribution that gives at most `events` with `probability`.
+fn expected_count(events: u64, probability: f64) -> f64 {
+    let count = events as f64;
+    let (mut low, mut high) = (0.0, count + 10.0 * (count + 1.0).sqrt() + 10.0);
+    for _ in 0..100 {
+        let middle = f64::midpoint(low, high);
+        if at_most(events, middle) > probability { low = middle } else { high = middle }
+    }
+    f64::midpoint(low, high)
+}
+
+/// The probability of at most `events` events when `expected` are expected.
+fn at_most(events: u64, expected: f64) -> f64 {
+    // In logarithms, so that a large expectation does not underflow.
+    let mut log_term = -expected;
+    let mut sum = log_term.exp();
+    for event in 1..=events {
+        log_term += (expected / event as f64).ln();
+        sum += log_term.exp();
+    }
+    sum.min(1.0)
+}
+
 /// The mean; 0 for an empty sample.
 pub fn mean(sample: &[f64]) -> f64 {
     sample.iter().sum::<f64>() / sample.len().max(1) as f64
@@ -88,6 +142,19 @@ mod tests {
         assert!(same(iqm(&[9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 4.0), "of seven, one is dropped on either side");
         assert!(same(iqm(&[9.0, 1.0, 2.0]), 4.0), "of three, none is dropped");
         assert!(same(iqm(&[7.0]), 7.0));
+    }
+
+    #[test]
+    fn rates_of_rare_events_by_table() {
+        // Garwood's limits for counts of 0, 1, 3 and 100, as in every table of Poisson intervals.
+        for (events, low, high) in [(0, 0.0, 3.689), (1, 0.0253, 5.572), (3, 0.6187, 8.767), (100, 81.36, 121.63)] {
+            let rate = Rate::of(events, 1_000.0).expect("there are days");
+            assert!((rate.low - low).abs() < 0.005 && (rate.high - high).abs() < 0.005, "{rate:?}");
+            assert!(same(rate.rate, events as f64));
+        }
+        let rate = Rate::of(2, 4_000.0).expect("there are days");
+        assert!(same(rate.rate, 0.5), "two in four thousand: {rate:?}");
+        assert_eq!(Rate::of(0, 0.0), None);
     }
 
     #[test]

@@ -51,6 +51,14 @@ pub struct Episode {
     pub terminated: bool,
 }
 
+impl Episode {
+    /// The episode with its total in points, of which each is `rewards` rewards.
+    #[must_use]
+    pub fn scaled(self, rewards: f64) -> Self {
+        Self { total: self.total / rewards, ..self }
+    }
+}
+
 /// A resident's open decision and running episode.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct OpenDecision {

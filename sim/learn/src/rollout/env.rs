@@ -10,6 +10,7 @@ use townlet_town::kpi::{self, KPIS};
 use townlet_town::{Micro, Refusal, Rules, State, Town};
 
 use super::decision_buffer::{DecisionBuffer, Episode};
+use super::training_rewards::TrainingRewards;
 use crate::network::Normalizer;
 use crate::seeds;
 
@@ -38,6 +39,7 @@ pub(super) struct Env {
     pub(super) stats: RolloutStats,
     /// Statistics of the observations since the last update, unscaled.
     pub(super) seen: Normalizer,
+    rewards: TrainingRewards,
     replica: u32,
     run: u64,
     resets: u64,
@@ -62,6 +64,7 @@ impl Env {
         let town = Town::new(Arc::clone(rules), seeds::training(run, replica, 0));
         let slots = town.state().agents.tile.len();
         Self {
+            rewards: TrainingRewards::new(rules, town.state()),
             town,
             decisions: DecisionBuffer::new(slots, width, gamma),
             stats: RolloutStats::default(),
@@ -80,15 +83,14 @@ impl Env {
 
     /// Records the latest tick: rewards, exits, and KPIs at the end of a day.
     pub(super) fn after_tick(&mut self) {
-        for gone in self.town.departures() {
-            self.decisions.reward(gone.agent, gone.who, gone.reward.to_f64());
-            self.stats.episodes.extend(self.decisions.terminate(gone.agent, gone.who));
-        }
-        let agents = &self.town.state().agents;
-        for agent in &agents.present {
-            self.decisions.reward(*agent, agents.resident[*agent], self.town.reward(*agent).to_f64());
-        }
-        self.stats.resident_ticks += agents.present.len() as u64;
+        let scale = self.rewards.scale();
+        self.rewards.tick(&self.town, |agent, who, left, reward| {
+            self.decisions.reward(agent, who, reward);
+            if left {
+                self.stats.episodes.extend(self.decisions.terminate(agent, who).map(|episode| episode.scaled(scale)));
+            }
+        });
+        self.stats.resident_ticks += self.town.state().agents.present.len() as u64;
         if self.town.rules().tick_of_day(self.town.tick()) == 0 {
             self.stats.days.push(kpis(&self.town));
         }
@@ -97,19 +99,22 @@ impl Env {
     /// Truncates every episode, with the value of each present resident, and starts a town with the next seed.
     pub(super) fn reset(&mut self, values: &[f32]) {
         for (agent, value) in self.town.state().agents.present.iter().zip(values) {
-            self.stats.episodes.extend(self.decisions.truncate(*agent, *value));
+            let episode = self.decisions.truncate(*agent, *value);
+            self.stats.episodes.extend(episode.map(|episode| episode.scaled(self.rewards.scale())));
         }
         self.stats.horizons.push(kpis(&self.town));
         self.resets += 1;
         let rules = Arc::clone(self.town.rules());
         self.horizon = whole_horizon(&rules);
         self.town = Town::new(rules, seeds::training(self.run, self.replica, self.resets));
+        self.rewards.restart(self.town.state());
     }
 
     /// Applies other rules to the running town.
     pub(super) fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         let done = self.town.reload(rules);
         self.town.clear_events();
+        self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
         done
     }
 
@@ -130,6 +135,7 @@ impl Env {
             return Err("its decisions have another observation layout".into());
         }
         self.town = Town::resume(rules, state.state)?;
+        self.rewards.restart(self.town.state());
         (self.decisions, self.resets, self.horizon) = (state.decisions, state.resets, state.horizon);
         (self.stats, self.seen) = (RolloutStats::default(), self.seen.empty());
         Ok(())

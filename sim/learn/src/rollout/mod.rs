@@ -4,6 +4,7 @@
 
 pub mod decision_buffer;
 mod env;
+pub mod training_rewards;
 mod vec_env;
 
 use std::num::NonZero;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use townlet_town::Rules;
 use townlet_town::kpi::KPIS;
 
-use crate::evaluate::meets;
+use crate::evaluate::{has_enough_towns, meets};
 
 /// One update, as a line of `logs/training/<run>.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub struct Row {
 pub struct KpiMean {
     /// Name as in the table of KPIs.
     pub name: String,
-    /// Mean over the towns with enough data; `None` when there are none.
+    /// Mean over the towns with enough data; `None` when these are less than half.
     pub value: Option<f64>,
     /// Whether the mean meets the target; `None` without a value.
     pub met: Option<bool>,
@@ -80,9 +80,10 @@ pub struct KpiMean {
     pub charter: bool,
 }
 
-/// The mean of each KPI over `towns`, in the order of the table.
+/// The mean of each KPI over `towns`, in the order of the table. There is none when less than half of them have data.
 pub(super) fn kpi_means(rules: &Rules, towns: &VecDeque<Vec<Option<f64>>>) -> Vec<KpiMean> {
-    let mean = |kpi: usize| mean(towns.iter().filter_map(|town| town.get(kpi).copied().flatten()));
+    let values = |kpi: usize| towns.iter().filter_map(move |town| town.get(kpi).copied().flatten());
+    let mean = |kpi: usize| mean(values(kpi)).filter(|_| has_enough_towns(values(kpi).count(), towns.len()));
     let row = |kpi: usize| {
         let row = &KPIS[kpi];
         let value = mean(kpi);

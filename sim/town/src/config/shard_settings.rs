@@ -126,8 +126,10 @@ section! {
         self_sufficiency: Micro = unit().hot(),
         /// Mean days in the current job, at least.
         tenure_days: Micro = decimal(0.0, 365.0, "days").hot(),
-        /// Share of residents with a strong tie, at least.
+        /// Share of residents who trust somebody, at least.
         relationship_coverage: Micro = unit().hot(),
+        /// Share of residents with a rival, at most.
+        rivalry_coverage: Micro = unit().hot(),
         /// Share of shifts attended, at least.
         attendance: Micro = unit().hot(),
         /// Share of shifts begun late, at most.
@@ -172,6 +174,18 @@ section! {
     }
 
     Training {
+        /// What residents are rewarded for in a training: their share of the town score, or the reward items of `rewards`.
+        objective: Objective = free(),
+        /// Factor of the needs term in the objective `town_score`. With all factors 1 and `low_needs_weight` 0 it is the score.
+        needs_weight: Micro = decimal(0.0, 100.0, ""),
+        /// Factor of a change of trust. Above 1 because trust counts on all later days too.
+        trust_weight: Micro = decimal(0.0, 100.0, ""),
+        /// Factor of the price of a starvation event.
+        starvation_weight: Micro = decimal(0.0, 100.0, ""),
+        /// Factor of the price of an involuntary exit.
+        exit_weight: Micro = decimal(0.0, 100.0, ""),
+        /// Price of a day with a need at or below 0.3, which the score does not see.
+        low_needs_weight: Micro = decimal(0.0, 100.0, "score a day"),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
         /// Ticks per town between two updates.
@@ -226,6 +240,14 @@ section! {
 }
 
 choice! {
+    /// What residents are rewarded for in a training.
+    Objective {
+        /// Their share of the town score.
+        TownScore = "town_score",
+        /// The reward items of the town, without the clip of the episode.
+        Configured = "configured",
+    }
+
     /// When the release is rolled back automatically.
     AutoRollback {
         /// Never.

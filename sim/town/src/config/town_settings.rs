@@ -59,7 +59,7 @@ section! {
         kpis: Kpis = free(),
         /// Learning by PPO.
         ppo: Ppo = free(),
-        /// Rollouts and length of a training.
+        /// Objective, rollouts and length of a training.
         training: Training = free(),
         /// The running policy and the folders of checkpoints.
         policy: Policy = free(),
@@ -232,17 +232,17 @@ section! {
         stove_stock_replenish: u32 = whole(1, 100, "meals"),
         /// Initial stock of a grocer's shelf.
         grocer_stock: u32 = whole(0, 100_000, "portions"),
-        /// Initial stock of the café.
+        /// Initial stock of a till of the café.
         cafe_stock: u32 = whole(0, 100_000, "meals"),
         /// Capacity of a grocer's shelf.
         grocer_capacity: u32 = whole(0, 100_000, "portions"),
-        /// Capacity of the café.
+        /// Capacity of a till of the café.
         cafe_capacity: u32 = whole(0, 100_000, "meals"),
         /// Capacity of a fridge.
         fridge_capacity: u32 = whole(0, 1_000, "portions"),
         /// Daily delivery to a grocer's shelf, up to its capacity.
         grocer_restock: u32 = whole(0, 100_000, "portions a day"),
-        /// Daily delivery to the café, up to its capacity.
+        /// Daily delivery to a till of the café, up to its capacity.
         cafe_restock: u32 = whole(0, 100_000, "meals a day"),
         /// Tick of the day of both deliveries.
         restock_tick: u32 = ticks(0, 99_999),

@@ -155,6 +155,9 @@ columns! {
     activity: Activity,
     /// Consecutive blocked steps.
     blocked: u32,
+    /// Hunger level at which the resident joined the queue of the object it is at. Nobody is hungry after a meal, so the level
+    /// after it says nothing.
+    hunger_on_arrival: Micro,
     /// Whether an operator drives the resident.
     possessed: bool,
     /// Job.

@@ -39,7 +39,13 @@ pub struct Counters {
     pub chats: u32,
     /// Chats that went well.
     pub chats_done: u32,
-    /// Meals eaten together, counted by pairs.
+    /// Meals eaten.
+    pub meals: u32,
+    /// Times somebody cooked.
+    pub cookings: u32,
+    /// Purchases of groceries.
+    pub shopping_trips: u32,
+    /// Meals that hungry residents ate together, counted by pairs.
     pub shared_meals: u32,
     /// Arguments.
     pub quarrels: u32,

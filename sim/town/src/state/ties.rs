@@ -22,11 +22,13 @@ pub struct Tie {
     pub familiarity: Micro,
     /// Rivalry.
     pub rivalry: Micro,
+    /// Meals shared today that counted.
+    pub meals_today: u32,
 }
 
 impl Tie {
     const fn to(other: AgentId) -> Self {
-        Self { other, trust: Micro::ZERO, familiarity: Micro::ZERO, rivalry: Micro::ZERO }
+        Self { other, trust: Micro::ZERO, familiarity: Micro::ZERO, rivalry: Micro::ZERO, meals_today: 0 }
     }
 
     /// The weakest tie is dropped first.

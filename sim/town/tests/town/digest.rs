@@ -59,7 +59,7 @@ fn others(leaf: &Value) -> Vec<Value> {
             json!({"outcome": "late", "worked": 1, "scheduled": 2}),
             json!(true),
             json!({"who": [0, 1], "place": 0, "met": false}),
-            json!({"other": 0, "trust": 0, "familiarity": 0, "rivalry": 0}),
+            json!({"other": 0, "trust": 0, "familiarity": 0, "rivalry": 0, "meals_today": 0}),
         ],
         Value::Array(list) if list.is_empty() => {
             vec![json!([0]), json!([waiter]), json!([{"agent": 0, "until": 0}]), json!([{"event": 0, "at": 0}])]

@@ -137,7 +137,7 @@ fn purchases_cost_the_current_price() {
     let events = through(&mut town, 400, idle);
     assert!(events.iter().any(|event| matches!(event.kind, EventKind::AffordanceDone { who: ResidentId(0), .. })));
     let (agents, ada) = (&town.state().agents, slot(&town, 0));
-    assert_eq!((agents.wallet[ada], agents.groceries[ada]), (Micro(1_750_000), 3));
+    assert_eq!((agents.wallet[ada], agents.groceries[ada]), (Micro(1_750_000), 2));
     assert_eq!(town.state().economy.accounts[3], Micro(-250_000));
 }
 
@@ -162,7 +162,10 @@ fn amounts_out_of_range_are_refused() {
 
 #[test]
 fn deliveries_come_at_their_hour_and_fill_no_more_than_fits() {
-    let mut town = town(&[SAFE, &[("economy.restock_tick", "300"), ("economy.cafe_stock", "45")]].concat());
+    let mut town = town(
+        &[SAFE, &[("economy.restock_tick", "300"), ("economy.cafe_stock", "4"), ("economy.cafe_restock", "3")]]
+            .concat(),
+    );
     let tills = |town: &Town| -> Vec<u32> {
         let plan = &town.rules().plan;
         plan.objects()
@@ -171,7 +174,7 @@ fn deliveries_come_at_their_hour_and_fill_no_more_than_fits() {
             .collect()
     };
     through(&mut town, 299, idle);
-    assert!(tills(&town).iter().all(|stock| *stock == 45));
+    assert!(tills(&town).iter().all(|stock| *stock == 4));
     through(&mut town, 300, idle);
-    assert!(tills(&town).iter().all(|stock| *stock == 60));
+    assert!(tills(&town).iter().all(|stock| *stock == 6));
 }

@@ -18,7 +18,7 @@ type Case = (MaskReason, OptionKind, fn(&mut State));
 /// Every reason but [`MaskReason::NoObject`] with a town in which it stands in the way.
 const CASES: [Case; 11] = [
     (MaskReason::NoMoney, OptionKind::Shop, |state| state.agents.wallet[ADA] = Micro(149_999)),
-    (MaskReason::NoStock, OptionKind::Shop, |state| state.objects.iter_mut().for_each(|object| object.stock = 1)),
+    (MaskReason::NoStock, OptionKind::Shop, |state| state.objects.iter_mut().for_each(|object| object.stock = 0)),
     (MaskReason::NoGroceries, OptionKind::Cook, |state| state.agents.groceries[ADA] = 0),
     (MaskReason::FridgeFull, OptionKind::Cook, |state| state.objects.iter_mut().for_each(|object| object.stock = 5)),
     (MaskReason::NoPower, OptionKind::Cook, |state| state.economy.power = false),

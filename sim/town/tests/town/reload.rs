@@ -192,7 +192,7 @@ fn a_lower_episode_clip_takes_no_reward_back() {
     let mut town = edited(&base, |state| state.agents.episode_return[agent] = Micro::whole(30));
     town.reload(&rules(sources(&[("rewards.clip.clip_per_episode", "10")]))).expect("marked");
     through(&mut town, 0, keep);
-    let reward = town.reward(agent);
+    let reward = town.reward(agent).total;
     assert!(reward.0.abs() <= 200_000, "{reward} in one tick");
     assert!(town.state().agents.episode_return[agent] <= Micro::whole(30));
 }

@@ -54,6 +54,12 @@ fn an_episode_is_worth_no_more_than_its_clip() {
     assert_eq!(town.state().agents.episode_return[ada], -Micro::ONE);
     assert_eq!(town.state().rewards.total, Micro::ZERO);
     assert!(town.state().rewards.clip_events > 500);
+    assert_eq!(town.reward(ada).total, Micro::ZERO);
+    let mut unlimited = crate::town(&[SAFE, &[("world.population", "1")]].concat());
+    through(&mut unlimited, 1_500, idle);
+    let before = unlimited.reward(ada).before_episode_clip;
+    assert!(before < Micro::ZERO, "the present still matters");
+    assert_eq!(town.reward(ada).before_episode_clip, before, "and the past does not");
 }
 
 /// Whether anything positive was given while each tick was lived through.
@@ -125,8 +131,8 @@ fn rewards_by_resident_add_up_to_the_total() {
     for tick in 0..6_000 {
         through(&mut town, tick, idle);
         let agents = &town.state().agents;
-        let here: Micro = agents.present.iter().map(|agent| town.reward(*agent)).sum();
-        let gone: Micro = town.departures().iter().map(|gone| gone.reward).sum();
+        let here: Micro = agents.present.iter().map(|agent| town.reward(*agent).total).sum();
+        let gone: Micro = town.departures().iter().map(|gone| gone.reward.total).sum();
         assert_eq!(here + gone, town.state().rewards.total, "tick {tick}");
         left += town.departures().len();
     }
@@ -150,11 +156,11 @@ fn the_reward_of_a_departure_does_not_go_to_the_next_resident() {
         assert!(tick < 3_000, "they collapse");
     }
     let gone = town.departures()[0];
-    assert_eq!((gone.who, gone.reward), (ResidentId(0), Micro::whole(-7)));
+    assert_eq!((gone.who, gone.reward.total), (ResidentId(0), Micro::whole(-7)));
     let next = slot(&town, 1);
     assert_eq!(next, gone.agent, "the slot is used again at once");
-    assert_eq!(town.reward(next) + gone.reward, town.state().rewards.total);
-    assert!(town.reward(next).0.abs() < 1_000_000, "{}", town.reward(next));
+    assert_eq!(town.reward(next).total + gone.reward.total, town.state().rewards.total);
+    assert!(town.reward(next).total.0.abs() < 1_000_000, "{}", town.reward(next).total);
     through(&mut town, tick, idle);
     assert!(town.departures().is_empty(), "a departure belongs to its tick");
 }

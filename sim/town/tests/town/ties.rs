@@ -6,6 +6,7 @@ use townlet_town::kpi::{self, Verdict};
 use townlet_town::state::Item;
 use townlet_town::state::{ASPECTS, CAPACITY, Tie};
 use townlet_town::state::{Activity, ShiftState, Waiter};
+use townlet_town::ties;
 use townlet_town::{AgentId, Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, place, site, slot, through, town};
@@ -178,8 +179,8 @@ fn a_friend_at_the_site_halves_the_lateness_penalty() {
         let cleo = slot(&town, 2);
         (has(&events, "helped_late"), town.state().agents.penalty[cleo] + town.state().agents.wages_withheld[cleo])
     };
-    assert_eq!(late(290_000), (false, Micro(150_000)));
-    assert_eq!(late(400_000), (true, Micro(75_000)));
+    assert_eq!(late(290_000), (false, Micro(450_000)));
+    assert_eq!(late(400_000), (true, Micro(225_000)));
 }
 
 #[test]
@@ -247,6 +248,45 @@ fn rivals_avoid_each_other() {
     assert_eq!(go(700_000, "OFF"), (true, 1, Micro::ZERO), "people avoid each other, rewarded or not");
 }
 
+/// The table that slot 0 goes to from the park when others sit at tables there. Tables are numbered by their distance.
+fn chosen_table(seated: &[(u32, usize)], trust: &[(u32, i64)]) -> usize {
+    let mut town = quiet(&[]);
+    for (who, value) in trust {
+        rel(&mut town, 0, *who, "trust", *value);
+    }
+    town.apply(&Command::Teleport { who: ResidentId(0), tile: place(&town, "park") }).unwrap();
+    let here = town.state().agents.tile[slot(&town, 0)];
+    let rules = std::sync::Arc::clone(town.rules());
+    let mut tables = rules.choices[OptionKind::Socialise.index()].clone();
+    tables.retain(|(table, _)| rules.plan.places[rules.plan.objects[*table].place].name == "park");
+    tables.sort_by_key(|(table, _)| (rules.fields[*table][here], *table));
+    let mut town = edited(&town, |state| {
+        state.tick = 500;
+        for (who, rank) in seated {
+            let (agent, (table, affordance)) = (AgentId(*who as u16), tables[*rank]);
+            state.agents.tile[agent] = rules.plan.objects[table].tile;
+            state.agents.option[agent] = OptionKind::Socialise;
+            state.agents.ended[agent] = false;
+            state.agents.commit_until[agent] = 900;
+            state.agents.activity[agent] = Activity::Using(table, affordance, 900);
+            state.objects[table].uses.push(agent);
+        }
+    });
+    let choose = |_: &Town, agent: AgentId, _| if agent.0 == 0 { OptionKind::Socialise } else { OptionKind::Wait };
+    through(&mut town, 500, choose);
+    let went = town.state().agents.activity[AgentId(0)].target().expect("to a table").0;
+    tables.iter().position(|(table, _)| *table == went).expect("a table of the park")
+}
+
+#[test]
+fn residents_look_for_company_and_for_friends_first() {
+    assert_eq!(chosen_table(&[], &[]), 0, "the nearest of the empty ones");
+    assert_eq!(chosen_table(&[(1, 2)], &[]), 2, "strangers are better than nobody");
+    assert_eq!(chosen_table(&[(1, 0), (2, 2)], &[]), 0, "the nearest of the strangers");
+    assert_eq!(chosen_table(&[(1, 0), (2, 2)], &[(2, 900_000)]), 2, "a friend is worth the way");
+    assert_eq!(chosen_table(&[(1, 2)], &[(1, -900_000)]), 2, "distrust alone keeps nobody away");
+}
+
 /// How much more, or less, a trait makes of something.
 fn by_trait(value: i64, trait_: Micro) -> Micro {
     Micro(value) + Micro(value).times(Micro(trait_.0 / 4))
@@ -256,42 +296,102 @@ fn person(who: u32) -> townlet_town::personality::Personality {
     townlet_town::personality::personality(ResidentId(who))
 }
 
+/// Slot 0 finishes a meal at the café while another slot waits for one; both came with the given hunger levels. Returns
+/// whether they shared it.
+fn share_a_meal(town: &Town, other: u16, hunger: [i64; 2]) -> (bool, Town) {
+    let rules = town.rules();
+    let choices = &rules.choices[OptionKind::Eat.index()];
+    let (till, meal) = *choices.iter().find(|row| rules.affordances[row.1].id == "eat_at_cafe").unwrap();
+    let mut town = edited(town, |state| {
+        state.tick = 500;
+        for agent in state.agents.present.clone() {
+            state.agents.activity[agent] = Activity::Idle;
+        }
+        state.objects.iter_mut().for_each(|object| (object.uses, object.queue) = (Vec::new(), Vec::new()));
+        let it = &mut state.objects[till];
+        (it.uses, it.queue, it.stock) = (vec![AgentId(0)], Vec::new(), 10);
+        it.queue.push(Waiter { agent: AgentId(other), affordance: meal, since: 490 });
+        for (agent, hunger) in [AgentId(0), AgentId(other)].into_iter().zip(hunger) {
+            state.agents.hunger_on_arrival[agent] = Micro(hunger);
+            state.agents.wallet[agent] = Micro::ONE;
+            state.agents.tile[agent] = rules.plan.objects[till].tile;
+            state.agents.option[agent] = OptionKind::Eat;
+            state.agents.ended[agent] = false;
+            state.agents.commit_until[agent] = 900;
+            state.agents.activity[agent] = Activity::Waiting(till, meal);
+        }
+        state.agents.activity[AgentId(0)] = Activity::Using(till, meal, 500);
+    });
+    (has(&through(&mut town, 500, keep), "shared_meal"), town)
+}
+
 #[test]
 fn shared_meals_change_ties() {
-    let base = quiet(&[]);
-    let rules = base.rules();
-    let cafe = |row: &&(townlet_town::ids::ObjectId, townlet_town::ids::AffordanceId)| {
-        rules.affordances[row.1].id == "eat_at_cafe"
-    };
-    let (till, meal) = *rules.choices[OptionKind::Eat.index()].iter().find(cafe).unwrap();
-    let seated = |who: u32, meal_at: Option<u64>| {
-        let mut town = edited(&base, |state| {
-            state.tick = 500;
-            for (agent, until) in [(AgentId(0), Some(500)), (AgentId(who as u16), meal_at)] {
-                let Some(until) = until else { continue };
-                state.agents.tile[agent] = rules.plan.objects[till].tile;
-                state.agents.option[agent] = OptionKind::Eat;
-                state.agents.ended[agent] = false;
-                state.agents.commit_until[agent] = 900;
-                state.agents.activity[agent] = Activity::Waiting(till, meal);
-                if agent == AgentId(0) {
-                    state.agents.activity[agent] = Activity::Using(till, meal, until);
-                    state.objects[till].uses.push(agent);
-                } else {
-                    state.objects[till].queue.push(Waiter { agent, affordance: meal, since: until });
-                }
-            }
-        });
-        (has(&through(&mut town, 500, keep), "shared_meal"), tie(&town, 0, who), tie(&town, who, 0))
-    };
-    let (shared, mine, theirs) = seated(1, Some(490));
+    let (shared, town) = share_a_meal(&quiet(&[]), 1, [699_999, 0]);
+    let (mine, theirs) = (tie(&town, 0, 1), tie(&town, 1, 0));
     assert!(shared);
     assert_eq!((mine.trust, theirs.trust), (Micro(80_000), Micro(80_000)));
     assert_eq!(mine.familiarity, by_trait(100_000, person(0).extroversion), "the outgoing get to know others sooner");
     assert_eq!(theirs.familiarity, by_trait(100_000, person(1).extroversion));
     assert_eq!((mine.rivalry, theirs.rivalry), (Micro::ZERO, Micro::ZERO), "less than no rivalry there is not");
-    let (shared, mine, _) = seated(1, None);
-    assert!(!shared && mine.trust == Micro::ZERO, "alone at the till");
+    assert_eq!(tie(&town, 0, 2).trust, Micro::ZERO, "others are elsewhere");
+}
+
+#[test]
+fn a_meal_counts_only_between_hungry_residents() {
+    for hunger in [[700_000, 0], [0, 700_000], [1_000_000, 1_000_000]] {
+        let (shared, town) = share_a_meal(&quiet(&[]), 1, hunger);
+        assert!(!shared, "{hunger:?}");
+        assert_eq!((tie(&town, 0, 1).trust, town.state().days.days[0].shared_meals), (Micro::ZERO, 0));
+    }
+}
+
+#[test]
+fn hunger_is_that_of_the_arrival() {
+    let base = quiet(&[]);
+    let full = edited(&base, |state| state.agents.needs[AgentId(0)][0] = Micro(900_000));
+    let mut town = full;
+    let eat = |_: &Town, agent: AgentId, _| if agent.0 == 0 { OptionKind::Eat } else { OptionKind::Wait };
+    let mut tick = 200;
+    town = edited(&town, |state| state.tick = tick);
+    while town.state().agents.meals_consumed[AgentId(0)] == 0 {
+        through(&mut town, tick, eat);
+        tick += 1;
+        assert!(tick < 900, "there is food");
+    }
+    assert_eq!(town.state().agents.hunger_on_arrival[AgentId(0)], Micro(900_000), "not that after the meal");
+}
+
+#[test]
+fn further_meals_of_a_day_with_the_same_resident_count_half() {
+    let mut town = quiet(&[]);
+    let mut trust = Vec::new();
+    for _ in 0..4 {
+        town = share_a_meal(&town, 1, [0, 0]).1;
+        trust.push(tie(&town, 0, 1).trust.0);
+    }
+    assert_eq!(trust, [80_000, 120_000, 140_000, 150_000]);
+    town = share_a_meal(&town, 2, [0, 0]).1;
+    assert_eq!(tie(&town, 0, 2).trust, Micro(80_000), "another resident is a new pair");
+    through(&mut town, 1_000, idle);
+    let before = tie(&town, 0, 1).trust;
+    town = share_a_meal(&town, 1, [0, 0]).1;
+    assert_eq!(tie(&town, 0, 1).trust, before + Micro(80_000), "and so is the next day");
+}
+
+#[test]
+fn meals_make_no_deep_trust() {
+    let meal_from = |trust: i64| {
+        let mut town = quiet(&[]);
+        rel(&mut town, 0, 1, "trust", trust);
+        tie(&share_a_meal(&town, 1, [0, 0]).1, 0, 1).trust
+    };
+    assert_eq!(meal_from(450_000), ties::MEAL_TRUST);
+    assert_eq!(meal_from(800_000), Micro(800_000), "what talk has built stays");
+    let mut town = quiet(&[]);
+    rel(&mut town, 0, 1, "trust", 600_000);
+    let good = (0..50).any(|_| talk(&mut town) && tie(&town, 0, 1).trust > Micro(600_000));
+    assert!(good, "talk goes further");
 }
 
 #[test]
@@ -379,13 +479,16 @@ fn stages_limit_the_social_rewards() {
     through(&mut off, 2_500, crate::wander);
     assert!(off.state().agents.ties.iter().all(|ties| ties.iter().count() == 0));
     let coverage =
-        |town: &Town| kpi::read(town.rules(), town.state()).find(|it| it.row.name == "relationship_coverage").unwrap();
-    assert_eq!(coverage(&off).verdict, Verdict::NotEnoughData);
+        |town: &Town, name: &str| kpi::read(town.rules(), town.state()).find(|it| it.row.name == name).unwrap();
+    assert_eq!(coverage(&off, "relationship_coverage").verdict, Verdict::NotEnoughData);
+    assert_eq!(coverage(&off, "rivalry_coverage").verdict, Verdict::NotEnoughData);
     let mut on = quiet(&[]);
     through(&mut on, 1_000, idle);
     rel(&mut on, 0, 1, "trust", -300_001);
     rel(&mut on, 1, 0, "rivalry", 300_001);
     rel(&mut on, 2, 0, "rivalry", -900_000);
     rel(&mut on, 3, 0, "trust", 300_000);
-    assert_eq!(coverage(&on).value, Some(Micro(250_000)), "two of eight");
+    rel(&mut on, 4, 0, "trust", 300_001);
+    assert_eq!(coverage(&on, "relationship_coverage").value, Some(Micro(125_000)), "one of eight trusts somebody");
+    assert_eq!(coverage(&on, "rivalry_coverage").value, Some(Micro(125_000)), "one of eight has a rival");
 }

@@ -77,8 +77,8 @@ fn late_within_the_cutoff() {
     let late = EventKind::ShiftLate { who: ResidentId(CLEO), job: job(&town, "grocer"), ticks: 10 };
     assert!(events.iter().any(|event| event.kind == late));
     assert_eq!(past(&town), Some(PastShift { outcome: ShiftState::Late, worked: 170, scheduled: 180 }));
-    // 170 × 0.02, less 0.1 once and 0.005 for each of ten ticks.
-    assert_eq!(money(&town), (Micro(3_250_000), Micro(150_000), Micro::ZERO));
+    // 170 × 0.02, less 0.4 once and 0.005 for each of ten ticks.
+    assert_eq!(money(&town), (Micro(2_950_000), Micro(450_000), Micro::ZERO));
     let cleo = slot(&town, CLEO);
     assert_eq!(town.state().agents.late_ticks_today[cleo], 4, "ticks 186 to 189");
     assert_eq!(town.state().agents.lateness_counter[cleo], 1);

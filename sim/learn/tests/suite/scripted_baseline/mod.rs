@@ -77,7 +77,7 @@ fn twenty_towns_survive_ten_days_and_conserve_money() {
         assert!(ledger.wages.min(ledger.rent).min(ledger.goods) > Micro::ZERO, "seed {seed}: money moved in every way");
     }
     let least = tenure.chunks(DAYS - 3).map(|days| days[0]).min();
-    assert!(mean(&sufficient) >= Micro(800_000), "self-sufficiency {}", mean(&sufficient));
+    assert!(mean(&sufficient) >= Micro(850_000), "self-sufficiency {}", mean(&sufficient));
     assert!(mean(&tenure) >= Micro::whole(3), "tenure {}, least on day 4 {least:?}", mean(&tenure));
     assert!(mean(&coverage) >= Micro(600_000), "coverage {}", mean(&coverage));
 }
@@ -121,16 +121,21 @@ struct Sign {
     percent: usize,
 }
 
-static SIGNS: [Sign; 5] = [
+static SIGNS: [Sign; 7] = [
     Sign { name: "waits", count: |day| day.waits, daily_tenths: 40, percent: 98 },
     Sign { name: "late arrivals", count: |day| day.late_shifts, daily_tenths: 9, percent: 96 },
-    Sign { name: "meetings", count: |day| day.meetings, daily_tenths: 90, percent: 100 },
+    Sign { name: "meetings", count: |day| day.meetings, daily_tenths: 50, percent: 100 },
+    Sign { name: "chats", count: |day| day.chats, daily_tenths: 60, percent: 100 },
+    // On the first day residents cook what they brought.
+    Sign { name: "shopping trips", count: |day| day.shopping_trips, daily_tenths: 0, percent: 98 },
     Sign { name: "shared meals", count: |day| day.shared_meals, daily_tenths: 30, percent: 96 },
-    Sign { name: "quarrels", count: |day| day.quarrels, daily_tenths: 50, percent: 98 },
+    Sign { name: "quarrels", count: |day| day.quarrels, daily_tenths: 10, percent: 75 },
 ];
 
+/// Most quarrels per day, as a mean over all towns.
+const MOST_QUARRELS: u32 = 5;
 /// Percentage of the towns' days from the second on that show every sign.
-const ALL_SIGNS_PERCENT: usize = 95;
+const ALL_SIGNS_PERCENT: usize = 75;
 /// Percentage of stability windows that may be red.
 const RED_PERCENT: usize = 2;
 
@@ -161,6 +166,9 @@ fn alive(seeds: std::ops::RangeInclusive<u64>) {
         let (least, of) = (sign.percent, towns * (DAYS - 1));
         assert!(shown * 100 >= least * of, "{}: {shown} of {of} towns' days show it", sign.name);
     }
+    let quarrels = SIGNS.iter().position(|sign| sign.name == "quarrels").expect("a sign");
+    let most = MOST_QUARRELS * towns as u32;
+    assert!(days.iter().all(|sums| sums[quarrels] <= most), "quarrels: {days:?} on each day of {towns} towns");
     assert!(all * 100 >= ALL_SIGNS_PERCENT * towns * (DAYS - 1), "{all} towns' days show every sign");
     assert!(mean(&lateness) <= Micro(200_000), "lateness {}", mean(&lateness));
     assert!(red * 100 <= RED_PERCENT * towns * DAYS, "{red} red windows");

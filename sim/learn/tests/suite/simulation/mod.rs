@@ -11,6 +11,7 @@ mod observation_ranges;
 mod prng;
 mod random_commands;
 mod random_rules;
+mod score_shares;
 mod state_invariants;
 mod test_policies;
 

@@ -64,7 +64,8 @@ fn a_resumed_training_continues_with_the_same_bits() {
 
 #[test]
 fn a_reload_keeps_the_weights_and_changes_every_town() {
-    let (before, after) = (rules(&[]), rules(&[("rewards.clip.clip_per_tick", "0.05")]));
+    let configured = ("training.objective", "configured");
+    let (before, after) = (rules(&[configured]), rules(&[configured, ("rewards.clip.clip_per_tick", "0.05")]));
     let (mut plain, mut taught) = (trainer(&before, 2), trainer(&before, 2));
     assert_eq!(advance(&mut plain, 2), advance(&mut taught, 2));
     let learned = bits(&taught);

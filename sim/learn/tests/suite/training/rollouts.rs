@@ -7,6 +7,7 @@ use allocation_counter::measure;
 use townlet_learn::network::{ActorCritic, Forward, Normalizer, Output};
 use townlet_learn::ppo::Batch;
 use townlet_learn::rollout::decision_buffer::{DecisionBuffer, Successor};
+use townlet_learn::rollout::training_rewards::TrainingRewards;
 use townlet_learn::rollout::{BehaviorPolicy, Rollout};
 use townlet_learn::{ReplayPolicy, seeds, train};
 use townlet_town::observations::{Layout, layout};
@@ -50,6 +51,7 @@ fn replay_naively(
     let mut recorded = ReplayPolicy::default();
     recorded.extend(decisions.actions.iter().map(|action| OPTIONS[*action as usize].0));
     let mut lives: BTreeMap<ResidentId, Naive> = BTreeMap::new();
+    let mut rewards = TrainingRewards::new(rules, town.state());
     let mut at = 0;
     for _ in 0..ticks {
         town.step(&mut recorded);
@@ -61,15 +63,11 @@ fn replay_naively(
             life.decided.push((life.rewards.len(), at));
             at += 1;
         }
-        for gone in town.departures() {
-            let life = lives.entry(gone.who).or_default();
-            life.rewards.push(gone.reward.to_f64());
-            life.left = true;
-        }
-        for agent in &town.state().agents.present {
-            let life = lives.entry(town.state().agents.resident[*agent]).or_default();
-            life.rewards.push(town.reward(*agent).to_f64());
-        }
+        rewards.tick(&town, |_, who, left, reward| {
+            let life = lives.entry(who).or_default();
+            life.rewards.push(reward);
+            life.left |= left;
+        });
     }
     assert_eq!((recorded.missing(), at), (0, decisions.len()), "the same decisions were asked for");
     lives
