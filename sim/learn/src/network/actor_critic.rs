@@ -5,7 +5,7 @@
 use dfdx::prelude::*;
 
 use super::dense::{Activation, Dense, Input, Matrix, Vector};
-use super::log_prob::log_prob_and_entropy;
+use super::evaluate::evaluate;
 use super::{Buffer, NamedTensor, Weights, WeightsError};
 use crate::prng::Prng;
 
@@ -118,24 +118,20 @@ impl ActorCritic {
         action_masks: &[u16],
         actions: &[u8],
     ) -> (Vector<T>, Vector<T>, Vector<T>) {
-        let (logits, values) = self.forward(observations);
-        let (log_probs, entropies) = log_prob_and_entropy(logits, action_masks, actions);
-        let count = values.shape().0;
-        (log_probs, entropies, values.reshape_like(&(count,)))
+        evaluate(self.forward(observations), action_masks, actions)
     }
 }
 
 impl<T: Tape<f32, Cpu>> Module<Matrix<T>> for ActorCritic {
-    /// Logits (rows × options) with the tape so far, and values (rows × 1) with an empty tape.
-    type Output = (Matrix<T>, Matrix<T>);
+    /// Both heads side by side: rows × (the logits of the options, then the value).
+    type Output = Matrix<T>;
     type Error = CpuError;
 
     /// Runs rows of observations, which get no gradient.
     fn try_forward(&self, observations: Matrix<T>) -> Result<Self::Output, Self::Error> {
         let hidden = self.fc1.run(observations, Input::Data, Activation::Relu);
         let hidden = self.fc2.run(hidden, Input::Computed, Activation::Relu);
-        let values = self.value.run(hidden.with_empty_tape(), Input::Computed, Activation::Identity);
-        Ok((self.policy.run(hidden, Input::Computed, Activation::Identity), values))
+        Ok(self.policy.run_both(&self.value, hidden))
     }
 }
 

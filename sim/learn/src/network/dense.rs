@@ -15,9 +15,6 @@ pub(crate) type Vector<T = NoneTape> = Tensor<(usize,), f32, Cpu, T>;
 /// Where dfdx keeps the values of a tensor or of a gradient.
 pub(crate) type Buffer = <Cpu as Storage<f32>>::Vec;
 
-/// Rows per step of the weights' gradient, so that the packed rows stay in the core's cache.
-const ROWS: usize = 128;
-
 /// One layer: `y = x · weightᵀ + bias`.
 #[derive(Clone, Debug)]
 pub struct Dense {
@@ -44,46 +41,61 @@ pub(crate) enum Input {
 }
 
 impl Dense {
-    /// Runs the layer on rows of inputs. Backward, it adds to the gradients of weight and bias, and to that of the input
-    /// unless the input is data.
-    pub(crate) fn run<T: Tape<f32, Cpu>>(&self, input: Matrix<T>, is: Input, activation: Activation) -> Matrix<T> {
-        let (input, mut tape) = input.split_tape();
-        let ((rows, inputs), (outputs, _)) = (*input.shape(), *self.weight.shape());
-        let (rows_in, weight, bias) = (matrix_values(&input), matrix_values(&self.weight), vector_values(&self.bias));
-        let mut packed = PackedMatrix::default();
-        packed.pack_transposed(&weight, inputs, outputs);
-        let mut out = vec![0.0; rows * outputs];
-        let epilogue = match activation {
-            Activation::Identity => Epilogue::Bias(&bias),
-            Activation::Relu => Epilogue::BiasRelu(&bias),
-        };
-        multiply(Lhs::Rows(&rows_in), &packed, &mut out, epilogue);
-        let output = input.device().tensor_from_vec(out, (rows, outputs));
-        if T::OWNS_TAPE {
-            let (of_output, of_input, of_weight, of_bias) =
-                (output.clone(), input.ghost(), self.weight.ghost(), self.bias.ghost());
-            tape.add_backward_op(move |gradients| {
-                #[cfg(test)]
-                tests::BACKWARD_RUNS.set(tests::BACKWARD_RUNS.get() + 1);
-                let mut by_output = std::mem::take(&mut **gradients.get_or_alloc_mut(&of_output)?);
-                if activation == Activation::Relu {
-                    clear_inactive(&mut by_output, &matrix_values(&of_output));
-                }
-                add_rows(&by_output, gradients.get_or_alloc_mut(&of_bias)?);
-                let by_weight = gradients.get_or_alloc_mut(&of_weight)?;
-                for (rows_in, by_output) in rows_in.chunks(ROWS * inputs).zip(by_output.chunks(ROWS * outputs)) {
-                    packed.pack(rows_in, rows_in.len() / inputs, inputs);
-                    multiply(Lhs::Columns(by_output), &packed, by_weight, Epilogue::Add);
-                }
-                if is == Input::Computed {
-                    packed.pack(&weight, outputs, inputs);
-                    multiply(Lhs::Rows(&by_output), &packed, gradients.get_or_alloc_mut(&of_input)?, Epilogue::Add);
-                }
-                Ok(())
-            });
-        }
-        output.put_tape(tape)
+    /// Runs the layer on rows of inputs.
+    pub(crate) fn run<T: Tape<f32, Cpu>>(&self, input: Matrix<T>, kind: Input, activation: Activation) -> Matrix<T> {
+        dense(input, kind, self.weight.retaped(), self.bias.retaped(), activation)
     }
+
+    /// Two layers with the same inputs as one; their outputs stand side by side.
+    pub(crate) fn run_both<T: Tape<f32, Cpu>>(&self, other: &Self, input: Matrix<T>) -> Matrix<T> {
+        let weight = (self.weight.retaped::<T>(), other.weight.retaped::<T>()).concat_along(Axis::<0>);
+        let bias = (self.bias.retaped::<T>(), other.bias.retaped::<T>()).concat_along(Axis::<0>);
+        dense(input, Input::Computed, weight, bias, Activation::Identity)
+    }
+}
+
+/// The operation. Backward, it adds to the gradients of weight and bias, and to that of the input unless that is data.
+fn dense<T: Tape<f32, Cpu>>(
+    input: Matrix<T>,
+    kind: Input,
+    weight: Matrix<T>,
+    bias: Vector<T>,
+    activation: Activation,
+) -> Matrix<T> {
+    let ((input, tape), (weight, of_weight), (bias, of_bias)) =
+        (input.split_tape(), weight.split_tape(), bias.split_tape());
+    let mut tape = tape.merge(of_weight).merge(of_bias);
+    let ((rows, inputs), (outputs, _)) = (*input.shape(), *weight.shape());
+    let (input_values, weight_values) = (matrix_values(&input), matrix_values(&weight));
+    let mut packed = PackedMatrix::default();
+    packed.pack_transposed(&weight_values, inputs, outputs);
+    let (mut out, bias_values) = (vec![0.0; rows * outputs], vector_values(&bias));
+    let epilogue = match activation {
+        Activation::Identity => Epilogue::Bias(&bias_values),
+        Activation::Relu => Epilogue::BiasRelu(&bias_values),
+    };
+    multiply(Lhs::Rows(&input_values), &packed, &mut out, epilogue);
+    let output = input.device().tensor_from_vec(out, (rows, outputs));
+    if T::OWNS_TAPE {
+        let (output, input, weight, bias) = (output.clone(), input.ghost(), weight.ghost(), bias.ghost());
+        tape.add_backward_op(move |gradients| {
+            #[cfg(test)]
+            tests::BACKWARD_RUNS.set(tests::BACKWARD_RUNS.get() + 1);
+            let mut by_output = std::mem::take(&mut **gradients.get_or_alloc_mut(&output)?);
+            if activation == Activation::Relu {
+                clear_inactive(&mut by_output, &matrix_values(&output));
+            }
+            add_rows(&by_output, gradients.get_or_alloc_mut(&bias)?);
+            packed.pack(&input_values, rows, inputs);
+            multiply(Lhs::Columns(&by_output), &packed, gradients.get_or_alloc_mut(&weight)?, Epilogue::Add);
+            if kind == Input::Computed {
+                packed.pack(&weight_values, outputs, inputs);
+                multiply(Lhs::Rows(&by_output), &packed, gradients.get_or_alloc_mut(&input)?, Epilogue::Add);
+            }
+            Ok(())
+        });
+    }
+    output.put_tape(tape)
 }
 
 /// The values of a matrix in row-major order.
@@ -103,9 +115,10 @@ pub(crate) fn vector_values<T>(vector: &Vector<T>) -> Vec<f32> {
 
 /// Clears the gradient of outputs that ReLU set to zero.
 fn clear_inactive(gradient: &mut [f32], outputs: &[f32]) {
+    let outputs = &outputs[..gradient.len()];
     vectorized(move || {
-        for (gradient, output) in gradient.iter_mut().zip(outputs) {
-            *gradient = if *output > 0.0 { *gradient } else { 0.0 };
+        for place in 0..gradient.len() {
+            gradient[place] = if outputs[place] > 0.0 { gradient[place] } else { 0.0 };
         }
     });
 }
@@ -114,8 +127,11 @@ fn clear_inactive(gradient: &mut [f32], outputs: &[f32]) {
 fn add_rows(matrix: &[f32], sums: &mut [f32]) {
     let columns = sums.len();
     vectorized(move || {
-        for row in matrix.chunks_exact(columns) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        for row in 0..matrix.len() / columns {
+            let row = &matrix[row * columns..][..columns];
+            for column in 0..columns {
+                sums[column] += row[column];
+            }
         }
     });
 }
@@ -177,5 +193,32 @@ pub(crate) mod tests {
                 assert!(idle, "data gets no gradient");
             }
         }
+    }
+
+    #[test]
+    fn two_layers_as_one_match_both() {
+        let mut prng = Prng::new([33, 0, 0]);
+        let device = Cpu::default();
+        let mut matrix = |rows: usize, columns: usize| -> Matrix {
+            device.tensor_from_vec((0..rows * columns).map(|_| prng.normal() as f32).collect(), (rows, columns))
+        };
+        let (input, by_left, by_right) = (matrix(21, 8), matrix(21, 5), matrix(21, 1));
+        let [left, right] = [5, 1]
+            .map(|outputs| Dense { weight: matrix(outputs, 8), bias: matrix(1, outputs).reshape_like(&(outputs,)) });
+        let found = left.run_both(&right, input.leaky_trace());
+        let by_both = (by_left.clone(), by_right.clone()).concat_along(Axis::<1>);
+        let apart = [&left, &right].map(|layer| stock(layer, input.leaky_trace(), Activation::Identity));
+        for (row, both) in found.as_vec().chunks_exact(6).enumerate() {
+            let wanted = apart.each_ref().map(|output| output.as_vec());
+            close("output", both, &[&wanted[0][row * 5..][..5], &wanted[1][row..][..1]].concat());
+        }
+        let found = (found * by_both).sum::<Rank0, _>().backward();
+        let [of_left, of_right] = apart;
+        let wanted = ((of_left * by_left).sum::<Rank0, _>() + (of_right * by_right).sum::<Rank0, _>()).backward();
+        for layer in [&left, &right] {
+            close("weight", &found.get(&layer.weight).as_vec(), &wanted.get(&layer.weight).as_vec());
+            close("bias", &found.get(&layer.bias).as_vec(), &wanted.get(&layer.bias).as_vec());
+        }
+        close("input", &found.get(&input).as_vec(), &wanted.get(&input).as_vec());
     }
 }

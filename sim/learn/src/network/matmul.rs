@@ -118,14 +118,16 @@ impl WithSimd for Pack<'_> {
             rest = after;
             let filled = width.min(*columns - first);
             if transposed {
-                for (column, values) in source[first * *rows..].chunks_exact((*rows).max(1)).take(filled).enumerate() {
-                    for (line, value) in strip.chunks_exact_mut(width).zip(values) {
-                        line[column] = *value;
+                for column in 0..filled {
+                    let values = &source[(first + column) * *rows..][..*rows];
+                    for row in 0..*rows {
+                        strip[row * width + column] = values[row];
                     }
                 }
             } else {
-                for (line, values) in strip.chunks_exact_mut(width).zip(source.chunks_exact((*columns).max(1))) {
-                    line[..filled].copy_from_slice(&values[first..first + filled]);
+                for row in 0..*rows {
+                    let values = &source[row * *columns + first..][..filled];
+                    strip[row * width..][..filled].copy_from_slice(values);
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 mod actor_critic;
 mod dense;
+mod evaluate;
 mod forward;
-mod log_prob;
 mod masked_categorical;
 pub(crate) mod matmul;
 mod normalizer;
@@ -60,7 +60,7 @@ pub(crate) mod stock_operations {
     use dfdx::prelude::{Cpu, Tape, WithEmptyTape};
 
     use super::dense::{Activation, Matrix, tests::stock};
-    pub(crate) use super::log_prob::tests::stock as log_prob_and_entropy;
+    pub(crate) use super::evaluate::tests::stock as log_prob_and_entropy;
 
     /// Logits and values.
     pub(crate) fn forward<T: Tape<f32, Cpu>>(

@@ -18,6 +18,9 @@ const SPINS: u32 = 4_000;
 /// Weights times decisions below which the hand-over costs more than it saves.
 const MIN_PARALLEL_WORK: usize = 2_000_000;
 
+/// Rows per tape: few enough that everything stays in the core's cache.
+const ROWS: usize = 256;
+
 /// Gradients by tensor, and the terms of the loss that they are of.
 pub(super) type Backpropagated = (Gradients<f32, Cpu>, LossTerms);
 
@@ -42,11 +45,7 @@ impl<'a> GradientWorkers<'a> {
     }
 
     /// This thread and a second one, which ends when the workers are dropped.
-    pub(super) fn shared<'scope>(
-        settings: &'a Settings,
-        batch: &'a Batch,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> Self
+    pub(super) fn shared<'scope>(settings: &'a Settings, batch: &'a Batch, scope: &'scope Scope<'scope, '_>) -> Self
     where
         'a: 'scope,
     {
@@ -80,7 +79,13 @@ impl<'a> GradientWorkers<'a> {
         let mut addends = Vec::new();
         agent.for_each_gradient(&mut other, |_, gradient| addends.push(std::mem::take(&mut **gradient)));
         agent.for_each_gradient(&mut sum, |place, sum| {
-            vectorized(|| sum.iter_mut().zip(&addends[place]).for_each(|(sum, addend)| *sum += addend));
+            let addends = &addends[place];
+            let sum = &mut sum[..addends.len()];
+            vectorized(|| {
+                for place in 0..addends.len() {
+                    sum[place] += addends[place];
+                }
+            });
         });
         (sum, terms.and(other_terms))
     }
@@ -88,8 +93,13 @@ impl<'a> GradientWorkers<'a> {
 
 /// The gradients of one part.
 fn backward(agent: &ActorCritic, part: &Part, batch: &Batch, settings: &Settings, device: &Cpu) -> Backpropagated {
-    let (loss, terms) = loss(agent, part.gather(batch, device), settings);
-    (loss.backward(), terms)
+    let (mut gradients, mut terms) = (Gradients::leaky(), LossTerms::default());
+    for rows in part.gather(batch, ROWS, device) {
+        let (loss, of_rows) = loss(agent, rows, gradients, settings);
+        gradients = loss.backward();
+        terms = terms.and(of_rows);
+    }
+    (gradients, terms)
 }
 
 /// The next message; `None` when the channel is closed.

@@ -67,24 +67,30 @@ fn spread(batch: &Batch, places: &[usize]) -> MeanStd {
 }
 
 impl Part {
-    /// Copies the decisions out of the batch.
-    pub(super) fn gather(&self, batch: &Batch, device: &Cpu) -> Minibatch {
-        let (count, width) = (self.places.len(), batch.observations.len() / batch.len().max(1));
+    /// Copies the decisions out of the batch, at most `rows` at a time.
+    pub(super) fn gather<'a>(
+        &'a self,
+        batch: &'a Batch,
+        rows: usize,
+        device: &'a Cpu,
+    ) -> impl Iterator<Item = Minibatch> + 'a {
+        self.places.chunks(rows).map(|places| self.gather_rows(batch, places, device))
+    }
+
+    fn gather_rows(&self, batch: &Batch, places: &[usize], device: &Cpu) -> Minibatch {
+        let (count, width) = (places.len(), batch.observations.len() / batch.len().max(1));
         let mut observations = Vec::with_capacity(count * width);
-        for place in &self.places {
+        for place in places {
             observations.extend_from_slice(&batch.observations[place * width..][..width]);
         }
-        let column = |values: &[f32]| {
-            device.tensor_from_vec(self.places.iter().map(|place| values[*place]).collect(), (count,))
-        };
+        let column =
+            |values: &[f32]| device.tensor_from_vec(places.iter().map(|place| values[*place]).collect(), (count,));
         let MeanStd { mean, deviation } = self.advantages;
-        let advantages = self.places.iter().map(|place| {
-            ((f64::from(batch.advantages[*place]) - mean) / deviation) as f32
-        });
+        let advantages = places.iter().map(|place| ((f64::from(batch.advantages[*place]) - mean) / deviation) as f32);
         Minibatch {
             observations: device.tensor_from_vec(observations, (count, width)),
-            actions: self.places.iter().map(|place| batch.actions[*place]).collect(),
-            action_masks: self.places.iter().map(|place| batch.action_masks[*place]).collect(),
+            actions: places.iter().map(|place| batch.actions[*place]).collect(),
+            action_masks: places.iter().map(|place| batch.action_masks[*place]).collect(),
             log_probs: column(&batch.log_probs),
             advantages: device.tensor_from_vec(advantages.collect(), (count,)),
             returns: column(&batch.returns),

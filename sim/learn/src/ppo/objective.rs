@@ -38,10 +38,16 @@ impl LossTerms {
     }
 }
 
-/// The loss of these decisions, and its terms.
-pub(super) fn loss(agent: &ActorCritic, minibatch: Minibatch, settings: &Settings) -> (Loss, LossTerms) {
+/// The loss of these decisions, and its terms. Its gradients will be added to `gradients`.
+pub(super) fn loss(
+    agent: &ActorCritic,
+    minibatch: Minibatch,
+    gradients: Gradients<f32, Cpu>,
+    settings: &Settings,
+) -> (Loss, LossTerms) {
     let Minibatch { observations, actions, action_masks, log_probs, advantages, returns, values, share } = minibatch;
-    let (new_log_probs, entropy, new_values) = agent.evaluate_actions(observations.leaky_traced(), &action_masks, &actions);
+    let observations = observations.traced(gradients);
+    let (new_log_probs, entropy, new_values) = agent.evaluate_actions(observations, &action_masks, &actions);
     let log_ratio = new_log_probs - log_probs;
     let log_ratios = vector_values(&log_ratio);
     let ratio = log_ratio.exp();

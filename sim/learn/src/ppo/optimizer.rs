@@ -80,7 +80,12 @@ pub(super) fn clip_grad_norm(agent: &ActorCritic, gradients: &mut Gradients<f32,
     let scale = max_grad_norm / (norm + 1e-6);
     if max_grad_norm > 0.0 && norm.is_finite() && scale < 1.0 {
         agent.for_each_gradient(gradients, |_, gradient| {
-            vectorized(|| gradient.iter_mut().for_each(|value| *value *= scale));
+            let gradient = &mut gradient[..];
+            vectorized(|| {
+                for place in 0..gradient.len() {
+                    gradient[place] *= scale;
+                }
+            });
         });
     }
     norm
@@ -147,8 +152,10 @@ mod tests {
             for (place, gradient) in flat(&values).into_iter().enumerate() {
                 first[place] = 0.9 * first[place] + 0.1 * gradient;
                 second[place] = 0.999 * second[place] + 0.001 * gradient * gradient;
-                let (mean, variance): (f64, f64) =
-                    (first[place] / (1.0 - 0.9_f64.powi(step as i32)), second[place] / (1.0 - 0.999_f64.powi(step as i32)));
+                let (mean, variance): (f64, f64) = (
+                    first[place] / (1.0 - 0.9_f64.powi(step as i32)),
+                    second[place] / (1.0 - 0.999_f64.powi(step as i32)),
+                );
                 wanted[place] -= 0.01 * mean / (variance.sqrt() + 1e-5);
             }
         }
