@@ -209,7 +209,7 @@ pub(crate) mod tests {
         let by_both = (by_left.clone(), by_right.clone()).concat_along(Axis::<1>);
         let apart = [&left, &right].map(|layer| stock(layer, input.leaky_trace(), Activation::Identity));
         for (row, both) in found.as_vec().chunks_exact(6).enumerate() {
-            let wanted = apart.each_ref().map(|output| output.as_vec());
+            let wanted = apart.each_ref().map(Tensor::as_vec);
             close("output", both, &[&wanted[0][row * 5..][..5], &wanted[1][row..][..1]].concat());
         }
         let found = (found * by_both).sum::<Rank0, _>().backward();

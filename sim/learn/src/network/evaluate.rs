@@ -81,6 +81,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::prng::Prng;
 
+    type Traced = Vector<OwnedTape<f32, Cpu>>;
+
     /// The same in stock operations.
     pub(crate) fn stock<T: Tape<f32, Cpu>>(
         logits: Matrix<T>,
@@ -113,7 +115,6 @@ pub(crate) mod tests {
             let actions: Vec<u8> = (0..count).map(|place| (place * 5 % options) as u8).collect();
             let masks: Vec<u16> =
                 actions.iter().enumerate().map(|(place, action)| all & (0x5b2d >> (place % 7) | 1 << action)).collect();
-            type Traced = Vector<OwnedTape<f32, Cpu>>;
             let run = |(log_prob, entropy, value): (Traced, Traced, Traced)| {
                 let outputs = [log_prob.as_vec(), entropy.as_vec(), value.as_vec()].concat();
                 let sum = log_prob * by[0].clone() + entropy * by[1].clone() + value * by[2].clone();

@@ -82,8 +82,8 @@ pub(super) fn clip_grad_norm(agent: &ActorCritic, gradients: &mut Gradients<f32,
         agent.for_each_gradient(gradients, |_, gradient| {
             let gradient = &mut gradient[..];
             vectorized(|| {
-                for place in 0..gradient.len() {
-                    gradient[place] *= scale;
+                for value in gradient {
+                    *value *= scale;
                 }
             });
         });
