@@ -169,7 +169,7 @@ fn not_measured() -> Vec<Row> {
             "0",
             "tested with a counting allocator, which this program does not have",
         ),
-        Row::missing("PPO update, against PyTorch", "×", "≥ 2", "needs PyTorch; see docs/PERFORMANCE.md"),
+        Row::missing("PPO update, against PyTorch", "×", "≥ 3", "needs PyTorch; see docs/PERFORMANCE.md"),
         Row::missing(
             "terminal: first frame, key, idle CPU",
             "",

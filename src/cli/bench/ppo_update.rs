@@ -1,14 +1,14 @@
-//! The PPO update and inference, compared with the plain matrix products of the same size.
+//! The speed of the PPO update and of inference.
 //!
-//! Measurements alternate and medians are compared, so that a busy machine affects all alike. The batch is synthetic, since
-//! its values do not affect the time.
+//! Measurements alternate, so that a busy machine affects all alike. The batch is synthetic, since its values do not affect
+//! the time.
 
 use std::num::NonZero;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use townlet_learn::network::{Forward, Output, Shape};
-use townlet_learn::ppo::{Batch, GemmBaseline, Learner, Settings};
+use townlet_learn::ppo::{Batch, Learner, Settings};
 
 use super::timing::median;
 use super::{Row, Target};
@@ -19,15 +19,12 @@ const DECISIONS: usize = 16_384;
 const ROUNDS: usize = 7;
 /// Decisions per gradient step.
 const MINIBATCHES: [usize; 3] = [256, 1_024, 4_096];
-/// Least speed relative to the plain products, in percent.
-const SHARE: f64 = 85.0;
 
-/// A minibatch size: learners with one and two threads, the baseline, and their samples per second.
+/// A minibatch size: learners with one and two threads, and their samples per second.
 struct Size {
     rows: usize,
     learners: [Learner; 2],
-    gemm_baseline: GemmBaseline,
-    speeds: [Vec<f64>; 3],
+    speeds: [Vec<f64>; 2],
 }
 
 /// The rows of the update and of inference.
@@ -43,11 +40,6 @@ pub(super) fn speed() -> Result<Vec<Row>> {
                 let stats = learner.update(&batch, 0.0).map_err(|error| anyhow!("{error}"))?;
                 speeds.push(stats.samples_per_second);
             }
-            let begun = Instant::now();
-            for _ in 0..DECISIONS / size.rows {
-                std::hint::black_box(size.gemm_baseline.run());
-            }
-            size.speeds[2].push(DECISIONS as f64 / begun.elapsed().as_secs_f64());
         }
         let begun = Instant::now();
         for rows in batch.observations.chunks(256 * shape.observation) {
@@ -57,14 +49,11 @@ pub(super) fn speed() -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     for Size { rows: count, mut speeds, .. } in sizes {
-        let [one, two, plain] = speeds.each_mut().map(|speeds| median(speeds));
+        let [one, two] = speeds.each_mut().map(|speeds| median(speeds));
         let name = |what: &str| format!("PPO update, minibatch {count}, {what}");
         let note = "128 → 128 → 128 ReLU, 9 options; includes gathering, clipping and Adam";
         rows.push(Row::new(&name("1 thread"), one, "samples/s", Target::None, note));
         rows.push(Row::new(&name("2 threads"), two, "samples/s", Target::None, ""));
-        let target = if count == MINIBATCHES[0] { Target::AtLeast(SHARE) } else { Target::None };
-        let note = "one thread, relative to its products alone, computed by dfdx with gemm";
-        rows.push(Row::new(&name("of plain products"), 100.0 * one / plain, "%", target, note));
     }
     let note = "one thread, 256 rows at a time";
     rows.push(Row::new("network inference", median(&mut inference), "rows/s", Target::None, note));
@@ -78,7 +67,7 @@ fn size(shape: Shape, rows: usize) -> Size {
         learner.set_threads(NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN));
         learner
     });
-    Size { rows, learners, gemm_baseline: GemmBaseline::new(shape, rows), speeds: Default::default() }
+    Size { rows, learners, speeds: Default::default() }
 }
 
 fn batch(shape: Shape) -> Batch {

@@ -1,23 +1,16 @@
-//! The network in dfdx: two ReLU layers, then one head for the options and one for the value.
+//! The network as a dfdx model: two ReLU layers, then one head for the options and one for the value.
 //!
-//! Sizes are known at run time only, so the layers are plain tensors instead of dfdx's `Linear`.
+//! Sizes are known at run time only, so the layers are not dfdx's `Linear`.
 
 use dfdx::prelude::*;
 
-use super::{NamedTensor, Weights, WeightsError};
+use super::dense::{Activation, Dense, Input, Matrix, Vector};
+use super::evaluate::evaluate;
+use super::{Buffer, NamedTensor, Weights, WeightsError};
 use crate::prng::Prng;
 
 /// Gains of the initial weights, in the order of [`super::Shape::layers`].
 const GAINS: [f64; 4] = [std::f64::consts::SQRT_2, std::f64::consts::SQRT_2, 0.01, 1.0];
-
-/// One layer: `y = x · weightᵀ + bias`.
-#[derive(Clone, Debug)]
-pub struct Dense {
-    /// Outputs × inputs.
-    pub weight: Tensor<(usize, usize), f32, Cpu>,
-    /// One per output.
-    pub bias: Tensor<(usize,), f32, Cpu>,
-}
 
 /// The network. A clone shares its tensors until one of the two is changed.
 #[derive(Clone, Debug)]
@@ -46,7 +39,8 @@ impl ActorCritic {
         network
     }
 
-    fn zeros(shape: super::Shape) -> Self {
+    /// A network of zeros.
+    pub(crate) fn zeros(shape: super::Shape) -> Self {
         let device = Cpu::default();
         let [fc1, fc2, policy, value] = shape.layers().map(|(_, inputs, outputs)| Dense {
             weight: device.zeros_like(&(outputs, inputs)),
@@ -99,31 +93,45 @@ impl ActorCritic {
         [&self.fc1, &self.fc2, &self.policy, &self.value]
     }
 
-    fn layers_mut(&mut self) -> [&mut Dense; 4] {
+    /// In the order of [`super::Shape::layers`].
+    pub(crate) fn layers_mut(&mut self) -> [&mut Dense; 4] {
         [&mut self.fc1, &mut self.fc2, &mut self.policy, &mut self.value]
     }
-}
 
-impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for Dense {
-    type Output = Tensor<(usize, usize), f32, Cpu, T>;
-    type Error = CpuError;
+    /// Calls `body` with the place and the gradient of each tensor, in the order of [`Weights::names`].
+    pub(crate) fn for_each_gradient(
+        &self,
+        gradients: &mut Gradients<f32, Cpu>,
+        mut body: impl FnMut(usize, &mut Buffer),
+    ) {
+        for (place, layer) in self.layers().into_iter().enumerate() {
+            body(2 * place, gradients.get_or_alloc_mut(&layer.weight).expect("memory for a gradient"));
+            body(2 * place + 1, gradients.get_or_alloc_mut(&layer.bias).expect("memory for a gradient"));
+        }
+    }
 
-    fn try_forward(&self, input: Tensor<(usize, usize), f32, Cpu, T>) -> Result<Self::Output, Self::Error> {
-        let product = input.try_matmul(self.weight.clone().try_permute::<_, Axes2<1, 0>>()?)?;
-        let shape = *product.shape();
-        product.try_add(self.bias.retaped::<T>().try_broadcast_like::<(usize, usize), Axis<0>>(&shape)?)
+    /// The log-probability of each action, the entropy of each distribution and the value of each observation. The first
+    /// has the tape so far, the others empty ones.
+    pub(crate) fn evaluate_actions<T: Tape<f32, Cpu>>(
+        &self,
+        observations: Matrix<T>,
+        action_masks: &[u16],
+        actions: &[u8],
+    ) -> (Vector<T>, Vector<T>, Vector<T>) {
+        evaluate(self.forward(observations), action_masks, actions)
     }
 }
 
-impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for ActorCritic {
-    /// Logits (rows × options) with the tape so far, and values (rows × 1) with an empty tape.
-    type Output = (Tensor<(usize, usize), f32, Cpu, T>, Tensor<(usize, usize), f32, Cpu, T>);
+impl<T: Tape<f32, Cpu>> Module<Matrix<T>> for ActorCritic {
+    /// Both heads side by side: rows × (the logits of the options, then the value).
+    type Output = Matrix<T>;
     type Error = CpuError;
 
-    fn try_forward(&self, input: Tensor<(usize, usize), f32, Cpu, T>) -> Result<Self::Output, Self::Error> {
-        let trunk = self.fc2.try_forward(self.fc1.try_forward(input)?.try_relu()?)?.try_relu()?;
-        let values = self.value.try_forward(trunk.with_empty_tape())?;
-        Ok((self.policy.try_forward(trunk)?, values))
+    /// Runs rows of observations, which get no gradient.
+    fn try_forward(&self, observations: Matrix<T>) -> Result<Self::Output, Self::Error> {
+        let hidden = self.fc1.run(observations, Input::Data, Activation::Relu);
+        let hidden = self.fc2.run(hidden, Input::Computed, Activation::Relu);
+        Ok(self.policy.run_both(&self.value, hidden))
     }
 }
 
@@ -212,7 +220,7 @@ mod tests {
             let mut input: Vec<f32> = (0..rows * shape.observation).map(|_| prng.normal() as f32).collect();
             input.iter_mut().step_by(3).for_each(|value| *value = 0.0);
             let rows_of = Cpu::default().tensor_from_vec(input.clone(), (rows, shape.observation));
-            let (logits, values) = network.forward(rows_of);
+            let (logits, values) = super::super::stock_operations::forward(&network, rows_of);
             let mut out = Output::default();
             Forward::new(shape, &weights).run(&input, &mut out);
             for (found, wanted) in [(&out.logits, logits.as_vec()), (&out.values, values.as_vec())] {

@@ -16,16 +16,6 @@ static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 /// Strips start at a cache line, because a vector across two lines costs two reads.
 const CACHE_LINE: usize = 64;
 
-/// Adds the rows of a matrix to `sums`, row by row.
-pub(crate) fn add_rows(matrix: &[f32], sums: &mut [f32]) {
-    let columns = sums.len();
-    vectorized(move || {
-        for row in matrix.chunks_exact(columns) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-        }
-    });
-}
-
 /// Runs a loop with the widest vectors of the machine.
 #[inline]
 pub(crate) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
@@ -62,8 +52,6 @@ pub(crate) enum Epilogue<'a> {
     Bias(&'a [f32]),
     /// The same, followed by ReLU.
     BiasRelu(&'a [f32]),
-    /// Writes them where the given entry is above zero, and zero elsewhere.
-    Where(&'a [f32]),
 }
 
 impl PackedMatrix {
@@ -90,9 +78,6 @@ pub(crate) fn multiply(lhs: Lhs<'_>, rhs: &PackedMatrix, out: &mut [f32], epilog
     assert_eq!(values.len(), rows * rhs.rows, "the inner dimensions agree");
     if let Epilogue::Bias(bias) | Epilogue::BiasRelu(bias) = epilogue {
         assert_eq!(bias.len(), rhs.columns, "one bias per column");
-    }
-    if let Epilogue::Where(active) = epilogue {
-        assert_eq!(active.len(), out.len(), "one entry per output");
     }
     ARCH.dispatch(Multiply { lhs, rhs, out, rows, epilogue });
 }
@@ -133,14 +118,16 @@ impl WithSimd for Pack<'_> {
             rest = after;
             let filled = width.min(*columns - first);
             if transposed {
-                for (column, values) in source[first * *rows..].chunks_exact((*rows).max(1)).take(filled).enumerate() {
-                    for (line, value) in strip.chunks_exact_mut(width).zip(values) {
-                        line[column] = *value;
+                for column in 0..filled {
+                    let values = &source[(first + column) * *rows..][..*rows];
+                    for row in 0..*rows {
+                        strip[row * width + column] = values[row];
                     }
                 }
             } else {
-                for (line, values) in strip.chunks_exact_mut(width).zip(source.chunks_exact((*columns).max(1))) {
-                    line[..filled].copy_from_slice(&values[first..first + filled]);
+                for row in 0..*rows {
+                    let values = &source[row * *columns + first..][..filled];
+                    strip[row * width..][..filled].copy_from_slice(values);
                 }
             }
         }
@@ -311,8 +298,7 @@ fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
     epilogue: Epilogue<'_>,
 ) {
     for (line, sums) in sums.iter().enumerate() {
-        let start = (row + line) * place.columns;
-        let out = &mut out[start..][..place.columns];
+        let out = &mut out[(row + line) * place.columns..][..place.columns];
         for (vector, sum) in sums.iter().enumerate() {
             let first = place.first + vector * S::F32_LANES;
             let last = (first + S::F32_LANES).min(place.columns);
@@ -322,11 +308,6 @@ fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
                 Epilogue::BiasRelu(bias) => {
                     let sum = simd.add_f32s(*sum, load(simd, &bias[first..last]));
                     simd.max_f32s(simd.splat_f32s(0.0), sum)
-                }
-                Epilogue::Where(active) => {
-                    let zero = simd.splat_f32s(0.0);
-                    let above = simd.less_than_f32s(zero, load(simd, &active[start..][first..last]));
-                    simd.select_f32s(above, *sum, zero)
                 }
             };
             match S::as_mut_simd_f32s(&mut out[first..last]) {
@@ -412,10 +393,6 @@ mod tests {
             multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::BiasRelu(&bias));
             let relu = wanted.iter().enumerate().map(|(place, value)| (value + bias[place % columns]).max(0.0));
             close(&out, &relu.collect::<Vec<_>>());
-            let active = matrix(&mut prng, rows * columns);
-            multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::Where(&active));
-            let kept = wanted.iter().zip(&active).map(|(value, active)| if *active > 0.0 { *value } else { 0.0 });
-            close(&out, &kept.collect::<Vec<_>>());
         }
     }
 

@@ -1,90 +1,105 @@
-//! Computes the gradient of a minibatch on this thread, or on this and a second one.
+//! The gradients of a minibatch: each part on a tape of its own, on this thread or on this and a second one.
 //!
-//! Buffers travel between the threads and back, so nothing is allocated. The two parts are always summed in the same order.
+//! Parts are always added in the same order, so the number of threads changes no bit.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
 
-use super::backprop::PackedNetwork;
-use super::minibatch::{Gradients, Part, deal};
+use dfdx::prelude::{Backward, Cpu, Gradients};
+
+use super::minibatch::{Part, split};
+use super::objective::{LossTerms, loss};
 use super::{Batch, Settings};
-use crate::network::{Shape, Weights};
+use crate::network::ActorCritic;
+use crate::network::matmul::vectorized;
 
 /// Polls before a thread blocks: longer than the time between two minibatches.
 const SPINS: u32 = 4_000;
 /// Weights times decisions below which the hand-over costs more than it saves.
 const MIN_PARALLEL_WORK: usize = 2_000_000;
 
+/// Rows per tape: few enough that everything stays in the core's cache.
+const ROWS: usize = 256;
+
+/// Gradients by tensor, and the terms of the loss that they are of.
+pub(super) type Backpropagated = (Gradients<f32, Cpu>, LossTerms);
+
 /// The workers of one update.
 pub(super) struct GradientWorkers<'a> {
     settings: &'a Settings,
     batch: &'a Batch,
-    net: Arc<PackedNetwork>,
-    first: Part,
-    /// The second part; while the other thread has it, an empty one stands here.
-    second: Box<Part>,
+    device: Cpu,
     other: Option<Other>,
 }
 
 /// The channels to and from the second thread.
 struct Other {
-    send: Sender<(Arc<PackedNetwork>, Box<Part>)>,
-    receive: Receiver<Box<Part>>,
+    send: Sender<(ActorCritic, Part)>,
+    receive: Receiver<Backpropagated>,
 }
 
 impl<'a> GradientWorkers<'a> {
     /// Only this thread.
-    pub(super) fn new(shape: Shape, settings: &'a Settings, batch: &'a Batch) -> Self {
-        let net = Arc::new(PackedNetwork::new(shape));
-        Self { settings, batch, net, first: Part::default(), second: Box::default(), other: None }
+    pub(super) fn new(settings: &'a Settings, batch: &'a Batch) -> Self {
+        Self { settings, batch, device: Cpu::default(), other: None }
     }
 
     /// This thread and a second one, which ends when the workers are dropped.
-    pub(super) fn shared<'scope>(
-        shape: Shape,
-        settings: &'a Settings,
-        batch: &'a Batch,
-        scope: &'scope Scope<'scope, '_>,
-    ) -> Self
+    pub(super) fn shared<'scope>(settings: &'a Settings, batch: &'a Batch, scope: &'scope Scope<'scope, '_>) -> Self
     where
         'a: 'scope,
     {
-        let (send, parts) = channel::<(Arc<PackedNetwork>, Box<Part>)>();
+        let (send, parts) = channel::<(ActorCritic, Part)>();
         let (answer, receive) = channel();
         scope.spawn(move || {
-            while let Some((net, mut part)) = wait(&parts) {
-                part.learn(batch, &net, settings);
-                // Dropped before the answer, so that the network can be changed in place.
-                drop(net);
-                if answer.send(part).is_err() {
+            let device = Cpu::default();
+            while let Some((agent, part)) = wait(&parts) {
+                let gradients = backward(&agent, &part, batch, settings, &device);
+                // Dropped before the answer, so that the weights can be changed in place.
+                drop(agent);
+                if answer.send(gradients).is_err() {
                     break;
                 }
             }
         });
-        Self { other: Some(Other { send, receive }), ..Self::new(shape, settings, batch) }
+        Self { other: Some(Other { send, receive }), ..Self::new(settings, batch) }
     }
 
-    /// The gradient over the decisions of the batch at `places`.
-    pub(super) fn gradients(&mut self, weights: &Weights, places: &[usize]) -> &Gradients {
-        Arc::make_mut(&mut self.net).load(weights);
-        deal(self.batch, places, self.settings, [&mut self.first, &mut self.second]);
-        let size: usize = weights.tensors.iter().map(|column| column.values.len()).sum();
-        match &self.other {
-            Some(Other { send, receive }) if size * places.len() >= MIN_PARALLEL_WORK => {
-                let second = std::mem::take(&mut self.second);
-                send.send((Arc::clone(&self.net), second)).expect("the other thread receives parts");
-                self.first.learn(self.batch, &self.net, self.settings);
-                self.second = wait(receive).expect("the other thread answers each part");
+    /// The gradients over the decisions of the batch at `places`.
+    pub(super) fn backward(&self, agent: &ActorCritic, places: &[usize]) -> Backpropagated {
+        let [first, second] = split(self.batch, places, self.settings.norm_adv);
+        let run = |part: &Part| backward(agent, part, self.batch, self.settings, &self.device);
+        let ((mut sum, terms), (mut other, other_terms)) = match &self.other {
+            Some(Other { send, receive }) if agent.shape().weights() * places.len() >= MIN_PARALLEL_WORK => {
+                send.send((agent.clone(), second)).expect("the other thread receives parts");
+                (run(&first), wait(receive).expect("the other thread answers each part"))
             }
-            _ => {
-                self.first.learn(self.batch, &self.net, self.settings);
-                self.second.learn(self.batch, &self.net, self.settings);
-            }
-        }
-        self.first.gradients.add(&self.second.gradients);
-        &self.first.gradients
+            _ => (run(&first), run(&second)),
+        };
+        let mut addends = Vec::new();
+        agent.for_each_gradient(&mut other, |_, gradient| addends.push(std::mem::take(&mut **gradient)));
+        agent.for_each_gradient(&mut sum, |place, sum| {
+            let addends = &addends[place];
+            let sum = &mut sum[..addends.len()];
+            vectorized(|| {
+                for place in 0..addends.len() {
+                    sum[place] += addends[place];
+                }
+            });
+        });
+        (sum, terms.and(other_terms))
     }
+}
+
+/// The gradients of one part.
+fn backward(agent: &ActorCritic, part: &Part, batch: &Batch, settings: &Settings, device: &Cpu) -> Backpropagated {
+    let (mut gradients, mut terms) = (Gradients::leaky(), LossTerms::default());
+    for rows in part.gather(batch, ROWS, device) {
+        let (loss, of_rows) = loss(agent, rows, gradients, settings);
+        gradients = loss.backward();
+        terms = terms.and(of_rows);
+    }
+    (gradients, terms)
 }
 
 /// The next message; `None` when the channel is closed.

@@ -5,10 +5,12 @@
 use std::num::NonZero;
 use std::time::Instant;
 
+use dfdx::prelude::{Cpu, Gradients};
+
 use super::gradient_workers::GradientWorkers;
-use super::minibatch::Gradients;
+use super::optimizer::{Adam, clip_grad_norm};
 use super::stats::{StatsSum, explained_variance};
-use super::{Batch, Diverged, Settings, UpdateStats, adam};
+use super::{Batch, Diverged, Settings, UpdateStats};
 use crate::network::{ActorCritic, Shape, Weights, WeightsError};
 use crate::parallel::ShouldContinue;
 use crate::prng::Prng;
@@ -123,31 +125,14 @@ impl Learner {
         should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         batch.check(&self.shape, self.state.updates)?;
-        let before = self.state.clone();
-        let result = self.passes(batch, progress, should_continue);
-        if matches!(result, Ok(Some(_))) {
-            self.state.updates += 1;
-        } else {
-            self.state = before;
-        }
-        result
-    }
-
-    fn passes(
-        &mut self,
-        batch: &Batch,
-        progress: f64,
-        should_continue: ShouldContinue<'_>,
-    ) -> Result<Option<UpdateStats>, Diverged> {
-        let (shape, settings) = (self.shape, self.settings);
-        let alone = self.threads.get() < 2;
+        let settings = self.settings;
         std::thread::scope(|scope| {
-            let workers = if alone {
-                GradientWorkers::new(shape, &settings, batch)
+            let workers = if self.threads.get() < 2 {
+                GradientWorkers::new(&settings, batch)
             } else {
-                GradientWorkers::shared(shape, &settings, batch, scope)
+                GradientWorkers::shared(&settings, batch, scope)
             };
-            self.learn(batch, progress, workers, should_continue)
+            self.learn(batch, progress, &workers, should_continue)
         })
     }
 
@@ -155,7 +140,7 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        mut workers: GradientWorkers<'_>,
+        workers: &GradientWorkers<'_>,
         should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         let started = Instant::now();
@@ -166,8 +151,14 @@ impl Learner {
             explained_variance: explained_variance(&batch.values, &batch.returns),
             ..UpdateStats::default()
         };
-        let minibatches = ((count + settings.minibatch_size / 2) / settings.minibatch_size.max(1)).max(1);
         let mut means = StatsSum::default();
+        // The state stays as it is until the update is complete.
+        let mut agent = ActorCritic::zeros(self.shape);
+        agent.copy_from(&self.state.weights.tensors);
+        let moments = [&self.state.first_moments, &self.state.second_moments];
+        let mut optimizer = Adam::new(moments, self.state.steps, stats.learning_rate);
+
+        let minibatches = ((count + settings.minibatch_size / 2) / settings.minibatch_size.max(1)).max(1);
         for epoch in 0..if count == 0 { 0 } else { settings.update_epochs } {
             let mut places: Vec<usize> = (0..count).collect();
             Prng::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
@@ -177,46 +168,56 @@ impl Learner {
                     return Ok(None);
                 }
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
-                let gradients = workers.gradients(&self.state.weights, places);
-                let norm = self.step(gradients, stats.learning_rate, MinibatchIndex { update, epoch, minibatch })?;
-                means.add(&gradients.terms, norm, places.len());
+                let (mut gradients, terms) = workers.backward(&agent, places);
+                let grad_norm = clip_grad_norm(&agent, &mut gradients, settings.max_grad_norm);
+                MinibatchIndex { update, epoch, minibatch }.check(&agent, &mut gradients, terms.loss, grad_norm)?;
+                optimizer.step(&mut agent, &mut gradients);
+                means.add(&terms, grad_norm, places.len());
             }
             if settings.target_kl.is_some_and(|most| means.epoch_kl() > most) {
                 break;
             }
         }
-        means.write(&mut stats);
-        for column in &self.state.weights.tensors {
+
+        let weights = agent.weights();
+        for column in &weights.tensors {
             if let Some(value) = column.values.iter().find(|value| !value.is_finite()) {
                 return Err(Diverged::Weight { name: column.name.clone(), value: *value, update });
             }
         }
+        let LearnerState { first_moments, second_moments, steps, updates, .. } = &mut self.state;
+        optimizer.save([first_moments, second_moments]);
+        (*steps, *updates) = (optimizer.steps(), *updates + 1);
+        self.state.weights = weights;
+        means.write(&mut stats);
         stats.samples_per_second = stats.samples as f64 / started.elapsed().as_secs_f64().max(1e-9);
         Ok(Some(stats))
     }
+}
 
-    /// Applies one minibatch's gradient and returns its norm before clipping.
-    fn step(&mut self, gradients: &Gradients, learning_rate: f32, index: MinibatchIndex) -> Result<f32, Diverged> {
-        let MinibatchIndex { update, epoch, minibatch } = index;
-        if !gradients.terms.loss.is_finite() {
-            return Err(Diverged::Loss { value: gradients.terms.loss, update, epoch, minibatch });
+impl MinibatchIndex {
+    /// Checks that loss and gradients are finite.
+    fn check(
+        self,
+        agent: &ActorCritic,
+        gradients: &mut Gradients<f32, Cpu>,
+        loss: f32,
+        grad_norm: f32,
+    ) -> Result<(), Diverged> {
+        let Self { update, epoch, minibatch } = self;
+        if !loss.is_finite() {
+            return Err(Diverged::Loss { value: loss, update, epoch, minibatch });
         }
-        let norm = adam::norm(&gradients.gradient);
-        if !norm.is_finite() {
-            let columns = self.state.weights.tensors.iter().zip(&gradients.gradient);
-            let mut broken = columns.filter_map(|(column, gradient)| {
-                let value = gradient.iter().copied().find(|value| !value.is_finite());
-                value.map(|value| (column.name.clone(), value))
-            });
-            let (name, value) = broken.next().unwrap_or_else(|| ("the whole network".into(), norm));
-            return Err(Diverged::Gradient { name, value, update, epoch, minibatch });
+        if grad_norm.is_finite() {
+            return Ok(());
         }
-        let most = self.settings.max_grad_norm;
-        // As PyTorch clips it.
-        let scale = if most > 0.0 { (most / (norm + 1e-6)).min(1.0) } else { 1.0 };
-        let LearnerState { weights, first_moments, second_moments, steps, .. } = &mut self.state;
-        *steps += 1;
-        adam::step(weights, [first_moments, second_moments], &gradients.gradient, *steps, learning_rate, scale);
-        Ok(norm)
+        let names = Weights::names(&agent.shape());
+        let mut broken = None;
+        agent.for_each_gradient(gradients, |place, gradient| {
+            let value = gradient.iter().copied().find(|value| !value.is_finite());
+            broken = broken.take().or(value.map(|value| (names[place].0.clone(), value)));
+        });
+        let (name, value) = broken.unwrap_or_else(|| ("the whole network".into(), grad_norm));
+        Err(Diverged::Gradient { name, value, update, epoch, minibatch })
     }
 }

@@ -1,25 +1,16 @@
-//! The PPO objective (clipped surrogate, value loss and entropy) with its gradient by logits and values, in one pass.
-//!
-//! Tests compare it with plain dfdx in `reference`. Rule: "PPO algorithm".
+//! The PPO objective on dfdx's tape: clipped surrogate, value loss and entropy bonus. Names follow CleanRL.
+//! Rule: "PPO algorithm".
+
+use dfdx::prelude::*;
 
 use super::Settings;
-use crate::network::MaskedCategorical;
+use super::minibatch::Minibatch;
+use crate::network::{ActorCritic, vector_values};
 
-/// The inputs of the objective, one entry per decision.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Targets {
-    pub(super) actions: Vec<u8>,
-    pub(super) action_masks: Vec<u16>,
-    pub(super) log_probs: Vec<f32>,
-    /// Normalized, if the settings say so.
-    pub(super) advantages: Vec<f32>,
-    pub(super) returns: Vec<f32>,
-    pub(super) values: Vec<f32>,
-    /// One over the size of the whole minibatch.
-    pub(super) share: f32,
-}
+/// A loss on its tape; [`Backward::backward`] computes its gradients.
+pub(super) type Loss = Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>;
 
-/// Sums over decisions, each times `share`; over all parts of a minibatch they are means.
+/// Sums over decisions, each times [`Minibatch::share`]; over all parts of a minibatch they are means.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct LossTerms {
     pub(super) loss: f32,
@@ -33,12 +24,6 @@ pub(super) struct LossTerms {
 }
 
 impl LossTerms {
-    /// Computes the loss from the other terms.
-    pub(super) fn close(mut self, settings: &Settings) -> Self {
-        self.loss = self.policy_loss - settings.ent_coef * self.entropy + settings.vf_coef * self.value_loss;
-        self
-    }
-
     /// The sum of two parts.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -53,73 +38,53 @@ impl LossTerms {
     }
 }
 
-/// Replaces every logit and value by its derivative of the loss and adds to `terms`. A row of `heads` holds a decision's
-/// logits and value; the first row is the decision `first`. [`LossTerms::close`] computes the loss itself.
-pub(super) fn differentiate(
-    heads: &mut [f32],
-    options: usize,
-    first: usize,
-    targets: &Targets,
+/// The loss of these decisions, and its terms. Its gradients will be added to `gradients`.
+pub(super) fn loss(
+    agent: &ActorCritic,
+    minibatch: Minibatch,
+    gradients: Gradients<f32, Cpu>,
     settings: &Settings,
-    mut terms: LossTerms,
-) -> LossTerms {
-    for (row, heads) in heads.chunks_exact_mut(options + 1).enumerate() {
-        let place = first + row;
-        let (logits, value) = heads.split_at_mut(options);
-        let value = &mut value[0];
-        let (policy_loss, value_loss);
-        (policy_loss, terms) = policy(logits, place, targets, settings, terms);
-        (value_loss, *value) = value_error(*value, targets.values[place], targets.returns[place], settings.clip_vloss);
-        *value *= settings.vf_coef * targets.share;
-        terms.policy_loss += policy_loss * targets.share;
-        terms.value_loss += value_loss * targets.share;
+) -> (Loss, LossTerms) {
+    let Minibatch { observations, actions, action_masks, log_probs, advantages, returns, values, share } = minibatch;
+    let observations = observations.traced(gradients);
+    let (new_log_probs, entropy, new_values) = agent.evaluate_actions(observations, &action_masks, &actions);
+    let log_ratio = new_log_probs - log_probs;
+    let log_ratios = vector_values(&log_ratio);
+    let ratio = log_ratio.exp();
+    let mut terms = statistics(&log_ratios, &vector_values(&ratio), share, settings);
+
+    // Policy loss.
+    let (least, most) = (1.0 - settings.clip_coef, 1.0 + settings.clip_coef);
+    let pg_loss1 = ratio.with_empty_tape() * (-advantages.clone());
+    let pg_loss2 = ratio.clamp(least, most) * (-advantages);
+    let pg_loss = pg_loss1.maximum(pg_loss2).sum::<Rank0, _>() * share;
+
+    // Value loss.
+    let v_loss = match settings.clip_vloss {
+        None => (new_values - returns).square(),
+        Some(limit) => {
+            let v_loss_unclipped = (new_values.with_empty_tape() - returns.clone()).square();
+            let v_clipped = (new_values - values.clone()).clamp(-limit, limit) + values;
+            (v_clipped - returns).square().maximum(v_loss_unclipped)
+        }
+    };
+    let v_loss = v_loss.sum::<Rank0, _>() * (0.5 * share);
+
+    let entropy_loss = entropy.sum::<Rank0, _>() * share;
+    (terms.policy_loss, terms.value_loss, terms.entropy) = (pg_loss.array(), v_loss.array(), entropy_loss.array());
+    let loss = pg_loss - entropy_loss * settings.ent_coef + v_loss * settings.vf_coef;
+    terms.loss = loss.array();
+    (loss, terms)
+}
+
+/// The statistics of the ratios, which need no gradient.
+fn statistics(log_ratios: &[f32], ratios: &[f32], share: f32, settings: &Settings) -> LossTerms {
+    let mut terms = LossTerms::default();
+    for (log_ratio, ratio) in log_ratios.iter().zip(ratios) {
+        let error = (ratio - 1.0).abs();
+        terms.approx_kl += (ratio - 1.0 - log_ratio) * share;
+        terms.clip_frac += if error > settings.clip_coef { share } else { 0.0 };
+        terms.ratio_error = terms.ratio_error.max(error);
     }
     terms
-}
-
-/// Clipped surrogate and entropy of one decision.
-fn policy(
-    logits: &mut [f32],
-    place: usize,
-    targets: &Targets,
-    settings: &Settings,
-    mut terms: LossTerms,
-) -> (f32, LossTerms) {
-    let (action, advantage) = (targets.actions[place] as usize, targets.advantages[place]);
-    let distribution = MaskedCategorical::new(logits, targets.action_masks[place]);
-    let log_ratio = distribution.log_prob(action) - targets.log_probs[place];
-    let ratio = log_ratio.exp();
-    let (free, clipped) =
-        (-advantage * ratio, -advantage * ratio.clamp(1.0 - settings.clip_coef, 1.0 + settings.clip_coef));
-    // The derivative by the log-probability; the clipped branch is constant.
-    let gradients = if free >= clipped { free } else { 0.0 };
-    let probs: [f32; crate::network::Shape::MOST_OPTIONS] =
-        std::array::from_fn(|option| if option < logits.len() { distribution.prob(option) } else { 0.0 });
-    let surprise =
-        |option: usize| if probs[option] > 0.0 { probs[option] * distribution.log_prob(option) } else { 0.0 };
-    let entropy = -(0..logits.len()).map(surprise).sum::<f32>();
-    for (option, logit) in logits.iter_mut().enumerate() {
-        // A masked option has probability 0 and is not the action, so its derivative is exactly 0.
-        let chosen = if option == action { 1.0 } else { 0.0 };
-        let by_entropy = surprise(option) + probs[option] * entropy;
-        *logit = targets.share * (gradients * (chosen - probs[option]) + settings.ent_coef * by_entropy);
-    }
-    terms.entropy += entropy * targets.share;
-    terms.approx_kl += (ratio - 1.0 - log_ratio) * targets.share;
-    terms.clip_frac += if (ratio - 1.0).abs() > settings.clip_coef { targets.share } else { 0.0 };
-    terms.ratio_error = terms.ratio_error.max((ratio - 1.0).abs());
-    (free.max(clipped), terms)
-}
-
-/// Half the squared error of a value, and its derivative. With a limit: the worse of the plain and the clipped error.
-fn value_error(value: f32, before: f32, wanted: f32, limit: Option<f32>) -> (f32, f32) {
-    let free = value - wanted;
-    let Some(limit) = limit else { return (0.5 * free * free, free) };
-    let moved = value - before;
-    let clipped = before + moved.clamp(-limit, limit) - wanted;
-    if free * free >= clipped * clipped {
-        (0.5 * free * free, free)
-    } else {
-        (0.5 * clipped * clipped, if moved.abs() < limit { clipped } else { 0.0 })
-    }
 }
