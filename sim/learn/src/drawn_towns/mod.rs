@@ -7,9 +7,8 @@ mod plan;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
-use townlet_town::config::Config;
+use townlet_town::config::{Config, TrainingTowns};
 use townlet_town::fixed_point::Micro;
-use townlet_town::rules::RulesError;
 use townlet_town::{Rules, Sources};
 
 use crate::prng::Prng;
@@ -19,15 +18,17 @@ pub use plan::{SIDE, draw_plan};
 pub const POPULATION: RangeInclusive<u32> = 4..=32;
 /// Prices and rent of a drawn town relative to the configuration, in percent.
 pub const PRICES: RangeInclusive<u32> = 80..=120;
+/// Separates these draws from others with the same number.
+const DRAWN: u64 = 0x6472_6177;
 /// Towns of one training. Each serves many episodes, because computing the rules of a town takes longer than some ticks.
 const POOL: usize = 256;
 
 /// The sources of the town with this number: the configuration with another plan, population and prices. Deliveries are
-/// scaled with the population.
+/// scaled with the population, which is at most the number of slots.
 pub fn draw(base: &Sources, number: u64) -> Sources {
-    let mut prng = Prng::new([number, 0x64_72_61_77, 0]);
-    let population = within(&mut prng, &POPULATION);
+    let mut prng = Prng::new([number, DRAWN, 0]);
     let mut config = base.config.clone();
+    let population = within(&mut prng, &POPULATION).min(config.embedding_allocator.max_slots);
     scale_deliveries(&mut config, population);
     for price in [&mut config.economy.meal_cost, &mut config.economy.ingredients_cost, &mut config.economy.rent_per_day]
     {
@@ -63,6 +64,33 @@ fn scale_deliveries(config: &mut Config, population: u32) {
     }
 }
 
+/// Where the towns of a training come from.
+#[derive(Clone, Debug)]
+pub(crate) enum TownSource {
+    /// Every town has the configured rules.
+    Configured(Arc<Rules>),
+    /// The rules are drawn by the seed of the town.
+    Drawn(Arc<DrawnTowns>),
+}
+
+impl TownSource {
+    /// As `training.towns` says.
+    pub(crate) fn new(rules: &Arc<Rules>, run: u64) -> Self {
+        match rules.config.training.towns {
+            TrainingTowns::Configured => Self::Configured(Arc::clone(rules)),
+            TrainingTowns::Drawn => Self::Drawn(Arc::new(DrawnTowns::new(&rules.sources, run))),
+        }
+    }
+
+    /// The rules of the town with this seed.
+    pub(crate) fn rules(&self, seed: u64) -> Arc<Rules> {
+        match self {
+            Self::Configured(rules) => Arc::clone(rules),
+            Self::Drawn(towns) => towns.rules(seed),
+        }
+    }
+}
+
 /// The towns of one training, computed when they are first needed.
 #[derive(Debug)]
 pub struct DrawnTowns {
@@ -73,17 +101,8 @@ pub struct DrawnTowns {
 
 impl DrawnTowns {
     /// The towns of a training with this seed.
-    ///
-    /// # Errors
-    /// The configuration does not fit a drawn town, such as fewer slots than residents.
-    pub fn new(base: &Sources, run: u64) -> Result<Self, RulesError> {
-        let (slots, needed) = (base.config.embedding_allocator.max_slots, *POPULATION.end());
-        if slots < needed {
-            let why = format!("embedding_allocator.max_slots is {slots}; drawn towns have up to {needed} residents");
-            return Err(RulesError::Misfit(why));
-        }
-        Rules::new(draw(base, 0))?;
-        Ok(Self { base: base.clone(), run, pool: (0..POOL).map(|_| OnceLock::new()).collect() })
+    pub fn new(base: &Sources, run: u64) -> Self {
+        Self { base: base.clone(), run, pool: (0..POOL).map(|_| OnceLock::new()).collect() }
     }
 
     /// The rules of the town for a seed.
@@ -91,7 +110,7 @@ impl DrawnTowns {
         let index = (seed % POOL as u64) as usize;
         let drawn = || {
             let number = Prng::new([self.run, index as u64, 1]).next_u64();
-            Arc::new(Rules::new(draw(&self.base, number)).expect("`new` has checked the configuration"))
+            Arc::new(Rules::new(draw(&self.base, number)).expect("rules on another plan"))
         };
         Arc::clone(self.pool[index].get_or_init(drawn))
     }
@@ -137,7 +156,7 @@ mod tests {
     fn a_drawn_town_depends_on_its_number_alone() {
         let base = base();
         assert_eq!(draw(&base, 7).digest(), draw(&base, 7).digest());
-        let towns = DrawnTowns::new(&base, 3).unwrap();
+        let towns = DrawnTowns::new(&base, 3);
         let populations: std::collections::BTreeSet<u32> =
             (0..200).map(|seed| towns.rules(seed).config.world.population).collect();
         assert!(populations.len() > 20 && populations.contains(&4) && populations.contains(&32), "{populations:?}");
@@ -145,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_with_too_few_slots_is_refused() {
+    fn a_drawn_town_has_a_slot_for_each_resident() {
         let mut base = base();
         base.config.embedding_allocator.max_slots = 16;
-        let why = DrawnTowns::new(&base, 1).unwrap_err().to_string();
-        assert_eq!(why, "embedding_allocator.max_slots is 16; drawn towns have up to 32 residents");
+        let populations = (0..50).map(|number| draw(&base, number).config.world.population);
+        assert_eq!(populations.max(), Some(16));
     }
 }
