@@ -1,5 +1,6 @@
 //! The range of towns that a policy was trained on, and whether a town lies inside it.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,8 @@ impl TrainedRange {
         let drawn = config.training.towns == TrainingTowns::Drawn;
         let population = if drawn { POPULATION } else { config.world.population..=config.world.population };
         let percent: RangeInclusive<u32> = if drawn { PRICES } else { 100..=100 };
-        let prices = |price: Micro| [percent.start(), percent.end()].map(|part| price.to_f64() * f64::from(*part) / 100.0);
+        let prices =
+            |price: Micro| [percent.start(), percent.end()].map(|part| price.to_f64() * f64::from(*part) / 100.0);
         Self {
             population: [*population.start(), *population.end()],
             plan: (!drawn).then(|| plan_digest(rules)),
@@ -65,6 +67,19 @@ impl TrainedRange {
             let trained = if low < high { format!("{low:.2} to {high:.2}") } else { format!("{low:.2}") };
             format!("economy.{name} is {:.2}; trained on {trained}", price.to_f64())
         })
+    }
+}
+
+impl fmt::Display for TrainedRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span =
+            |[low, high]: [f64; 2]| if low < high { format!("{low:.2} to {high:.2}") } else { format!("{low:.2}") };
+        let [fewest, most] = self.population;
+        let residents = if fewest < most { format!("{fewest} to {most}") } else { most.to_string() };
+        let plan = self.plan.as_ref().map_or("drawn plans", |_| "one plan");
+        write!(out, "{residents} residents, {plan}, ")?;
+        let [meal, groceries, rent] = [self.meal_cost, self.ingredients_cost, self.rent_per_day].map(span);
+        write!(out, "meals at {meal}, groceries at {groceries}, rent {rent}")
     }
 }
 
@@ -111,6 +126,9 @@ mod tests {
             assert_eq!(reason(key, value), None, "{key} {value}");
         }
         assert_eq!(reason("world.population", "33").unwrap(), "33 residents; trained on 4 to 32");
-        assert_eq!(reason("economy.rent_per_day", "1.5").unwrap(), "economy.rent_per_day is 1.50; trained on 1.60 to 2.40");
+        assert_eq!(
+            reason("economy.rent_per_day", "1.5").unwrap(),
+            "economy.rent_per_day is 1.50; trained on 1.60 to 2.40"
+        );
     }
 }
