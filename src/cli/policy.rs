@@ -58,12 +58,19 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The reason why the shipped policy cannot control a town with these rules, if `policy.release` selects it.
+/// Why the shipped policy cannot control a town with these rules or was not trained on such towns, if `policy.release`
+/// selects it.
 pub(super) fn release_mismatch(rules: &Rules) -> Option<String> {
     let (release, shipped) = (rules.config.policy.release.as_str(), shipped().ok()?);
     let named = release == "shipped" || release == shipped.id;
-    let why = named.then_some(shipped)?.fits(rules).err()?;
-    Some(format!("policy.release: {why}. `policy.release: scripted` works with any town."))
+    let shipped = named.then_some(shipped)?;
+    match (shipped.fits(rules), shipped.reason_outside(rules)) {
+        (Err(why), _) => Some(format!("policy.release: {why}. `policy.release: scripted` works with any town.")),
+        (Ok(()), Some(why)) => {
+            Some(format!("policy.release: this town lies outside the trained range of `{}`: {why}.", shipped.id))
+        }
+        (Ok(()), None) => None,
+    }
 }
 
 fn list(catalog: &CatalogArgs) -> Result<()> {
@@ -113,7 +120,8 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
     if catalog.json {
         let tensors: Vec<Value> =
             tensors().map(|column| json!({ "name": column.name, "shape": column.shape })).collect();
-        return output::json(&json!({ "id": it.id, "meta": it.meta, "tensors": tensors, "refused_here": fits }));
+        return output::json(&json!({ "id": it.id, "meta": it.meta, "tensors": tensors, "refused_here": fits,
+            "outside_range": it.reason_outside(&rules) }));
     }
     let meta = &it.meta;
     let text = |value: Option<String>| value.unwrap_or_else(|| "–".into());
@@ -129,6 +137,8 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         ["trained with".into(), meta.training_hash.clone()],
         ["parent".into(), text(meta.parent.clone())],
         ["town score".into(), text(meta.town_score.map(|score| format!("{score:.3} in training")))],
+        ["trained on".into(), it.meta.towns.as_ref().map_or_else(|| meta.config_id.clone(), ToString::to_string)],
+        ["range".into(), it.reason_outside(&rules).map_or_else(|| "inside".into(), |why| format!("outside: {why}"))],
         ["fits".into(), fits.map_or_else(|| "this configuration".into(), |why| format!("no: {why}"))],
     ];
     rows.extend(meta.kpis.iter().map(|kpi| [kpi.name.clone(), text(kpi.value.map(|value| format!("{value:.3}")))]));

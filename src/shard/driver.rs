@@ -26,11 +26,11 @@ impl Driver {
 
     /// As telemetry shows it. The id of a checkpoint is the beginning of its hash.
     pub(super) fn policy(&self) -> telemetry::Policy {
-        let (kind, hash) = match self {
-            Self::Scripted => ("scripted", ""),
-            Self::Network(policy) => ("network", policy.id()),
+        let (kind, hash, outside_range) = match self {
+            Self::Scripted => ("scripted", "", None),
+            Self::Network(policy) => ("network", policy.id(), policy.outside_range().map(str::to_owned)),
         };
-        telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into() }
+        telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into(), outside_range }
     }
 
     /// What was weighed at a resident's latest decision, when somebody weighs.

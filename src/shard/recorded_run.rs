@@ -131,7 +131,7 @@ impl RecordedRun {
         let status = ShardStatus {
             shard: header.shard.clone(),
             run_id: header.run_id.clone(),
-            policy: Policy { id: self.current.policy.clone(), kind: kind.into(), hash: String::new() },
+            policy: Policy { id: self.current.policy.clone(), kind: kind.into(), ..Policy::default() },
             speed: speed.into(),
             feed: self.current.feed.clone(),
             health: Health { status: "ok".into(), audit_ok: true, journal_tick: self.end, ..Health::default() },

@@ -109,6 +109,9 @@ pub struct Policy {
     /// `scripted` or `network`.
     pub kind: String,
     pub hash: String,
+    /// Why the town lies outside the range of towns that the policy was trained on, such as `40 residents; trained on 4 to 32`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside_range: Option<String>,
 }
 
 /// A resident's job status. Names are fixed.

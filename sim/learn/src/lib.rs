@@ -2,6 +2,7 @@
 //! Also their rollouts, evaluation and checkpoints.
 
 pub mod checkpoint;
+pub mod drawn_towns;
 pub mod evaluate;
 pub mod network;
 mod network_policy;

@@ -34,6 +34,7 @@ pub struct LastDecision {
 #[derive(Clone)]
 pub struct NetworkPolicy {
     id: String,
+    outside_range: Option<String>,
     choice: Choice,
     layout: &'static Layout,
     forward: Forward,
@@ -53,6 +54,7 @@ impl NetworkPolicy {
         let slots = townlet_town::lifecycle::slots(rules);
         Ok(Self {
             id: checkpoint.id.clone(),
+            outside_range: checkpoint.reason_outside(rules),
             choice,
             layout: layout(rules.config.features.systems.observations),
             forward: checkpoint.forward(),
@@ -66,6 +68,11 @@ impl NetworkPolicy {
     /// The checkpoint's id.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Why the town lies outside the range of towns that the policy was trained on; `None` when it lies inside.
+    pub fn outside_range(&self) -> Option<&str> {
+        self.outside_range.as_deref()
     }
 
     /// The latest decision of the resident in a slot; `None` before their first.

@@ -33,6 +33,14 @@ impl EvaluatedPolicy {
         Ok(Self::Network(Arc::new(checkpoint), choice))
     }
 
+    /// Why the town lies outside the range that the policy was trained on.
+    pub(super) fn reason_outside(&self, rules: &Rules) -> Option<String> {
+        match self {
+            Self::Scripted => None,
+            Self::Network(checkpoint, _) => checkpoint.reason_outside(rules),
+        }
+    }
+
     /// The same policy with the other choice; `None` for the scripted one.
     pub(super) fn other_choice(&self) -> Option<Self> {
         match self {

@@ -20,6 +20,7 @@ pub(super) fn json(summary: &Summary) -> Value {
     json!({
         "townlet": env!("CARGO_PKG_VERSION"),
         "policy": summary.entry.name,
+        "outside_range": summary.entry.outside_range,
         "config_id": summary.config.0,
         "config_digest": summary.config.1,
         "residents": summary.residents,

@@ -107,6 +107,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let bar = output::progress_bar(towns, args.json, "{bar:30} town {human_pos} of {human_len} · {eta} left");
     let run = |name: &str, evaluated_policy: &EvaluatedPolicy| Entry {
         name: evaluated_policy.title(name),
+        outside_range: evaluated_policy.reason_outside(&rules),
         records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
     };
     let ours = run(name, &policy);

@@ -12,6 +12,8 @@ use townlet_town::state::LiveSettings;
 /// A policy with its records.
 pub(super) struct Entry {
     pub(super) name: String,
+    /// Why these towns lie outside the range that the policy was trained on.
+    pub(super) outside_range: Option<String>,
     /// In the order of their seeds.
     pub(super) records: Vec<Record>,
 }

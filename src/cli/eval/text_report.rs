@@ -65,6 +65,9 @@ fn head(text: &mut String, summary: &Summary) {
     let perturbations = if summary.perturbations { "on" } else { "off" };
     let (policy, config) = (escape(&summary.entry.name), escape(&summary.config.0));
     line!(text, "policy {policy} · {config} · {} residents · perturbations {perturbations}", summary.residents);
+    if let Some(why) = &summary.entry.outside_range {
+        line!(text, "These towns lie outside the range that the policy was trained on: {}.", escape(why));
+    }
     line!(text, "{towns} of {days}, seeds {} to {last}", span.seed);
     line!(text, "These seeds are held out: training never uses them.");
     line!(text);

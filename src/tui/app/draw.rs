@@ -198,7 +198,11 @@ impl App {
         let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
         parts.push((0, vec![Span::styled(format!("day {} · {time}", view.day), theme.text)]));
         parts.push((3, vec![Span::styled(format!("tick {}", thousands(view.tick)), theme.dim)]));
-        let kind = if view.policy.kind == "network" { " (learned)" } else { "" };
+        let kind = match (view.policy.kind.as_str(), &view.policy.outside_range) {
+            ("network", None) => " (learned)",
+            ("network", Some(_)) => " (learned, outside its range)",
+            _ => "",
+        };
         parts.push((
             6,
             vec![

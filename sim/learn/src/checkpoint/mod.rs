@@ -5,6 +5,7 @@
 
 mod error;
 mod registry;
+mod trained_range;
 mod training_state;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use townlet_town::options::OPTIONS;
 
 pub use error::CheckpointError;
 pub use registry::Registry;
+pub use trained_range::TrainedRange;
 pub use training_state::TrainingState;
 
 use crate::network::{Forward, NamedTensor, Normalizer, Shape, Weights};
@@ -53,6 +55,9 @@ pub struct Meta {
     pub seed: u64,
     /// Hash of the sources of its training: configuration, plan, affordances, perturbations.
     pub training_hash: String,
+    /// The towns of its training; `None` for policies older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub towns: Option<TrainedRange>,
     /// Whether it started by imitating the scripted policy.
     pub warm_start: bool,
     /// The previous checkpoint of its training; `None` for the first.
@@ -78,6 +83,7 @@ impl Meta {
             updates: 0,
             seed: 0,
             training_hash: rules.texts_digest.clone(),
+            towns: Some(TrainedRange::of(rules)),
             warm_start: false,
             parent: None,
             town_score: None,
@@ -157,16 +163,26 @@ impl Checkpoint {
         Self::decode(&name(bytes), bytes)
     }
 
+    /// Why a town lies outside the range of towns that this policy was trained on; `None` when it lies inside. It can drive
+    /// the town all the same if it [`Self::fits`].
+    pub fn reason_outside(&self, rules: &Rules) -> Option<String> {
+        let (trained, configured) = (&self.meta.config_id, &rules.config.config_id);
+        match &self.meta.towns {
+            Some(range) => range.reason_outside(rules),
+            None if trained == configured => None,
+            None => Some(format!("config_id `{configured}`; trained on `{trained}`")),
+        }
+    }
+
     /// Checks that this policy can drive a town with these rules.
     ///
     /// # Errors
-    /// A mismatch of `config_id`, observation layout or options.
+    /// A mismatch of observation layout or options.
     pub fn fits(&self, rules: &Rules) -> Result<(), CheckpointError> {
         let layout = layout(rules.config.features.systems.observations);
         let options: Vec<&str> = OPTIONS.iter().map(|row| row.1).collect();
         let width = self.shape().observation.to_string();
         let rows = [
-            ("config_id", &self.meta.config_id, rules.config.config_id.clone()),
             ("the observations", &self.meta.observations, layout.name.to_owned()),
             ("the observation layout", &self.meta.layout_hash, layout.hash.clone()),
             ("the options", &self.meta.options.join(" "), options.join(" ")),

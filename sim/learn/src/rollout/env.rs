@@ -11,6 +11,7 @@ use townlet_town::{Micro, Refusal, Rules, State, Town};
 
 use super::decision_buffer::{DecisionBuffer, Episode};
 use super::training_rewards::TrainingRewards;
+use crate::drawn_towns::TownSource;
 use crate::network::Normalizer;
 use crate::seeds;
 
@@ -40,6 +41,7 @@ pub(super) struct Env {
     /// Statistics of the observations since the last update, unscaled.
     pub(super) seen: Normalizer,
     rewards: TrainingRewards,
+    towns: TownSource,
     replica: u32,
     run: u64,
     resets: u64,
@@ -58,13 +60,16 @@ pub struct EnvState {
 
 impl Env {
     /// Replica `replica` of `replicas`, at its first tick.
-    pub(super) fn new(rules: &Arc<Rules>, run: u64, replica: u32, replicas: u32, width: usize) -> Self {
-        let whole = whole_horizon(rules);
+    pub(super) fn new(towns: &TownSource, run: u64, replica: u32, replicas: u32, width: usize) -> Self {
+        let seed = seeds::training(run, replica, 0);
+        let rules = towns.rules(seed);
+        let whole = whole_horizon(&rules);
         let gamma = rules.config.ppo.gamma.to_f64();
-        let town = Town::new(Arc::clone(rules), seeds::training(run, replica, 0));
+        let town = Town::new(Arc::clone(&rules), seed);
         let slots = town.state().agents.tile.len();
         Self {
-            rewards: TrainingRewards::new(rules, town.state()),
+            rewards: TrainingRewards::new(&rules, town.state()),
+            towns: towns.clone(),
             town,
             decisions: DecisionBuffer::new(slots, width, gamma),
             stats: RolloutStats::default(),
@@ -104,15 +109,17 @@ impl Env {
         }
         self.stats.horizons.push(kpis(&self.town));
         self.resets += 1;
-        let rules = Arc::clone(self.town.rules());
+        let seed = seeds::training(self.run, self.replica, self.resets);
+        let rules = self.towns.rules(seed);
         self.horizon = whole_horizon(&rules);
-        self.town = Town::new(rules, seeds::training(self.run, self.replica, self.resets));
-        self.rewards.restart(self.town.state());
+        self.town = Town::new(rules, seed);
+        self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
     }
 
     /// Applies other rules to the running town.
-    pub(super) fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
-        let done = self.town.reload(rules);
+    pub(super) fn reload(&mut self, towns: &TownSource) -> Result<(), Refusal> {
+        let done = self.town.reload(&towns.rules(self.town.state().seed));
+        self.towns = towns.clone();
         self.town.clear_events();
         self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
         done
@@ -130,12 +137,12 @@ impl Env {
 
     /// Continues from a saved state.
     pub(super) fn restore(&mut self, state: EnvState) -> Result<(), String> {
-        let rules = Arc::clone(self.town.rules());
+        let rules = self.towns.rules(state.state.seed);
         if state.decisions.width() != self.decisions.width() {
             return Err("its decisions have another observation layout".into());
         }
         self.town = Town::resume(rules, state.state)?;
-        self.rewards.restart(self.town.state());
+        self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
         (self.decisions, self.resets, self.horizon) = (state.decisions, state.resets, state.horizon);
         (self.stats, self.seen) = (RolloutStats::default(), self.seen.empty());
         Ok(())

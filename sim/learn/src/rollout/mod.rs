@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use townlet_town::observations::{Layout, layout};
 use townlet_town::{Refusal, Rules};
 
+use crate::drawn_towns::TownSource;
 use crate::network::{Forward, Normalizer};
 use crate::parallel::{self, ShouldContinue};
 use crate::ppo::{self, Batch};
@@ -33,6 +34,7 @@ pub struct Rollout {
     layout: &'static Layout,
     ticks: u64,
     gae_lambda: f32,
+    seed: u64,
     trajectory: Trajectory,
 }
 
@@ -54,8 +56,9 @@ impl Rollout {
     pub fn new(rules: &Arc<Rules>, seed: u64, forward: &Forward) -> Self {
         let training = &rules.config.training;
         let layout = layout(rules.config.features.systems.observations);
+        let towns = TownSource::new(rules, seed);
         let envs: Vec<Env> = (0..training.replicas)
-            .map(|replica| Env::new(rules, seed, replica, training.replicas, layout.width))
+            .map(|replica| Env::new(&towns, seed, replica, training.replicas, layout.width))
             .collect();
         let mut vec_envs = Vec::new();
         let mut envs = envs.into_iter().peekable();
@@ -67,6 +70,7 @@ impl Rollout {
             layout,
             ticks: u64::from(training.rollout_ticks),
             gae_lambda: rules.config.ppo.gae_lambda.to_f64() as f32,
+            seed,
             trajectory: Trajectory::default(),
         }
     }
@@ -127,7 +131,8 @@ impl Rollout {
     /// # Errors
     /// A change that a running town refuses. All replicas have the same rules, so then none has changed.
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
-        self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs).try_for_each(|env| env.reload(rules))
+        let towns = TownSource::new(rules, self.seed);
+        self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs).try_for_each(|env| env.reload(&towns))
     }
 
     /// The state of every replica for a checkpoint; valid between two batches.

@@ -186,6 +186,9 @@ section! {
         exit_weight: Micro = decimal(0.0, 100.0, ""),
         /// Price of a day with a need at or below 0.3, which the score does not see.
         low_needs_weight: Micro = decimal(0.0, 100.0, "score a day"),
+        /// Whether all towns have the configured plan, population and prices, or each is drawn: 4 to 32 residents, another
+        /// plan, prices 80 to 120 %.
+        towns: TrainingTowns = free(),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
         /// Ticks per town between two updates.
@@ -246,6 +249,14 @@ choice! {
         TownScore = "town_score",
         /// The reward items of the town, without the clip of the episode.
         Configured = "configured",
+    }
+
+    /// The towns of a training.
+    TrainingTowns {
+        /// The configured one.
+        Configured = "configured",
+        /// Drawn at random.
+        Drawn = "drawn",
     }
 
     /// When the release is rolled back automatically.

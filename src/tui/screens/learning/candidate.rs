@@ -42,6 +42,11 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         released.extend([Span::styled("  previous ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
     }
     lines.push(Line::from(released));
+    if let Some(why) = &cx.view.policy.outside_range {
+        let text = format!("outside the trained range: {why}");
+        let text = clip(&text, columns.saturating_sub(LABEL + 1));
+        lines.push(Line::from(vec![label("range", cx), Span::styled(text, theme.warn)]));
+    }
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
     let enough = promotion.green >= promotion.required;
     let green = format!("{} of {} windows", promotion.green, promotion.required);

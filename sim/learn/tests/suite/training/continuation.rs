@@ -43,6 +43,28 @@ fn the_number_of_threads_does_not_matter() {
 }
 
 #[test]
+fn a_training_on_drawn_towns_has_towns_of_many_sizes_and_resumes_with_the_same_bits() {
+    let rules = rules(&[("training.towns", "drawn"), ("training.horizon_days", "1"), ("training.replicas", "12")]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let mut whole = trainer(&rules, 2);
+    let first = advance(&mut whole, 3);
+    let id = whole.save(&registry, "run-1").expect("it is written");
+    let rows = advance(&mut whole, 5);
+    let saved = registry.training(&id).expect("it is there");
+    let mut resumed = Trainer::resume(&rules, &saved, threads(1)).expect("it fits");
+    assert_eq!(advance(&mut resumed, 5), rows);
+    assert_eq!(bits(&resumed), bits(&whole));
+    // Twelve towns of the configured size would take 12 x 8 resident-ticks a tick.
+    let configured = trainer_rows(&[("training.horizon_days", "1"), ("training.replicas", "12")], 3);
+    assert_ne!(first[2].steps, configured[2].steps);
+}
+
+fn trainer_rows(settings: &[(&str, &str)], updates: usize) -> Vec<Row> {
+    advance(&mut trainer(&rules(settings), 1), updates)
+}
+
+#[test]
 fn a_resumed_training_continues_with_the_same_bits() {
     let rules = rules(&[]);
     let folder = tempfile::tempdir().expect("a folder");

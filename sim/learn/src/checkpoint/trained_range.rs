@@ -1,0 +1,134 @@
+//! The range of towns that a policy was trained on, and whether a town lies inside it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+use townlet_town::config::TrainingTowns;
+use townlet_town::{Micro, Rules, hash};
+
+use crate::drawn_towns::{POPULATION, PRICES};
+
+/// The towns of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainedRange {
+    /// Fewest and most residents.
+    pub population: [u32; 2],
+    /// Digest of the plan; `None` when each town had a plan of its own.
+    pub plan: Option<String>,
+    /// Lowest and highest price of a meal at the café, in meals.
+    pub meal_cost: [f64; 2],
+    /// Lowest and highest price of groceries for one cooking, in meals.
+    pub ingredients_cost: [f64; 2],
+    /// Lowest and highest rent, in meals per day.
+    pub rent_per_day: [f64; 2],
+}
+
+impl TrainedRange {
+    /// The range of a training with these rules.
+    pub fn of(rules: &Rules) -> Self {
+        let config = &rules.config;
+        let drawn = config.training.towns == TrainingTowns::Drawn;
+        let population = if drawn { POPULATION } else { config.world.population..=config.world.population };
+        let percent: RangeInclusive<u32> = if drawn { PRICES } else { 100..=100 };
+        let prices =
+            |price: Micro| [percent.start(), percent.end()].map(|part| price.to_f64() * f64::from(*part) / 100.0);
+        Self {
+            population: [*population.start(), *population.end()],
+            plan: (!drawn).then(|| plan_digest(rules)),
+            meal_cost: prices(config.economy.meal_cost),
+            ingredients_cost: prices(config.economy.ingredients_cost),
+            rent_per_day: prices(config.economy.rent_per_day),
+        }
+    }
+
+    /// Why a town lies outside the range, such as `40 residents; trained on 4 to 32`; `None` when it lies inside.
+    pub fn reason_outside(&self, rules: &Rules) -> Option<String> {
+        let (residents, [fewest, most]) = (rules.config.world.population, self.population);
+        if !(fewest..=most).contains(&residents) {
+            let trained = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
+            return Some(format!("{residents} residents; trained on {trained}"));
+        }
+        if self.plan.as_ref().is_some_and(|plan| *plan != plan_digest(rules)) {
+            return Some("another plan; trained on a single one".into());
+        }
+        let economy = &rules.config.economy;
+        let prices = [
+            ("meal_cost", economy.meal_cost, self.meal_cost),
+            ("ingredients_cost", economy.ingredients_cost, self.ingredients_cost),
+            ("rent_per_day", economy.rent_per_day, self.rent_per_day),
+        ];
+        let outside = prices.iter().find(|(_, price, [low, high])| {
+            // Prices have six decimals.
+            price.to_f64() < low - 1e-6 || price.to_f64() > high + 1e-6
+        });
+        outside.map(|(name, price, [low, high])| {
+            let trained = if low < high { format!("{low:.2} to {high:.2}") } else { format!("{low:.2}") };
+            format!("economy.{name} is {:.2}; trained on {trained}", price.to_f64())
+        })
+    }
+}
+
+impl fmt::Display for TrainedRange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let span =
+            |[low, high]: [f64; 2]| if low < high { format!("{low:.2} to {high:.2}") } else { format!("{low:.2}") };
+        let [fewest, most] = self.population;
+        let residents = if fewest < most { format!("{fewest} to {most}") } else { most.to_string() };
+        let plan = self.plan.as_ref().map_or("drawn plans", |_| "one plan");
+        write!(out, "{residents} residents, {plan}, ")?;
+        let [meal, groceries, rent] = [self.meal_cost, self.ingredients_cost, self.rent_per_day].map(span);
+        write!(out, "meals at {meal}, groceries at {groceries}, rent {rent}")
+    }
+}
+
+fn plan_digest(rules: &Rules) -> String {
+    hash::short_digest([rules.sources.plan.1.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use townlet_town::Sources;
+    use townlet_town::config::{Layers, load};
+
+    use super::*;
+
+    fn rules(settings: &[(&str, &str)]) -> Rules {
+        let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let config = load(&Layers { flags, ..Layers::default() }).expect("valid settings").config;
+        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        Rules::new(Sources {
+            config,
+            plan: text("default.txt", include_str!("../../../../configs/towns/default.txt")),
+            affordances: text("affordances.yaml", include_str!("../../../../configs/affordances.yaml")),
+            perturbations: text("default.yaml", include_str!("../../../../configs/perturbations/default.yaml")),
+        })
+        .expect("the default town")
+    }
+
+    #[test]
+    fn a_training_on_one_town_covers_that_town_alone() {
+        let range = TrainedRange::of(&rules(&[]));
+        assert_eq!(range.reason_outside(&rules(&[("seed", "99")])), None);
+        let reason = |key, value| range.reason_outside(&rules(&[(key, value)])).expect(key);
+        assert_eq!(reason("world.population", "9"), "9 residents; trained on 8");
+        assert_eq!(reason("economy.meal_cost", "0.5"), "economy.meal_cost is 0.50; trained on 0.40");
+        let elsewhere = TrainedRange { plan: Some("other".into()), ..range };
+        assert_eq!(elsewhere.reason_outside(&rules(&[])).unwrap(), "another plan; trained on a single one");
+    }
+
+    #[test]
+    fn a_training_on_drawn_towns_covers_populations_prices_and_all_plans() {
+        let range = TrainedRange::of(&rules(&[("training.towns", "drawn")]));
+        let reason = |key, value| range.reason_outside(&rules(&[(key, value)]));
+        for (key, value) in [("world.population", "4"), ("world.population", "32"), ("economy.meal_cost", "0.48")] {
+            assert_eq!(reason(key, value), None, "{key} {value}");
+        }
+        assert_eq!(reason("world.population", "33").unwrap(), "33 residents; trained on 4 to 32");
+        assert_eq!(
+            reason("economy.rent_per_day", "1.5").unwrap(),
+            "economy.rent_per_day is 1.50; trained on 1.60 to 2.40"
+        );
+    }
+}
