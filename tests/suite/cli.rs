@@ -258,7 +258,6 @@ fn damaged_or_foreign_checkpoints_are_refused_by_every_command() {
     keep(home.path(), truncated, &bytes[..bytes.len() - 5]);
     keep(home.path(), altered, &bytes);
     let nan = released(home.path(), |it| it.weights.tensors[0].values[3] = f32::NAN);
-    let elsewhere = released(home.path(), |it| it.meta.config_id = "elsewhere".into());
     let layout = released(home.path(), |it| it.meta.layout_hash = "0".repeat(16));
     let format = released(home.path(), |it| it.meta.format = "townlet-policy-9".into());
     let asked =
@@ -268,14 +267,13 @@ fn damaged_or_foreign_checkpoints_are_refused_by_every_command() {
         (altered, "was altered"),
         (&nan, "every weight must be finite"),
         (&format, "`townlet-policy-1`"),
-        (&elsewhere, "config_id `elsewhere`"),
         (&layout, "the observation layout"),
     ] {
         for line in asked {
             let output = townlet(home.path(), &format!("{line}{id}"));
             let (code, out, said) = (output.status.code(), text(&output.stdout), text(&output.stderr));
-            // `policy inspect` shows a policy of another town and reports that it does not fit here.
-            let looked = line.starts_with("policy") && (id == elsewhere || id == layout);
+            // `policy inspect` shows a policy of another layout and reports that it does not fit here.
+            let looked = line.starts_with("policy") && id == layout;
             let (wanted, words) = if looked { (Some(0), &out) } else { (Some(2), &said) };
             assert!(code == wanted && words.contains(id) && words.contains(says), "{line}{id}: {code:?}\n{out}{said}");
         }
@@ -284,7 +282,7 @@ fn damaged_or_foreign_checkpoints_are_refused_by_every_command() {
 }
 
 #[test]
-fn config_check_warns_when_the_shipped_policy_does_not_fit() {
+fn a_town_outside_the_trained_range_of_the_policy_is_reported() {
     let folder =
         folder(&[("mine.yaml", "config_id: mine\n"), ("own.yaml", "config_id: own\npolicy: { release: scripted }\n")]);
     let check = |file| text(&townlet(folder.path(), &format!("config check {file}")).stdout);
@@ -292,6 +290,13 @@ fn config_check_warns_when_the_shipped_policy_does_not_fit() {
     assert!(warned.contains("warning: policy.release: ") && warned.contains("`mine`"), "{warned}");
     assert!(warned.contains("`town-v1`") && warned.contains("valid"), "{warned}");
     assert!(!check("own.yaml").contains("warning"));
+    let said = |line: &str| text(&townlet(folder.path(), line).stdout);
+    let reason = "config_id `mine`; trained on `town-v1`";
+    let evaluated = said("eval --policy shipped --seeds 1 --days 1 --config mine.yaml");
+    assert!(evaluated.contains("outside the range") && evaluated.contains(reason), "{evaluated}");
+    let inspected = said("policy inspect shipped --config mine.yaml");
+    assert!(inspected.contains(&format!("outside: {reason}")), "{inspected}");
+    assert!(said("policy inspect shipped").contains("inside"));
 }
 
 #[test]

@@ -165,7 +165,6 @@ fn invalid_arguments_are_refused_before_a_town_starts() {
         ("--threads 0", &["--threads", "0"]),
         ("--seeds 1000 --days 1000", &["1000000 days", "500000"]),
         ("--seed 4503599627370495 --seeds 2", &["--seed 4503599627370495", "held out", "trained"]),
-        ("--set config_id=elsewhere", &["--policy", "`shipped`", "config_id", "`elsewhere`", "`scripted`"]),
         ("--set features.systems.observations=full", &["--policy", "`shipped`", "observations", "`compact`", "`full`"]),
         ("--set employment.grace_tick=5", &["employment.grace_tick", "grace_ticks"]),
         ("--config none.yaml", &["none.yaml", "no such file"]),

@@ -83,7 +83,6 @@ fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
     std::fs::write(&released, &altered).expect("it can be written");
     refused(&run, &[id, "was altered"]);
     std::fs::write(&released, &bytes).expect("it can be written");
-    refused(&format!("{run} --set config_id=elsewhere"), &[id, "config_id", "`town-v1`", "`elsewhere`"]);
     refused(&format!("{run} --set features.systems.observations=full"), &[id, "observations", "`compact`", "`full`"]);
     refused("--headless --tick-limit 9 --set policy.release=nobody", &["`nobody`", "shipped, scripted"]);
     assert_eq!(json(home.path(), &run)["policy"], id);

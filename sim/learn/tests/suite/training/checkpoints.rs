@@ -83,13 +83,17 @@ fn altered_bytes_and_truncated_files_are_refused() {
 }
 
 #[test]
-fn a_policy_for_another_town_or_layout_is_refused() {
+fn a_policy_for_another_layout_is_refused_and_for_another_town_said_to_be_outside() {
     let folder = tempfile::tempdir().expect("a folder");
     let (registry, id) = registry(folder.path());
     let checkpoint = registry.load(&id).expect("it is whole");
     let why = |flags: &[(&str, &str)]| checkpoint.fits(&rules(flags)).expect_err("it does not fit").to_string();
     assert!(checkpoint.fits(&rules(&[])).is_ok());
-    assert!(why(&[("config_id", "elsewhere")]).contains("config_id"));
+    let elsewhere = rules(&[("config_id", "elsewhere")]);
+    assert_eq!((checkpoint.fits(&elsewhere).is_ok(), checkpoint.reason_outside(&elsewhere)), (true, None));
+    let larger = rules(&[("world.population", "33")]);
+    let reason = checkpoint.reason_outside(&larger).expect("more residents than in the training");
+    assert!(reason.starts_with("33 residents; trained on ") && checkpoint.fits(&larger).is_ok(), "{reason}");
     assert!(why(&[("features.systems.observations", "hybrid")]).contains("observations"));
     let altered = |edit: fn(&mut Meta)| {
         let mut meta = checkpoint.meta.clone();
@@ -98,6 +102,8 @@ fn a_policy_for_another_town_or_layout_is_refused() {
         registry.store(&id, &bytes).expect("it is written");
         registry.load(&id)
     };
+    let unknown = altered(|meta| meta.towns = None).expect("it is whole").reason_outside(&elsewhere);
+    assert_eq!(unknown.as_deref(), Some("config_id `elsewhere`; trained on `town-v1`"));
     let layout = altered(|meta| meta.layout_hash = "0".repeat(32)).expect("it is whole");
     assert!(layout.fits(&rules(&[])).expect_err("another layout").to_string().contains("the observation layout"));
     let options = altered(|meta| meta.options.swap(1, 2)).expect("it is whole");
