@@ -29,6 +29,7 @@ mod snapshot;
 mod telemetry;
 mod token;
 mod train;
+mod tune;
 mod user_config;
 
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ enum Command {
     Policy(policy::Args),
     /// Train a policy
     Train(train::Args),
+    /// Search better thresholds for the scripted policy
+    Tune(tune::Args),
     /// Measure the performance of this machine
     Bench(bench::Args),
     /// Print a shell completion script
@@ -173,6 +176,7 @@ pub fn main() -> ExitCode {
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Policy(args)) => policy::run(&args),
         Some(Command::Train(args)) => train::run(&args),
+        Some(Command::Tune(args)) => tune::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };

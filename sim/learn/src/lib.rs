@@ -14,6 +14,7 @@ pub mod rollout;
 mod scripted;
 pub mod seeds;
 pub mod train;
+pub mod tune;
 
 pub use network_policy::{Choice, LastDecision, NetworkPolicy};
 pub use parallel::ShouldContinue;

@@ -8,6 +8,7 @@ mod replicas;
 mod scripted_baseline;
 mod simulation;
 mod training;
+mod tune;
 
 use std::num::NonZero;
 use std::sync::Arc;
