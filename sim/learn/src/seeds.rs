@@ -29,7 +29,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for (run, replica, resets) in (0..3).flat_map(|run| (0..40).map(move |at| (run, at % 8, u64::from(at) / 8))) {
             let seed = training(run, replica, resets);
-            assert!(TRAINING.contains(&seed) && !HELD_OUT.contains(&seed));
+            assert!(TRAINING.contains(&seed) && !HELD_OUT.contains(&seed) && !SELECTION.contains(&seed));
             assert!(seen.insert(seed), "a town was met twice");
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use townlet_learn::evaluate::{Record, Span, evaluate};
-use townlet_learn::seeds::{SELECTION, TRAINING};
 use townlet_learn::tune::{Found, Search, search};
 use townlet_learn::{Scripted, ScriptedWith, Thresholds};
 
@@ -33,11 +32,6 @@ fn a_search_finds_better_thresholds_and_says_how_good_they_are() {
     assert!(found.best.iter().all(|candidate| candidate.towns == SMALL.towns));
     let (again, _) = run(1);
     assert_eq!((again.current, &again.best), (current, &found.best), "whatever the number of threads");
-}
-
-#[test]
-fn the_search_has_towns_of_its_own() {
-    assert!(SELECTION.start > 0 && SELECTION.end <= TRAINING.start);
 }
 
 #[test]
