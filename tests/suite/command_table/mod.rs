@@ -220,7 +220,7 @@ static SHOWN: &[Shown] = &[
         lines: &[],
         ticks: 1_040,
         around: |_| (),
-        words: |view| vec![format!("after {} of", view.stability.window_progress)],
+        words: |view| vec![format!("at {} of", view.stability.window_progress)],
     },
     Shown {
         title: "Metrics",
