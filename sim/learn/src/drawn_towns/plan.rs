@@ -45,11 +45,11 @@ pub fn draw_plan(prng: &mut Prng, population: usize) -> String {
     prng.shuffle(&mut blocks);
     let spare_beds = prng.below(population / 2 + 1);
     let beds = population + spare_beds;
-    for home in 0..HOMES {
+    for (home, block) in blocks[..HOMES].iter().enumerate() {
         let own_beds = (beds * (home + 1) / HOMES) - (beds * home / HOMES);
         let busy = 1 + own_beds / 5;
         let furniture = format!("{}f{}{}T", "b".repeat(own_beds), "s".repeat(busy), "w".repeat(busy));
-        drawing.building(prng, blocks[home], PlaceKind::Home, home + 1, &furniture);
+        drawing.building(prng, *block, PlaceKind::Home, home + 1, &furniture);
     }
     let share = |each: usize, least: usize| least.max(population.div_ceil(each));
     let furniture = format!("{}{}", "h".repeat(share(8, 2)), "t".repeat(share(16, 1)));
@@ -65,7 +65,7 @@ pub fn draw_plan(prng: &mut Prng, population: usize) -> String {
 impl Drawing {
     fn with_roads() -> Self {
         let is_edge = |at: usize| at == 0 || at == SIDE - 1;
-        let is_road = |at: usize| at % PITCH == 0 || at % PITCH == PITCH - 1;
+        let is_road = |at: usize| at.is_multiple_of(PITCH) || at % PITCH == PITCH - 1;
         let tile = |x: usize, y: usize| match () {
             () if is_edge(x) || is_edge(y) => '#',
             () if is_road(x) || is_road(y) => ':',
