@@ -7,8 +7,6 @@
 //! #b..f.w.##      # wall, + door, . floor, : road, " grass, and the objects below
 //! ```
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -256,18 +254,22 @@ impl Plan {
 
     /// Steps from every tile to the nearest goal around walls; [`UNREACHABLE`] without a path.
     pub fn distances(&self, goals: &[Tile]) -> DistanceField {
-        let mut field = Column::filled((self.width * self.height) as usize, UNREACHABLE);
-        let mut front: VecDeque<Tile> = VecDeque::new();
+        let tiles = (self.width * self.height) as usize;
+        let mut field = Column::filled(tiles, UNREACHABLE);
+        // Tiles in the order in which they are reached; each enters once.
+        let mut reached: Vec<Tile> = Vec::with_capacity(tiles + goals.len());
         for goal in goals {
             field[*goal] = 0;
-            front.push_back(*goal);
+            reached.push(*goal);
         }
-        while let Some(tile) = front.pop_front() {
+        let mut visited = 0;
+        while let Some(tile) = reached.get(visited).copied() {
+            visited += 1;
             let next = field[tile] + 1;
             for neighbour in self.neighbours(tile).into_iter().flatten() {
                 if self.walkable[neighbour] && field[neighbour] == UNREACHABLE {
                     field[neighbour] = next;
-                    front.push_back(neighbour);
+                    reached.push(neighbour);
                 }
             }
         }

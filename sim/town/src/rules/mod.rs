@@ -57,9 +57,19 @@ impl TryFrom<StoredSources> for Sources {
 impl Sources {
     /// 32 hex digits over the canonical configuration and the texts. File names do not count.
     pub fn digest(&self) -> String {
-        let texts = [&self.config.canonical(), &self.plan.1, &self.affordances.1, &self.perturbations.1];
-        let length = |text: &String| (text.len() as u64).to_le_bytes().to_vec();
+        self.digest_with(&self.config.canonical())
+    }
+
+    fn digest_with(&self, canonical: &str) -> String {
+        let texts = [canonical, &self.plan.1, &self.affordances.1, &self.perturbations.1];
+        let length = |text: &str| (text.len() as u64).to_le_bytes().to_vec();
         hash::short_digest(texts.into_iter().flat_map(|text| [length(text), text.as_bytes().to_vec()]))
+    }
+
+    /// The bytes of [`StoredSources`] in a snapshot.
+    fn encode_with(&self, canonical: &str) -> Vec<u8> {
+        let stored = (canonical, &self.plan, &self.affordances, &self.perturbations);
+        postcard::to_stdvec(&stored).expect("sources are plain data")
     }
 }
 
@@ -200,12 +210,13 @@ impl Rules {
         for (_, object) in plan.objects().filter(|(_, object)| object.kind == ObjectKind::Bed) {
             beds[object.place] += 1;
         }
+        let canonical = sources.config.canonical();
         Ok(Self {
             decay: std::array::from_fn(|need| (NEEDS[need].decay)(&config)),
             critical: std::array::from_fn(|need| (NEEDS[need].critical)(&config)),
             weights: std::array::from_fn(|need| (NEEDS[need].weight)(&config)),
-            texts_digest: sources.digest(),
-            encoded_sources: postcard::to_stdvec(&sources).expect("sources are plain data"),
+            texts_digest: sources.digest_with(&canonical),
+            encoded_sources: sources.encode_with(&canonical),
             sources,
             config,
             plan,
