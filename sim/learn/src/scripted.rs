@@ -11,7 +11,7 @@ use townlet_town::personality::personality;
 use townlet_town::state::{Activity, ShiftState};
 use townlet_town::{Decider, OptionKind, Policy, Rules, Town};
 
-/// The scripted policy. It keeps no state. Needs have the thresholds of the configuration, the rest is [`Thresholds::FOUND`].
+/// The scripted policy. It keeps no state. Needs have the thresholds of the configuration, the rest is `Thresholds::FOUND`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scripted;
 
