@@ -159,6 +159,10 @@ fn choose(
             continue;
         }
         let mut cost = steps + delay(rules, state, agent, *object, *affordance);
+        // The company there can only add to the cost.
+        if best.is_some_and(|(other, _, _)| cost >= other) {
+            continue;
+        }
         if avoid && ties::rival_at(rules, state, agent, *object).is_some() {
             cost += RIVAL_COST;
         }
