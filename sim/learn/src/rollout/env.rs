@@ -118,11 +118,11 @@ impl Env {
 
     /// Applies other rules to the running town.
     pub(super) fn reload(&mut self, towns: &TownSource) -> Result<(), Refusal> {
-        let done = self.town.reload(&towns.rules(self.town.state().seed));
+        self.town.reload(&towns.rules(self.town.state().seed))?;
         self.towns = towns.clone();
         self.town.clear_events();
         self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
-        done
+        Ok(())
     }
 
     /// The state for a checkpoint; valid between two updates.

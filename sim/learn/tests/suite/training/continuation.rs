@@ -60,6 +60,16 @@ fn a_training_on_drawn_towns_has_towns_of_many_sizes_and_resumes_with_the_same_b
     assert_ne!(first[2].steps, configured[2].steps);
 }
 
+#[test]
+fn a_refused_reload_changes_no_later_town_either() {
+    let settings = [("training.horizon_days", "1"), ("training.replicas", "12")];
+    let rules_before = rules(&settings);
+    let (mut untouched, mut refused) = (trainer(&rules_before, 1), trainer(&rules_before, 1));
+    let larger = rules(&[&settings[..], &[("world.population", "9")]].concat());
+    refused.reload(&larger).expect_err("a running town keeps its population");
+    assert_eq!(advance(&mut refused, 5), advance(&mut untouched, 5));
+}
+
 fn trainer_rows(settings: &[(&str, &str)], updates: usize) -> Vec<Row> {
     advance(&mut trainer(&rules(settings), 1), updates)
 }
