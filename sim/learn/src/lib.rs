@@ -14,6 +14,8 @@ mod replicas;
 pub mod rollout;
 mod scripted;
 pub mod seeds;
+#[cfg(test)]
+mod test_sources;
 pub mod train;
 pub mod tune;
 

@@ -1,7 +1,7 @@
 //! Random search over the thresholds of the scripted policy, on selection seeds of its own.
 //!
-//! Half of the candidates are drawn anywhere, beside the thresholds in use, and half near the best of the first half. Each batch is halved by doubling the towns
-//! until few candidates have met all of them. The same seed gives the same result. Rule: "Tuning of the scripted policy".
+//! Half of the candidates are drawn anywhere, beside the thresholds in use, and half near the best of the first half. Each
+//! batch is halved by doubling the towns until few candidates have met all of them. The same seed gives the same result. Rule: "Tuning of the scripted policy".
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -32,17 +32,20 @@ impl Search {
     pub fn towns_to_run(&self) -> usize {
         let halves = [self.candidates.div_ceil(2), self.candidates / 2];
         let batch = |mut candidates: usize| {
-            let (mut towns, mut sum) = ((self.towns / 8).max(1), 0);
-            loop {
+            let mut sum = 0;
+            for towns in self.rounds() {
                 sum += candidates * towns;
-                if towns >= self.towns {
-                    return sum;
-                }
                 candidates = kept(candidates);
-                towns = (towns * 2).min(self.towns);
             }
+            sum
         };
         halves.map(batch).iter().sum::<usize>() + self.towns
+    }
+
+    /// Towns of each round of a batch: an eighth of all, then twice as many, until all.
+    fn rounds(&self) -> impl Iterator<Item = usize> {
+        let all = self.towns;
+        std::iter::successors(Some((all / 8).max(1)), move |towns| (*towns < all).then(|| (towns * 2).min(all)))
     }
 }
 
@@ -109,18 +112,14 @@ struct Run<'a, F> {
 impl<F: Fn(usize) + Sync> Run<'_, F> {
     /// Measures candidates on more and more towns and drops the worse half each time. Returns the last, best first.
     fn halve(&self, mut thresholds: Vec<Thresholds>) -> Vec<Candidate> {
-        let mut towns = (self.search.towns / 8).max(1);
-        loop {
-            let mut measured = self.measure(&thresholds, towns);
+        let mut measured = Vec::new();
+        for towns in self.search.rounds() {
+            measured = self.measure(&thresholds, towns);
             sort(&mut measured);
-            if towns >= self.search.towns {
-                measured.truncate(FINALISTS);
-                return measured;
-            }
-            measured.truncate(kept(measured.len()));
-            thresholds = measured.into_iter().map(|candidate| candidate.thresholds).collect();
-            towns = (towns * 2).min(self.search.towns);
+            thresholds = measured[..kept(measured.len())].iter().map(|candidate| candidate.thresholds).collect();
         }
+        measured.truncate(FINALISTS);
+        measured
     }
 
     fn measure(&self, thresholds: &[Thresholds], towns: usize) -> Vec<Candidate> {

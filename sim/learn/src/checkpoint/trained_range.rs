@@ -47,8 +47,7 @@ impl TrainedRange {
     pub fn reason_outside(&self, rules: &Rules) -> Option<String> {
         let (residents, [fewest, most]) = (rules.config.world.population, self.population);
         if !(fewest..=most).contains(&residents) {
-            let trained = if fewest == most { most.to_string() } else { format!("{fewest} to {most}") };
-            return Some(format!("{residents} residents; trained on {trained}"));
+            return Some(format!("{residents} residents; trained on {}", span(self.population)));
         }
         if self.plan.as_ref().is_some_and(|plan| *plan != plan_digest(rules)) {
             return Some("another plan; trained on a single one".into());
@@ -64,23 +63,27 @@ impl TrainedRange {
             price.to_f64() < low - 1e-6 || price.to_f64() > high + 1e-6
         });
         outside.map(|(name, price, [low, high])| {
-            let trained = if low < high { format!("{low:.2} to {high:.2}") } else { format!("{low:.2}") };
-            format!("economy.{name} is {:.2}; trained on {trained}", price.to_f64())
+            format!("economy.{name} is {:.2}; trained on {}", price.to_f64(), price_span([*low, *high]))
         })
     }
 }
 
 impl fmt::Display for TrainedRange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let span =
-            |[low, high]: [f64; 2]| if low < high { format!("{low:.2} to {high:.2}") } else { format!("{low:.2}") };
-        let [fewest, most] = self.population;
-        let residents = if fewest < most { format!("{fewest} to {most}") } else { most.to_string() };
         let plan = self.plan.as_ref().map_or("drawn plans", |_| "one plan");
-        write!(out, "{residents} residents, {plan}, ")?;
-        let [meal, groceries, rent] = [self.meal_cost, self.ingredients_cost, self.rent_per_day].map(span);
-        write!(out, "meals at {meal}, groceries at {groceries}, rent {rent}")
+        let [meal, groceries, rent] = [self.meal_cost, self.ingredients_cost, self.rent_per_day].map(price_span);
+        let residents = span(self.population);
+        write!(out, "{residents} residents, {plan}, meals at {meal}, groceries at {groceries}, rent {rent}")
     }
+}
+
+/// `4 to 32`, or one value when both ends are equal.
+fn span<T: fmt::Display + PartialEq>([low, high]: [T; 2]) -> String {
+    if low == high { low.to_string() } else { format!("{low} to {high}") }
+}
+
+fn price_span(prices: [f64; 2]) -> String {
+    span(prices.map(|price| format!("{price:.2}")))
 }
 
 fn plan_digest(rules: &Rules) -> String {
@@ -89,22 +92,11 @@ fn plan_digest(rules: &Rules) -> String {
 
 #[cfg(test)]
 mod tests {
-    use townlet_town::Sources;
-    use townlet_town::config::{Layers, load};
-
     use super::*;
+    use crate::test_sources::default_town;
 
     fn rules(settings: &[(&str, &str)]) -> Rules {
-        let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let config = load(&Layers { flags, ..Layers::default() }).expect("valid settings").config;
-        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        Rules::new(Sources {
-            config,
-            plan: text("default.txt", include_str!("../../../../configs/towns/default.txt")),
-            affordances: text("affordances.yaml", include_str!("../../../../configs/affordances.yaml")),
-            perturbations: text("default.yaml", include_str!("../../../../configs/perturbations/default.yaml")),
-        })
-        .expect("the default town")
+        Rules::new(default_town(settings)).expect("the default town")
     }
 
     #[test]

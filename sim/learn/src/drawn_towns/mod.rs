@@ -119,25 +119,14 @@ impl DrawnTowns {
 #[cfg(test)]
 mod tests {
     use townlet_town::Town;
-    use townlet_town::config::{Layers, load};
 
     use super::*;
     use crate::Scripted;
-
-    fn base() -> Sources {
-        let config = load(&Layers::default()).expect("the default configuration").config;
-        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        Sources {
-            config,
-            plan: text("default.txt", include_str!("../../../../configs/towns/default.txt")),
-            affordances: text("affordances.yaml", include_str!("../../../../configs/affordances.yaml")),
-            perturbations: text("default.yaml", include_str!("../../../../configs/perturbations/default.yaml")),
-        }
-    }
+    use crate::test_sources::default_town;
 
     #[test]
     fn residents_of_a_drawn_town_live_there_for_two_days() {
-        let base = base();
+        let base = default_town(&[]);
         for number in 0..24 {
             let rules = Arc::new(Rules::new(draw(&base, number)).unwrap_or_else(|why| panic!("town {number}: {why}")));
             let population = rules.config.world.population as usize;
@@ -154,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_drawn_town_depends_on_its_number_alone() {
-        let base = base();
+        let base = default_town(&[]);
         assert_eq!(draw(&base, 7).digest(), draw(&base, 7).digest());
         let towns = DrawnTowns::new(&base, 3);
         let populations: std::collections::BTreeSet<u32> =
@@ -165,8 +154,7 @@ mod tests {
 
     #[test]
     fn a_drawn_town_has_a_slot_for_each_resident() {
-        let mut base = base();
-        base.config.embedding_allocator.max_slots = 16;
+        let base = default_town(&[("embedding_allocator.max_slots", "16")]);
         let populations = (0..50).map(|number| draw(&base, number).config.world.population);
         assert_eq!(populations.max(), Some(16));
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use townlet_town::plan::{PLACE_KINDS, PlaceKind};
+use townlet_town::plan::PlaceKind;
 
 use crate::prng::Prng;
 
@@ -62,6 +62,11 @@ pub fn draw_plan(prng: &mut Prng, population: usize) -> String {
     drawing.text()
 }
 
+/// The left and top edge of a block inside its margin of one tile.
+fn corner(block: usize) -> [usize; 2] {
+    [block % BLOCKS, block / BLOCKS].map(|at| at * PITCH + 2)
+}
+
 impl Drawing {
     fn with_roads() -> Self {
         let is_edge = |at: usize| at == 0 || at == SIDE - 1;
@@ -77,7 +82,7 @@ impl Drawing {
 
     /// Adds a place to the legend.
     fn place(&mut self, kind: PlaceKind, number: usize, area: Area) {
-        let name = PLACE_KINDS.iter().find(|row| row.0 == kind).map_or("", |row| row.1);
+        let name = kind.name();
         let Area { left, top, width, height } = area;
         let _ = writeln!(self.legend, "place {name}_{number} {name} {left} {top} {width} {height}");
     }
@@ -86,12 +91,8 @@ impl Drawing {
     fn building(&mut self, prng: &mut Prng, block: usize, kind: PlaceKind, number: usize, furniture: &str) {
         let side = |prng: &mut Prng| BUILDING.0 + prng.below(BUILDING.1 - BUILDING.0 + 1);
         let (width, height) = (side(prng), side(prng));
-        let corner = |prng: &mut Prng, at: usize, length: usize| {
-            let margin = BLOCK - length;
-            1 + at * PITCH + 1 + prng.below(margin - 1)
-        };
-        let left = corner(prng, block % BLOCKS, width);
-        let top = corner(prng, block / BLOCKS, height);
+        let [left, top] = corner(block);
+        let (left, top) = (left + prng.below(BLOCK - width - 1), top + prng.below(BLOCK - height - 1));
         for y in top..top + height {
             for x in left..left + width {
                 let is_wall = x == left || y == top || x == left + width - 1 || y == top + height - 1;
@@ -114,7 +115,7 @@ impl Drawing {
     }
 
     fn park(&mut self, prng: &mut Prng, block: usize, furniture: &str) {
-        let (left, top) = (1 + block % BLOCKS * PITCH + 1, 1 + block / BLOCKS * PITCH + 1);
+        let [left, top] = corner(block);
         let area = Area { left, top, width: BLOCK - 2, height: BLOCK - 2 };
         self.furnish(prng, area, furniture);
         self.place(PlaceKind::Park, 1, area);

@@ -78,22 +78,14 @@ impl TrainingRewards {
             training.exit_weight,
             training.low_needs_weight,
         ];
-        let mut source = Self {
+        let slots = (0..state.agents.tile.len() as u16).map(AgentId);
+        Self {
             objective: training.objective,
             day: rules.day_length() as f64,
             shift: MeanShift::of(rules),
             weights: weights.map(Micro::to_f64),
-            trust: Vec::new(),
-        };
-        source.restart(state);
-        source
-    }
-
-    /// Continues with a town in this state.
-    pub fn restart(&mut self, state: &State) {
-        let slots = (0..state.agents.tile.len() as u16).map(AgentId);
-        self.trust.clear();
-        self.trust.extend(slots.map(|slot| (state.agents.resident[slot], score::trust(&state.agents.ties[slot]))));
+            trust: slots.map(|slot| (state.agents.resident[slot], score::trust(&state.agents.ties[slot]))).collect(),
+        }
     }
 
     /// Passes the reward of every resident of the last tick to `give`: first of those who left, then of those present.
