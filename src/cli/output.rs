@@ -4,6 +4,7 @@
 //! no control character reaches the terminal.
 
 use std::io::{self, IsTerminal as _, Read as _, Write};
+use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use super::EXIT_CHECK_FAILED;
+use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
 use townlet_tui::format::{pad, width};
 use townlet_wire::escape;
 
@@ -45,6 +46,19 @@ pub(super) fn signal_flag(signals: &[i32]) -> Result<Arc<AtomicBool>> {
         signal_hook::flag::register(*signal, Arc::clone(&flag)).context("cannot handle signals")?;
     }
     Ok(flag)
+}
+
+/// Lets an interrupt end the program at once, for commands that have nothing to save.
+pub(super) fn exit_at_once_on_interrupt() -> Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(EXIT_INTERRUPTED), always)
+        .context("cannot register a signal handler")?;
+    Ok(())
+}
+
+/// The requested number of threads, or one per core.
+pub(super) fn worker_threads(requested: Option<NonZero<usize>>) -> NonZero<usize> {
+    requested.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN))
 }
 
 /// Writes to standard output. After the reader closed it, as `| head` does, output is dropped and the command continues, so

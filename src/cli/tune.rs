@@ -4,14 +4,13 @@
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use townlet_learn::tune::{Candidate, Search, search};
 use townlet_town::Rules;
 
-use super::{ConfigArgs, EXIT_INTERRUPTED, config_sources, output};
+use super::{ConfigArgs, config_sources, output};
 
 /// Arguments of `townlet tune`.
 #[derive(clap::Args, Debug)]
@@ -45,12 +44,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let texts = config_sources::load(&args.config, Vec::new())?;
     let rules = Arc::new(Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?);
-    // Nothing has to be saved, so an interrupt can end the program at once.
-    let at_once = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(EXIT_INTERRUPTED), at_once)
-        .context("cannot register a signal handler")?;
-    let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
+    output::exit_at_once_on_interrupt()?;
+    let threads = output::worker_threads(args.threads.and_then(|threads| NonZero::new(threads.into())));
     let wanted = Search {
         seed: args.seed,
         candidates: usize::from(args.candidates),

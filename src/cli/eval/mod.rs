@@ -12,16 +12,15 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use townlet_learn::Choice;
 use townlet_learn::evaluate::Span;
 use townlet_learn::seeds::HELD_OUT;
 use townlet_town::Rules;
 
-use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_INTERRUPTED, config_sources, output};
+use super::{ConfigArgs, EXIT_CHECK_FAILED, config_sources, output};
 use evaluated_policy::EvaluatedPolicy;
 use summary::{Entry, Summary};
 
@@ -93,15 +92,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let baseline = args.against.as_deref().or(trained.then_some("scripted"));
     let against = baseline.map(|name| Ok::<_, anyhow::Error>((name, named("--against", name)?))).transpose()?;
     let other = policy.other_choice().filter(|_| args.choice.is_none());
-    // Nothing has to be saved, so an interrupt can end the program at once.
-    let at_once = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(EXIT_INTERRUPTED), at_once)
-        .context("cannot register a signal handler")?;
+    output::exit_at_once_on_interrupt()?;
     for warning in &texts.loaded.warnings {
         output::stderr!("warning: {warning}");
     }
-    let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
+    let threads = output::worker_threads(args.threads.and_then(|threads| NonZero::new(threads.into())));
     let started = Instant::now();
     let towns = span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some()));
     let bar = output::progress_bar(towns, args.json, "{bar:30} town {human_pos} of {human_len} · {eta} left");

@@ -103,10 +103,7 @@ struct Session {
 
 impl Session {
     fn open(args: &Args) -> Result<Self> {
-        let threads = match args.threads {
-            Some(threads) => threads,
-            None => std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
-        };
+        let threads = output::worker_threads(args.threads);
         let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
         let texts = config_sources::load(&args.config, flags)?;
         for warning in &texts.loaded.warnings {

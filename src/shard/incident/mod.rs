@@ -36,6 +36,7 @@ use super::journal::{FrameReader, Journal};
 use super::log::Log;
 use diagnostics::Fault;
 use townlet_wire::Snapshot;
+use townlet_wire::renamed::refuse_old_names;
 
 /// Maximum number of bundles; older incidents keep only their note.
 const MAX_BUNDLES: usize = 20;
@@ -167,10 +168,8 @@ fn record(folder: &Path) -> Result<Incident, String> {
 
 fn parse(bytes: &[u8]) -> Result<Incident, String> {
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-    match townlet_wire::renamed::find_old_name(&value, &[("lacking", "missing")]) {
-        Some(old_name) => Err(format!("it was written by an earlier build: {old_name}")),
-        None => serde_json::from_value(value).map_err(|why| why.to_string()),
-    }
+    refuse_old_names(&value, &[("lacking", "missing")])?;
+    serde_json::from_slice(bytes).map_err(|why| why.to_string())
 }
 
 /// Finds the run for a bundle: by id, the newest of a shard, or the newest of all. Files of the run may be damaged. Returns the run

@@ -11,7 +11,7 @@ use thiserror::Error;
 use townlet_files::write_atomically;
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_wire::renamed::{Renamed, find_old_name};
+use townlet_wire::renamed::{Renamed, refuse_old_names};
 use townlet_wire::sha256;
 
 use super::state_machine::{ConfigFingerprint, Machine};
@@ -68,10 +68,7 @@ fn parse(text: &str) -> Result<Content, String> {
     let value: serde_json::Value = serde_json::from_str(text).map_err(invalid)?;
     match value.get("format").and_then(serde_json::Value::as_str) {
         Some(format) if format != FORMAT => Err(format!("its format is `{format}`; this program reads `{FORMAT}`")),
-        _ => match find_old_name(&value, RENAMED) {
-            Some(old_name) => Err(format!("it was written by an earlier build: {old_name}")),
-            None => serde_json::from_str(text).map_err(invalid),
-        },
+        _ => refuse_old_names(&value, RENAMED).and_then(|()| serde_json::from_str(text).map_err(invalid)),
     }
 }
 
