@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use townlet_files::write_atomically;
 use townlet_town::affordances::ITEMS;
-use townlet_town::config::{Layers, load};
 use townlet_town::ids::{JobId, ResidentId};
 use townlet_town::{Command, Event, EventKind, Micro, Rules, Sources, Town, snapshot};
 
@@ -22,14 +21,7 @@ use super::telemetry::EventFeed;
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
 fn sources(settings: &[(&str, &str)]) -> Sources {
-    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let layers = Layers { file: None, environment: Vec::new(), flags };
-    Sources {
-        config: load(&layers).unwrap().config,
-        plan: ("plan.txt".into(), include_str!("../../configs/towns/default.txt").into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
-        perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
-    }
+    Sources::default_town(settings).unwrap().without_perturbations()
 }
 
 fn rules(settings: &[(&str, &str)]) -> Arc<Rules> {

@@ -2,7 +2,6 @@
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::diff::with_diff;
@@ -26,7 +25,8 @@ with_diff! {
 }
 
 /// One line of the audit log as a screen shows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct AuditRow {
     pub seq: u64,

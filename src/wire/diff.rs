@@ -18,12 +18,14 @@ macro_rules! with_diff {
         $(#[$diff_about:meta])*
         pub struct $diff:ident;
     ) => {
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         $(#[$about])*
         pub struct $whole { $($(#[$meaning])* pub $field: $type,)* }
 
         $(#[$diff_about])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub struct $diff {$(
             #[serde(
                 default,

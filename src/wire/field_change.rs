@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;
 
-use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -66,7 +65,8 @@ pub(super) fn joined<C: Change>(earlier: Option<C>, later: Option<C>) -> Result<
 }
 
 /// Replaced as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Whole<T>(pub T);
 
@@ -88,7 +88,8 @@ impl<T: Clone + PartialEq> Change for Whole<T> {
 }
 
 /// Entries of a map, by their name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Entries<T> {
     /// New or changed entries.
@@ -134,9 +135,10 @@ pub trait Keyed {
 }
 
 /// Rows of a list, by their key.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, bound(serialize = "T: Serialize, T::Key: Serialize"))]
-#[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
+#[cfg_attr(feature = "schema", schemars(bound = "T: schemars::JsonSchema, T::Key: schemars::JsonSchema"))]
 pub enum Rows<T: Keyed> {
     /// The whole list; also when two rows have the same key.
     Anew(Vec<T>),
@@ -178,10 +180,11 @@ where
 }
 
 /// Removed rows, then added and changed rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, bound(serialize = "T: Serialize, T::Key: Serialize"))]
 #[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
-#[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
+#[cfg_attr(feature = "schema", schemars(bound = "T: schemars::JsonSchema, T::Key: schemars::JsonSchema"))]
 pub struct SomeRows<T: Keyed> {
     /// Keys of removed rows. They are removed first; unknown keys are ignored.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -280,7 +283,8 @@ fn ordered<T: Keyed>(rows: Vec<T>, order: &[T::Key]) -> Result<Vec<T>, Mismatch>
 }
 
 /// A list to which rows are appended, and whose oldest rows are dropped.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tail<T> {
     /// Rows added since the previous message, oldest first, also those dropped again since.
     pub append: Vec<T>,

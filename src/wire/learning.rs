@@ -5,7 +5,6 @@
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::diff::with_diff;
@@ -35,7 +34,8 @@ with_diff! {
 }
 
 /// One update, with the names of `logs/training/<run>.jsonl`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct LearningRow {
     pub update: u64,
@@ -93,7 +93,8 @@ with_diff! {
 }
 
 /// The paired comparison of a candidate with the release: town scores of runs with equal seeds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Evidence {
     pub candidate: String,
@@ -111,7 +112,8 @@ pub struct Evidence {
 }
 
 /// One change of the promotion's state.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct PromotionStep {
     /// From 1, over all runs of the shard in its home.

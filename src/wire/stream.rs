@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,7 +18,8 @@ use super::{Diff, SCHEMA_VERSION, Snapshot};
 pub const DIGEST_EVERY: u64 = 10;
 
 /// One message of a stream. [`Envelope::from_json`] reads it.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Envelope {
     /// Version of the contract.
     pub schema_version: String,
@@ -47,7 +47,8 @@ pub struct Envelope {
 }
 
 /// The content of a message: `kind` and `payload`.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Body {
     /// The whole state: the first message of a stream.

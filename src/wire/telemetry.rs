@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::audit_tail::AuditDiff;
@@ -88,7 +87,8 @@ with_diff! {
 }
 
 /// The time of the town and its speed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Clock {
     pub ticks_per_day: u64,
@@ -103,7 +103,8 @@ pub struct Clock {
 }
 
 /// The policy that drives the residents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Policy {
     pub id: String,
     /// `scripted` or `network`.
@@ -115,7 +116,8 @@ pub struct Policy {
 }
 
 /// A resident's job status. Names are fixed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Job {
     /// Empty when without a job.
     pub job_id: String,
@@ -139,7 +141,8 @@ pub struct Job {
 }
 
 /// What an object holds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Store {
     #[serde(rename = "type")]
     pub kind: String,
@@ -180,7 +183,8 @@ with_diff! {
 }
 
 /// One resident waiting for review.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitEntry {
     pub agent: String,
     pub reason: String,
@@ -209,7 +213,8 @@ with_diff! {
 }
 
 /// One object that residents use in turn.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Queue {
     pub object: String,
@@ -230,7 +235,8 @@ pub struct Queue {
 }
 
 /// A resident that uses or has reserved the object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueUser {
     pub agent: String,
@@ -240,7 +246,8 @@ pub struct QueueUser {
 }
 
 /// A resident that waits for the object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueWaiter {
     pub agent: String,
@@ -249,7 +256,8 @@ pub struct QueueWaiter {
 }
 
 /// A resident in cooldown, and the tick at which it ends.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueCooldown {
     pub agent: String,
@@ -270,7 +278,8 @@ with_diff! {
 }
 
 /// The tie of one resident to another; each value in [-1, 1].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Tie {
     pub agent: String,
@@ -303,7 +312,8 @@ with_diff! {
 }
 
 /// One closed window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Window {
     pub number: u64,
@@ -314,7 +324,8 @@ pub struct Window {
 }
 
 /// One check of a window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Check {
     pub name: String,
@@ -332,7 +343,8 @@ pub struct Check {
 }
 
 /// Rewards of the last tick, summed over residents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rewards {
     /// Item → sum; items add up to `total`.
     pub breakdown: BTreeMap<String, f64>,
@@ -343,7 +355,8 @@ pub struct Rewards {
 }
 
 /// A sentence about the town.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Narration {
     pub tick: u64,
@@ -354,7 +367,8 @@ pub struct Narration {
 }
 
 /// An event, with its own fields beside the fixed ones.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Such as `employment_exit_processed`.
     pub event: String,
@@ -364,7 +378,8 @@ pub struct Event {
 }
 
 /// One KPI. Without enough data it has no value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Kpi {
     pub name: String,
@@ -387,7 +402,8 @@ pub struct Kpi {
 }
 
 /// A condition that needs an operator.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Alert {
     /// Such as `exit_queue_overflow`.
@@ -401,7 +417,8 @@ pub struct Alert {
 }
 
 /// The state of telemetry itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transport {
     /// Messages that wait for subscribers.
     pub queue_length: u64,
@@ -428,7 +445,8 @@ pub struct Transport {
 }
 
 /// The health of the shard.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Health {
     /// `ok`, `degraded`.
@@ -441,7 +459,8 @@ pub struct Health {
 }
 
 /// A named level with the level below which it is critical.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Need {
     pub name: String,
@@ -450,7 +469,8 @@ pub struct Need {
 }
 
 /// A resident as the inspector shows one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Agent {
     pub id: String,
@@ -485,7 +505,8 @@ pub struct Agent {
 }
 
 /// A personality trait, in [-1, 1].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Trait {
     /// `extroversion`, `forgiveness`, `ambition`.
@@ -494,7 +515,8 @@ pub struct Trait {
 }
 
 /// Whether an option may be chosen now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MaskBit {
     pub option: String,
@@ -504,7 +526,8 @@ pub struct MaskBit {
 }
 
 /// An option with its probability under the policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct TopOption {
     pub option: String,
@@ -512,7 +535,8 @@ pub struct TopOption {
 }
 
 /// A resident's shift of the day, in ticks of the day.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Shift {
     pub start: u64,
@@ -524,7 +548,8 @@ pub struct Shift {
 }
 
 /// The plan of the town. It is unchanged while `revision` is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Map {
     pub revision: u64,
@@ -537,7 +562,8 @@ pub struct Map {
 }
 
 /// A named area.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MapPlace {
     pub name: String,
@@ -550,7 +576,8 @@ pub struct MapPlace {
 }
 
 /// An object that residents use.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MapObject {
     pub id: String,

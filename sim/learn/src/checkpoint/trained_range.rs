@@ -93,10 +93,9 @@ fn plan_digest(rules: &Rules) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_sources::default_town;
 
     fn rules(settings: &[(&str, &str)]) -> Rules {
-        Rules::new(default_town(settings)).expect("the default town")
+        Rules::new(townlet_town::Sources::default_town(settings).expect("valid settings")).expect("the default town")
     }
 
     #[test]

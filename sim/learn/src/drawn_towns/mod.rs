@@ -122,11 +122,10 @@ mod tests {
 
     use super::*;
     use crate::Scripted;
-    use crate::test_sources::default_town;
 
     #[test]
     fn residents_of_a_drawn_town_live_there_for_two_days() {
-        let base = default_town(&[]);
+        let base = Sources::default_town(&[]).expect("valid settings");
         for number in 0..24 {
             let rules = Arc::new(Rules::new(draw(&base, number)).unwrap_or_else(|why| panic!("town {number}: {why}")));
             let population = rules.config.world.population as usize;
@@ -143,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_drawn_town_depends_on_its_number_alone() {
-        let base = default_town(&[]);
+        let base = Sources::default_town(&[]).expect("valid settings");
         assert_eq!(draw(&base, 7).digest(), draw(&base, 7).digest());
         let towns = DrawnTowns::new(&base, 3);
         let populations: std::collections::BTreeSet<u32> =
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_drawn_town_has_a_slot_for_each_resident() {
-        let base = default_town(&[("embedding_allocator.max_slots", "16")]);
+        let base = Sources::default_town(&[("embedding_allocator.max_slots", "16")]).expect("valid settings");
         let populations = (0..50).map(|number| draw(&base, number).config.world.population);
         assert_eq!(populations.max(), Some(16));
     }
