@@ -8,7 +8,8 @@ use super::error::{ConfigError, ConfigErrors};
 use super::load::{Layers, load};
 use super::perturbation_file::PerturbationFile;
 use super::reference::row;
-use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
+use super::yaml_parser::parse;
+use super::yaml_tree::{Entry, Layer, Node, Source, Value};
 use crate::fixed_point::Micro;
 
 /// The outcome of a key.

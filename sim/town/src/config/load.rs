@@ -12,7 +12,8 @@ use super::reference::rows;
 use super::schema::{ConfigValue, Shape};
 use super::town_settings::Config;
 use super::validate::{join, nearest, validate};
-use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
+use super::yaml_parser::parse;
+use super::yaml_tree::{Entry, Layer, Node, Source, Value};
 use crate::hash;
 
 /// The embedded default configuration. All default values are here.

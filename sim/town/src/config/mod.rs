@@ -15,6 +15,7 @@ mod shard_settings;
 mod tests;
 mod town_settings;
 mod validate;
+mod yaml_parser;
 mod yaml_tree;
 
 pub use error::{ConfigError, ConfigErrors};
