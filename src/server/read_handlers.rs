@@ -9,12 +9,14 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::auth::{Caller, Rejection};
+use super::routes::JSON;
 use super::{AppState, metrics, openapi};
 use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
@@ -73,7 +75,7 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
 
 pub(super) async fn snapshot(State(app): State<Arc<AppState>>, _caller: Caller) -> Result<Response, Rejection> {
     let view = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
-    Ok(Json(view.as_ref()).into_response())
+    Ok(([(CONTENT_TYPE, JSON)], view.to_json()).into_response())
 }
 
 pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -> Result<Response, Rejection> {

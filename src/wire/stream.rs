@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -113,6 +114,11 @@ impl Envelope {
         Ok(Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, body, digest, reason })
     }
 
+    /// The message as JSON in one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a message is plain data")
+    }
+
     /// The envelope of a message that leads from the state `prev_seq` to `state` with the number `seq`; without a digest.
     pub fn leading_to(state: &Snapshot, epoch: u64, seq: u64, prev_seq: u64, body: Body) -> Self {
         Self {
@@ -132,6 +138,27 @@ impl Envelope {
     /// The position of a reader after this message, for `Last-Event-ID`.
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
+    }
+}
+
+// Conversions are functions here and not generic code of the callers, so that they are compiled once.
+impl Snapshot {
+    /// The state as JSON in one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a snapshot is plain data")
+    }
+
+    /// The state as a JSON value.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("a snapshot is plain data")
+    }
+
+    /// The state of a JSON value.
+    ///
+    /// # Errors
+    /// A field that is missing or has the wrong type.
+    pub fn from_value(value: Value) -> serde_json::Result<Self> {
+        serde_json::from_str(&value.to_string())
     }
 }
 
@@ -267,7 +294,7 @@ impl Mirror {
 /// The digest of a state: the first 128 bits of SHA-256 over its JSON without blanks, the keys of every object in the
 /// order of their bytes, as 32 hex digits.
 pub fn digest(state: &Snapshot) -> String {
-    let mut value = serde_json::to_value(state).expect("a snapshot is plain data");
+    let mut value = state.to_value();
     value.sort_all_objects();
     let mut digest = sha256(value.to_string().as_bytes());
     digest.truncate(32);

@@ -75,7 +75,7 @@ fn help(name: Option<&str>) -> Reply {
 
 fn telemetry_snapshot(view: &ShardView<'_>) -> Reply {
     let snapshot = telemetry::snapshot(view.town, view.status, view.log.tail(20));
-    let mut value = serde_json::to_value(&snapshot).map_err(|why| error("E_INTERNAL", why.to_string(), ""))?;
+    let mut value = snapshot.to_value();
     value["summary"] = json!(format!(
         "schema {}, tick {}, {} residents.",
         snapshot.schema_version,

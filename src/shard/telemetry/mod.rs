@@ -68,7 +68,7 @@ pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
 
 /// The snapshot for observers, after the privacy filter. All telemetry leaves the shard through it.
 pub(super) fn snapshot(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
-    status.names.apply(build(town, status, audit))
+    status.names.apply_to_snapshot(build(town, status, audit))
 }
 
 fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
