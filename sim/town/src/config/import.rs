@@ -326,7 +326,7 @@ fn about(error: &ConfigError, key: &str) -> bool {
 
 fn unknown(path: &str) -> String {
     let keys = super::reference::rows();
-    match super::validate::nearest(path, keys.iter().map(|row| row.key.as_str())) {
+    match townlet_text::nearest(path, keys.iter().map(|row| row.key.as_str())) {
         Some(near) => format!("neither program has this setting; the nearest here is `{near}`"),
         None => "neither program has this setting".to_owned(),
     }

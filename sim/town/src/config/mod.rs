@@ -25,5 +25,4 @@ pub use reference::{Difference, Row, diff, markdown, row, rows, schema};
 pub use schema::{AtStart, ConfigValue, Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free, text};
 pub use shard_settings::*;
 pub use town_settings::*;
-pub(crate) use validate::nearest;
 pub use yaml_tree::{Layer, Node, Place, Source, Value};
