@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempPath;
 
+use super::output::OutputLost;
 use super::{audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
@@ -237,7 +238,7 @@ fn privacy_filters(home: &Path, folder: &Path) -> Result<BTreeMap<String, Privac
 }
 
 /// Writes to a temporary file and renames it, so that `path` never contains half an export.
-fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
+pub(super) fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
     output::require_new_file(path)?;
     let partial = TempPath::try_from_path(path.with_added_extension("part"))?;
     let written = File::create(&partial).and_then(|file| {
@@ -247,5 +248,5 @@ fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::i
         partial.persist(path)?;
         Ok(done)
     });
-    written.with_context(|| path.display().to_string())
+    written.context(OutputLost::file(path))
 }

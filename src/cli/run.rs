@@ -295,7 +295,7 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
         output::stderr!("townlet: {last}");
         return Ok(ExitCode::from(EXIT_FAILED));
     }
-    output::line(&last)?;
+    output::notice(&last);
     Ok(ExitCode::SUCCESS)
 }
 

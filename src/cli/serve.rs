@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for note in warnings.iter().chain(&shard.notes) {
         output::stderr!("{note}");
     }
-    output::line(&format!("{} is served at {}", shard.run_id, server.url()))?;
+    output::notice(&format!("{} is served at {}", shard.run_id, server.url()));
     let mut stopped = false;
     while !stopped && !shard.is_over() {
         for signal in signals.pending() {
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     server.stop();
     match shard.stop() {
         Ok(path) => {
-            output::line(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()))?;
+            output::notice(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()));
             Ok(ExitCode::SUCCESS)
         }
         Err(why) => {

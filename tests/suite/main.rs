@@ -7,6 +7,8 @@
 mod kit;
 
 mod cli;
+#[cfg(target_os = "linux")]
+mod command_output;
 mod command_table;
 mod determinism;
 mod employment;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use townlet_town::config::import::{Imported, ImportedKey, KeyOutcome, import as read};
 
+use crate::cli::output::OutputLost;
 use crate::cli::{config_sources, output};
 
 /// Converts `old` into `out`, or to standard output with the report on standard error.
@@ -32,7 +33,7 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
     // The file of events is written first, because the configuration refers to it.
     for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
-        townlet_files::write_atomically(path, text.as_bytes()).map_err(|error| output::read_error(path, &error))?;
+        townlet_files::write_atomically(path, text.as_bytes()).context(OutputLost::file(path))?;
         written.push(path.display().to_string());
     }
     if json {
