@@ -151,10 +151,9 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text file of at most `limit` bytes.
+/// Reads a text file of at most `limit` bytes, without a byte order mark.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let not_text = |_| read_error(path, &io::ErrorKind::InvalidData.into());
-    String::from_utf8(read(path, limit)?).map_err(not_text)
+    townlet_files::decode_text(read(path, limit)?).map_err(|error| read_error(path, &error))
 }
 
 /// Rows in aligned columns with control characters escaped. The first row is the heading.

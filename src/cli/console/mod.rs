@@ -64,8 +64,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut worst = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
+        let line = townlet_files::without_bom(&line);
         if !line.trim().is_empty() {
-            worst = worst.max(console.send(new_request(&line, args.dry_run), args.json)?);
+            worst = worst.max(console.send(new_request(line, args.dry_run), args.json)?);
         }
     }
     Ok(ExitCode::from(worst))
