@@ -32,6 +32,7 @@ mod train;
 mod tune;
 mod user_config;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -160,7 +161,12 @@ pub fn main() -> ExitCode {
     // Handles SIGXFSZ, so that a file size limit is a write error and does not kill the process.
     #[cfg(target_os = "linux")]
     drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default()));
-    let cli = match Cli::try_parse() {
+    let definition = Cli::command();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(console) = definition.find_subcommand("console") {
+        arguments = console::options_first(arguments, console);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(message) => return print_usage(&message),
     };

@@ -336,8 +336,11 @@ fn the_fleet_screen_lists_every_shard_and_opens_one() {
 fn the_console_prompt_runs_commands_and_prints_answers() {
     let home = tempfile::tempdir().unwrap();
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
-    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "--json", "kpi"], "");
-    assert!(status == Some(0) && said.starts_with('{'), "{said}");
+    for order in [["--json", "kpi"], ["kpi", "--json"]] {
+        let line = [&["console", "--connect", &served.url], &order[..]].concat();
+        let (status, said) = townlet(home.path(), &line, "");
+        assert!(status == Some(0) && said.starts_with('{'), "{said}");
+    }
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
     assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
     let mut pty = PtySession::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);

@@ -4,6 +4,7 @@
 //! `cmd_id` until it is answered, so it runs once even if the connection breaks.
 
 mod answer_table;
+mod option_order;
 mod prompt;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
+
+pub(super) use option_order::options_first;
 
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
