@@ -116,7 +116,7 @@ pub(super) struct ScreenArgs {
 /// TLS certificate of the service.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct TlsArgs {
-    /// Certificate chain in PEM; reloaded when the file changes and on SIGHUP
+    /// Certificate chain in PEM; reloaded when it changes, and by `serve` on SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Service")]
     pub(super) tls_cert: Option<PathBuf>,
     /// Private key of the certificate in PEM

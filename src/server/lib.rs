@@ -169,7 +169,7 @@ impl Server {
         format!("{}://{}", if self.secure { "https" } else { "http" }, self.address)
     }
 
-    /// Reads the certificate files again.
+    /// Reads the certificate files and the token store again.
     pub fn reload(&self) {
         self.reload.notify_one();
     }

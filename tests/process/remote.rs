@@ -14,6 +14,7 @@ use townlet_source::{Link, Remote, Source as _, SourceEvent};
 use townlet_wire::stream::digest;
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
+use super::kit::wait_until;
 use super::pty_session::{BINARY, PtySession, TIMEOUT, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
@@ -474,6 +475,34 @@ fn a_served_shard_reloads_its_file_and_a_restart_keeps_the_reloaded_settings() {
     file("0.2", "");
     let (status, said) = resume(&over);
     assert_eq!((status, said.contains("rewards.clip.clip_per_tick differs")), (Some(2), true), "{said}");
+}
+
+#[test]
+fn sighup_reloads_what_can_be() {
+    let home = tempfile::tempdir().unwrap();
+    let (home, serve) = (home.path(), ["--config", "town.yaml", "--listen", "127.0.0.1:0", "--paused"]);
+    let file = |clip: &str| {
+        let text = format!("policy: {{ release: scripted }}\nrewards: {{ clip: {{ clip_per_tick: {clip} }} }}\n");
+        std::fs::write(home.join("town.yaml"), text).unwrap();
+    };
+    file("0.2");
+    let server = Server::start(home, &serve);
+    let reload = |says: &str| {
+        server.signal("kill -HUP $1");
+        wait_until(says, || server.said().contains(says));
+    };
+    file("0.1");
+    reload("clip_per_tick 0.2 -> 0.1");
+    file("soon");
+    reload("town.yaml:2");
+    // It still runs, and each reload is in the audit log.
+    let (status, said) = townlet(home, &["console", "--connect", &server.url, "kpi"], "");
+    assert_eq!(status, Some(0), "{said}");
+    server.terminate();
+    let records = log_of(home);
+    let by_signal = records.iter().filter(|record| record.command == "reload_config" && record.transport == "signal");
+    let statuses: Vec<_> = by_signal.filter_map(|record| record.status).collect();
+    assert_eq!(statuses, [Status::Ok, Status::Error]);
 }
 
 #[test]
