@@ -478,6 +478,28 @@ fn a_served_shard_reloads_its_file_and_a_restart_keeps_the_reloaded_settings() {
 }
 
 #[test]
+fn a_service_whose_output_is_a_full_disk_runs_on() {
+    let home = tempfile::tempdir().unwrap();
+    let said = tempfile::NamedTempFile::new().expect("a file");
+    let mut child = Command::new(BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--paused"])
+        .current_dir(home.path())
+        .env_clear()
+        .env("HOME", home.path())
+        .stdin(Stdio::null())
+        .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"))
+        .stderr(said.reopen().expect("the file"))
+        .spawn()
+        .expect("the program starts");
+    let said = || std::fs::read_to_string(said.path()).expect("what it said");
+    wait_until("its address", || said().contains("is served at http://127.0.0.1:"));
+    let kill = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+    assert!(kill.success());
+    assert_eq!(child.wait().expect("its status").code(), Some(0), "{}", said());
+    assert!(said().contains("stopped at tick 0; snapshot"), "{}", said());
+}
+
+#[test]
 fn sighup_reloads_what_can_be() {
     let home = tempfile::tempdir().unwrap();
     let (home, serve) = (home.path(), ["--config", "town.yaml", "--listen", "127.0.0.1:0", "--paused"]);
