@@ -8,6 +8,7 @@ mod connections;
 mod console;
 mod http_status;
 mod metrics;
+mod negotiation;
 mod openapi;
 mod read_handlers;
 mod routes;

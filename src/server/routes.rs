@@ -110,7 +110,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::METRICS,
-        help: "Metrics in the Prometheus format.",
+        help: "Metrics in the Prometheus text format 0.0.4, or as OpenMetrics to clients that prefer it.",
         response: ("text/plain", None),
         error_codes: &["E_STOPPING"],
         handler: || get(read_handlers::metrics_text),
