@@ -5,8 +5,7 @@ use axum::http::{HeaderMap, header};
 /// The offered media type with the highest quality; the first of equals, and the first when the client accepts none of them,
 /// because an answer in another form is more use than a refusal.
 pub(super) fn preferred(headers: &HeaderMap, offered: &[&'static str]) -> &'static str {
-    let lines: Vec<&str> =
-        headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
+    let lines: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
     let accept = if lines.is_empty() { "*/*".to_owned() } else { lines.join(",") };
     let mut best = ("", 0.0);
     for media_type in offered {

@@ -408,13 +408,20 @@ fn a_resume_that_finds_nothing_names_what_there_is() {
     let other = "--set shard=elsewhere --headless --days 1 --resume";
     for line in [other.to_owned(), format!("{other} elsewhere-20260101-000000-000abc")] {
         let said = refusal(&line);
-        assert!(said.contains(&run) && said.contains("runs of other shards") && said.contains("--resume RUN"), "{said}");
+        assert!(
+            said.contains(&run) && said.contains("runs of other shards") && said.contains("--resume RUN"),
+            "{said}"
+        );
     }
     let said = refusal("--headless --days 1 --resume nope");
     assert!(said.contains(&format!("runs of `harbour`: {run}")), "{said}");
     // A policy whose training state is gone.
     std::fs::create_dir_all(folder.path().join("snapshots/shadow")).expect("a folder");
-    std::fs::copy(repository("configs/policies/shipped.safetensors"), folder.path().join("snapshots/shadow/lone.safetensors")).expect("a file");
+    std::fs::copy(
+        repository("configs/policies/shipped.safetensors"),
+        folder.path().join("snapshots/shadow/lone.safetensors"),
+    )
+    .expect("a file");
     let said = refusal("train --resume lone");
     assert!(said.contains("`lone.training` is missing in") && said.contains("snapshots/shadow"), "{said}");
     let said = refusal("train --resume nothing");

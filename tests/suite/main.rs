@@ -10,6 +10,7 @@ mod cli;
 #[cfg(target_os = "linux")]
 mod command_output;
 mod command_table;
+mod config_import;
 mod determinism;
 mod employment;
 mod eval_command;

@@ -107,6 +107,11 @@ pub fn parse_file<T: ConfigValue>(file_name: &str, text: &str) -> Result<(T, Nod
     }
 }
 
+/// Parses a YAML file as it is, without a shape. Values have their positions.
+pub fn parse_yaml(file_name: &str, text: &str) -> Result<Node, ConfigErrors> {
+    parse(&source(Layer::File, file_name, text))
+}
+
 impl Config {
     /// The embedded default configuration.
     pub fn shipped() -> Self {
