@@ -7,6 +7,7 @@ mod auth;
 mod connections;
 mod console;
 mod http_status;
+mod index_page;
 mod metrics;
 mod negotiation;
 mod openapi;

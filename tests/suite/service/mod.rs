@@ -4,6 +4,7 @@
 //! Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
 mod hostile_clients;
+mod index_page;
 mod metrics;
 
 use std::io::{ErrorKind, Read as _, Write as _};
