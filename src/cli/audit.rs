@@ -160,11 +160,14 @@ fn run_id_of(path: &Path) -> Option<String> {
 
 fn print_report(path: &Path, report: &Report) -> Result<()> {
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
+    let lines: u64 = report.runs.iter().map(|run| run.lines).sum();
+    // A damaged line is no record, and must not look as if it had never been there.
+    let damaged = if lines > records { format!(", {} damaged", lines - records) } else { String::new() };
     output::line(&format!(
-        "{}: {}, {}",
+        "{}: {}, {}{damaged}",
         path.display(),
         count(report.runs.len() as u64, "run"),
-        count(records, "record")
+        count(lines, "record")
     ))?;
     let mut rows = Vec::new();
     for (verdict, name, meaning) in VERDICTS {
