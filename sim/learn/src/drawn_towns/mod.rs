@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_population_of_a_drawn_town_can_be_given() {
-        let base = default_town(&[]);
+        let base = Sources::default_town(&[]).expect("valid settings");
         for residents in [4, 32] {
             let sources = draw_with_population(&base, 7, Some(residents));
             assert_eq!(sources.config.world.population, residents);
