@@ -123,11 +123,11 @@ mod tests {
 
     #[test]
     fn a_range_lies_in_one_set_and_selection_seeds_are_no_claim() {
-        let range = |text| SeedRange::new(None, SeedsArg::parse(text).expect(text), 10, 1);
-        let of = |text| range(text).map(|it| (it.set, it.note(), it.last())).expect(text);
+        let range = |text: &str| SeedRange::new(None, SeedsArg::parse(text).expect(text), 10, 1);
+        let of = |text: &str| range(text).map(|it| (it.set, it.note(), it.last())).expect(text);
         assert_eq!(of("5001..5021"), (SeedSet::Test, None, 5020));
         assert_eq!(of("selection:5"), (SeedSet::Selection, Some(NO_CLAIM), (1 << 51) + 4));
-        let why = |text| range(text).expect_err(text).to_string();
+        let why = |text: &str| range(text).expect_err(text).to_string();
         let (test, selection, training) = (1_u64 << 51, 1_u64 << 52, 1_u64 << 53);
         assert!(why(&format!("{}..{}", test - 1, test + 1)).contains("mix two sets"));
         assert!(why(&format!("{}..{}", selection - 1, selection + 1)).contains("trained"));
