@@ -80,7 +80,7 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         ALL,
         town,
-        "Price of a meal over 4, of groceries over 4; power; water; café open; grocer open.",
+        "Price of a meal and of groceries, each divided by 4; power, water, café open, grocer open (0 or 1).",
     ),
     row(
         "job",
