@@ -15,6 +15,9 @@ const SMALL: &[&str] = &[
     "training.hidden_units=16",
     "training.checkpoint_updates=2",
     "ppo.mini_batch_size=64",
+    "training.evaluation.every_steps=30000",
+    "training.evaluation.towns=2",
+    "training.evaluation.days=1",
 ];
 
 fn train(home: &Path, args: &[&str], settings: &[&str]) -> Command {
@@ -41,7 +44,7 @@ fn rows(home: &Path) -> Vec<Value> {
     let path =
         files.map(|file| file.expect("a file").path()).find(|path| path.extension().is_some_and(|it| it == "jsonl"));
     let text = std::fs::read_to_string(path.expect("one training")).expect("text");
-    let clock = ["seconds", "steps_per_second", "rollout_share", "samples_per_second"];
+    let clock = ["seconds", "steps_per_second", "rollout_share", "samples_per_second", "evaluation_seconds"];
     let row = |line: &str| {
         let mut row: Value = serde_json::from_str(line).expect("a row a line");
         for key in clock {
@@ -71,7 +74,11 @@ fn killed_training_resumes_to_the_same_checkpoint() {
     child.wait().expect("it ends");
     let resumed = ended(train(cut.path(), &["--resume", "--json"], &[]));
     assert_eq!(resumed.status.code(), Some(0));
-    assert_eq!(report(&resumed)["checkpoint"], expected["checkpoint"], "the same bytes");
+    let resumed = report(&resumed);
+    assert_eq!(resumed["checkpoint"], expected["checkpoint"], "the same bytes");
+    assert!(expected["best"]["checkpoint"].is_string(), "{expected}");
+    let best = |report: &Value| (report["best"]["checkpoint"].clone(), report["best"]["evaluation"].clone());
+    assert_eq!(best(&resumed), best(&expected), "the same best");
     assert_eq!(rows(cut.path()), rows(whole.path()), "and the same rows, none twice");
 }
 

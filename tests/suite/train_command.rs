@@ -58,6 +58,29 @@ fn ctrl_c_saves_and_prints_how_to_resume() {
 }
 
 #[test]
+fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
+    let home = temp_home();
+    let evaluated = "--set training.evaluation.every_steps=10000 --set training.evaluation.towns=2 \
+                     --set training.evaluation.days=1 --set training.checkpoint_updates=1";
+    let report = json(home.path(), &format!("{SMALL} --steps 60000 --json {evaluated}"));
+    let best = report["best"]["checkpoint"].as_str().expect("an evaluation");
+    assert!(home.path().join(report["best"]["policy"].as_str().expect("a path")).is_file());
+    let listed = json(home.path(), "policy list --json");
+    let listed = listed.as_array().expect("a list");
+    let marked: Vec<&Value> = listed.iter().filter(|row| row["best"] == true).map(|row| &row["id"]).collect();
+    assert_eq!(marked, [best], "one of the {} checkpoints", listed.len());
+    let inspected = json(home.path(), &format!("policy inspect {best} --json"));
+    assert_eq!(inspected["meta"]["evaluation"], report["best"]["evaluation"]);
+    let (_, text, _) = townlet(home.path(), &format!("policy inspect {best}"));
+    let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+    assert!(row("held-out score").contains("on 2 towns of 1 days, seeds from 2251799813685248"), "{text}");
+    assert!(row("best so far").contains("this one"), "{text}");
+    let (_, text, _) = townlet(home.path(), "train --resume --plot");
+    assert!(text.contains(&format!("{best}.safetensors")) && text.contains("the one to ship: score 0."), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("held-out score ")), "a curve: {text}");
+}
+
+#[test]
 fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
     let home = temp_home();
     let report = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
@@ -205,7 +228,7 @@ fn training_continues_while_the_disk_fails_and_writes_everything_later() {
     let newest =
         shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
     let newest = newest.expect("a training");
-    std::fs::write(&newest, b"townlet-train-1\ncut").expect("it can be written");
+    std::fs::write(&newest, b"townlet-train-2\ncut").expect("it can be written");
     let (code, _, said) = townlet(home.path(), "train --resume --minutes 0.0001");
     let id = newest.file_stem().unwrap().to_str().unwrap();
     assert!(code == Some(0) && said.contains(id) && said.contains("Skipped"), "{said}");

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use townlet_learn::checkpoint::{Registry, TrainingState};
-use townlet_learn::train::{Plan, Row, Trainer};
+use townlet_learn::train::{Best, Plan, Row, Trainer};
 use townlet_town::Rules;
 use townlet_town::config::Layer;
 
@@ -151,6 +151,7 @@ impl Session {
         let bar = output::progress_bar(self.trainer.plan().total_steps, args.json, template);
         let (begun, limit) = (Instant::now(), args.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0)));
         let mut last = self.log.last().cloned();
+        let mut held_out = None;
         let end = loop {
             if self.trainer.finished() {
                 break COMPLETE;
@@ -171,9 +172,10 @@ impl Session {
             self.waiting.push(row.clone());
             let written = self.write();
             bar.set_position(row.steps);
-            bar.set_message(progress_message(&row));
+            held_out = row.evaluation.as_ref().map_or(held_out, |evaluation| evaluation.score);
+            bar.set_message(progress_message(&row, held_out));
             // After a failed write, retry with every update.
-            let due = row.update % self.cadence == 0 || self.refused;
+            let due = row.update % self.cadence == 0 || self.trainer.has_unsaved_best() || self.refused;
             let saved = written.and_then(|()| if due { self.save() } else { Ok(()) });
             bar.suspend(|| self.tell(saved.as_ref().err()));
             let met = row.charter_met;
@@ -217,6 +219,12 @@ impl Session {
         Ok(())
     }
 
+    fn best_json(&self) -> Option<Value> {
+        let best = self.trainer.best()?;
+        let path = self.registry.path(&best.id).display().to_string();
+        Some(json!({ "checkpoint": best.id, "policy": path, "steps": best.steps, "evaluation": best.evaluation }))
+    }
+
     fn diverged(&self, args: &Args, why: &str) -> Result<ExitCode> {
         let kept = self.saved.as_ref().map_or_else(
             || "There is no earlier checkpoint.".to_owned(),
@@ -241,7 +249,7 @@ impl Session {
         if args.json {
             output::line(
                 &json!({
-                    "run": self.run, "end": end, "checkpoint": id, "row": last,
+                    "run": self.run, "end": end, "checkpoint": id, "row": last, "best": self.best_json(),
                     "policy": self.registry.path(&id).display().to_string(),
                     "log": self.log.path().display().to_string(),
                     "plot": drawn.is_some().then(|| svg.display().to_string()),
@@ -256,6 +264,10 @@ impl Session {
             let row = last.cloned().unwrap_or_default();
             output::print(&report(&row))?;
             output::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
+            if let Some(best) = self.trainer.best() {
+                output::line(&format!("best        {}", self.registry.path(&best.id).display()))?;
+                output::line(&format!("            {}", best_report(best)))?;
+            }
             output::line(&format!("rows        {}", self.log.path().display()))?;
             output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
         }
@@ -310,18 +322,35 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Trai
 }
 
 /// The bar's message for a row.
-fn progress_message(row: &Row) -> String {
+fn progress_message(row: &Row, held_out: Option<f64>) -> String {
     let figure =
         |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
     let kpis: Vec<String> = row.kpis.iter().filter(|kpi| kpi.charter).map(|kpi| figure(kpi.value, 2)).collect();
     let left = (row.total_steps.saturating_sub(row.steps)) as f64 / row.steps_per_second.max(1.0);
     format!(
-        "{:.0}k/s · return per day {} · score {} · charter {} · {:.0} min left",
+        "{:.0}k/s · return per day {} · score {} · held out {} · charter {} · {:.0} min left",
         row.steps_per_second / 1e3,
         figure(row.return_per_day, 2),
         figure(row.town_score, 3),
+        figure(held_out, 3),
         kpis.join(" "),
         left / 60.0
+    )
+}
+
+/// Why the best checkpoint is recommended.
+fn best_report(best: &Best) -> String {
+    let it = &best.evaluation;
+    let count = |events: u64, one: &str| if events == 1 { format!("1 {one}") } else { format!("{events} {one}s") };
+    format!(
+        "after {} steps, the one to ship: score {} on {} held-out towns of {} days, {}, {}{}",
+        best.steps,
+        it.score.map_or_else(|| "–".into(), |score| format!("{score:.4}")),
+        it.towns,
+        it.days,
+        count(it.starvation_events, "starvation event"),
+        count(it.involuntary_exits, "involuntary exit"),
+        if it.charter_met { "" } else { "; it misses the charter" },
     )
 }
 

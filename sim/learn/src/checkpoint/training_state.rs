@@ -12,7 +12,7 @@ use crate::ppo::LearnerState;
 use crate::train::Progress;
 
 /// First bytes; the digit is the format version.
-const MAGIC: &[u8; 16] = b"townlet-train-1\n";
+const MAGIC: &[u8; 16] = b"townlet-train-2\n";
 /// Bytes of the SHA-256.
 const CHECK: usize = 32;
 

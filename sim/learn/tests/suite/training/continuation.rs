@@ -11,7 +11,7 @@ use super::{rules, trainer};
 use crate::threads;
 
 /// Everything that is learned, as bits.
-fn bits(trainer: &Trainer) -> Vec<u32> {
+pub(super) fn bits(trainer: &Trainer) -> Vec<u32> {
     let state = trainer.learner().state();
     let all = [&state.weights, &state.first_moments, &state.second_moments];
     let columns = all.into_iter().flat_map(|weights| &weights.tensors);
@@ -20,11 +20,12 @@ fn bits(trainer: &Trainer) -> Vec<u32> {
 }
 
 /// A row without its timings.
-fn timeless(row: Row) -> Row {
-    Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row }
+pub(super) fn timeless(row: Row) -> Row {
+    let row = Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row };
+    Row { evaluation_seconds: None, ..row }
 }
 
-fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
+pub(super) fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
     (0..updates).map(|_| timeless(trainer.advance().expect("it does not diverge"))).collect()
 }
 
@@ -115,7 +116,7 @@ fn a_reload_keeps_the_weights_and_changes_every_town() {
 }
 
 /// Says yes `times` times.
-fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
+pub(super) fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
     let left = AtomicU64::new(times);
     move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
