@@ -7,9 +7,12 @@ use townlet_learn::train::Row;
 /// A curve's title, and its value in a row.
 type Curve = (&'static str, fn(&Row) -> Option<f64>);
 
-const CURVES: [Curve; 8] = [
-    ("return per day", |row| row.return_per_day),
+const CURVES: [Curve; 11] = [
+    ("held-out score", |row| row.evaluation.as_ref()?.score),
+    ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate)),
+    ("exits, held out", |row| Some(row.evaluation.as_ref()?.involuntary_exit_rate)),
     ("town score", |row| row.town_score),
+    ("return per day", |row| row.return_per_day),
     ("self-sufficiency", |row| kpi(row, "self_sufficiency")),
     ("tenure, days", |row| kpi(row, "tenure")),
     ("relationship coverage", |row| kpi(row, "relationship_coverage")),

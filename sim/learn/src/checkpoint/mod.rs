@@ -24,7 +24,7 @@ pub use trained_range::TrainedRange;
 pub use training_state::TrainingState;
 
 use crate::network::{Forward, NamedTensor, Normalizer, Shape, Weights};
-use crate::train::KpiMean;
+use crate::train::{Evaluation, KpiMean};
 
 /// The format in the metadata.
 pub const FORMAT: &str = "townlet-policy-1";
@@ -66,6 +66,12 @@ pub struct Meta {
     pub town_score: Option<f64>,
     /// KPIs of the latest towns in training.
     pub kpis: Vec<KpiMean>,
+    /// Its evaluation on held-out towns; `None` when the training did not evaluate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// The checkpoint of its training with the best evaluation before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_before: Option<String>,
 }
 
 impl Meta {
@@ -88,6 +94,8 @@ impl Meta {
             parent: None,
             town_score: None,
             kpis: Vec::new(),
+            evaluation: None,
+            best_before: None,
         }
     }
 }

@@ -210,6 +210,18 @@ section! {
         checkpoint_updates: u32 = whole(1, 1_000_000, "updates"),
         /// Rollouts of the scripted policy used by `--warm-start scripted`.
         warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
+        /// Evaluations of the policy in training on held-out towns.
+        evaluation: TrainingEvaluation = free(),
+    }
+
+    /// Evaluations of the policy in training on held-out towns, by which the best checkpoint is chosen.
+    TrainingEvaluation {
+        /// Resident-ticks between two evaluations; 0 turns them off.
+        every_steps: u64 = whole(0, 1_000_000_000_000, "resident-ticks"),
+        /// Towns, the same in each evaluation.
+        towns: u32 = whole(1, 1_000, "towns"),
+        /// Days per town.
+        days: u32 = whole(1, 100, "days"),
     }
 
     Policy {
