@@ -4,6 +4,7 @@
 //! Rule: "Training command".
 
 mod plot;
+mod sweep;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -28,7 +29,10 @@ use townlet_shard::policies::PolicyCatalog;
 use townlet_shard::training::Log;
 
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Folder for logs and checkpoints
@@ -63,6 +67,11 @@ pub(super) struct Args {
     threads: Option<NonZero<usize>>,
 }
 
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Sweep(sweep::Args),
+}
+
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text.parse().map_err(|_| "give a number, such as 10 or 0.5".to_owned())?;
     if minutes > 0.0 && minutes <= 100_000.0 {
@@ -77,6 +86,9 @@ const COMPLETE: &str = "schedule complete";
 const INTERRUPTED: &str = "interrupted";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(Command::Sweep(args)) = &args.command {
+        return sweep::run(args);
+    }
     let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
     let mut session = Session::open(args)?;
     let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
