@@ -47,21 +47,25 @@ pub(super) struct ConfigSources {
 /// Reads and validates the configuration and the files that it names.
 pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::Result<ConfigSources> {
     let file = args.config.as_deref().map(read_file).transpose()?;
-    let mut environment = Vec::new();
+    let mut all = args.settings.clone();
+    all.extend(flags.iter().cloned());
+    let input = assemble(&Layers { file, environment: environment()?, flags: all }, args.config.as_deref())?;
+    let args = args.clone();
+    let reloader = ConfigReloader::new(move || reloader(&args, flags.clone()));
+    Ok(ConfigSources { reloader: Some(reloader), ..input })
+}
+
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let mut variables = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
         match value.into_string() {
-            Ok(value) => environment.push((name, value)),
+            Ok(value) => variables.push((name, value)),
             Err(_) if name.starts_with(ENVIRONMENT_PREFIX) => bail!("{name}: the value is not UTF-8 text."),
             Err(_) => {}
         }
     }
-    let mut all = args.settings.clone();
-    all.extend(flags.iter().cloned());
-    let input = assemble(&Layers { file, environment, flags: all }, args.config.as_deref())?;
-    let args = args.clone();
-    let reloader = ConfigReloader::new(move || reloader(&args, flags.clone()));
-    Ok(ConfigSources { reloader: Some(reloader), ..input })
+    Ok(variables)
 }
 
 /// Reads everything again. Errors are joined into one line for an answer.
@@ -96,6 +100,11 @@ pub(super) fn shipped_sources(config: &Config) -> anyhow::Result<Sources> {
         perturbations: built_in(&config.perturbations.file, &default.perturbations.file)?,
         config: config.clone(),
     })
+}
+
+/// Loads a built-in configuration with the environment and these flags over it.
+pub(super) fn shipped_with(name: &str, text: &str, flags: Vec<(String, String)>) -> anyhow::Result<ConfigSources> {
+    assemble(&Layers { file: Some((name.into(), text.into())), environment: environment()?, flags }, None)
 }
 
 fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSources> {

@@ -170,7 +170,7 @@ fn unknown(specs: &[CommandSpec], words: &[String]) -> ErrorBody {
         .collect();
     if !family.is_empty() {
         let message = format!("`{first}` needs one of: {}.", family.join(", "));
-        return ErrorBody::new("E_INVALID_ARG", message, format!("Such as `{first} {}`.", family[0]));
+        return ErrorBody::new("E_INVALID_ARG", message, format!("For example: `{first} {}`.", family[0]));
     }
     let typed = words.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
     let near = nearest(&typed, specs.iter().map(|spec| spec.name.as_str()))

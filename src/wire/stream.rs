@@ -202,8 +202,8 @@ pub enum Lost {
         /// `seq` of the state.
         read: u64,
     },
-    /// The shard was started anew.
-    #[error("the shard was started anew: its messages are of {came}, those read of {read}")]
+    /// The shard restarted.
+    #[error("the shard restarted: new messages are from epoch {came}, earlier ones from epoch {read}")]
     Epoch {
         /// Of the message.
         came: u64,

@@ -30,6 +30,7 @@ mod service;
 mod shadow_training;
 #[cfg(target_os = "linux")]
 mod special_files;
+mod sweep_command;
 mod telemetry;
 #[cfg(unix)]
 mod train_command;

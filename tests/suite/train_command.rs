@@ -32,12 +32,13 @@ fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
 }
 
-/// Starts a long training, waits for its first training state, and sends a signal.
+/// Starts a long training, waits for a training state of its own, and sends a signal.
 fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
+    let before = shadows(home, "training");
     let mut child = command(home, line.split_whitespace()).spawn().expect("the program starts");
     wait_until("a training that can be resumed", || {
         assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
-        !shadows(home, "training").is_empty()
+        shadows(home, "training").iter().any(|state| !before.contains(state))
     });
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
@@ -54,7 +55,30 @@ fn ctrl_c_saves_and_prints_how_to_resume() {
     assert!(std::fs::read_to_string(home.path().join(svg)).expect("curves").starts_with("<svg"));
     let again = json(home.path(), &format!("train --resume {id} --minutes 0.001 --json"));
     assert_eq!(again["end"], "time limit reached");
-    assert!(again["row"]["update"].as_u64() > Some(2));
+    assert!(again["row"]["update"].as_u64() >= Some(2));
+}
+
+#[test]
+fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
+    let home = temp_home();
+    let evaluated = "--set training.evaluation.every_steps=10000 --set training.evaluation.towns=2 \
+                     --set training.evaluation.days=1 --set training.checkpoint_updates=1";
+    let report = json(home.path(), &format!("{SMALL} --steps 60000 --json {evaluated}"));
+    let best = report["best"]["checkpoint"].as_str().expect("an evaluation");
+    assert!(home.path().join(report["best"]["policy"].as_str().expect("a path")).is_file());
+    let listed = json(home.path(), "policy list --json");
+    let listed = listed.as_array().expect("a list");
+    let marked: Vec<&Value> = listed.iter().filter(|row| row["best"] == true).map(|row| &row["id"]).collect();
+    assert_eq!(marked, [best], "one of the {} checkpoints", listed.len());
+    let inspected = json(home.path(), &format!("policy inspect {best} --json"));
+    assert_eq!(inspected["meta"]["evaluation"], report["best"]["evaluation"]);
+    let (_, text, _) = townlet(home.path(), &format!("policy inspect {best}"));
+    let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+    assert!(row("held-out score").contains("on 2 towns of 1 days, seeds from 2251799813685248"), "{text}");
+    assert!(row("best so far").contains("this one"), "{text}");
+    let (_, text, _) = townlet(home.path(), "train --resume --plot");
+    assert!(text.contains(&format!("{best}.safetensors")) && text.contains("the one to ship: score 0."), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("held-out score ")), "a curve: {text}");
 }
 
 #[test]
@@ -200,12 +224,12 @@ fn training_continues_while_the_disk_fails_and_writes_everything_later() {
         .map(|line| serde_json::from_str::<Value>(line).expect("a row")["update"].as_u64().expect("a number"))
         .collect();
     assert_eq!(updates, (1..=updates.len() as u64).collect::<Vec<_>>(), "none is missing, none stands twice");
-    // After a short resume there are two states. When the newest is damaged, the one before it is resumed, with a note.
-    assert_eq!(townlet(home.path(), "train --resume --minutes 0.0001").0, Some(0));
+    // After a resume there are two states. When the newest is damaged, the one before it is resumed, with a note.
+    assert_eq!(stopped(home.path(), "train --resume", "-INT").0, Some(130));
     let newest =
         shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
     let newest = newest.expect("a training");
-    std::fs::write(&newest, b"townlet-train-1\ncut").expect("it can be written");
+    std::fs::write(&newest, b"townlet-train-2\ncut").expect("it can be written");
     let (code, _, said) = townlet(home.path(), "train --resume --minutes 0.0001");
     let id = newest.file_stem().unwrap().to_str().unwrap();
     assert!(code == Some(0) && said.contains(id) && said.contains("Skipped"), "{said}");

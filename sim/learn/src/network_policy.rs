@@ -3,7 +3,7 @@
 //! The same checkpoint, town and [`Choice`] give the same options. Rule: "Network policy".
 
 use townlet_town::ids::Key;
-use townlet_town::observations::{Layout, layout};
+use townlet_town::observations::Layout;
 use townlet_town::options::OPTIONS;
 use townlet_town::{AgentId, Decider, OptionKind, Policy, ResidentId, Rules, Town};
 
@@ -51,12 +51,21 @@ impl NetworkPolicy {
     /// The mismatch between checkpoint and rules; see [`Checkpoint::fits`].
     pub fn new(checkpoint: &Checkpoint, rules: &Rules, choice: Choice) -> Result<Self, CheckpointError> {
         checkpoint.fits(rules)?;
+        Self::with_own_layout(checkpoint, rules, choice)
+    }
+
+    /// A policy that sees its own observation layout, whatever that of the configuration. The town is the same.
+    ///
+    /// # Errors
+    /// A layout that this build does not have; see [`Checkpoint::layout`].
+    pub fn with_own_layout(checkpoint: &Checkpoint, rules: &Rules, choice: Choice) -> Result<Self, CheckpointError> {
+        let layout = checkpoint.layout()?;
         let slots = townlet_town::lifecycle::slots(rules);
         Ok(Self {
             id: checkpoint.id.clone(),
             outside_range: checkpoint.reason_outside(rules),
             choice,
-            layout: layout(rules.config.features.systems.observations),
+            layout,
             forward: checkpoint.forward(),
             normalizer: checkpoint.normalizer.clone(),
             rows: Vec::new(),

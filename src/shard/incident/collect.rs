@@ -104,7 +104,7 @@ pub(super) fn collect(run: &Run, trigger: &IncidentTrigger, timeout: Duration) -
         audit: String::from("the audit log could not be read"),
     };
     if whole == Some(false) {
-        let why = "reading the journal to its end takes too long; a later reload may be missing";
+        let why = "the time limit was reached before the end of the journal; later reloads may be missing";
         all.bundle.add_missing("configuration at the end", why);
     }
     for (item, get) in ITEMS {

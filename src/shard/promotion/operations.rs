@@ -375,9 +375,9 @@ impl Engine {
             self.load_policy(PolicySource::policy(name), AfterLoad::Evaluate);
         }
         let sender = self.sender.clone();
-        self.releases.update_evaluation(move |evaluation, evidence| {
+        self.releases.update_evaluation(move |event| {
             // Fails only when the loop has ended.
-            drop(sender.send(Message::ReleaseEvent(Event::Evidence(evaluation, evidence))));
+            drop(sender.send(Message::ReleaseEvent(event)));
         });
         self.retry_release_file();
         self.publish_releases();

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::safety_report::safety_in_words;
 use super::state_machine::{ConfigFingerprint, Stage, Step};
 use crate::markdown_log::{append_missing, cell};
 use townlet_wire::learning::Evidence;
@@ -114,12 +115,16 @@ fn row(
 pub(super) fn in_words(it: &Evidence) -> String {
     let verdict = it.verdict.replace('_', " ");
     let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.4}"));
-    format!(
+    let mut text = format!(
         "{verdict}: {} [{}, {}] over {} pairs from seed {}",
         figure(it.difference),
         figure(it.low),
         figure(it.high),
         it.pairs,
         it.first_seed
-    )
+    );
+    for row in &it.safety {
+        let _ = write!(text, "; {}", safety_in_words(row));
+    }
+    text
 }

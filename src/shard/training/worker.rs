@@ -198,7 +198,8 @@ impl Worker {
             return;
         }
         self.send(TrainerEvent::Row(Box::new(to_wire(row))));
-        if row.update.is_multiple_of(u64::from(self.spec.rules.config.training.checkpoint_updates)) {
+        let cadence = u64::from(self.spec.rules.config.training.checkpoint_updates);
+        if row.update.is_multiple_of(cadence) || run.trainer.has_unsaved_best() {
             self.save(run);
         }
     }

@@ -71,6 +71,18 @@ pub enum CheckpointError {
         /// The tensor's error.
         error: WeightsError,
     },
+    /// The policy sees observations that this build cannot make.
+    #[error(
+        "checkpoint `{id}` sees the observation layout `{found}`, which this build does not know; it knows {known}"
+    )]
+    UnknownLayout {
+        /// Its id.
+        id: String,
+        /// Name and hash of its layout.
+        found: String,
+        /// Names and hashes of this build's layouts.
+        known: String,
+    },
     /// The policy does not fit this town.
     #[error("checkpoint `{id}` has {what} `{found}`; this town needs `{wanted}`")]
     Mismatch {

@@ -12,6 +12,7 @@ use townlet_town::fixed_point::Micro;
 use townlet_town::{Rules, Sources};
 
 use crate::prng::Prng;
+use crate::seeds;
 pub use plan::{SIDE, draw_plan};
 
 /// Residents of a drawn town.
@@ -24,11 +25,18 @@ const DRAWN: u64 = 0x6472_6177;
 const POOL: usize = 256;
 
 /// The sources of the town with this number: the configuration with another plan, population and prices. Deliveries are
-/// scaled with the population, which is at most the number of slots.
+/// scaled with the population, which is at most the number of slots. Numbers are seeds: trainings draw theirs from
+/// [`crate::seeds::TRAINING`].
 pub fn draw(base: &Sources, number: u64) -> Sources {
+    draw_with_population(base, number, None)
+}
+
+/// Like [`draw`], with this many residents in place of the drawn number.
+pub fn draw_with_population(base: &Sources, number: u64, population: Option<u32>) -> Sources {
     let mut prng = Prng::new([number, DRAWN, 0]);
     let mut config = base.config.clone();
-    let population = within(&mut prng, &POPULATION).min(config.embedding_allocator.max_slots);
+    let drawn = within(&mut prng, &POPULATION);
+    let population = population.unwrap_or(drawn).min(config.embedding_allocator.max_slots);
     scale_deliveries(&mut config, population);
     for price in [&mut config.economy.meal_cost, &mut config.economy.ingredients_cost, &mut config.economy.rent_per_day]
     {
@@ -109,7 +117,7 @@ impl DrawnTowns {
     pub fn rules(&self, seed: u64) -> Arc<Rules> {
         let index = (seed % POOL as u64) as usize;
         let drawn = || {
-            let number = Prng::new([self.run, index as u64, 1]).next_u64();
+            let number = seeds::training(self.run, index as u32, u64::MAX);
             Arc::new(Rules::new(draw(&self.base, number)).expect("rules on another plan"))
         };
         Arc::clone(self.pool[index].get_or_init(drawn))
@@ -149,6 +157,22 @@ mod tests {
             (0..200).map(|seed| towns.rules(seed).config.world.population).collect();
         assert!(populations.len() > 20 && populations.contains(&4) && populations.contains(&32), "{populations:?}");
         assert_eq!(towns.rules(5).texts_digest, towns.rules(5 + POOL as u64).texts_digest);
+        for seed in 0..20 {
+            let plan = towns.rules(seed).config.world.plan.clone();
+            let number: u64 = plan.trim_matches(|letter: char| !letter.is_ascii_digit()).parse().expect("a number");
+            assert!(seeds::TRAINING.contains(&number), "an evaluation can meet {plan}");
+        }
+    }
+
+    #[test]
+    fn the_population_of_a_drawn_town_can_be_given() {
+        let base = Sources::default_town(&[]).expect("valid settings");
+        for residents in [4, 32] {
+            let sources = draw_with_population(&base, 7, Some(residents));
+            assert_eq!(sources.config.world.population, residents);
+            assert_eq!(sources.config.economy.meal_cost, draw(&base, 7).config.economy.meal_cost, "the same prices");
+            assert!(Rules::new(sources).is_ok());
+        }
     }
 
     #[test]

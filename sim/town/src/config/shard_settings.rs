@@ -73,6 +73,9 @@ section! {
     Promotion {
         /// Green windows in a row.
         required_passes: u32 = whole(1, 100, "windows").hot(),
+        /// Share of towns by which a candidate may not starve or lose residents in more towns than the release. A smaller one
+        /// needs more towns.
+        safety_margin: Micro = decimal(0.002, 0.5, "").hot(),
         /// Alerts that do not make a window red.
         allowed_alerts: Vec<String> = text(TextFormat::Name).hot(),
         /// When the release is rolled back automatically. It happens at most once.
@@ -207,6 +210,18 @@ section! {
         checkpoint_updates: u32 = whole(1, 1_000_000, "updates"),
         /// Rollouts of the scripted policy used by `--warm-start scripted`.
         warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
+        /// Evaluations of the policy in training on held-out towns.
+        evaluation: TrainingEvaluation = free(),
+    }
+
+    /// Evaluations of the policy in training on held-out towns, by which the best checkpoint is chosen.
+    TrainingEvaluation {
+        /// Resident-ticks between two evaluations; 0 turns them off.
+        every_steps: u64 = whole(0, 1_000_000_000_000, "resident-ticks"),
+        /// Towns, the same in each evaluation.
+        towns: u32 = whole(1, 1_000, "towns"),
+        /// Days per town.
+        days: u32 = whole(1, 100, "days"),
     }
 
     Policy {

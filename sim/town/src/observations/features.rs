@@ -71,7 +71,7 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         purse,
-        "Wallet over 8 meals; groceries carried over 8; stock of the fridge at home over its capacity.",
+        "Wallet divided by the price of 8 meals; groceries carried, divided by 8; stock of the fridge at home, divided by its capacity.",
     ),
     row("clock", 2, SIGNED, ALL, clock, "Sine and cosine of the time of day."),
     row(
@@ -80,7 +80,7 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         ALL,
         town,
-        "Price of a meal over 4, of groceries over 4; power; water; café open; grocer open.",
+        "Price of a meal and of groceries, each divided by 4; power, water, café open, grocer open (0 or 1).",
     ),
     row(
         "job",
@@ -88,7 +88,7 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         job,
-        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days over 7; penalty still to be withheld from wages, in meals.",
+        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days, divided by 7; penalty still to be withheld from wages, in meals.",
     ),
     row("shift", 6, SHARE, ALL, shift, "One of: pre_shift, await_start, on_time, late, absent, post_shift."),
     row(
@@ -115,7 +115,7 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         ALL,
         steps,
-        "Steps to each of them over 64; 1 when farther, or when there is none.",
+        "Steps to each of them, divided by 64; 1 when farther, or when there is none.",
     ),
     row("personality", 3, SIGNED, ALL, social_features::personality, "Extroversion, forgiveness, ambition."),
     row(
@@ -124,7 +124,7 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         social_features::friends,
-        "The two most trusted residents, the most trusted first. For each: 1 when there is one; trust, familiarity, rivalry; distance east (or west, negative) and south (or north) over 32 tiles; whether in the same place. Zeros below stage B.",
+        "The two most trusted residents, the most trusted first. For each: 1 when there is one; trust, familiarity, rivalry; distance east (or west, negative) and south (or north), in 32 tiles; whether in the same place. Zeros below stage B.",
     ),
     row(
         "rivals",
@@ -140,7 +140,7 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         COMPACT,
         map_features::nearby_residents,
-        "Other residents within the 11 × 11 tiles, over 8.",
+        "Other residents within the 11 × 11 tiles, divided by 8.",
     ),
     row(
         "context_reset",

@@ -11,7 +11,7 @@ use super::{rules, trainer};
 use crate::threads;
 
 /// Everything that is learned, as bits.
-fn bits(trainer: &Trainer) -> Vec<u32> {
+pub(super) fn bits(trainer: &Trainer) -> Vec<u32> {
     let state = trainer.learner().state();
     let all = [&state.weights, &state.first_moments, &state.second_moments];
     let columns = all.into_iter().flat_map(|weights| &weights.tensors);
@@ -20,11 +20,12 @@ fn bits(trainer: &Trainer) -> Vec<u32> {
 }
 
 /// A row without its timings.
-fn timeless(row: Row) -> Row {
-    Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row }
+pub(super) fn timeless(row: Row) -> Row {
+    let row = Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row };
+    Row { evaluation_seconds: None, ..row }
 }
 
-fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
+pub(super) fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
     (0..updates).map(|_| timeless(trainer.advance().expect("it does not diverge"))).collect()
 }
 
@@ -115,7 +116,7 @@ fn a_reload_keeps_the_weights_and_changes_every_town() {
 }
 
 /// Says yes `times` times.
-fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
+pub(super) fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
     let left = AtomicU64::new(times);
     move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
@@ -142,6 +143,50 @@ fn an_interrupted_update_leaves_no_trace() {
         let again =
             cut.advance_while(&continue_for(times)).expect("it does not diverge").expect("nothing interrupts it");
         assert_eq!((timeless(again), bits(&cut)), (timeless(row), bits(&whole)), "update {update}");
+    }
+}
+
+/// How often a training of these settings asks whether to continue, in one update.
+fn questions(flags: &[(&str, &str)]) -> u64 {
+    let asked = AtomicU64::new(0);
+    let count = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    trainer(&rules(flags), 2).advance_while(&count).expect("it does not diverge").expect("nothing interrupts it");
+    asked.into_inner()
+}
+
+#[test]
+fn a_training_asks_at_every_tick_and_every_256_decisions_however_large_the_minibatch() {
+    let large: &[(&str, &str)] =
+        &[("training.replicas", "20"), ("ppo.mini_batch_size", "1000000"), ("ppo.num_epochs", "9")];
+    let decisions = advance(&mut trainer(&rules(large), 2), 1)[0].decisions;
+    assert!(decisions > 1_000, "{decisions}");
+    // Two groups of towns ask at each of 200 ticks.
+    let least = 2 * 200 + 9 * decisions.div_ceil(256);
+    assert!(questions(large) >= least, "{} of {least}", questions(large));
+}
+
+#[test]
+fn after_a_request_to_stop_every_worker_stops_at_its_next_question() {
+    let large: &[(&str, &str)] = &[
+        ("training.replicas", "40"),
+        ("ppo.mini_batch_size", "1000000"),
+        ("training.evaluation.every_steps", "1"),
+        ("training.evaluation.towns", "12"),
+        ("training.evaluation.days", "1"),
+    ];
+    let rules = rules(large);
+    let all = questions(large);
+    // From the rollout through gathering and learning to the evaluation, which has 12,000 ticks.
+    for stop_at in [0, 100, 599, 605, 610, 620, 640, all - 11_000, all - 10] {
+        let asked = AtomicU64::new(0);
+        let answer = || asked.fetch_add(1, Ordering::Relaxed) < stop_at;
+        assert_eq!(trainer(&rules, 2).advance_while(&answer), Ok(None));
+        // Each of three groups of towns, or of twelve towns, asks once more. No worker goes on for a unit of work.
+        let after = asked.load(Ordering::Relaxed) - stop_at;
+        assert!((1..=12).contains(&after), "asked {after} times after {stop_at} of {all}");
     }
 }
 
