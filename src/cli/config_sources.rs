@@ -83,9 +83,6 @@ pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<ConfigSources> {
     assemble(&Layers { file: Some((name.into(), text.into())), ..Layers::default() }, None)
 }
 
-/// The shipped affordances.
-pub(super) const SHIPPED_AFFORDANCES: (&str, &str) = SHIPPED[4];
-
 /// A configuration with the built-in files in place of those that it names and are not built in.
 pub(super) fn shipped_sources(config: &Config) -> anyhow::Result<Sources> {
     let default = Config::shipped();

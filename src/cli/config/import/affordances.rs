@@ -3,10 +3,10 @@
 
 use townlet_town::affordances;
 use townlet_town::config::import::{ImportedKey, KeyOutcome};
-use townlet_town::config::{Entry, Node, Value};
+use townlet_town::config::{Config, Entry, Node, Value, parse_yaml};
 
 use super::{ImportedFile, child, dropped, key_line, moved, refused};
-use crate::cli::config_sources::SHIPPED_AFFORDANCES;
+use crate::cli::config_sources;
 
 /// Objects of the original, with the shipped affordance that serves the same purpose.
 const OBJECTS: [(&str, &str); 4] =
@@ -27,8 +27,8 @@ pub(super) fn is_manifest(root: &Node) -> bool {
 
 /// The affordance file, and the outcome of every entry and of each setting that changed.
 pub(super) fn import(name: &str, root: &Node) -> anyhow::Result<ImportedFile> {
-    let (shipped_name, shipped) = SHIPPED_AFFORDANCES;
-    let shipped = townlet_town::config::parse_yaml(shipped_name, shipped)?;
+    let (shipped_name, shipped) = config_sources::shipped_sources(&Config::shipped())?.affordances;
+    let shipped = parse_yaml(&shipped_name, &shipped)?;
     let Value::List(mut entries) = shipped.get("affordances").value.clone() else {
         anyhow::bail!("{shipped_name}: expected a list of affordances");
     };
