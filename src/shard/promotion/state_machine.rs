@@ -402,13 +402,7 @@ impl Machine {
 
     /// Adds evidence if it belongs to the current evaluation and is not older than what is known; late pairs of an earlier
     /// evaluation are ignored.
-    fn add_evidence(
-        &mut self,
-        evaluation: u64,
-        evidence: Evidence,
-        test: Option<PromotionTest>,
-        origin: &Origin,
-    ) {
+    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, test: Option<PromotionTest>, origin: &Origin) {
         let about = |key: &EvaluationKey| key.candidate == evidence.candidate && key.release == evidence.release;
         let pairs = |test: &Option<PromotionTest>| test.as_ref().map_or(0, PromotionTest::pairs);
         let is_late = test.is_some() && pairs(&test) < pairs(&self.test);

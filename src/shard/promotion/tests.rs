@@ -251,8 +251,16 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     assert_eq!(write(&machine, &machine.steps), 2);
     assert_eq!(write(&machine, &machine.steps), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
-    for part in ["promotion", "`scripted` → `a`", "better", "starvation events: passed after 9 pairs", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"]
-    {
+    for part in [
+        "promotion",
+        "`scripted` → `a`",
+        "better",
+        "starvation events: passed after 9 pairs",
+        "rollback",
+        "`a` → `scripted`",
+        "a\\|b\\u{a}",
+        "| id |",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }
