@@ -68,6 +68,8 @@ pub struct RunReport {
     pub run_id: String,
     /// Valid records read.
     pub records: u64,
+    /// Lines that are no valid record; each has a finding.
+    pub damaged: u64,
     /// Sequence number of the last valid record; 0 for an empty log.
     pub seq: u64,
     /// Hash of the last valid record.
@@ -220,6 +222,7 @@ pub(crate) fn scan_run(
 
 impl RunScanner<'_> {
     fn report_finding(&mut self, verdict: Verdict, file: &str, line: u64, message: impl Into<String>) {
+        self.report.damaged += u64::from(verdict == Verdict::Integrity);
         self.report.findings.push(Finding { verdict, file: file.to_owned(), line, message: message.into() });
     }
 

@@ -17,7 +17,7 @@ use super::{audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
 use townlet_shard::privacy::PrivacyFilter;
-use townlet_tui::format::count;
+use townlet_tui::format::{count, thousands};
 use townlet_wire::Status;
 use townlet_wire::escape;
 
@@ -158,12 +158,14 @@ fn run_id_of(path: &Path) -> Option<String> {
 }
 
 fn print_report(path: &Path, report: &Report) -> Result<()> {
+    let damaged: u64 = report.runs.iter().map(|run| run.damaged).sum();
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
+    let of_them = if damaged > 0 { format!(", {} damaged", thousands(damaged)) } else { String::new() };
     output::line(&format!(
-        "{}: {}, {}",
+        "{}: {}, {}{of_them}",
         path.display(),
         count(report.runs.len() as u64, "run"),
-        count(records, "record")
+        count(records + damaged, "record")
     ))?;
     let mut rows = Vec::new();
     for (verdict, name, meaning) in VERDICTS {

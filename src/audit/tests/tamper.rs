@@ -83,6 +83,24 @@ fn every_deleted_doubled_or_swapped_line_is_named() {
 }
 
 #[test]
+fn damaged_lines_are_counted_beside_the_valid_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path(), 4, 1 << 20);
+    let path = dir.path().join("r-0001.jsonl");
+    let whole = lines(&path);
+    let mut bad = whole.clone();
+    for line in [2, 5] {
+        let at = bad[line].len() / 2;
+        bad[line][at] ^= 1;
+    }
+    std::fs::write(&path, bad.concat()).unwrap();
+    let report = assert_named(dir.path(), "r-0001.jsonl", &[3], "changed");
+    assert_eq!((report.runs[0].records, report.runs[0].damaged), (6, 2));
+    std::fs::write(&path, whole.concat()).unwrap();
+    assert_eq!(assert_whole(dir.path()).runs[0].damaged, 0);
+}
+
+#[test]
 fn every_deleted_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     finished(dir.path(), 4, 1_200);

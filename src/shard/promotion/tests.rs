@@ -251,6 +251,7 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     assert_eq!(write(&machine, &machine.steps), 2);
     assert_eq!(write(&machine, &machine.steps), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("| harbour | 1 |") && text.contains("| harbour | 2 |"), "numbers have no gaps: {text}");
     for part in [
         "promotion",
         "`scripted` → `a`",
