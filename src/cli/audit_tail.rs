@@ -90,36 +90,11 @@ impl Follower {
 fn format_row(row: &AuditRow) -> String {
     let command = format!("{} {}", row.command, arguments(&row.args));
     let command = command.trim_end();
-    let mut line = format!("{}  tick {}  {} ({})  {command}  {}", row.ts, row.tick, row.issuer, row.role, ending(row));
+    let ended = if row.status.is_empty() { String::new() } else { format!(" {}", row.status) };
+    let mut line =
+        format!("{}  tick {}  {} ({})  {command}  {}{ended}", row.ts, row.tick, row.issuer, row.role, row.stage);
     for more in [row.reason.as_deref().unwrap_or_default(), row.error.as_str()].iter().filter(|more| !more.is_empty()) {
         line = format!("{line}  {more}");
     }
     escape(&line)
-}
-
-/// Stage and status in words. A retry of a command that was done is recorded as `rejected` with the first answer's status and
-/// without an error, which every refusal has.
-fn ending(row: &AuditRow) -> String {
-    match (row.stage.as_str(), row.status.as_str()) {
-        ("rejected", _) if row.error.is_empty() => "replayed: answered again, not run".to_owned(),
-        (stage, "") => stage.to_owned(),
-        (stage, status) => format!("{stage} {status}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_replayed_command_is_not_called_rejected() {
-        let row = |stage: &str, status: &str, error: &str| {
-            let (stage, status, error) = (stage.into(), status.into(), error.into());
-            ending(&AuditRow { stage, status, error, ..AuditRow::default() })
-        };
-        assert_eq!(row("rejected", "ok", ""), "replayed: answered again, not run");
-        assert_eq!(row("rejected", "error", "E_FORBIDDEN no."), "rejected error");
-        assert_eq!(row("outcome", "ok", ""), "outcome ok");
-        assert_eq!(row("intent", "", ""), "intent");
-    }
 }

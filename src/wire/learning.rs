@@ -122,8 +122,8 @@ impl Evidence {
 
     /// The reasons why the candidate is refused, a clause each.
     pub fn refusals(&self) -> Vec<String> {
-        let score =
-            (self.verdict == "not_better").then(|| format!("it is not better than the release over {} pairs", self.pairs));
+        let score = (self.verdict == "not_better")
+            .then(|| format!("it is not better than the release over {} pairs", self.pairs));
         let unsafe_rows = self.safety.iter().filter(|row| matches!(row.verdict.as_str(), "failed" | "undecided"));
         score.into_iter().chain(unsafe_rows.map(|row| format!("{}: {}", row.title, row.in_words()))).collect()
     }
@@ -175,12 +175,15 @@ impl SafetyCheck {
 
     /// The verdict as a clause.
     pub fn in_words(&self) -> String {
-        let pairs = |count: u64| if count == 1 { "1 pair".to_owned() } else { format!("{count} pairs") };
+        let noun = |count: u64| if count == 1 { "pair" } else { "pairs" };
+        let (pairs, needed) = (self.pairs, self.pairs_needed);
         match self.verdict.as_str() {
-            "passed" => format!("passed after {}", pairs(self.pairs)),
-            "failed" => format!("failed, worse in {} and better in {} of {}", self.worse, self.better, pairs(self.pairs)),
-            "undecided" => format!("not shown to be safe in {}", pairs(self.pairs)),
-            _ => format!("needs {} more", pairs(self.pairs_needed)),
+            "passed" => format!("passed after {pairs} {}", noun(pairs)),
+            "failed" => {
+                format!("failed, worse in {} and better in {} of {pairs} {}", self.worse, self.better, noun(pairs))
+            }
+            "undecided" => format!("not shown to be safe in {pairs} {}", noun(pairs)),
+            _ => format!("needs {needed} more {}", noun(needed)),
         }
     }
 }

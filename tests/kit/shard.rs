@@ -106,9 +106,7 @@ impl TestShard {
     pub(crate) fn make_candidate_eligible(&self) {
         let views = self.watch();
         self.expect_ok("promotion_candidate shipped");
-        wait_for(&views, "a verdict", |view| {
-            view.promotion.evidence.as_ref().is_some_and(Evidence::is_sufficient)
-        });
+        wait_for(&views, "a verdict", |view| view.promotion.evidence.as_ref().is_some_and(Evidence::is_sufficient));
         self.run_until_promotion("eligible");
     }
 

@@ -27,7 +27,10 @@ fn candidate_is_promoted_to_stable_and_survives_a_restart() {
         assert!(row.release.resident_days > 0.0 && row.candidate.high.is_some(), "{row:?}");
     }
     let words = live.result("promotion_status")["safety"][0].as_str().expect("a row").to_owned();
-    assert!(words.starts_with("starvation events: passed after ") && words.contains(" per 1,000 resident-days"), "{words}");
+    assert!(
+        words.starts_with("starvation events: passed after ") && words.contains(" per 1,000 resident-days"),
+        "{words}"
+    );
     assert!(live.view().alerts.iter().any(|alert| alert.name == "candidate_ready"));
     live.expect_ok("promote_policy shipped");
     let view = live.view();
@@ -114,9 +117,8 @@ fn a_restart_continues_an_evaluation_where_it_was() {
             assert!(after > 0, "pairs are lost: {before} before, {after} after");
         }
         let views = live.watch();
-        let view = wait_for(&views, "a verdict", |view| {
-            view.promotion.evidence.as_ref().is_some_and(Evidence::is_sufficient)
-        });
+        let view =
+            wait_for(&views, "a verdict", |view| view.promotion.evidence.as_ref().is_some_and(Evidence::is_sufficient));
         view.promotion.evidence.clone()
     };
     let (home, other) = (temp_home(), temp_home());

@@ -500,7 +500,7 @@ impl Engine {
     /// Adds rows that a crash left out of `ops/rollouts.md`, and continues an open evaluation.
     pub(crate) fn resume_releases(&mut self) {
         let releases = &self.releases;
-        if releases.kept.steps.iter().any(rollout_log::is_listed) {
+        if releases.kept.steps.iter().any(|step| step.listed.is_some()) {
             let rows = RolloutRows { steps: releases.kept.steps.clone(), ..new_rows(releases, &releases.kept) };
             self.on_disk(move || rows.write(), |written| Message::RolloutsWritten(written.and_then(|done| done)));
         }

@@ -76,6 +76,9 @@ pub(super) struct Origin {
 pub(super) struct Step {
     /// From 1, without gaps.
     pub number: u64,
+    /// Number among the steps that `ops/rollouts.md` lists, from 1, without gaps; `None` for the others.
+    #[serde(default)]
+    pub listed: Option<u64>,
     pub origin: Origin,
     pub from: Stage,
     pub to: Stage,
@@ -149,6 +152,8 @@ pub(super) struct Machine {
     pub(super) evaluations: u64,
     pub(super) steps: Vec<Step>,
     number: u64,
+    #[serde(default)]
+    listed: u64,
 }
 
 impl Machine {
@@ -402,13 +407,7 @@ impl Machine {
 
     /// Adds evidence if it belongs to the current evaluation and is not older than what is known; late pairs of an earlier
     /// evaluation are ignored.
-    fn add_evidence(
-        &mut self,
-        evaluation: u64,
-        evidence: Evidence,
-        test: Option<PromotionTest>,
-        origin: &Origin,
-    ) {
+    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, test: Option<PromotionTest>, origin: &Origin) {
         let about = |key: &EvaluationKey| key.candidate == evidence.candidate && key.release == evidence.release;
         let pairs = |test: &Option<PromotionTest>| test.as_ref().map_or(0, PromotionTest::pairs);
         let is_late = test.is_some() && pairs(&test) < pairs(&self.test);
@@ -523,7 +522,9 @@ impl Machine {
             self.steps.remove(0);
         }
         self.number += 1;
-        let (number, release) = (self.number, self.release.clone());
-        self.steps.push(Step { number, origin: origin.clone(), from, to, why, release, replaced, forced });
+        let is_listed = replaced.is_some() || to == Stage::Stable || from == Stage::Promoting;
+        self.listed += u64::from(is_listed);
+        let (number, listed, release) = (self.number, is_listed.then_some(self.listed), self.release.clone());
+        self.steps.push(Step { number, listed, origin: origin.clone(), from, to, why, release, replaced, forced });
     }
 }

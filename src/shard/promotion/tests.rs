@@ -251,11 +251,17 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     assert_eq!(write(&machine, &machine.steps), 2);
     assert_eq!(write(&machine, &machine.steps), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
-    // Rows are numbered one after the other, though other steps lie between them.
-    assert!(text.contains("| harbour | 1 |") && text.contains("| harbour | 2 |"), "{text}");
-    assert!(machine.steps.len() > 2, "{:?}", machine.steps);
-    for part in ["promotion", "`scripted` → `a`", "better", "starvation events: passed after 9 pairs", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"]
-    {
+    assert!(text.contains("| harbour | 1 |") && text.contains("| harbour | 2 |"), "numbers have no gaps: {text}");
+    for part in [
+        "promotion",
+        "`scripted` → `a`",
+        "better",
+        "starvation events: passed after 9 pairs",
+        "rollback",
+        "`a` → `scripted`",
+        "a\\|b\\u{a}",
+        "| id |",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }

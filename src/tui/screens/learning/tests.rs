@@ -150,13 +150,17 @@ fn one_key_rolls_back() {
 #[test]
 fn the_safety_gate_says_what_it_found_and_what_it_needs() {
     let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[1]);
-    for part in ["· starvation events: needs 580 more pairs", "0.52 [0.01, 2.90], release 0.00 [0.00, 1.92] per 1,000"] {
+    for part in ["· starvation events: needs 580 more pairs", "0.52 [0.01, 2.90], release 0.00 [0.00, 1.92] per 1,000"]
+    {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[0]);
     assert!(text.contains("safety      · starvation events  · involuntary exits"), "{text}");
-    let verdicts = [("passed", "✓ starvation events: passed after"), ("failed", "✗ starvation events: failed, worse in 1")];
-    for (verdict, words) in verdicts.into_iter().chain([("undecided", "✗ starvation events: not shown to be safe in 24")]) {
+    let verdicts =
+        [("passed", "✓ starvation events: passed after"), ("failed", "✗ starvation events: failed, worse in 1")];
+    for (verdict, words) in
+        verdicts.into_iter().chain([("undecided", "✗ starvation events: not shown to be safe in 24")])
+    {
         let text = harness(|view| {
             view.promotion.evidence.as_mut().unwrap().safety[0].verdict = verdict.into();
         })

@@ -51,14 +51,24 @@ impl Outcomes {
     /// Asserts that the acceptance rate is at most `limit`, up to three deviations of the estimate.
     #[track_caller]
     fn at_most(&self, limit: f64, what: &str) {
-        println!("{what}: {:.2} % of {} accepted, {:.0} pairs", 100.0 * self.accepted(), self.decisions, self.mean_pairs());
+        println!(
+            "{what}: {:.2} % of {} accepted, {:.0} pairs",
+            100.0 * self.accepted(),
+            self.decisions,
+            self.mean_pairs()
+        );
         assert!(self.accepted() <= limit + self.spread(limit), "{what}: {self:?}");
     }
 
     /// The same for a lower limit.
     #[track_caller]
     fn at_least(&self, limit: f64, what: &str) {
-        println!("{what}: {:.2} % of {} accepted, {:.0} pairs", 100.0 * self.accepted(), self.decisions, self.mean_pairs());
+        println!(
+            "{what}: {:.2} % of {} accepted, {:.0} pairs",
+            100.0 * self.accepted(),
+            self.decisions,
+            self.mean_pairs()
+        );
         assert!(self.accepted() >= limit - self.spread(limit), "{what}: {self:?}");
     }
 
@@ -138,10 +148,13 @@ fn candidates_that_harm_more_are_rarely_accepted_however_high_they_score() {
 
 #[test]
 fn candidates_that_are_better_and_as_safe_are_accepted() {
-    for (deviation, starving, leaving) in [(0.012, 0.0, 0.0), (0.015, 0.0, 0.0), (0.012, 0.002, 0.005), (0.015, 0.002, 0.005)] {
+    for (deviation, starving, leaving) in
+        [(0.012, 0.0, 0.0), (0.015, 0.0, 0.0), (0.012, 0.002, 0.005), (0.015, 0.002, 0.005)]
+    {
         let release = RandomTowns { starving, leaving, ..RELEASE };
         let better = RandomTowns { score: release.score + Plan::default().effect, ..release };
-        let what = format!("better by 0.005, deviation {deviation}, starving in {starving} of towns, leaving in {leaving}");
+        let what =
+            format!("better by 0.005, deviation {deviation}, starving in {starving} of towns, leaving in {leaving}");
         random(400, better, release, deviation).at_least(0.9, &what);
     }
 }
