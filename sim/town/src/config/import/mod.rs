@@ -192,8 +192,8 @@ fn about(error: &ConfigError, key: &str) -> bool {
 fn unknown(path: &str) -> String {
     let keys = super::reference::rows();
     match townlet_text::nearest(path, keys.iter().map(|row| row.key.as_str())) {
-        Some(near) => format!("neither program has this setting; the nearest here is `{near}`"),
-        None => "neither program has this setting".to_owned(),
+        Some(near) => format!("there is no such setting here; the nearest is `{near}`"),
+        None => "there is no such setting here".to_owned(),
     }
 }
 
@@ -391,7 +391,7 @@ mod tests {
         assert!(
             matches!(outcome(&imported, "world.weather_seed"), KeyOutcome::Dropped { why } if why.contains("weather"))
         );
-        assert!(matches!(outcome(&imported, "wrld.x"), KeyOutcome::Dropped { why } if why.contains("neither")));
+        assert!(matches!(outcome(&imported, "wrld.x"), KeyOutcome::Dropped { why } if why.contains("no such setting")));
         assert_eq!(imported.findings.iter().find(|it| it.key == "rewards.wage_rate").unwrap().line, 4);
         let config = imported.config.expect("a configuration");
         assert!(config.contains("spawn_delay_ticks: [9, 9]") && !config.contains("weather"));
