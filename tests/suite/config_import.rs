@@ -1,5 +1,6 @@
 //! `townlet config import`: what it writes passes the program's own checks, and the report says what was lost.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::kit::{json, repository, temp_home, text, townlet};
@@ -101,9 +102,11 @@ fn what_is_written_is_never_refused() {
         for location in ["cafe", "park", "lighthouse", "null", "[1, 2]"] {
             for duration in ["[20, 30]", "25", "{ min: 5, max: 9 }", "[0, 0]", "[9, 5]"] {
                 count += 1;
-                events.push_str(&format!(
-                    "    m{count}: {{ kind: arranged_meet, prob_per_day: 0.1, target: {target}, location: {location}, duration: {duration} }}\n"
-                ));
+                writeln!(
+                    events,
+                    "    m{count}: {{ kind: arranged_meet, prob_per_day: 0.1, target: {target}, location: {location}, duration: {duration} }}"
+                )
+                .expect("a string");
             }
         }
     }
@@ -111,9 +114,11 @@ fn what_is_written_is_never_refused() {
         for magnitude in ["[1.1, 1.5]", "1.2", "{ min: 1 }", "[1.5, 1.1]", "null", "[1000, 2000]"] {
             for more in ["", ", utility: power", ", colour: red"] {
                 count += 1;
-                events.push_str(&format!(
-                    "    p{count}: {{ kind: price_spike, duration: [5, 9], targets: {targets}, magnitude: {magnitude}{more} }}\n"
-                ));
+                writeln!(
+                    events,
+                    "    p{count}: {{ kind: price_spike, duration: [5, 9], targets: {targets}, magnitude: {magnitude}{more} }}"
+                )
+                .expect("a string");
             }
         }
     }

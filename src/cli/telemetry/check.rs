@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         for file in files {
             match read(&file) {
                 Ok(payloads) => {
-                    reports.extend(payloads.iter().map(|(name, value)| check(&schemas, name, value, args.strict_own)))
+                    reports.extend(payloads.iter().map(|(name, value)| check(&schemas, name, value, args.strict_own)));
                 }
                 Err(error) => unread.push((file, error)),
             }
