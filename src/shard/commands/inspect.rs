@@ -5,6 +5,7 @@ use townlet_town::masks::closure_reason;
 use townlet_town::options::OPTIONS;
 use townlet_town::{ResidentId, names, queues};
 use townlet_wire::CommandSpec;
+use townlet_wire::telemetry::Objective;
 
 use crate::arguments::{CommandName, Location};
 use crate::command_table::{Reply, error, near_hint, row, specs};
@@ -167,6 +168,16 @@ fn affordance_status(view: &ShardView<'_>) -> Reply {
     Ok(json!({ "summary": format!("{} of {} usable now.", rows.len() - broken, rows.len()), "affordances": rows }))
 }
 
+/// The terms of an objective that are not zero: `needs +0.147, trust +0.031, late −0.011`.
+fn objective(objective: &Objective) -> String {
+    let value = |name: &str| objective.terms.iter().find(|term| term.name == name);
+    let late = value("attendance").and_then(|term| term.lost).map(|lost| ("late".to_owned(), lost));
+    let terms = objective.terms.iter().map(|term| (term.name.replace('_', " "), term.value)).chain(late);
+    let shown = terms.filter(|(_, value)| value.abs() >= 0.000_5);
+    let shown: Vec<String> = shown.map(|(name, value)| format!("{name} {value:+.3}").replace('-', "−")).collect();
+    if shown.is_empty() { "no share of the town score yet".to_owned() } else { shown.join(", ") }
+}
+
 fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
     let agent = view.agent(resident)?;
     let state = view.town.state();
@@ -180,8 +191,12 @@ fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
         it.mask.iter().filter(|bit| !bit.allowed).map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
     let barred = if barred.is_empty() { String::new() } else { format!("; may not {}", barred.join(", ")) };
     let since = state.tick - it.option_since;
-    let summary =
-        format!("{name} chose {} {since} ticks ago (driven by {driver}): {}{lowest}{barred}.", it.option, it.activity);
+    let summary = format!(
+        "{name} chose {} {since} ticks ago (driven by {driver}): {}{lowest}{barred}. Today: {}.",
+        it.option,
+        it.activity,
+        it.objective.as_ref().map(objective).unwrap_or_default()
+    );
     let mut result = json!(it);
     result["summary"] = json!(summary);
     Ok(result)
