@@ -17,15 +17,26 @@ use super::snapshots;
 
 impl Engine {
     pub(super) fn change_pace(&mut self, change: PaceChange) -> String {
-        self.clock.change(change);
+        let before = self.clock.stepping();
+        let dropped = self.clock.change(change);
         self.publication.dirty = true;
         self.refresh();
         let tick = self.town.tick();
-        match change {
-            PaceChange::Pause => format!("paused at tick {tick}."),
-            PaceChange::Step(ticks) => format!("{ticks} tick{} from {tick}.", if ticks == 1 { "" } else { "s" }),
-            PaceChange::Speed(_) | PaceChange::Resume => format!("the town runs at {}.", self.status.speed),
+        let plural = |ticks: u64| if ticks == 1 { "" } else { "s" };
+        let mut summary = match (change, before) {
+            (PaceChange::Pause, _) => format!("paused at tick {tick}."),
+            (PaceChange::Step(ticks), None) => format!("{ticks} tick{} from {tick}.", plural(ticks)),
+            (PaceChange::Step(ticks), Some(steps)) => {
+                let left = (steps.total - steps.done).saturating_add(ticks);
+                format!("{ticks} more tick{}: {left} from {tick}.", plural(ticks))
+            }
+            (PaceChange::Speed(_) | PaceChange::Resume, _) => format!("the town runs at {}.", self.status.speed),
+        };
+        if let Some(steps) = dropped {
+            let left = steps.total - steps.done;
+            summary.push_str(&format!(" {left} of {} steps were not done.", steps.total));
         }
+        summary
     }
 
     pub(super) fn perform_action(&mut self, action: ShardAction) -> String {

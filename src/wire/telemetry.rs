@@ -101,6 +101,18 @@ pub struct Clock {
     pub speed: String,
     /// Measured over the last second.
     pub ticks_per_second: f64,
+    /// The single steps in progress; missing when there are none. `speed` is `paused` meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepping: Option<Stepping>,
+}
+
+/// Single steps of a paused town.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Stepping {
+    pub done: u64,
+    pub total: u64,
 }
 
 /// The policy that drives the residents.

@@ -111,7 +111,7 @@ impl App {
         let speed = view.clock.speed.as_str();
         let at = SPEEDS.iter().position(|name| *name == speed);
         let (name, line) = match action {
-            Action::Pause if speed == "paused" => ("resume", "resume".to_owned()),
+            Action::Pause if speed == "paused" && view.clock.stepping.is_none() => ("resume", "resume".to_owned()),
             Action::Pause => ("pause", "pause".to_owned()),
             Action::Step => ("step", "step".to_owned()),
             Action::Faster if at == Some(SPEEDS.len() - 1) => return self.set_status("max is the fastest speed"),
