@@ -253,6 +253,7 @@ pub(super) fn screen_options(
         history: terminal::history_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
+        reason: user.reason_prompt()?,
     })
 }
 

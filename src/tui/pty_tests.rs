@@ -13,7 +13,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 use super::fixtures::{done, hello, snapshot};
 use super::keymap::Keymap;
-use super::pane::Screen;
+use super::pane::{ReasonPrompt, Screen};
 use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
 use townlet_source::{Source, SourceEvent, SourceInfo};
@@ -72,6 +72,7 @@ fn child() {
         history: None,
         screen: Screen::Operations,
         keep_last_screen: true,
+        reason: ReasonPrompt::Optional,
     };
     let mut session = TerminalSession::open(options).unwrap();
     let load = move || match loading.as_str() {

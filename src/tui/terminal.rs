@@ -30,7 +30,7 @@ use super::console::input_history;
 use super::fleet::{Fleet, ShardLabel};
 use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
-use super::pane::{Screen, draw_empty};
+use super::pane::{ReasonPrompt, Screen, draw_empty};
 use super::screenshot;
 use super::theme::Theme;
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
@@ -58,6 +58,8 @@ pub struct Options {
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
     pub keep_last_screen: bool,
+    /// When the reason of a command is asked for.
+    pub reason: ReasonPrompt,
 }
 
 /// A source with the operator's name and colour for it.
@@ -356,6 +358,7 @@ impl<'a> Shell<'a> {
                 console_history: console_history.clone(),
                 label: watched.label.clone(),
                 fleet: sources.len() > 1,
+                reason: options.reason,
             };
             App::new(info, options)
         });

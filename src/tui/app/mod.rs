@@ -7,6 +7,7 @@ mod actions;
 mod answers;
 mod draw;
 mod footer;
+mod reasons;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +25,8 @@ use super::fleet::ShardLabel;
 use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
-use super::overlay::{ConfirmDialog, DetailDialog, Dialog, DialogResult};
-use super::pane::{Context, PANES, Pane, Reaction, Screen};
+use super::overlay::{DetailDialog, Dialog, DialogResult};
+use super::pane::{Context, PANES, Pane, Reaction, ReasonPrompt, Screen};
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::{Link, SourceEvent, SourceInfo};
@@ -123,6 +124,8 @@ pub struct AppOptions {
     pub label: Option<ShardLabel>,
     /// Whether several shards are watched.
     pub fleet: bool,
+    /// When the reason of a command is asked for.
+    pub reason: ReasonPrompt,
 }
 
 /// The interface of one shard.
@@ -153,6 +156,9 @@ pub struct App {
     click_targets: Vec<(Rect, ClickTarget)>,
     pub(crate) label: Option<ShardLabel>,
     fleet: bool,
+    reason_prompt: ReasonPrompt,
+    /// Reasons given in this session with the names of their commands, newest last.
+    reasons: Vec<(String, String)>,
 }
 
 impl App {
@@ -184,6 +190,8 @@ impl App {
             click_targets: Vec::new(),
             label: setup.label,
             fleet: setup.fleet,
+            reason_prompt: setup.reason,
+            reasons: Vec::new(),
         }
     }
 
@@ -281,7 +289,10 @@ impl App {
         }
         match result {
             DialogResult::Open | DialogResult::Closed => {}
-            DialogResult::Send(requests) => self.send(requests),
+            DialogResult::Send(requests) => {
+                self.keep_reason(&requests);
+                self.send(requests);
+            }
             DialogResult::Navigate(goal) => self.open_target(goal),
         }
     }
@@ -366,7 +377,7 @@ impl App {
         match reaction {
             Reaction::None | Reaction::Redraw => {}
             Reaction::Send(requests) => self.send(requests),
-            Reaction::Confirm(asked) => self.overlay = Some(Box::new(ConfirmDialog::new(asked))),
+            Reaction::Confirm(asked) => self.confirm(asked),
             Reaction::OpenAgent(id) => {
                 self.show(Screen::Agents);
                 self.open_agent(&id);

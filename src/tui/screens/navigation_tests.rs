@@ -9,7 +9,7 @@ use ratatui::backend::TestBackend;
 use crate::app::{App, AppOptions, Message};
 use crate::fixtures;
 use crate::keymap::{Key, Keymap};
-use crate::pane::Screen;
+use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::theme::Theme;
 use townlet_source::SourceEvent;
@@ -24,6 +24,7 @@ fn open() -> App {
         console_history: Vec::new(),
         label: None,
         fleet: false,
+        reason: ReasonPrompt::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));

@@ -8,7 +8,7 @@ fn approving_asks_for_confirmation_with_cancel_focused() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("down a");
     ui.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as");
-    ui.shows("This counts towards today's exit cap: 2 of 2 used.");
+    ui.shows("Today's exit cap: 2 of 2 used; this makes 3. That exceeds");
     ui.shows("▸ cancel ◂");
     ui.press("enter");
     assert!(ui.sent.is_empty(), "enter on cancel sent {:?}", ui.lines());

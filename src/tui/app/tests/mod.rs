@@ -3,6 +3,7 @@
 mod actions;
 mod console;
 mod operations;
+mod reasons;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use ratatui::style::Color;
 use super::{App, AppOptions, Message, RequestPurpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
-use crate::pane::Screen;
+use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
@@ -45,6 +46,7 @@ impl AppHarness {
             console_history: vec!["kpi".into(), "employment_status".into()],
             label: None,
             fleet: false,
+            reason: ReasonPrompt::Optional,
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }
