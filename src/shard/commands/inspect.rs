@@ -131,17 +131,24 @@ fn debug_queues(view: &ShardView<'_>) -> Reply {
     let (rules, state) = (view.town.rules(), view.town.state());
     let conflict = telemetry::conflict(rules, state);
     let disorder = queues::violations(rules, state);
+    let entries = telemetry::queue_entries(rules, state);
     let busy = conflict.queues.iter().filter(|queue| !queue.users.is_empty()).count();
     let waiting: usize = conflict.queues.iter().map(|queue| queue.waiting.len()).sum();
     let order = if disorder.is_empty() { "in order".to_owned() } else { format!("DISORDER: {}", disorder.join("; ")) };
     let fairness = if conflict.queue_fairness { "on" } else { "off" };
+    let ghosts: Vec<Value> = (conflict.queues.iter().filter(|queue| queue.ghost_steps > 0))
+        .map(|queue| json!({ "object": queue.object, "ghost_steps": queue.ghost_steps }))
+        .collect();
+    let disorder: Vec<Value> = disorder.into_iter().map(|what| json!({ "what": what })).collect();
     Ok(json!({
         "summary": format!(
             "{busy} in use, {waiting} waiting, {} ghost steps, fairness {fairness}, {order}.",
             conflict.ghost_steps
         ),
-        "conflict": conflict,
-        "violations": disorder,
+        "tick": state.tick,
+        "entries": entries,
+        "ghost_steps": ghosts,
+        "disorder": disorder,
     }))
 }
 

@@ -7,7 +7,7 @@ mod residents;
 
 pub(super) use alerts::{AlertDraft, active_alerts, key};
 pub(super) use event_feed::EventFeed;
-pub(super) use places::conflict;
+pub(super) use places::{conflict, queue_entries};
 pub(super) use residents::{inspect, personality, relationships};
 
 use std::collections::BTreeMap;

@@ -113,7 +113,7 @@ fn a_state_of_another_town_is_refused() {
     }
     let mut confused = state;
     confused.objects[ObjectId(0)].uses.push(confused.agents.present[0]);
-    assert!(Town::resume(rules, confused).unwrap_err().contains("which its activity does not say"));
+    assert!(Town::resume(rules, confused).unwrap_err().contains("and its activity is"));
 }
 
 #[test]
