@@ -16,7 +16,7 @@ use super::journal::{self, Base, Entry, Header, Journal};
 use super::operation::Operation;
 use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
-use super::telemetry::EventFeed;
+use super::telemetry::{EventFeed, ShardStatus, active_alerts};
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -333,4 +333,25 @@ fn nothing_is_said_twice_inside_the_window_nor_too_much() {
     assert_eq!(narrated_ticks(&feed), [200, 220, 225], "three sentences in 100 ticks");
     feed.record(&limits, &late(20, 300));
     assert_eq!(narrated_ticks(&feed), [200, 220, 225, 300]);
+}
+
+#[test]
+fn an_explosion_of_rewards_is_an_alert_and_a_long_life_is_none() {
+    let alert = |settings: &[(&str, &str)], ticks: u64| {
+        let mut town = Town::new(rules(settings), 7);
+        let mut raised = false;
+        while town.tick() < ticks {
+            town.step(&mut townlet_learn::Scripted);
+            town.clear_events();
+            let alerts = active_alerts(town.rules(), town.state(), &ShardStatus::default());
+            raised |= alerts.iter().any(|alert| alert.name == "reward_explosion");
+        }
+        (raised, town.state().rewards.clip_events)
+    };
+    let (raised, clips) = alert(&[("rewards.clip.clip_per_tick", "0.01")], 1_000);
+    assert!(raised && clips > 80, "{clips}");
+    // The limit of an episode clips every reward of a resident who has lived here long enough. That is no explosion.
+    let (raised, clips) = alert(&[("rewards.clip.clip_per_episode", "10")], 3_000);
+    assert!(!raised && clips > 1_000, "{clips}");
+    assert!(!alert(&[], 12_000).0, "the default town");
 }

@@ -114,7 +114,7 @@ fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
     into.push(Metric::new("rewards", "total", "reward, all items", "", Some(rewards.total)));
     let items = rewards.breakdown.iter();
     into.extend(items.map(|(item, sum)| Metric::new("rewards", item, item, "", Some(*sum))));
-    into.push(Metric::count("rewards", "clip_events", "rewards clipped", rewards.reward_clip_events));
+    into.push(Metric::count("rewards", "reward_clip_events", "reward_clip_events", rewards.reward_clip_events));
     into.extend(view.prices.iter().map(|(item, price)| {
         let metric = Metric::new("economy", &format!("price.{item}"), &format!("price, {item}"), "meals", Some(*price));
         let list = view.list_prices.get(item).copied();
@@ -182,6 +182,7 @@ mod tests {
             "employment.pending",
             "queues.waiting.shower_1",
             "rewards.wages",
+            "rewards.reward_clip_events",
             "economy.price.meal",
             "economy.stock.till_1",
             "counters.employment_exit_pending",
