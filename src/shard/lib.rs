@@ -168,6 +168,7 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     let shard = rules.config.shard.clone();
     let run_id = home::new_run_id(&shard);
     let claim = claim(&options, &shard, &run_id)?;
+    options.home.list_run(&run_id).map_err(|why| ShardError::Resume(why.to_string()))?;
     let town = Town::new(rules, seed);
     let header = header(&run_id, &options.driver, sources, Base::Seed(seed), &shard);
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;

@@ -195,6 +195,27 @@ fn later_runs_sort_later_and_are_found_by_shard() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_does_not_reorder_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let at = |text: &str| run_id_at("harbour", text.parse().unwrap(), "aaa");
+    let before = [at("2026-03-01T10:00:00Z"), at("2026-03-02T10:00:00Z")];
+    let (ahead, right) = (at("2031-01-01T00:00:00Z"), at("2026-03-03T10:00:00Z"));
+    for run in before.iter().chain([&ahead, &right]) {
+        journal(&home.journal(run, 0), Base::Seed(1), &[]);
+    }
+    home.list_run(&ahead).unwrap();
+    // Cut by a crash in the middle of a line.
+    std::fs::write(home.run_list(), [std::fs::read(home.run_list()).unwrap(), b"harbour-2026".to_vec()].concat())
+        .unwrap();
+    home.list_run(&right).unwrap();
+    home.list_run(&at("2026-03-04T10:00:00Z")).unwrap();
+    let expected = [before[0].clone(), before[1].clone(), ahead, right];
+    assert_eq!(home.runs("harbour"), expected, "the last one listed has no file");
+    assert_eq!(home.all_runs(), expected);
+}
+
+#[test]
 fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
