@@ -63,6 +63,11 @@ impl Home {
         names.find(|path| !path.exists()).expect("ticks do not run out")
     }
 
+    /// The copy of what a run's process printed.
+    pub fn output(&self, run_id: &str) -> PathBuf {
+        self.0.join("logs/output").join(format!("{run_id}.log"))
+    }
+
     /// A run's journal files, oldest first.
     pub fn journal_files(&self, run_id: &str) -> Vec<PathBuf> {
         let prefix = format!("{run_id}-");
