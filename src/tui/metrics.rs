@@ -1,6 +1,6 @@
 //! The metrics of a snapshot: what the Metrics screen lists and the history records. Rule: "Screens".
 
-use super::screens::learning::training_metrics::TRAINING_METRICS;
+use super::screens::learning::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use townlet_wire::Snapshot;
 
 /// One metric with its current value.
@@ -61,12 +61,14 @@ pub(crate) fn all(view: &Snapshot) -> Vec<Metric> {
     town(view, &mut metrics);
     economy(view, &mut metrics);
     shard(view, &mut metrics);
-    let newest = view.learning.history.last();
-    metrics.extend(newest.into_iter().flat_map(|row| {
-        TRAINING_METRICS
-            .iter()
-            .map(|metric| Metric::new("training", metric.name, metric.title, metric.unit, (metric.value)(row)))
-    }));
+    if !view.learning.history.is_empty() {
+        let value = |metric: &TrainingMetric| metric.newest(&view.learning);
+        metrics.extend(
+            TRAINING_METRICS
+                .iter()
+                .map(|metric| Metric::new("training", metric.name, metric.title, metric.unit, value(metric))),
+        );
+    }
     metrics
 }
 

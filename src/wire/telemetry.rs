@@ -16,7 +16,9 @@ use super::audit_tail::AuditDiff;
 pub use super::audit_tail::{AuditRow, AuditTail};
 use super::diff::with_diff;
 use super::field_change::{Entries, Rows, Tail};
-pub use super::learning::{Evidence, HarmRate, Learning, LearningRow, Promotion, PromotionStep, SafetyCheck};
+pub use super::learning::{
+    Evidence, HarmRate, HeldOutEvaluation, Learning, LearningRow, Promotion, PromotionStep, SafetyCheck, SafetyRate,
+};
 use super::learning::{LearningDiff, PromotionDiff};
 pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEvents};
 pub use super::residents::{Agent, MaskBit, Need, Objective, ObjectiveTerm, Shift, TopOption, Trait};
@@ -126,6 +128,9 @@ pub struct Policy {
     /// Why the town lies outside the range of towns that the policy was trained on, such as `40 residents; trained on 4 to 32`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_range: Option<String>,
+    /// The range of towns that the policy was trained on, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_range: Option<String>,
 }
 
 /// A resident's job status. Names are fixed.

@@ -30,6 +30,9 @@ pub struct Evaluation {
     pub towns: u32,
     /// Days per town.
     pub days: u32,
+    /// Resident-days, over which the rates are.
+    #[serde(default)]
+    pub resident_days: f64,
     /// Mean town score; `None` when no day had one.
     pub score: Option<f64>,
     /// Starvation events.
@@ -70,6 +73,7 @@ impl Evaluation {
             seed: records.first().map_or(0, |record| record.seed),
             towns: records.len() as u32,
             days: rules.config.training.evaluation.days,
+            resident_days: starvation.map_or(0.0, |rate| rate.days),
             score: mean(records.iter().filter_map(Record::score)),
             starvation_events: starvation.map_or(0, |rate| rate.events),
             starvation_rate: starvation.map_or(0.0, |rate| rate.rate),
