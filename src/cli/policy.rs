@@ -76,7 +76,8 @@ pub(super) fn release_mismatch(rules: &Rules) -> Option<String> {
 
 fn list(catalog: &CatalogArgs) -> Result<()> {
     let input = config_sources::load(&catalog.config, Vec::new())?;
-    let mut rows = vec![["id", "kind", "steps", "score", "held out", "observations", "config", "parent"].map(str::to_owned)];
+    let mut rows =
+        vec![["id", "kind", "steps", "score", "held out", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
     let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
     for (kind, registry) in PolicyCatalog::of(&catalog.home, &input.loaded.config.policy).registries() {

@@ -28,6 +28,9 @@ use vec_env::{CollectContext, VecEnv};
 /// Environments per inference: enough for an efficient batch, few enough for a core's own cache.
 const ENVS_PER_BATCH: usize = 16;
 
+/// Decisions gathered between two questions whether to continue.
+const GATHERED: usize = 1 << 16;
+
 /// Replicas of the town and their decisions since the last batch.
 pub struct Rollout {
     vec_envs: Vec<VecEnv>,
@@ -102,11 +105,21 @@ impl Rollout {
 
     /// Moves all closed decisions into `batch` and returns the counters. Open decisions stay for the next batch. The
     /// observations' statistics are merged into `normalizer`, which uses them once settled.
-    pub fn gather(&mut self, batch: &mut Batch, normalizer: &mut Normalizer) -> RolloutStats {
+    ///
+    /// `should_continue` is asked now and then. Returns `None` when it said no: the replicas then need [`Self::restore`].
+    pub fn gather(
+        &mut self,
+        batch: &mut Batch,
+        normalizer: &mut Normalizer,
+        should_continue: ShouldContinue<'_>,
+    ) -> Option<RolloutStats> {
         batch.clear();
+        batch.reserve(self.decisions().map(DecisionBuffer::len).sum(), self.layout.width);
         let mut total = RolloutStats::default();
         for env in self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs) {
-            gather(&env.decisions, self.gae_lambda, &mut self.trajectory, batch);
+            if !gather(&env.decisions, self.gae_lambda, &mut self.trajectory, batch, should_continue) {
+                return None;
+            }
             env.decisions.retain_open();
             normalizer.merge(&env.seen);
             env.seen = env.seen.empty();
@@ -118,7 +131,7 @@ impl Rollout {
             total.decisions += std::mem::take(&mut stats.decisions);
             total.invalid += std::mem::take(&mut stats.invalid);
         }
-        total
+        Some(total)
     }
 
     /// The decisions of each replica since the last batch, in the order of the replicas.
@@ -161,10 +174,20 @@ impl Rollout {
     }
 }
 
-/// Appends the closed decisions to the batch in their order, and computes advantages resident by resident.
-fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajectory, batch: &mut Batch) {
+/// Appends the closed decisions to the batch in their order, and computes advantages resident by resident. Returns `false`
+/// when `should_continue` said no.
+fn gather(
+    decisions: &DecisionBuffer,
+    gae_lambda: f32,
+    trajectory: &mut Trajectory,
+    batch: &mut Batch,
+    should_continue: ShouldContinue<'_>,
+) -> bool {
     trajectory.rows.clear();
     for at in 0..decisions.len() {
+        if at % GATHERED == 0 && !should_continue() {
+            return false;
+        }
         trajectory.rows.push(batch.len());
         if decisions.successors[at] == Successor::Open {
             continue;
@@ -192,6 +215,7 @@ fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajecto
             batch.returns[trajectory.rows[*at]] = advantage + decisions.values[*at];
         }
     }
+    true
 }
 
 impl Trajectory {

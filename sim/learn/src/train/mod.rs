@@ -196,7 +196,7 @@ impl Trainer {
         Ok(self.attempt(&|| true)?.expect("nothing interrupts it"))
     }
 
-    /// Like [`Self::advance`], but asks `should_continue` at every tick and minibatch. Returns `None` when it said no; the
+    /// Like [`Self::advance`], but asks `should_continue` at every tick and few hundred decisions. Returns `None` when it said no; the
     /// training is then as it was before.
     ///
     /// # Errors
@@ -285,7 +285,10 @@ impl Trainer {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
         let completed =
             self.rollout.collect(&forward, &self.normalizer, behavior_policy, self.plan.threads, should_continue);
-        completed.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
+        if !completed {
+            return None;
+        }
+        self.rollout.gather(&mut self.batch, &mut self.normalizer, should_continue)
     }
 
     fn row(&self, rollout_stats: &RolloutStats, stats: &UpdateStats) -> Row {

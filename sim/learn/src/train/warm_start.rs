@@ -18,7 +18,7 @@ impl Trainer {
     /// Imitates the scripted policy for `training.warm_start_rollouts` rollouts, then clears the moments. It counts as no
     /// step. `on_rollout` gets the number and the statistics of each rollout.
     ///
-    /// `should_continue` is asked at every tick and minibatch. Returns `false` when it said no; the training is then of no
+    /// `should_continue` is asked at every tick and few hundred decisions. Returns `false` when it said no; the training is then of no
     /// use.
     ///
     /// # Errors

@@ -146,6 +146,50 @@ fn an_interrupted_update_leaves_no_trace() {
     }
 }
 
+/// How often a training of these settings asks whether to continue, in one update.
+fn questions(flags: &[(&str, &str)]) -> u64 {
+    let asked = AtomicU64::new(0);
+    let count = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    trainer(&rules(flags), 2).advance_while(&count).expect("it does not diverge").expect("nothing interrupts it");
+    asked.into_inner()
+}
+
+#[test]
+fn a_training_asks_at_every_tick_and_every_256_decisions_however_large_the_minibatch() {
+    let large: &[(&str, &str)] =
+        &[("training.replicas", "20"), ("ppo.mini_batch_size", "1000000"), ("ppo.num_epochs", "9")];
+    let decisions = advance(&mut trainer(&rules(large), 2), 1)[0].decisions;
+    assert!(decisions > 1_000, "{decisions}");
+    // Two groups of towns ask at each of 200 ticks.
+    let least = 2 * 200 + 9 * decisions.div_ceil(256);
+    assert!(questions(large) >= least, "{} of {least}", questions(large));
+}
+
+#[test]
+fn after_a_request_to_stop_every_worker_stops_at_its_next_question() {
+    let large: &[(&str, &str)] = &[
+        ("training.replicas", "40"),
+        ("ppo.mini_batch_size", "1000000"),
+        ("training.evaluation.every_steps", "1"),
+        ("training.evaluation.towns", "12"),
+        ("training.evaluation.days", "1"),
+    ];
+    let rules = rules(large);
+    let all = questions(large);
+    // From the rollout through gathering and learning to the evaluation, which has 12,000 ticks.
+    for stop_at in [0, 100, 599, 605, 610, 620, 640, all - 11_000, all - 10] {
+        let asked = AtomicU64::new(0);
+        let answer = || asked.fetch_add(1, Ordering::Relaxed) < stop_at;
+        assert_eq!(trainer(&rules, 2).advance_while(&answer), Ok(None));
+        // Each of three groups of towns, or of twelve towns, asks once more. No worker goes on for a unit of work.
+        let after = asked.load(Ordering::Relaxed) - stop_at;
+        assert!((1..=12).contains(&after), "asked {after} times after {stop_at} of {all}");
+    }
+}
+
 #[test]
 fn a_training_can_start_from_a_checkpoint_and_names_it_as_parent() {
     let rules = rules(&[]);
