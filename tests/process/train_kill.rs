@@ -206,6 +206,10 @@ fn invalid_training_is_refused_with_status_2() {
     refused(&["--minutes", "0"], &[], "above 0");
     refused(&["--warm-start", "somebody"], &[], "scripted");
     refused(&["--resume", "--seed", "3"], &[], "--seed");
+    refused(&["--from", "somebody"], &[], "there is no policy `somebody`");
+    refused(&["--from", "scripted"], &[], "`--warm-start scripted` imitates it");
+    refused(&["--from", "shipped", "--warm-start", "scripted"], &[], "--warm-start");
+    refused(&["--from", "shipped"], &["training.hidden_units=16"], "`--warm-start` works with any network");
     refused(&[], &["training.replicas=0"], "training.replicas");
     refused(&[], &["policy.shadow_dir=snapshots/rel"], "policy.shadow_dir");
 }

@@ -82,6 +82,25 @@ fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
 }
 
 #[test]
+fn a_training_starts_from_a_checkpoint_or_imitates_it_and_says_so() {
+    let home = temp_home();
+    let first = json(home.path(), &format!("{SMALL} --steps 10000 --json"));
+    let id = first["checkpoint"].as_str().expect("an id");
+    let meta = |report: &Value| {
+        let id = report["checkpoint"].as_str().expect("an id");
+        json(home.path(), &format!("policy inspect {id} --json"))["meta"].clone()
+    };
+    let staged = meta(&json(home.path(), &format!("{SMALL} --steps 9000 --json --from {id}")));
+    assert_eq!((&staged["parent"], &staged["started_from"]), (&Value::from(id), &Value::from(id)));
+    assert_eq!((&staged["warm_start"], &staged["imitated"]), (&Value::Bool(false), &Value::Null));
+    assert!(staged["steps"].as_u64() < Some(20_000), "its steps are counted anew: {staged}");
+    let other = "--set training.hidden_units=24 --set training.warm_start_rollouts=1";
+    let taught = meta(&json(home.path(), &format!("{SMALL} --steps 9000 --json --warm-start {id} {other}")));
+    assert_eq!((&taught["parent"], &taught["imitated"]), (&Value::Null, &Value::from(id)));
+    assert_eq!(taught["started_from"], Value::Null);
+}
+
+#[test]
 fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
     let home = temp_home();
     let report = json(home.path(), &format!("{SMALL} --steps 20000 --json"));

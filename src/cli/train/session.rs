@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
-use townlet_learn::checkpoint::{Registry, TrainingState};
+use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
 use townlet_learn::train::{Plan, Row, Trainer};
+use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
-use townlet_shard::policies::PolicyCatalog;
+use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::Log;
 use townlet_town::Rules;
 use townlet_town::config::Layer;
@@ -23,6 +24,8 @@ use super::{Args, COMPLETE, INTERRUPTED, plot, report};
 /// A training and its files.
 pub(super) struct Session {
     trainer: Trainer,
+    /// The trained policy to imitate first, if one is.
+    imitated: Option<NetworkPolicy>,
     registry: Registry,
     run: String,
     log: Log,
@@ -43,18 +46,27 @@ impl Session {
         for warning in &texts.loaded.warnings {
             output::stderr!("{warning}");
         }
-        let policies = PolicyCatalog::of(&args.home, &texts.loaded.config.policy);
-        policies.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
-        let registry = policies.shadow;
+        let catalog = PolicyCatalog::of(&args.home, &texts.loaded.config.policy);
+        catalog.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
         let Some(id) = &args.resume else {
             let rules = Arc::new(Rules::new(texts.sources)?);
             let config = &rules.config;
             let total_steps = args.steps.unwrap_or(config.training.total_steps);
-            let trainer = Trainer::new(&rules, Plan { seed: config.seed, total_steps, threads });
+            let [from, imitated] = [("--from", &args.from), ("--warm-start", &args.warm_start)]
+                .map(|(flag, name)| starting_policy(flag, name.as_deref(), &catalog));
+            let (from, imitated) = (from?, imitated?);
+            let imitated = imitated.map(|policy| NetworkPolicy::with_own_layout(&policy, &rules, Choice::Sampled));
+            let imitated = imitated.transpose().context("--warm-start")?;
+            let mut trainer = Trainer::new(&rules, Plan { seed: config.seed, total_steps, threads });
+            if let Some(policy) = from {
+                let hint = "`--warm-start` works with any network and observation layout.";
+                trainer.start_from(&policy).map_err(|why| anyhow!("--from: {why}. {hint}"))?;
+            }
             let run = new_run_id(&config.shard);
             let log = Log::new(&Home::new(&args.home).trainings(), &run);
-            return Ok(Self::begin(trainer, registry, run, log));
+            return Ok(Self { imitated, ..Self::begin(trainer, catalog.shadow, run, log) });
         };
+        let registry = catalog.shadow;
         let saved = resumable(&registry, id)?;
         let rules = Arc::new(Rules::new(saved.sources.clone())?);
         same_settings(args, &texts, &rules, &saved)?;
@@ -65,22 +77,21 @@ impl Session {
 
     fn begin(trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
-        Self { trainer, registry, run, log, waiting: Vec::new(), saved: None, cadence, refused: false }
+        let (imitated, waiting, saved) = (None, Vec::new(), None);
+        Self { trainer, imitated, registry, run, log, saved, cadence, waiting, refused: false }
     }
 
     /// Imitates another policy, if asked to. Returns the exit status when the training ends with it.
     pub(super) fn warm_start(&mut self, args: &Args, stop: &StopRequest) -> Result<Option<ExitCode>> {
-        if args.warm_start.is_none() {
-            return Ok(None);
-        }
+        let Some(name) = &args.warm_start else { return Ok(None) };
         let rollouts = u64::from(self.trainer.rules().config.training.warm_start_rollouts);
-        let message = |done: u64, figures: &str| format!("imitating scripted: {done} of {rollouts} rollouts{figures}");
+        let message = |done: u64, figures: &str| format!("imitating {name}: {done} of {rollouts} rollouts{figures}");
         let progress = Progress::new(rollouts, args.json, stop.begun(), message(0, ""));
         let should_continue = || {
             progress.tick();
             stop.reason().is_none()
         };
-        let imitated = self.trainer.warm_start(&should_continue, |rollout, stats| {
+        let imitated = self.trainer.warm_start(self.imitated.as_ref(), &should_continue, |rollout, stats| {
             let (done, entropy) = (u64::from(rollout) + 1, stats.entropy);
             let figures = format!(" · entropy {entropy:.3} · explained {:.2}", stats.explained_variance);
             progress.set(done, message(done, &figures));
@@ -250,6 +261,17 @@ impl Session {
 
 fn exit_status(end: &str) -> ExitCode {
     if end == INTERRUPTED { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS }
+}
+
+/// The checkpoint that a flag names; `None` without the flag, and for the scripted policy where it is allowed.
+fn starting_policy(flag: &str, name: Option<&str>, catalog: &PolicyCatalog) -> Result<Option<Checkpoint>> {
+    match name {
+        Some(SCRIPTED) if flag == "--from" => {
+            bail!("--from scripted: the scripted policy has no weights. `--warm-start scripted` imitates it.")
+        }
+        None | Some(SCRIPTED) => Ok(None),
+        Some(name) => Ok(Some(catalog.checkpoint(name).with_context(|| flag.to_owned())?)),
+    }
 }
 
 fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
