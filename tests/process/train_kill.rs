@@ -206,6 +206,9 @@ fn invalid_training_is_refused_with_status_2() {
     refused(&["--minutes", "0"], &[], "above 0");
     refused(&["--warm-start", "somebody"], &[], "scripted");
     refused(&["--resume", "--seed", "3"], &[], "--seed");
+    let huge = ["training.replicas=4096", "training.rollout_ticks=100000", "training.hidden_units=1024"];
+    refused(&[], &huge, "decisions: 4096 towns × 100000 ticks × 8 residents");
+    refused(&[], &huge, "Reduce `training.replicas`, `training.rollout_ticks` or `training.hidden_units`.");
     refused(&["--from", "somebody"], &[], "there is no policy `somebody`");
     refused(&["--from", "scripted"], &[], "`--warm-start scripted` imitates it");
     refused(&["--from", "shipped", "--warm-start", "scripted"], &[], "--warm-start");

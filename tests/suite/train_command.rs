@@ -101,6 +101,16 @@ fn a_training_starts_from_a_checkpoint_or_imitates_it_and_says_so() {
 }
 
 #[test]
+fn a_training_beside_a_town_that_needs_too_much_memory_is_refused_before_anything_is_written() {
+    let home = temp_home();
+    let huge = "--set training.replicas=4096 --set training.rollout_ticks=100000";
+    let (code, out, said) = townlet(home.path(), &format!("--headless --train --tick-limit 9 {huge}"));
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{said}");
+    assert!(said.contains("--train") && said.contains("4096 towns × 100000 ticks"), "{said}");
+    assert!(std::fs::read_dir(home.path()).expect("a folder").next().is_none(), "something was written");
+}
+
+#[test]
 fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
     let home = temp_home();
     let report = json(home.path(), &format!("{SMALL} --steps 20000 --json"));

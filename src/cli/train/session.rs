@@ -11,7 +11,7 @@ use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
-use townlet_shard::training::Log;
+use townlet_shard::training::{Log, check_memory};
 use townlet_town::Rules;
 use townlet_town::config::Layer;
 
@@ -50,6 +50,7 @@ impl Session {
         catalog.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
         let Some(id) = &args.resume else {
             let rules = Arc::new(Rules::new(texts.sources)?);
+            check_memory(&rules)?;
             let config = &rules.config;
             let total_steps = args.steps.unwrap_or(config.training.total_steps);
             let [from, imitated] = [("--from", &args.from), ("--warm-start", &args.warm_start)]
@@ -70,6 +71,7 @@ impl Session {
         let saved = resumable(&registry, id)?;
         let rules = Arc::new(Rules::new(saved.sources.clone())?);
         same_settings(args, &texts, &rules, &saved)?;
+        check_memory(&rules)?;
         let trainer = Trainer::resume(&rules, &saved, threads)?;
         let log = Log::resume(&Home::new(&args.home).trainings(), &saved.run, saved.progress.updates)?;
         Ok(Self { saved: Some(saved.policy), ..Self::begin(trainer, registry, saved.run, log) })

@@ -26,7 +26,7 @@ pub(crate) use vec_env::uniform;
 use vec_env::{CollectContext, VecEnv};
 
 /// Environments per inference: enough for an efficient batch, few enough for a core's own cache.
-const ENVS_PER_BATCH: usize = 16;
+pub(crate) const ENVS_PER_BATCH: usize = 16;
 
 /// Decisions gathered between two questions whether to continue.
 const GATHERED: usize = 1 << 16;

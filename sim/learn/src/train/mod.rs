@@ -5,6 +5,7 @@
 
 mod divergence;
 mod evaluation;
+mod memory_estimate;
 mod row;
 mod running_metrics;
 mod warm_start;
@@ -26,6 +27,7 @@ use crate::rollout::{BehaviorPolicy, EnvState, Rollout, RolloutStats};
 pub use divergence::Divergence;
 use evaluation::HeldOutTowns;
 pub use evaluation::{Best, Evaluation};
+pub use memory_estimate::{MemoryEstimate, NotEnoughMemory};
 pub use row::{KpiMean, Row};
 use running_metrics::RunningMetrics;
 pub use warm_start::Origin;
