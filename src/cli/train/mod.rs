@@ -7,6 +7,7 @@ mod progress;
 mod report;
 mod session;
 mod stop;
+mod tensorboard;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ pub(super) struct Args {
     /// Draw learning curves at the end, and write them as SVG beside the rows
     #[arg(long)]
     plot: bool,
+    /// Write TensorBoard event files into a folder in DIR that has the name of the training
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,

@@ -1,7 +1,9 @@
 //! A running training and its files: rows in `logs/training` and checkpoints in the shadow folder.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
@@ -19,6 +21,7 @@ use super::super::config_sources::{self, ConfigSources};
 use super::super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use super::progress::{self, Progress};
 use super::stop::StopRequest;
+use super::tensorboard::EventFile;
 use super::{Args, COMPLETE, INTERRUPTED, plot, report};
 
 /// A training and its files.
@@ -33,13 +36,20 @@ pub(super) struct Session {
     cadence: u64,
     /// Rows that could not be written yet.
     waiting: Vec<Row>,
+    /// The event file for TensorBoard, and rows that could not be written to it yet.
+    events: Option<EventFile>,
+    waiting_events: Vec<Row>,
     /// Whether the last row or checkpoint could not be written.
     refused: bool,
 }
 
 impl Session {
-    /// Starts or resumes a training. Writes nothing.
+    /// Starts or resumes a training. Writes nothing but the event file.
     pub(super) fn open(args: &Args) -> Result<Self> {
+        Self::start_or_resume(args)?.open_events(args.tensorboard.as_deref())
+    }
+
+    fn start_or_resume(args: &Args) -> Result<Self> {
         let threads = output::worker_threads(args.threads);
         let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
         let texts = config_sources::load(&args.config, flags)?;
@@ -79,8 +89,29 @@ impl Session {
 
     fn begin(trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
-        let (imitated, waiting, saved) = (None, Vec::new(), None);
-        Self { trainer, imitated, registry, run, log, saved, cadence, waiting, refused: false }
+        Self {
+            trainer,
+            imitated: None,
+            registry,
+            run,
+            log,
+            saved: None,
+            cadence,
+            waiting: Vec::new(),
+            events: None,
+            waiting_events: Vec::new(),
+            refused: false,
+        }
+    }
+
+    /// Creates the event file for TensorBoard, if asked to.
+    fn open_events(mut self, folder: Option<&Path>) -> Result<Self> {
+        if let Some(folder) = folder {
+            let resumed_at = self.saved.is_some().then(|| self.trainer.steps());
+            let created = EventFile::create(folder, &self.run, unix_seconds(), resumed_at);
+            self.events = Some(created.with_context(|| format!("--tensorboard {}", folder.display()))?);
+        }
+        Ok(self)
     }
 
     /// Imitates another policy, if asked to. Returns the exit status when the training ends with it.
@@ -103,12 +134,12 @@ impl Session {
             Ok(true) => Ok(None),
             Ok(false) => {
                 let end = stop.reason().unwrap_or(INTERRUPTED);
-                output::stderr!("townlet: {end} during the warm start. Nothing was written.");
+                output::stderr!("townlet: {end} during the warm start. No checkpoint was written.");
                 self.report_without_checkpoint(args, end, None)?;
                 Ok(Some(exit_status(end)))
             }
             Err(why) => {
-                output::stderr!("townlet: the warm start diverged: {why}. Nothing was written.");
+                output::stderr!("townlet: the warm start diverged: {why}. No checkpoint was written.");
                 self.report_without_checkpoint(args, "diverged", Some(&why.to_string()))?;
                 Ok(Some(ExitCode::from(EXIT_CHECK_FAILED)))
             }
@@ -158,6 +189,9 @@ impl Session {
     /// Writes a row, and a checkpoint if one is due. After a failed write, everything is retried with every update.
     fn record(&mut self, row: &Row) -> Result<()> {
         self.waiting.push(row.clone());
+        if self.events.is_some() {
+            self.waiting_events.push(row.clone());
+        }
         self.write()?;
         let due = row.update % self.cadence == 0 || self.trainer.has_unsaved_best() || self.refused;
         if due { self.save() } else { Ok(()) }
@@ -179,6 +213,10 @@ impl Session {
         while let Some(row) = self.waiting.first() {
             self.log.write(row)?;
             self.waiting.remove(0);
+        }
+        while let (Some(events), Some(row)) = (&mut self.events, self.waiting_events.first()) {
+            events.write(row, unix_seconds()).with_context(|| events.path().display().to_string())?;
+            self.waiting_events.remove(0);
         }
         Ok(())
     }
@@ -231,6 +269,7 @@ impl Session {
                     "run": self.run, "end": end, "checkpoint": id, "row": last, "best": self.best_json(),
                     "policy": self.registry.path(&id).display().to_string(),
                     "log": self.log.path().display().to_string(),
+                    "tensorboard": self.events.as_ref().map(|events| events.path().display().to_string()),
                     "plot": drawn.is_some().then(|| svg.display().to_string()),
                 })
                 .to_string(),
@@ -253,12 +292,20 @@ impl Session {
             output::line(&format!("            {}", report::best(best)))?;
         }
         output::line(&format!("rows        {}", self.log.path().display()))?;
+        if let Some(events) = &self.events {
+            output::line(&format!("events      {}", events.path().display()))?;
+        }
         output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
         if end != COMPLETE {
             output::line(&format!("Continue with `townlet train --resume {id}`."))?;
         }
         Ok(exit_status(end))
     }
+}
+
+/// Seconds since 1970.
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
 fn exit_status(end: &str) -> ExitCode {

@@ -10,15 +10,15 @@ use super::shape;
 use crate::drawn_towns::{POOL, POPULATION};
 use crate::rollout::ENVS_PER_BATCH;
 
-/// Decisions per resident-tick, rounded up from what random policies make (0.13; trained ones make 0.09).
-const DECISIONS_PER_RESIDENT_TICK: f64 = 0.16;
+/// Decisions per resident-tick, rounded up: random and trained policies make 0.07.
+const DECISIONS_PER_RESIDENT_TICK: f64 = 0.1;
 /// Bytes of a decision besides its observation: in the buffer of its town, and in the batch with its place in a shuffle.
 const BUFFER_BYTES: u64 = 34;
 const BATCH_BYTES: u64 = 19 + 2 * 8;
 /// A buffer grows by doubling, so up to half of it is unused.
 const GROWTH: u64 = 2;
 /// Bytes of a town per slot and of the rules of a drawn one, rounded up from measurements.
-const TOWN_BYTES_PER_SLOT: u64 = 4 * 1024;
+const TOWN_BYTES_PER_SLOT: u64 = 1_280;
 const DRAWN_RULES_BYTES: u64 = 1024 * 1024;
 /// Copies of a town's state: running, before the update, and twice in a checkpoint that is written.
 const TOWN_COPIES: u64 = 4;
