@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
+use townlet_town::config::{Config, ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
 
 use super::{ConfigArgs, output};
 use townlet_shard::{ConfigFiles, ConfigReloader};
@@ -81,6 +81,22 @@ fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFil
 /// Loads a built-in configuration, independent of environment and flags.
 pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<ConfigSources> {
     assemble(&Layers { file: Some((name.into(), text.into())), ..Layers::default() }, None)
+}
+
+/// A configuration with the built-in files in place of those that it names and are not built in.
+pub(super) fn shipped_sources(config: &Config) -> anyhow::Result<Sources> {
+    let default = Config::shipped();
+    let built_in = |name: &str, otherwise: &str| {
+        let text = |name: &str| SHIPPED.iter().find(|row| row.0 == name);
+        let row = text(name).or_else(|| text(otherwise)).context("a default file is not built in")?;
+        anyhow::Ok((row.0.to_owned(), row.1.to_owned()))
+    };
+    Ok(Sources {
+        plan: built_in(&config.world.plan, &default.world.plan)?,
+        affordances: built_in(&config.affordances.affordances_file, &default.affordances.affordances_file)?,
+        perturbations: built_in(&config.perturbations.file, &default.perturbations.file)?,
+        config: config.clone(),
+    })
 }
 
 /// Loads a built-in configuration with the environment and these flags over it.

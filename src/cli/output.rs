@@ -29,6 +29,24 @@ macro_rules! stderr {
 }
 pub(super) use stderr;
 
+/// The context of an error that kept a command from writing its result after it had run: what could not be written.
+/// Such an error is not bad input, and has an exit status of its own.
+#[derive(Clone, Debug)]
+pub(super) struct OutputLost(String);
+
+impl OutputLost {
+    /// The loss of a file.
+    pub(super) fn file(path: &Path) -> Self {
+        Self(path.display().to_string())
+    }
+}
+
+impl std::fmt::Display for OutputLost {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: cannot be written. The command ran; only this output is missing or incomplete.", self.0)
+    }
+}
+
 /// Whether the reader of standard output has closed it.
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -73,13 +91,20 @@ pub(super) fn print(text: &str) -> Result<()> {
             STDOUT_CLOSED.store(true, Ordering::Relaxed);
             Ok(())
         }
-        written => written.context("standard output"),
+        written => written.context(OutputLost("standard output".to_owned())),
     }
 }
 
 /// Whether the reader of standard output has closed it, which ends endless commands.
 pub(super) fn stdout_closed() -> bool {
     STDOUT_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Prints a line of a service that must go on without a reader: on standard error when standard output cannot be written.
+pub(super) fn notice(text: &str) {
+    if let Err(error) = line(text) {
+        stderr!("{text}\n{error:#}");
+    }
 }
 
 pub(super) fn line(text: &str) -> Result<()> {
@@ -126,10 +151,9 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text file of at most `limit` bytes.
+/// Reads a text file of at most `limit` bytes, without a byte order mark.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let not_text = |_| read_error(path, &io::ErrorKind::InvalidData.into());
-    String::from_utf8(read(path, limit)?).map_err(not_text)
+    townlet_files::decode_text(read(path, limit)?).map_err(|error| read_error(path, &error))
 }
 
 /// Rows in aligned columns with control characters escaped. The first row is the heading.

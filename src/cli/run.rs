@@ -116,7 +116,7 @@ pub(super) struct ScreenArgs {
 /// TLS certificate of the service.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct TlsArgs {
-    /// Certificate chain in PEM; reloaded when the file changes and on SIGHUP
+    /// Certificate chain in PEM; reloaded when it changes, and by `serve` on SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Service")]
     pub(super) tls_cert: Option<PathBuf>,
     /// Private key of the certificate in PEM
@@ -277,19 +277,20 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // If the interface panics, the town is saved before the program exits.
     let result = catch_unwind(AssertUnwindSafe(|| session.run(vec![WatchedSource::new(source)])));
-    let Ok(result) = result else {
-        drop(server);
+    let failed = match &result {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("the terminal failed ({error})")),
+        Err(_) => Some("the interface crashed".to_owned()),
+    };
+    drop(server);
+    if let Some(why) = failed {
         let saved = shard
             .stop()
             .map_or_else(|why| format!("saving failed: {why}"), |path| format!("the town was saved in {path}."));
-        output::stderr!(
-            "townlet: the interface crashed at tick {}; {saved} Resume with `townlet run --resume`.",
-            shard.tick()
-        );
+        output::stderr!("townlet: {why} at tick {}; {saved} Resume with `townlet run --resume`.", shard.tick());
         return Ok(ExitCode::from(EXIT_FAILED));
-    };
-    let last = result.context("the terminal failed")?;
-    drop(server);
+    }
+    let last = result.ok().and_then(Result::ok).unwrap_or_default();
     for note in notes.iter().chain(&warnings) {
         output::stderr!("{note}");
     }
@@ -297,7 +298,7 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
         output::stderr!("townlet: {last}");
         return Ok(ExitCode::from(EXIT_FAILED));
     }
-    output::line(&last)?;
+    output::notice(&last);
     Ok(ExitCode::SUCCESS)
 }
 

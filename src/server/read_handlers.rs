@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::auth::{Caller, Rejection};
+use super::negotiation::preferred;
 use super::routes::JSON;
 use super::{AppState, metrics, openapi};
 use townlet_shard::specs;
@@ -127,10 +128,11 @@ pub(super) async fn audit(
     }
 }
 
-pub(super) async fn metrics_text(State(app): State<Arc<AppState>>) -> Result<Response, Rejection> {
+pub(super) async fn metrics_text(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Result<Response, Rejection> {
     let view = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
-    let kind = [("content-type", metrics::CONTENT_TYPE)];
-    Ok((kind, metrics::text(&app.counts, &view)).into_response())
+    let media_type = preferred(&headers, &metrics::MEDIA_TYPES);
+    let (content_type, text) = metrics::encoded(media_type, &app.counts, &view);
+    Ok(([("content-type", content_type), ("vary", "accept")], text).into_response())
 }
 
 pub(super) async fn openapi_document() -> Response {

@@ -51,7 +51,7 @@ pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use log::Log;
-pub use promotion::ReleasePointerError;
+pub use promotion::{ReleasePointerError, safety_check};
 pub use reload::{ConfigFiles, ConfigReloader};
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;

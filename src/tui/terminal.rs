@@ -4,6 +4,7 @@
 //! Rule: "Terminal behaviour".
 
 use std::io::{self, Write, stdout};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -123,13 +124,26 @@ fn restore_terminal() {
     }
 }
 
+/// The error of a terminal that is gone, such as a closed window.
+const EIO: i32 = 5;
+
+/// Takes the loss of the terminal as a request to quit, because its hang-up signal may come later.
+fn unless_gone<T>(result: io::Result<T>, quit: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(EIO) => Ok(quit),
+        result => result,
+    }
+}
+
 /// The terminal while the interface owns it: raw mode, alternate screen, input and signal threads. Dropping it restores the
 /// terminal.
 ///
 /// The input thread outlives the session: it waits for a key until the process ends.
 pub struct TerminalSession {
     options: Options,
-    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    /// Not dropped: its drop prints to standard error when the cursor cannot be shown, which panics when the window was
+    /// closed. [`restore_terminal`] shows the cursor.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<io::Stdout>>>,
     inbox: Receiver<ShellEvent>,
     sender: Sender<ShellEvent>,
     /// Set when the session ends. Signals then have their default effect, so that a source that is slow to close can be
@@ -149,7 +163,7 @@ impl TerminalSession {
     pub fn open(options: Options) -> io::Result<Self> {
         let (sender, inbox) = channel();
         install_panic_hook(sender.clone());
-        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        let terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(stdout()))?);
         let session = Self { options, terminal, inbox, sender, ended: Arc::default() };
         take_terminal(session.options.mouse)?;
         spawn_input_threads(&session.sender, &session.ended)?;
@@ -169,7 +183,7 @@ impl TerminalSession {
             let _ = sender.send(ShellEvent::Loaded);
             built
         })?;
-        if self.wait_for(&loader, message)? {
+        if unless_gone(self.wait_for(&loader, message), false)? {
             loader.join().map_or_else(|panic| std::panic::resume_unwind(panic), |built| Ok(Some(built)))
         } else {
             Ok(None)
@@ -208,7 +222,7 @@ impl TerminalSession {
         let latest_views =
             indexed.map(|(index, watched)| start_source(index, watched.source.as_mut(), self.sender.clone())).collect();
         let mut shell = Shell::new(&mut self, &mut sources, latest_views);
-        let result = shell.run_loop();
+        let result = unless_gone(shell.run_loop(), ());
         let last = shell.last.take();
         drop(self);
         if let (Ok(()), Some(last)) = (&result, last) {

@@ -39,7 +39,7 @@ pub struct AuditRow {
     pub command: String,
     pub args: serde_json::Value,
     pub reason: Option<String>,
-    /// `intent`, `outcome`, `rejected`, `abort`, `recovered`, `rotate`.
+    /// `intent`, `outcome`, `rejected`, `replayed` (a retry got the first answer), `abort`, `recovered`, `rotate`.
     pub stage: String,
     /// `ok`, `error`, `dry_run`; empty for an intent.
     pub status: String,

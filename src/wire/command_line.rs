@@ -3,6 +3,7 @@
 //! One parser for the console line, scripts, REST and completion. Knows rows, not what they do.
 
 use serde_json::Value;
+pub use townlet_text::nearest;
 
 use super::command::{ArgKind, ArgSpec, CommandSpec, ErrorBody};
 
@@ -125,18 +126,6 @@ pub fn find<'a>(specs: &'a [CommandSpec], words: &[String]) -> Option<(&'a Comma
             fits.then_some((spec, name.len()))
         })
         .max_by_key(|(_, length)| *length)
-}
-
-/// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong. Settings have
-/// the same rule in `townlet-town`, which this crate must not depend on.
-pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = typed.to_lowercase();
-    let near = (typed.chars().count() / 3).max(1);
-    names
-        .map(|name| (strsim::damerau_levenshtein(&typed, &name.to_lowercase()), name))
-        .min()
-        .filter(|(distance, _)| *distance <= near)
-        .map(|(_, name)| name)
 }
 
 /// Reads a line against the table.

@@ -99,8 +99,9 @@ with_diff! {
 pub struct Evidence {
     pub candidate: String,
     pub release: String,
-    /// `running`, `better`, `not_better`.
+    /// The verdict on the scores: `running`, `better`, `not_better`.
     pub verdict: String,
+    /// Pairs that the verdict on the scores rests on.
     pub pairs: u64,
     pub max_pairs: u64,
     /// Mean difference of the town scores, candidate minus release.
@@ -109,6 +110,94 @@ pub struct Evidence {
     pub low: Option<f64>,
     pub high: Option<f64>,
     pub first_seed: u64,
+    /// The safety gate: one row per kind of harm. Empty from a shard without it.
+    pub safety: Vec<SafetyCheck>,
+}
+
+impl Evidence {
+    /// Whether the candidate scores higher and passes every row of the safety gate.
+    pub fn is_sufficient(&self) -> bool {
+        self.verdict == "better" && !self.safety.is_empty() && self.safety.iter().all(SafetyCheck::has_passed)
+    }
+
+    /// The reasons why the candidate is refused, a clause each.
+    pub fn refusals(&self) -> Vec<String> {
+        let score = (self.verdict == "not_better")
+            .then(|| format!("it is not better than the release over {} pairs", self.pairs));
+        let unsafe_rows = self.safety.iter().filter(|row| matches!(row.verdict.as_str(), "failed" | "undecided"));
+        score.into_iter().chain(unsafe_rows.map(|row| format!("{}: {}", row.title, row.in_words()))).collect()
+    }
+}
+
+/// Whether a candidate causes one kind of harm in more towns than the release: towns with equal seeds, compared in pairs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct SafetyCheck {
+    /// `starvation_events`, `involuntary_exits`.
+    pub name: String,
+    pub title: String,
+    /// `running`, `passed`, `failed` (the candidate is worse), `undecided` (neither could be shown).
+    pub verdict: String,
+    pub pairs: u64,
+    pub max_pairs: u64,
+    /// Further pairs without a difference after which the candidate passes; 0 once there is a verdict.
+    pub pairs_needed: u64,
+    /// Share of pairs by which the candidate may not be worse.
+    pub margin: f64,
+    /// Pairs with more events under the candidate.
+    pub worse: u64,
+    /// Pairs with fewer events under the candidate.
+    pub better: u64,
+    pub candidate: HarmRate,
+    pub release: HarmRate,
+}
+
+/// How often a kind of harm happened under one policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct HarmRate {
+    pub events: u64,
+    /// Towns with at least one event.
+    pub towns: u64,
+    pub resident_days: f64,
+    pub per_1000_resident_days: Option<f64>,
+    /// Exact 95 % interval of the rate.
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+}
+
+impl SafetyCheck {
+    pub fn has_passed(&self) -> bool {
+        self.verdict == "passed"
+    }
+
+    /// The verdict as a clause.
+    pub fn in_words(&self) -> String {
+        let noun = |count: u64| if count == 1 { "pair" } else { "pairs" };
+        let (pairs, needed) = (self.pairs, self.pairs_needed);
+        match self.verdict.as_str() {
+            "passed" => format!("passed after {pairs} {}", noun(pairs)),
+            "failed" => {
+                format!("failed, worse in {} and better in {} of {pairs} {}", self.worse, self.better, noun(pairs))
+            }
+            "undecided" => format!("not shown to be safe in {pairs} {}", noun(pairs)),
+            _ => format!("needs {needed} more {}", noun(needed)),
+        }
+    }
+}
+
+impl HarmRate {
+    /// `2 in 1 town, 0.05 [0.01, 0.18]`: events, towns, and the rate per 1,000 resident-days with its interval.
+    pub fn in_words(&self) -> String {
+        let towns = if self.towns == 1 { "town" } else { "towns" };
+        let rate = match (self.per_1000_resident_days, self.low, self.high) {
+            (Some(rate), Some(low), Some(high)) => format!(", {rate:.2} [{low:.2}, {high:.2}]"),
+            _ => String::new(),
+        };
+        format!("{} in {} {towns}{rate}", self.events, self.towns)
+    }
 }
 
 /// One change of the promotion's state.

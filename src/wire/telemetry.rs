@@ -16,7 +16,7 @@ use super::audit_tail::AuditDiff;
 pub use super::audit_tail::{AuditRow, AuditTail};
 use super::diff::with_diff;
 use super::field_change::{Entries, Rows, Tail};
-pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
+pub use super::learning::{Evidence, HarmRate, Learning, LearningRow, Promotion, PromotionStep, SafetyCheck};
 use super::learning::{LearningDiff, PromotionDiff};
 pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEvents};
 

@@ -204,6 +204,20 @@ fn signals_to_end_end_it_well() {
 }
 
 #[test]
+fn a_closed_window_ends_it_well_and_is_no_incident() {
+    for args in [&["--speed", "max"][..], &["--speed", "max", "--keep-screen"]] {
+        let home = tempfile::tempdir().unwrap();
+        let mut pty = PtySession::start(home.path(), SMALL, args, &[]);
+        pty.shows("Employment");
+        assert_eq!(pty.closed(), 0, "{args:?}");
+        assert!(!home.path().join("ops/incidents").exists(), "{args:?}");
+        assert!(!snapshots(home.path()).is_empty(), "{args:?}");
+        let log = std::fs::read_to_string(home.path().join("logs/townlet.log")).unwrap_or_default();
+        assert!(!log.contains("panicked") && !log.contains("crashed"), "{log}");
+    }
+}
+
+#[test]
 fn suspended_and_continued() {
     let home = tempfile::tempdir().unwrap();
     let mut pty = PtySession::start(home.path(), LARGE, &["--speed", "max"], &[]);

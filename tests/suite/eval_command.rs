@@ -105,6 +105,9 @@ fn shipped_policy_beats_the_scripted_one_sampled_and_greedy() {
         assert_eq!(difference["towns"], 12);
         assert!(difference["interval"][0].as_f64().expect("an interval") > 0.0, "{difference}");
     }
+    let starvation = &report["against"]["safety"][0];
+    assert_eq!((&starvation["name"], &starvation["pairs"]), (&"starvation_events".into(), &12.into()));
+    assert_eq!((&starvation["verdict"], &starvation["pairs_needed"]), (&"running".into(), &354.into()), "{starvation}");
     assert!(report["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
     assert_eq!(report["fell_short"], false, "every charter KPI is met");
     // With `--choice` only that way is reported, with the same figures as before.

@@ -61,7 +61,10 @@ impl TownArgs {
     /// The towns. Drawn ones have the numbers from the first seed on, so test and selection seeds have towns of their own.
     pub(super) fn list(&self, args: &ConfigArgs, base: &Sources, first_seed: u64) -> Result<Vec<EvaluatedTown>> {
         let count = self.count();
-        ensure!(count <= MAX_TOWNS, "--towns and --residents together request {count} towns; the maximum is {MAX_TOWNS}.");
+        ensure!(
+            count <= MAX_TOWNS,
+            "--towns and --residents together request {count} towns; the maximum is {MAX_TOWNS}."
+        );
         let mut towns = match self.towns {
             Some(count) => self.drawn(base, first_seed, count)?,
             None => self.populations(args)?,

@@ -110,7 +110,7 @@ fn check(check: &Check) -> Value {
 fn against(pairing: &Comparison) -> Value {
     json!({
         "policy": pairing.name, "score": estimate(pairing.theirs),
-        "difference": estimate(pairing.estimate), "by_town": pairing.differences,
+        "difference": estimate(pairing.estimate), "by_town": pairing.differences, "safety": pairing.safety,
     })
 }
 

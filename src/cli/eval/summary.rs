@@ -4,6 +4,7 @@
 use std::num::NonZero;
 use std::time::Instant;
 
+use townlet_learn::evaluate::safety_gate::{HARMS, Harm, SafetyGate, SafetyPlan, Tally};
 use townlet_learn::evaluate::stats::{Estimate, Rate, mean};
 use townlet_learn::evaluate::{Record, SIGNS, Sign, differences, has_enough_towns, meets, rate};
 use townlet_town::Rules;
@@ -12,6 +13,8 @@ use townlet_town::state::LiveSettings;
 
 use super::evaluated_policy::EvaluatedPolicy;
 use super::seed_range::SeedRange;
+use townlet_shard::safety_check;
+use townlet_wire::learning::SafetyCheck;
 
 /// What is evaluated, and how.
 pub(super) struct Evaluation {
@@ -107,6 +110,8 @@ pub(super) struct Comparison {
     pub(super) differences: Vec<f64>,
     /// Statistics of the differences.
     pub(super) estimate: Option<Estimate>,
+    /// The safety gate of a promotion, a row per kind of harm.
+    pub(super) safety: Vec<SafetyCheck>,
 }
 
 /// An aggregated evaluation in the configured town.
@@ -154,7 +159,8 @@ impl<'a> Summary<'a> {
         let against = theirs.map(|theirs| {
             let differences = differences(records, &theirs.records);
             let estimate = Estimate::of(&differences);
-            Comparison { name: theirs.name, theirs: score(&theirs.records), differences, estimate }
+            let safety = safety(rules, records, &theirs.records);
+            Comparison { name: theirs.name, theirs: score(&theirs.records), differences, estimate, safety }
         });
         let (config, days) = (&rules.config, evaluation.seeds.span.days);
         Self {
@@ -181,6 +187,17 @@ impl<'a> Summary<'a> {
         self.kpis.iter().any(|kpi| kpi.row.charter && kpi.verdict == Verdict::Missed)
             || self.entry.records.iter().any(broken)
     }
+}
+
+/// The safety gate over pairs of towns in the order of their seeds.
+fn safety(rules: &Rules, ours: &[Record], theirs: &[Record]) -> Vec<SafetyCheck> {
+    let margin = rules.config.stability.promotion.safety_margin.to_f64();
+    let row = |harm: &Harm| {
+        let mut gate = SafetyGate::new(SafetyPlan { margin, ..SafetyPlan::default() });
+        ours.iter().zip(theirs).for_each(|(ours, theirs)| gate.add(Tally::of(ours, harm), Tally::of(theirs, harm)));
+        safety_check(harm, &gate, rules.day_length())
+    };
+    HARMS.iter().map(row).collect()
 }
 
 /// The score of a sample of towns.

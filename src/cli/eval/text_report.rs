@@ -133,6 +133,10 @@ fn against(text: &mut String, pairing: &Comparison) {
     };
     let ties = if equal > 0 { format!(", equal in {equal}") } else { String::new() };
     line!(text, "                {word}; better in {better} of {}{ties}", count(it.count, "town"));
+    for (index, row) in pairing.safety.iter().enumerate() {
+        let label = if index == 0 { "safety" } else { "" };
+        line!(text, "  {label:<12}  {}: {}", row.title, row.in_words());
+    }
 }
 
 fn other_choice(text: &mut String, other_choice: &OtherChoice) {

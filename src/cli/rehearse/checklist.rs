@@ -155,7 +155,11 @@ fn narration(sandbox: &Sandbox) -> CheckResult {
     ensure(narration_count(&*sandbox.next_snapshot()?) == before, "no narration of a spawn with limit 0", "one")?;
     sandbox.run_command("narration limit 10000")?;
     sandbox.run_command("spawn")?;
-    ensure(narration_count(&*sandbox.next_snapshot()?) > before, "a spawn is narrated when the limit is 10,000", "none")?;
+    ensure(
+        narration_count(&*sandbox.next_snapshot()?) > before,
+        "a spawn is narrated when the limit is 10,000",
+        "none",
+    )?;
     Ok("off, on, limit 0 and limit 10000 apply from the next message".into())
 }
 

@@ -7,6 +7,7 @@ mod progress;
 mod report;
 mod session;
 mod stop;
+mod sweep;
 mod tensorboard;
 
 use std::num::NonZero;
@@ -20,7 +21,10 @@ use session::Session;
 use stop::StopRequest;
 
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
     config: ConfigArgs,
     /// Folder for logs and checkpoints
@@ -61,6 +65,11 @@ pub(super) struct Args {
     threads: Option<NonZero<usize>>,
 }
 
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Sweep(sweep::Args),
+}
+
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text.parse().map_err(|_| "give a number, such as 10 or 0.5".to_owned())?;
     if minutes > 0.0 && minutes <= 100_000.0 {
@@ -75,6 +84,9 @@ const COMPLETE: &str = "schedule complete";
 const INTERRUPTED: &str = "interrupted";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(Command::Sweep(args)) = &args.command {
+        return sweep::run(args);
+    }
     let stop = StopRequest::watch(args.minutes)?;
     let mut session = Session::open(args)?;
     stop.begin_work();

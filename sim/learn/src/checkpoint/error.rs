@@ -15,6 +15,20 @@ pub enum CheckpointError {
         /// The folder searched.
         folder: PathBuf,
     },
+    /// The policy is there, but not the state from which its training continues.
+    #[error(
+        "`{id}.training` is missing in {}, so the training of this policy cannot be continued. The newest {kept} states of \
+         a run are kept; `--resume` without an id continues the newest",
+        folder.display()
+    )]
+    NoTrainingState {
+        /// The requested id.
+        id: String,
+        /// The folder searched.
+        folder: PathBuf,
+        /// States kept for each run.
+        kept: usize,
+    },
     /// An I/O error.
     #[error("{}: {error}", path.display())]
     Disk {

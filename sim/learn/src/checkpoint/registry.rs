@@ -84,7 +84,12 @@ impl Registry {
     /// # Errors
     /// The first problem found.
     pub fn training(&self, id: &str) -> Result<TrainingState, CheckpointError> {
-        let bytes = self.read(id, TRAINING)?;
+        let bytes = self.read(id, TRAINING).map_err(|error| match error {
+            CheckpointError::Missing { id, folder } if self.path(&id).is_file() => {
+                CheckpointError::NoTrainingState { id, folder, kept: KEPT }
+            }
+            other => other,
+        })?;
         TrainingState::decode(id, &bytes)
     }
 

@@ -4,6 +4,8 @@
 //! [`invariant_monitor`]. Rule: "Town score" and "Scripted baseline".
 
 pub mod invariant_monitor;
+pub mod promotion_test;
+pub mod safety_gate;
 pub mod sequential_test;
 pub mod stats;
 

@@ -73,6 +73,9 @@ section! {
     Promotion {
         /// Green windows in a row.
         required_passes: u32 = whole(1, 100, "windows").hot(),
+        /// Share of towns by which a candidate may not starve or lose residents in more towns than the release. A smaller one
+        /// needs more towns.
+        safety_margin: Micro = decimal(0.002, 0.5, "").hot(),
         /// Alerts that do not make a window red.
         allowed_alerts: Vec<String> = text(TextFormat::Name).hot(),
         /// When the release is rolled back automatically. It happens at most once.

@@ -2,7 +2,7 @@
 //! scalar is (YAML 1.2, core schema). Duplicate keys stay in the tree, so that the validation can report them with all other errors.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
@@ -19,14 +19,14 @@ const MAX_VALUES: usize = 250_000;
 pub(super) fn parse(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     let parser = Parser::new_from_str_with_options(&source.text, options);
-    TreeBuilder { parser, source, anchors: HashMap::new(), values: 0, depth: 0 }.document().map_err(Into::into)
+    TreeBuilder { parser, source, anchors: BTreeMap::new(), values: 0, depth: 0 }.document().map_err(Into::into)
 }
 
 struct TreeBuilder<'a> {
     parser: Parser<'a, StrInput<'a>>,
     source: &'a Arc<Source>,
     /// The complete value of each anchor and the number of values in it.
-    anchors: HashMap<usize, (Node, usize)>,
+    anchors: BTreeMap<usize, (Node, usize)>,
     values: usize,
     /// Lists and maps that are open.
     depth: usize,

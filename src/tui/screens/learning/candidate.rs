@@ -10,7 +10,7 @@ use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
 use crate::screens::promotion;
-use townlet_wire::telemetry::PromotionStep;
+use townlet_wire::telemetry::{Evidence, PromotionStep};
 
 /// Minimum width to put the history beside the evidence.
 const SIDE_BY_SIDE_WIDTH: u16 = 100;
@@ -28,8 +28,8 @@ fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
     Span::styled(format!(" {}", pad(text, LABEL)), cx.theme.dim)
 }
 
-/// Path, release, candidate, windows and evidence.
-fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
+/// Path, release, candidate, windows and evidence; the safety gate in one line unless there is room for its rates.
+fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let mut lines = vec![promotion::path(cx, columns)];
     let said = wrap(&promotion.detail, columns.saturating_sub(2)).into_iter().filter(|line| !line.is_empty());
@@ -71,12 +71,26 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         lines.extend(drawn.into_iter().map(indent));
         let text = clip(&promotion::pairs(evidence), columns.saturating_sub(LABEL + 1));
         lines.push(Line::from(vec![label("evidence", cx), Span::styled(text, theme.text)]));
+        lines.extend(safety(evidence, cx, columns, has_room));
     } else {
         lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }
     let watch = promotion::canary_rule(promotion);
     lines.extend(fact((" canary", theme.dim), (&watch, theme.dim), LABEL, columns));
     lines
+}
+
+/// The safety gate.
+fn safety(evidence: &Evidence, cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'static>> {
+    if !has_room && !evidence.safety.is_empty() {
+        let signs = promotion::safety_signs(evidence, cx.theme);
+        return vec![Line::from(std::iter::once(label("safety", cx)).chain(signs).collect::<Vec<_>>())];
+    }
+    let row = |(index, row)| {
+        let label = if index == 0 { " safety" } else { "" };
+        promotion::safety_row(row, label, [LABEL, columns], cx.theme)
+    };
+    evidence.safety.iter().enumerate().flat_map(row).collect()
 }
 
 /// What blocks the promotion.
@@ -160,13 +174,16 @@ impl ListContent for PromotionHistory {
             let advice = "Upgrade the shard to use promotion.";
             return draw_empty(frame, area, "This shard does not support promotion.", advice, cx.theme);
         }
-        let [left, right] = if area.height < STACKED_HEIGHT && area.width >= SIDE_BY_SIDE_WIDTH {
+        let is_low = area.height < STACKED_HEIGHT;
+        let is_split = is_low && area.width >= SIDE_BY_SIDE_WIDTH;
+        let has_room = is_split || !is_low;
+        let [left, right] = if is_split {
             Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(area)
         } else {
-            let rows = evidence(cx, area.width.into()).len() as u16 + u16::from(area.height >= STACKED_HEIGHT);
+            let rows = evidence(cx, area.width.into(), has_room).len() as u16 + u16::from(!is_low);
             Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(area)
         };
-        frame.render_widget(Paragraph::new(evidence(cx, left.width.into())), left);
+        frame.render_widget(Paragraph::new(evidence(cx, left.width.into(), has_room)), left);
         let blockers = blockers(cx, right.width.into());
         let rows = blockers.len() as u16 + u16::from(right.height >= STACKED_HEIGHT / 2);
         let [upper, lower] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(right);

@@ -127,6 +127,7 @@ fn promotion_needs_eligibility_and_confirmation() {
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
     let text = question.text.join(" ");
     assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
+    assert!(text.contains("starvation events: passed after 604 pairs. involuntary exits: passed after"), "{text}");
     assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
     harness.view.promotion.candidate = None;
     assert_eq!(harness.refused(&pane, Action::Promote), "no candidate");
@@ -144,6 +145,28 @@ fn one_key_rolls_back() {
     assert!(question.text[0].contains("shipped replaces rel-7f3a from the next tick"));
     harness.view.promotion.previous = None;
     assert_eq!(harness.refused(&pane, Action::Rollback), "there is no previous release");
+}
+
+#[test]
+fn the_safety_gate_says_what_it_found_and_what_it_needs() {
+    let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[1]);
+    for part in ["· starvation events: needs 580 more pairs", "0.52 [0.01, 2.90], release 0.00 [0.00, 1.92] per 1,000"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[0]);
+    assert!(text.contains("safety      · starvation events  · involuntary exits"), "{text}");
+    let verdicts =
+        [("passed", "✓ starvation events: passed after"), ("failed", "✗ starvation events: failed, worse in 1")];
+    for (verdict, words) in
+        verdicts.into_iter().chain([("undecided", "✗ starvation events: not shown to be safe in 24")])
+    {
+        let text = harness(|view| {
+            view.promotion.evidence.as_mut().unwrap().safety[0].verdict = verdict.into();
+        })
+        .text(&mut Candidate::default(), SIZES[2]);
+        assert!(text.contains(words), "{words}\n{text}");
+    }
 }
 
 #[test]
@@ -200,6 +223,7 @@ fn history_opens_and_nothing_emits_escapes_or_panics() {
     (promotion.release, promotion.detail) = ("\u{1b}]0;x\u{7}".into(), "\u{202e}abc".into());
     promotion.history[3].why = "\u{1b}[2J".into();
     promotion.blockers[0] = "\u{7}".into();
+    promotion.evidence.as_mut().unwrap().safety[0].title = "\u{1b}[2J".into();
     for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (120, 22), (200, 56)] {
         for pane in [&mut Training::default() as &mut dyn Pane, &mut Candidate::default()] {
             let text = harness.text(pane, size);
