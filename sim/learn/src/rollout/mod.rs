@@ -31,9 +31,6 @@ pub(crate) const ENVS_PER_BATCH: usize = 16;
 /// Decisions gathered between two questions whether to continue.
 const GATHERED: usize = 1 << 16;
 
-/// Decisions gathered between two questions whether to continue.
-const GATHERED: usize = 1 << 16;
-
 /// Replicas of the town and their decisions since the last batch.
 pub struct Rollout {
     vec_envs: Vec<VecEnv>,
