@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_training_learns_in_the_configured_town_first_and_in_drawn_ones_more_and_more() {
-        let configured = Arc::new(Rules::new(default_town(&[])).expect("the default town"));
+        let configured = Arc::new(Rules::new(Sources::default_town(&[]).expect("valid settings")).expect("the default town"));
         let towns = DrawnTowns::new(&configured, 3);
         let drawn = |episode| {
             let seeds = (0..100).map(|seed| seed * (POOL as u64 + 1));
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_shift_in_a_drawn_town_pays_for_a_day() {
-        let base = default_town(&[]);
+        let base = Sources::default_town(&[]).expect("valid settings");
         for number in 0..50 {
             let config = draw(&base, number).config;
             let day = config.economy.rent_per_day + config.economy.meal_cost.scaled(3);
