@@ -13,9 +13,10 @@ use townlet_town::config::{Config, Difference, Layer};
 use super::config_sources::{self, ConfigSources};
 use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, one_of, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
-use townlet_shard::training::TrainingSpec;
+use townlet_shard::training::{TrainingSpec, check_memory};
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
+use townlet_tui::capabilities::{Capabilities, Colours};
 use townlet_tui::pane::Screen;
 use townlet_tui::terminal;
 use townlet_tui::theme::Theme;
@@ -208,8 +209,10 @@ fn training_spec(args: &LaunchArgs, rules: &Rules, release: &str) -> anyhow::Res
     let policies = PolicyCatalog::of(&args.home, &rules.config.policy);
     policies.check_folders_differ().map_err(|why| anyhow!("{why} Set policy.shadow_dir to another folder."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
-    let spec = TrainingSpec::new(&rules.sources, release);
-    Ok(Some(spec.context("--train: the configuration cannot be combined with the training configuration")?))
+    let spec = TrainingSpec::new(&rules.sources, release)
+        .context("--train: the configuration cannot be combined with the training configuration")?;
+    check_memory(spec.rules()).context("--train")?;
+    Ok(Some(spec))
 }
 
 /// Refuses requested settings that differ from those of the resumed run, because a run keeps its configuration.
@@ -249,17 +252,23 @@ pub(super) fn screen_options(
     user: &user_config::UserConfig,
 ) -> anyhow::Result<townlet_tui::Options> {
     let theme = args.theme.clone().or_else(|| user.theme.clone()).unwrap_or_else(|| "dark".into());
+    let capabilities = Capabilities::detect().map_err(|why| {
+        anyhow::anyhow!("{why}. Use `--headless` or `townlet console`, or set TERM to the terminal's name.")
+    })?;
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = colour && capabilities.colours != Colours::None;
     let theme = Theme::named(&theme, colour)
         .with_context(|| format!("theme: unknown theme `{theme}`. Themes: {}.", Theme::NAMES.join(", ")))?;
     Ok(townlet_tui::Options {
         theme,
+        capabilities,
         mouse: !args.no_mouse && user.mouse.unwrap_or(true),
         keymap: user.keymap()?,
         history: terminal::history_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
         reason: user.reason_prompt()?,
+        notifications: user.notifications()?,
     })
 }
 

@@ -61,6 +61,7 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         label: None,
         fleet: false,
         reason: ReasonPrompt::default(),
+        notifications: townlet_tui::notification::Notifications::default(),
     };
     let mut app = App::new(source.hello(), setup);
     let written = AtomicU64::new(0);

@@ -2,11 +2,11 @@
 
 use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::{Dialog, DialogResult, is_cancel, window};
+use super::{Dialog, DialogResult, around, buttons, is_cancel, window};
 use crate::format::styled_lines;
 use crate::pane::{Confirmation, DetailCard, ReasonPrompt};
 use crate::text_field::TextField;
@@ -19,6 +19,8 @@ pub(crate) struct ConfirmDialog {
     confirmation: Confirmation,
     focus: Focus,
     reason: Option<ReasonField>,
+    /// Where the buttons were drawn.
+    buttons: [Rect; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ fn with_reason(line: &str, reason: &str) -> String {
 impl ConfirmDialog {
     /// A confirmation that asks for no reason.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
-        Self { confirmation, focus: Focus::Cancel, reason: None }
+        Self { confirmation, focus: Focus::Cancel, reason: None, buttons: [Rect::ZERO; 2] }
     }
 
     /// A confirmation of commands that take a reason; `history` has those given before, newest first.
@@ -96,7 +98,7 @@ impl ConfirmDialog {
             missing: false,
         };
         let focus = if confirmation.only_reason { Focus::Reason } else { Focus::Cancel };
-        Self { focus, reason: Some(reason), confirmation }
+        Self { focus, reason: Some(reason), confirmation, buttons: [Rect::ZERO; 2] }
     }
 
     fn send(&mut self) -> DialogResult {
@@ -124,18 +126,6 @@ impl ConfirmDialog {
         self.focus = order[(at + if forward { 1 } else { order.len() - 1 }) % order.len()];
     }
 
-    fn buttons(&self, theme: &Theme) -> Line<'static> {
-        let button = |word: &str, focused: bool| {
-            if focused {
-                Span::styled(format!("▸ {word} ◂"), theme.selected)
-            } else {
-                Span::styled(format!("  {word}  "), theme.dim)
-            }
-        };
-        let verb = button(&self.confirmation.verb, self.focus == Focus::Confirm);
-        Line::from(vec![button("cancel", self.focus == Focus::Cancel), Span::raw("     "), verb]).centered()
-    }
-
     fn draw_reason(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let Some(reason) = &mut self.reason else { return };
         let [label, field] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
@@ -154,6 +144,10 @@ impl ConfirmDialog {
 }
 
 impl Dialog for ConfirmDialog {
+    fn asks_about_the_town(&self) -> bool {
+        true
+    }
+
     fn paste(&mut self, text: &str) {
         if let Some(reason) = &mut self.reason {
             if std::mem::take(&mut reason.suggested) {
@@ -168,7 +162,7 @@ impl Dialog for ConfirmDialog {
         let asks = self.reason.is_some();
         match (key.code, self.focus) {
             _ if is_cancel(key) => return DialogResult::Closed,
-            (KeyCode::Char('n'), _) if !asks => return DialogResult::Closed,
+            (KeyCode::Char('n' | 'q'), _) if !asks => return DialogResult::Closed,
             (KeyCode::Tab, _) => self.move_focus(true),
             (KeyCode::BackTab, _) => self.move_focus(false),
             (KeyCode::Left | KeyCode::Right, Focus::Cancel) => self.focus = Focus::Confirm,
@@ -186,6 +180,14 @@ impl Dialog for ConfirmDialog {
             }
         }
         DialogResult::Open
+    }
+
+    fn click(&mut self, at: Position) -> DialogResult {
+        match self.buttons.iter().position(|button| button.contains(at)) {
+            Some(0) => DialogResult::Closed,
+            Some(_) => self.send(),
+            None => DialogResult::Open,
+        }
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
@@ -211,7 +213,15 @@ impl Dialog for ConfirmDialog {
         if self.reason.is_some() {
             self.draw_reason(frame, Rect { height: 2.min(reason.height), ..reason }, theme);
         }
-        frame.render_widget(self.buttons(theme), bottom);
+        let focused = match self.focus {
+            Focus::Cancel => 0,
+            Focus::Confirm => 1,
+            Focus::Reason => 2,
+        };
+        let words = ["cancel", self.confirmation.verb.as_str()];
+        let (line, areas) = buttons(bottom, words, focused, theme);
+        self.buttons = areas;
+        frame.render_widget(line, bottom);
     }
 }
 
@@ -274,12 +284,14 @@ pub(crate) struct DetailDialog {
     card: DetailCard,
     offset: u16,
     max_offset: u16,
+    /// Where it was drawn.
+    window: Rect,
 }
 
 impl DetailDialog {
     /// Scrolled to the top.
     pub(crate) const fn new(card: DetailCard) -> Self {
-        Self { card, offset: 0, max_offset: 0 }
+        Self { card, offset: 0, max_offset: 0, window: Rect::ZERO }
     }
 }
 
@@ -300,18 +312,23 @@ impl Dialog for DetailDialog {
         DialogResult::Open
     }
 
+    fn click(&mut self, at: Position) -> DialogResult {
+        if self.window.contains(at) { DialogResult::Open } else { DialogResult::Closed }
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let text = Paragraph::new(self.card.lines.clone()).wrap(Wrap { trim: false });
         let widest = self.card.lines.iter().map(Line::width).max().unwrap_or(0) as u16;
-        let width = (widest + 4).clamp(44, 96).min(area.width.saturating_sub(4));
+        let width = (widest + 4).max(44).min(area.width.saturating_sub(4));
         let rows =
             self.card.lines.iter().map(|line| (line.width() as u16).div_ceil(width.saturating_sub(4).max(1)).max(1));
         let rows: u16 = rows.sum();
         let height = (rows + 2).min(area.height.saturating_sub(2));
         self.max_offset = (rows + 2).saturating_sub(height);
         self.offset = self.offset.min(self.max_offset);
-        let foot = if self.max_offset > 0 { "↑↓ scroll · esc close" } else { "esc close" };
+        let foot = if self.max_offset > 0 { "↑↓ scroll · esc or q close" } else { "esc or q close" };
         let inside = window(frame, area, (width, height), &self.card.title, foot, theme);
+        self.window = around(inside);
         frame.render_widget(text.scroll((self.offset, 0)), inside);
     }
 }

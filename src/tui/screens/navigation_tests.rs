@@ -9,6 +9,7 @@ use ratatui::backend::TestBackend;
 use crate::app::{App, AppOptions, Message};
 use crate::fixtures;
 use crate::keymap::{Key, Keymap};
+use crate::notification::Notifications;
 use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::theme::Theme;
@@ -25,6 +26,7 @@ fn open() -> App {
         label: None,
         fleet: false,
         reason: ReasonPrompt::default(),
+        notifications: Notifications::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));
