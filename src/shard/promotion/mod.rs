@@ -320,7 +320,7 @@ impl Releases {
         let Ok(candidate) = self.named(&key.candidate).map(|loaded| loaded.driver.clone()) else { return };
         let (release, test) = (self.release.driver.clone(), self.machine.test.clone());
         let case = EvaluationJob { key, number, candidate, release, test };
-        let tell = move |evidence, test| tell(Event::Evidence(number, evidence, test));
+        let tell = move |evidence, test: Option<_>| tell(Event::Evidence(number, evidence, test.map(Box::new)));
         self.evaluation = Some(PairedEvaluation::start(Arc::clone(&self.rules), case, tell));
     }
 

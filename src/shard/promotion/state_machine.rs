@@ -109,7 +109,7 @@ pub(crate) enum Event {
     /// An operator chose a candidate, replacing the current one.
     Nominated(String),
     /// New evidence of the evaluation with this number, and its test while more pairs are needed.
-    Evidence(u64, Evidence, Option<PromotionTest>),
+    Evidence(u64, Evidence, Option<Box<PromotionTest>>),
     Promote(String),
     /// Make this policy the release, with a reason, bypassing the gates.
     Swap(String, String),
@@ -407,15 +407,15 @@ impl Machine {
 
     /// Adds evidence if it belongs to the current evaluation and is not older than what is known; late pairs of an earlier
     /// evaluation are ignored.
-    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, test: Option<PromotionTest>, origin: &Origin) {
+    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, test: Option<Box<PromotionTest>>, origin: &Origin) {
         let about = |key: &EvaluationKey| key.candidate == evidence.candidate && key.release == evidence.release;
-        let pairs = |test: &Option<PromotionTest>| test.as_ref().map_or(0, PromotionTest::pairs);
-        let is_late = test.is_some() && pairs(&test) < pairs(&self.test);
+        let known = self.test.as_ref().map_or(0, PromotionTest::pairs);
+        let is_late = test.as_ref().is_some_and(|test| test.pairs() < known);
         if evaluation != self.evaluations || is_late || !self.open_evaluation().is_some_and(about) {
             return;
         }
         let refusals = evidence.refusals();
-        (self.evidence, self.test) = (Some(evidence), test);
+        (self.evidence, self.test) = (Some(evidence), test.map(|test| *test));
         if refusals.is_empty() {
             return self.advance_if_ready(origin);
         }

@@ -137,7 +137,7 @@ fn a_restart_continues_the_test_unless_the_town_has_changed() {
     for _ in 0..5 {
         test.add_pair(Some(0.125), [(Tally::default(), Tally::default()); 2]);
         let running = evidence(&machine, RUNNING, None);
-        let found = Event::Evidence(machine.evaluations, running, Some(test.clone()));
+        let found = Event::Evidence(machine.evaluations, running, Some(Box::new(test.clone())));
         taken(&mut machine, std::slice::from_ref(&found));
         earlier.get_or_insert(found);
     }
