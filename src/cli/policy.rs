@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use townlet_learn::checkpoint::Checkpoint;
+use townlet_learn::checkpoint::{Checkpoint, Meta};
 use townlet_learn::network::Output;
 use townlet_learn::train::Evaluation;
 use townlet_learn::{Choice, NetworkPolicy};
@@ -16,7 +16,7 @@ use townlet_town::{Rules, Town};
 use super::ConfigArgs;
 use super::config_sources;
 use super::output;
-use townlet_shard::policies::{PolicyCatalog, shipped};
+use townlet_shard::policies::{PolicyCatalog, SCRIPTED, shipped};
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
@@ -119,6 +119,13 @@ fn list(catalog: &CatalogArgs) -> Result<()> {
     output::print(&output::columns(&rows))
 }
 
+/// The policy that its training imitated.
+fn warm_start(meta: &Meta) -> String {
+    // Older checkpoints imitated the scripted policy alone, and do not name it.
+    let unnamed = if meta.warm_start { SCRIPTED } else { "none" };
+    meta.imitated.clone().unwrap_or_else(|| unnamed.into())
+}
+
 /// Whether it was the best of its training when it was made.
 fn is_best_so_far(it: &Checkpoint) -> bool {
     it.meta.evaluation.as_ref().is_some_and(|evaluation| evaluation.best)
@@ -168,7 +175,8 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         ["hidden".into(), format!("{} and {}", meta.hidden[0], meta.hidden[1])],
         ["steps".into(), format!("{} in {} updates", meta.steps, meta.updates)],
         ["seed".into(), meta.seed.to_string()],
-        ["warm start".into(), if meta.warm_start { "scripted" } else { "none" }.into()],
+        ["warm start".into(), warm_start(meta)],
+        ["started from".into(), text(meta.started_from.clone())],
         ["trained with".into(), meta.training_hash.clone()],
         ["parent".into(), text(meta.parent.clone())],
         ["town score".into(), text(meta.town_score.map(|score| format!("{score:.3} in training")))],

@@ -13,7 +13,7 @@ use townlet_town::config::{Config, Difference, Layer};
 use super::config_sources::{self, ConfigSources};
 use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, one_of, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
-use townlet_shard::training::TrainingSpec;
+use townlet_shard::training::{TrainingSpec, check_memory};
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::pane::Screen;
@@ -202,8 +202,10 @@ fn training_spec(args: &LaunchArgs, rules: &Rules, release: &str) -> anyhow::Res
     let policies = PolicyCatalog::of(&args.home, &rules.config.policy);
     policies.check_folders_differ().map_err(|why| anyhow!("{why} Set policy.shadow_dir to another folder."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
-    let spec = TrainingSpec::new(&rules.sources, release);
-    Ok(Some(spec.context("--train: the configuration cannot be combined with the training configuration")?))
+    let spec = TrainingSpec::new(&rules.sources, release)
+        .context("--train: the configuration cannot be combined with the training configuration")?;
+    check_memory(spec.rules()).context("--train")?;
+    Ok(Some(spec))
 }
 
 /// Refuses requested settings that differ from those of the resumed run, because a run keeps its configuration.

@@ -8,6 +8,7 @@ mod report;
 mod session;
 mod stop;
 mod sweep;
+mod tensorboard;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -44,12 +45,18 @@ pub(super) struct Args {
     /// Resume the newest training, or that of the given checkpoint
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
     resume: Option<String>,
-    /// Imitate this policy first
-    #[arg(long, value_name = "POLICY", value_parser = ["scripted"], conflicts_with = "resume")]
+    /// Imitate this policy first: `scripted`, `shipped` or a checkpoint's id; its network may have another size
+    #[arg(long, value_name = "POLICY", conflicts_with = "resume")]
     warm_start: Option<String>,
+    /// Start with the weights of this checkpoint, or of `shipped`, and a schedule of its own
+    #[arg(long, value_name = "ID", conflicts_with_all = ["resume", "warm_start"])]
+    from: Option<String>,
     /// Draw learning curves at the end, and write them as SVG beside the rows
     #[arg(long)]
     plot: bool,
+    /// Write TensorBoard event files into a folder in DIR that has the name of the training
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,

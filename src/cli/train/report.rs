@@ -4,19 +4,23 @@ use townlet_learn::train::{Best, Row};
 
 use super::super::output;
 
-/// Why the best checkpoint is recommended.
+/// The evaluation of the best checkpoint, and whether to ship it.
 pub(super) fn best(best: &Best) -> String {
     let it = &best.evaluation;
     let count = |events: u64, one: &str| if events == 1 { format!("1 {one}") } else { format!("{events} {one}s") };
+    let verdict = match (it.starvation_events, it.charter_met) {
+        (0, true) => "the one to ship",
+        (0, false) => "not to be shipped, because it misses the charter",
+        _ => "not to be shipped, because residents starve",
+    };
     format!(
-        "after {} steps, the one to ship: score {} on {} held-out towns of {} days, {}, {}{}",
-        best.steps,
+        "score {} on {} held-out towns of {} days after {} steps, {}, {}: {verdict}",
         it.score.map_or_else(|| "–".into(), |score| format!("{score:.4}")),
         it.towns,
         it.days,
+        best.steps,
         count(it.starvation_events, "starvation event"),
         count(it.involuntary_exits, "involuntary exit"),
-        if it.charter_met { "" } else { "; it misses the charter" },
     )
 }
 

@@ -1,12 +1,21 @@
 //! Shadow training: a thread that trains a policy on replicas of the town, and the shard's side of it: control, the `learning`
 //! block of telemetry, and new candidates. The live town is not affected. Rule: "Shadow training".
 
+mod available_memory;
 mod metrics_log;
 mod spec;
 mod worker;
 
 pub use metrics_log::{Log, LogError};
 pub use spec::TrainingSpec;
+
+/// Checks that a training with these rules finds the memory that it needs, before it takes any.
+///
+/// # Errors
+/// The estimate and what to reduce. Nothing is checked on systems that do not say how much there is.
+pub fn check_memory(rules: &Rules) -> Result<(), NotEnoughMemory> {
+    available_memory::available_memory().map_or(Ok(()), |available| MemoryEstimate::of(rules).check(available))
+}
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +24,7 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use townlet_learn::checkpoint::Registry;
+use townlet_learn::train::{MemoryEstimate, NotEnoughMemory};
 use townlet_town::Rules;
 
 use super::engine::{Engine, Message};

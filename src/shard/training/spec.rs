@@ -32,6 +32,11 @@ pub struct TrainingSpec {
 }
 
 impl TrainingSpec {
+    /// The rules of its replicas.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// For a town with these texts, starting from `release`. Fails if its settings do not fit the training settings.
     pub fn new(town: &Sources, release: Option<Checkpoint>) -> Result<Self, RulesError> {
         let Config { shard, policy, .. } = town.config.clone();

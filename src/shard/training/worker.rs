@@ -159,7 +159,7 @@ impl Worker {
             run: run.name.clone(),
             total_steps: run.trainer.plan().total_steps,
             rows: rows.iter().map(to_wire).collect(),
-            checkpoint: run.trainer.checkpoint().filter(|_| run.trainer.updates() > 0).map(str::to_owned),
+            checkpoint: run.trainer.checkpoint().map(str::to_owned),
         });
         Some(run)
     }
@@ -184,7 +184,7 @@ impl Worker {
         let mut trainer = Trainer::new(&self.spec.rules, plan);
         let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
-        if !taken && !trainer.warm_start(&|| self.control.state() == TrainerState::Train, |_, _| {})? {
+        if !taken && !trainer.warm_start(None, &|| self.control.state() == TrainerState::Train, |_, _| {})? {
             return Ok(None);
         }
         let name = new_run_id(&self.spec.shard);

@@ -58,9 +58,15 @@ pub struct Meta {
     /// The towns of its training; `None` for policies older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub towns: Option<TrainedRange>,
-    /// Whether it started by imitating the scripted policy.
+    /// Whether its training began by imitating another policy.
     pub warm_start: bool,
-    /// The previous checkpoint of its training; `None` for the first.
+    /// The policy that it imitated: `scripted` or the id of a checkpoint; `None` for policies older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imitated: Option<String>,
+    /// The checkpoint from whose weights its training started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<String>,
+    /// The previous checkpoint of its training; for the first, the one that the training started from.
     pub parent: Option<String>,
     /// Mean town score of the latest days in training.
     pub town_score: Option<f64>,
@@ -91,6 +97,8 @@ impl Meta {
             training_hash: rules.texts_digest.clone(),
             towns: Some(TrainedRange::of(rules)),
             warm_start: false,
+            imitated: None,
+            started_from: None,
             parent: None,
             town_score: None,
             kpis: Vec::new(),

@@ -49,8 +49,6 @@ pub struct TrainingState {
     updates: u64,
     /// The sources of its towns.
     pub sources: Sources,
-    /// Whether it started by imitating the scripted policy.
-    pub warm_start: bool,
     /// Progress and the state of every town.
     pub progress: Progress,
     learner: LearnerArrays,
@@ -71,7 +69,7 @@ impl TrainingState {
     /// Assembles the parts of a training.
     pub fn new(
         (policy, run): (String, String),
-        (sources, warm_start): (Sources, bool),
+        sources: Sources,
         progress: Progress,
         learner: &LearnerState,
         normalizer: &Normalizer,
@@ -86,7 +84,7 @@ impl TrainingState {
         };
         let (count, mean, squares) = normalizer.state();
         let scale = (count, mean.to_vec(), squares.to_vec());
-        Self { policy, run, updates: progress.updates, sources, warm_start, progress, learner: numbers, scale }
+        Self { policy, run, updates: progress.updates, sources, progress, learner: numbers, scale }
     }
 
     /// The learner's state, for a network of this shape.

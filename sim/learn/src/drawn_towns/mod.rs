@@ -22,7 +22,7 @@ pub const PRICES: RangeInclusive<u32> = 80..=120;
 /// Separates these draws from others with the same number.
 const DRAWN: u64 = 0x6472_6177;
 /// Towns of one training. Each serves many episodes, because computing the rules of a town takes longer than some ticks.
-const POOL: usize = 256;
+pub(crate) const POOL: usize = 256;
 
 /// The sources of the town with this number: the configuration with another plan, population and prices. Deliveries are
 /// scaled with the population, which is at most the number of slots. Numbers are seeds: trainings draw theirs from

@@ -26,7 +26,10 @@ pub(crate) use vec_env::uniform;
 use vec_env::{CollectContext, VecEnv};
 
 /// Environments per inference: enough for an efficient batch, few enough for a core's own cache.
-const ENVS_PER_BATCH: usize = 16;
+pub(crate) const ENVS_PER_BATCH: usize = 16;
+
+/// Decisions gathered between two questions whether to continue.
+const GATHERED: usize = 1 << 16;
 
 /// Decisions gathered between two questions whether to continue.
 const GATHERED: usize = 1 << 16;
@@ -86,7 +89,7 @@ impl Rollout {
         &mut self,
         forward: &Forward,
         normalizer: &Normalizer,
-        behavior_policy: BehaviorPolicy,
+        behavior_policy: BehaviorPolicy<'_>,
         threads: NonZero<usize>,
         should_continue: ShouldContinue<'_>,
     ) -> bool {
@@ -94,7 +97,7 @@ impl Rollout {
         let (ticks, completed) = (self.ticks, AtomicBool::new(true));
         parallel::for_each_chunk(&mut self.vec_envs, 1, threads, |vec_envs| {
             for vec_env in vec_envs {
-                vec_env.set_network(forward.clone());
+                vec_env.set_policies(forward.clone(), behavior_policy);
                 if !vec_env.advance(ticks, &context) {
                     completed.store(false, Ordering::Relaxed);
                 }

@@ -5,6 +5,7 @@
 
 mod divergence;
 mod evaluation;
+mod memory_estimate;
 mod row;
 mod running_metrics;
 mod warm_start;
@@ -26,8 +27,10 @@ use crate::rollout::{BehaviorPolicy, EnvState, Rollout, RolloutStats};
 pub use divergence::Divergence;
 use evaluation::HeldOutTowns;
 pub use evaluation::{Best, Evaluation};
+pub use memory_estimate::{MemoryEstimate, NotEnoughMemory};
 pub use row::{KpiMean, Row};
 use running_metrics::RunningMetrics;
+pub use warm_start::Origin;
 
 /// Parameters of a training besides the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ pub struct Trainer {
     steps: u64,
     updates: u64,
     seconds: f64,
-    warm_start: bool,
+    origin: Origin,
     /// The latest checkpoint, and the number of updates it was made after.
     saved: Option<(u64, String)>,
     held_out: HeldOutTowns,
@@ -78,6 +81,8 @@ pub struct Progress {
     pub seed: u64,
     /// The best evaluation so far.
     pub best: Option<Best>,
+    /// Where the first weights came from.
+    pub origin: Origin,
     metrics: RunningMetrics,
     envs: Vec<EnvState>,
 }
@@ -118,7 +123,7 @@ impl Trainer {
             steps: 0,
             updates: 0,
             seconds: 0.0,
-            warm_start: false,
+            origin: Origin::default(),
             saved: None,
             held_out: HeldOutTowns::new(rules),
             evaluation: None,
@@ -168,7 +173,7 @@ impl Trainer {
         self.updates
     }
 
-    /// The latest checkpoint; before the first update the policy it started from, if any.
+    /// The latest checkpoint.
     pub fn checkpoint(&self) -> Option<&str> {
         self.saved.as_ref().map(|(_, id)| id.as_str())
     }
@@ -279,7 +284,7 @@ impl Trainer {
 
     fn collect(
         &mut self,
-        behavior_policy: BehaviorPolicy,
+        behavior_policy: BehaviorPolicy<'_>,
         should_continue: ShouldContinue<'_>,
     ) -> Option<RolloutStats> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
@@ -330,7 +335,7 @@ impl Trainer {
         let towns = trainer.rollout.restore(progress.envs);
         towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
         (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
-        (trainer.seconds, trainer.metrics, trainer.warm_start) = (progress.seconds, progress.metrics, saved.warm_start);
+        (trainer.seconds, trainer.metrics, trainer.origin) = (progress.seconds, progress.metrics, progress.origin);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
         trainer.best = progress.best;
         Ok(trainer)
@@ -358,9 +363,9 @@ impl Trainer {
             registry.store(&id, &bytes)?;
             id
         };
-        let origin = (self.rules.sources.clone(), self.warm_start);
         let names = (id.clone(), run.to_owned());
-        let saved = TrainingState::new(names, origin, self.progress(), self.learner.state(), &self.normalizer);
+        let sources = self.rules.sources.clone();
+        let saved = TrainingState::new(names, sources, self.progress(), self.learner.state(), &self.normalizer);
         registry.save(&saved)?;
         self.saved = Some((self.updates, id.clone()));
         self.unsaved_best = None;
@@ -375,8 +380,10 @@ impl Trainer {
             steps: self.steps,
             updates: self.updates,
             seed: self.plan.seed,
-            warm_start: self.warm_start,
-            parent: self.saved.as_ref().map(|(_, id)| id.clone()),
+            warm_start: self.origin.imitated.is_some(),
+            imitated: self.origin.imitated.clone(),
+            started_from: self.origin.started_from.clone(),
+            parent: self.saved.as_ref().map(|(_, id)| id.clone()).or_else(|| self.origin.started_from.clone()),
             town_score: row.town_score,
             kpis: row.kpis,
             evaluation: self.evaluation.clone(),
@@ -395,6 +402,7 @@ impl Trainer {
             seconds: self.seconds,
             seed: self.plan.seed,
             best: self.best.clone(),
+            origin: self.origin.clone(),
             metrics: self.metrics.clone(),
             envs: self.rollout.state(),
         }

@@ -208,7 +208,7 @@ section! {
         target_kl: Micro = decimal(0.0, 10.0, ""),
         /// Updates between two checkpoints.
         checkpoint_updates: u32 = whole(1, 1_000_000, "updates"),
-        /// Rollouts of the scripted policy used by `--warm-start scripted`.
+        /// Rollouts of the imitated policy used by `--warm-start`.
         warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
         /// Evaluations of the policy in training on held-out towns.
         evaluation: TrainingEvaluation = free(),

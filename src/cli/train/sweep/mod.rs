@@ -260,7 +260,7 @@ impl Sweep<'_> {
         if let Some(checkpoint) = start_checkpoint(&self.state, &self.home)? {
             trainer.start_from(&checkpoint).context("warm_start")?;
         } else if self.state.warm_start.is_some() {
-            match trainer.warm_start(&|| !self.interrupted.load(Ordering::Relaxed), |_, _| ()) {
+            match trainer.warm_start(None, &|| !self.interrupted.load(Ordering::Relaxed), |_, _| ()) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Started::Interrupted),
                 Err(why) => return Ok(Started::Diverged(why.to_string())),

@@ -6,6 +6,7 @@ use townlet_learn::checkpoint::{CheckpointError, Registry};
 use townlet_learn::network::Forward;
 use townlet_learn::rollout::{BehaviorPolicy, Rollout};
 use townlet_learn::train::{Row, Trainer};
+use townlet_learn::{Choice, NetworkPolicy};
 
 use super::{rules, trainer};
 use crate::threads;
@@ -203,11 +204,18 @@ fn a_training_can_start_from_a_checkpoint_and_names_it_as_parent() {
     second.start_from(&policy).expect("it fits");
     assert_eq!((second.learner().weights(), second.steps()), (&policy.weights, 0));
     assert_eq!(second.normalizer().tensors(), policy.normalizer.tensors());
-    assert_eq!(second.save(&registry, "run-2").expect("nothing is written"), id, "unchanged before the first update");
+    let first = second.save(&registry, "run-2").expect("it is written");
+    let written = registry.load(&first).expect("it is whole");
+    assert_eq!(
+        (&written.weights, &written.meta.parent),
+        (&policy.weights, &Some(id.clone())),
+        "before the first update"
+    );
     advance(&mut second, 1);
     assert_ne!(second.normalizer().tensors(), policy.normalizer.tensors(), "it continues to count");
     let next = second.save(&registry, "run-2").expect("it is written");
-    assert_eq!(registry.load(&next).expect("it is whole").meta.parent, Some(id));
+    let meta = registry.load(&next).expect("it is whole").meta;
+    assert_eq!((meta.parent, meta.started_from), (Some(first), Some(id)));
     assert!(registry.newest_training(|saved| saved.run == "run-1").is_some());
 
     let wider = super::rules(&[("training.hidden_units", "24")]);
@@ -231,13 +239,38 @@ fn a_warm_start_imitates_and_counts_as_no_step() {
     let mut trainer = trainer(&rules, 2);
     let before = mean_log_prob(&trainer);
     let mut rollouts = 0;
-    trainer.warm_start(&|| true, |_, _| rollouts += 1).expect("it does not diverge");
+    trainer.warm_start(None, &|| true, |_, _| rollouts += 1).expect("it does not diverge");
     assert_eq!((rollouts, trainer.steps()), (30, 0));
     let mut cut = super::trainer(&rules, 2);
-    assert_eq!(cut.warm_start(&continue_for(9), |_, _| unreachable!("it is interrupted")), Ok(false));
+    assert_eq!(cut.warm_start(None, &continue_for(9), |_, _| unreachable!("it is interrupted")), Ok(false));
     let after = mean_log_prob(&trainer);
     // From 1 in 6 to better than 1 in 3.
     assert!(before < -1.3 && after > -1.1, "{before} {after}");
+}
+
+#[test]
+fn a_checkpoint_can_be_imitated_by_a_larger_network() {
+    let small = rules(&[("training.replicas", "20"), ("training.warm_start_rollouts", "30")]);
+    let mut scripted = trainer(&small, 2);
+    scripted.warm_start(None, &|| true, |_, _| ()).expect("it does not diverge");
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let id = scripted.save(&registry, "run-1").expect("it is written");
+    let checkpoint = registry.load(&id).expect("it is whole");
+    let larger = super::rules(&[
+        ("training.replicas", "20"),
+        ("training.warm_start_rollouts", "30"),
+        ("training.hidden_units", "32"),
+    ]);
+    let imitated = NetworkPolicy::new(&checkpoint, &larger, Choice::Sampled).expect("it fits");
+    let mut student = trainer(&larger, 2);
+    let before = mean_log_prob(&student);
+    student.warm_start(Some(&imitated), &|| true, |_, _| ()).expect("it does not diverge");
+    let after = mean_log_prob(&student);
+    assert!(before < -1.3 && after > -1.2, "of the script's choices: {before}, then {after}");
+    let id = student.save(&registry, "run-2").expect("it is written");
+    let meta = registry.load(&id).expect("it is whole").meta;
+    assert_eq!((meta.imitated, meta.parent), (Some(checkpoint.id), None));
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn choices_respect_the_mask_and_the_scripted_policy_is_followed_exactly() {
         let tally = rollout.gather(&mut batch, &mut scale, &|| true).expect("nothing interrupts it");
         assert_eq!((tally.invalid, scale.count() > 0.0), (0, true));
         assert!(tally.decisions > 100 && batch.len() as u64 <= tally.decisions);
-        if behavior_policy == BehaviorPolicy::Scripted {
+        if matches!(behavior_policy, BehaviorPolicy::Scripted) {
             let mut town = Town::new(Arc::clone(&rules), seeds::training(SEED, 4, 0));
             let mut chosen = Vec::new();
             for _ in 0..200 {
