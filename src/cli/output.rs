@@ -15,11 +15,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
-use townlet_tui::format::{pad, width};
+pub(super) use townlet_tui::answer_table::columns;
 use townlet_wire::escape;
-
-/// Maximum padded width of a column. A longer cell shifts only its own row.
-const MAX_COLUMN_WIDTH: usize = 48;
 
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
@@ -156,25 +153,6 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
     townlet_files::decode_text(read(path, limit)?).map_err(|error| read_error(path, &error))
 }
 
-/// Rows in aligned columns with control characters escaped. The first row is the heading.
-pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
-    let mut widths = vec![0; rows.first().map_or(0, |row| row.as_ref().len())];
-    for row in rows {
-        for (widest, cell) in widths.iter_mut().zip(row.as_ref()) {
-            *widest = (*widest).max(width(&escape(cell)).min(MAX_COLUMN_WIDTH));
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells =
-            row.as_ref().iter().zip(&widths).map(|(cell, columns)| pad(cell, (*columns).max(width(&escape(cell)))));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 /// A size with a unit.
 pub(super) fn bytes(count: u64) -> String {
     match count {
@@ -239,15 +217,6 @@ impl CheckReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_safe() {
-        let rows = [["key".into(), "value".into()], ["seed".into(), "7\u{1b}[31m".into()], ["x".into(), String::new()]];
-        assert_eq!(columns(&rows), "key   value\nseed  7\\u{1b}[31m\nx\n");
-        let long = [["k".repeat(MAX_COLUMN_WIDTH + 5), "1".into()], ["s".into(), "2".into()]];
-        let text = columns(&long);
-        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(MAX_COLUMN_WIDTH + 2)));
-    }
 
     #[test]
     fn a_file_over_the_limit_is_refused() {

@@ -16,6 +16,7 @@ use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::{TrainingSpec, check_memory};
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
+use townlet_tui::capabilities::{Capabilities, Colours};
 use townlet_tui::pane::Screen;
 use townlet_tui::terminal;
 use townlet_tui::theme::Theme;
@@ -245,16 +246,22 @@ pub(super) fn screen_options(
     user: &user_config::UserConfig,
 ) -> anyhow::Result<townlet_tui::Options> {
     let theme = args.theme.clone().or_else(|| user.theme.clone()).unwrap_or_else(|| "dark".into());
+    let capabilities = Capabilities::detect().map_err(|why| {
+        anyhow::anyhow!("{why}. Use `--headless` or `townlet console`, or set TERM to the terminal's name.")
+    })?;
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = colour && capabilities.colours != Colours::None;
     let theme = Theme::named(&theme, colour)
         .with_context(|| format!("theme: unknown theme `{theme}`. Themes: {}.", Theme::NAMES.join(", ")))?;
     Ok(townlet_tui::Options {
         theme,
+        capabilities,
         mouse: !args.no_mouse && user.mouse.unwrap_or(true),
         keymap: user.keymap()?,
         history: terminal::history_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
+        notifications: user.notifications()?,
     })
 }
 

@@ -7,6 +7,7 @@ use etcetera::BaseStrategy;
 use townlet_town::config::{TextFormat, free, parse_file, text};
 
 use townlet_tui::keymap::Keymap;
+use townlet_tui::notification::{Desktop, Notifications, SEVERITIES};
 
 townlet_town::section! {
     /// The user's configuration.
@@ -19,8 +20,20 @@ townlet_town::section! {
         keep_screen: Option<bool> = free(),
         /// Keys by action.
         keys: Option<BTreeMap<String, String>> = text(TextFormat::Label),
+        /// Notifications of alerts outside the screen.
+        notify: Option<Notify> = free(),
         /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
         shards: Option<Vec<Shard>> = free(),
+    }
+
+    /// Notifications of alerts outside the screen.
+    Notify {
+        /// The least severity that is notified: `warning` or `critical`.
+        from: String = text(TextFormat::Label),
+        /// Whether the bell rings.
+        bell: Option<bool> = free(),
+        /// Message on the desktop: `osc9` or `osc777`, whichever the terminal understands.
+        desktop: Option<String> = text(TextFormat::Label),
     }
 
     /// A remote shard.
@@ -54,6 +67,27 @@ pub(super) fn load() -> anyhow::Result<UserConfig> {
 }
 
 impl UserConfig {
+    /// What is notified outside the screen.
+    pub(super) fn notifications(&self) -> anyhow::Result<Notifications> {
+        let Some(notify) = &self.notify else { return Ok(Notifications::default()) };
+        let file = || path().map_or_else(|| "the user's config".to_owned(), |path| path.display().to_string());
+        let from = SEVERITIES.iter().position(|name| *name == notify.from);
+        anyhow::ensure!(
+            from.is_some(),
+            "{}: notify.from: `{}` is not a severity. Use {}.",
+            file(),
+            notify.from,
+            SEVERITIES.join(" or ")
+        );
+        let desktop = match notify.desktop.as_deref() {
+            None => None,
+            Some("osc9") => Some(Desktop::Osc9),
+            Some("osc777") => Some(Desktop::Osc777),
+            Some(other) => anyhow::bail!("{}: notify.desktop: `{other}` is unknown. Use osc9 or osc777.", file()),
+        };
+        Ok(Notifications { from, bell: notify.bell.unwrap_or(true), desktop })
+    }
+
     /// The keymap with the user's keys.
     pub(super) fn keymap(&self) -> anyhow::Result<Keymap> {
         Keymap::remapped(self.keys.as_ref().unwrap_or(&BTreeMap::new())).map_err(|errors| {

@@ -82,6 +82,7 @@ pub(super) async fn snapshot(State(app): State<Arc<AppState>>, _caller: Caller) 
 pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -> Result<Response, Rejection> {
     Ok(Json(ServiceInfo {
         shard: app.shard.config.shard.clone(),
+        run_id: app.shard.run_id.clone(),
         schema_version: SCHEMA_VERSION.into(),
         session: caller.visitor.session,
         commands: specs(),

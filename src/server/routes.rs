@@ -82,6 +82,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "E_FORBIDDEN",
             "E_NOT_FOUND",
             "E_IN_FLIGHT",
+            "E_OTHER_RUN",
             "E_TOO_LARGE",
             "E_MEDIA_TYPE",
             "E_CMD_ID_REUSED",

@@ -14,53 +14,124 @@ use super::incident::{IncidentTrigger, Kind, LiveState};
 use super::operation::{Operation, PaceChange, ShardAction};
 use super::publish::Mode;
 use super::snapshots;
+use super::telemetry;
 
 impl Engine {
     pub(super) fn change_pace(&mut self, change: PaceChange) -> String {
+        let summary = self.describe_pace(change);
         self.clock.change(change);
         self.publication.dirty = true;
         self.refresh();
+        summary
+    }
+
+    /// What a change of the pace comes to. The preview and the answer say the same.
+    pub(super) fn describe_pace(&self, change: PaceChange) -> String {
         let tick = self.town.tick();
+        let paused = self.clock.word() == "paused";
         match change {
-            PaceChange::Pause => format!("paused at tick {tick}."),
-            PaceChange::Step(ticks) => format!("{ticks} tick{} from {tick}.", if ticks == 1 { "" } else { "s" }),
-            PaceChange::Speed(_) | PaceChange::Resume => format!("the town runs at {}.", self.status.speed),
+            PaceChange::Pause if paused => format!("the town is paused already, at tick {tick}."),
+            PaceChange::Pause => format!("the town pauses, at tick {tick}."),
+            PaceChange::Step(ticks) => format!("{ticks} tick{} from {tick}, then a pause.", plural(ticks)),
+            PaceChange::Speed(speed) => format!("the town runs at {}.", speed.row().1),
+            PaceChange::Resume if paused => format!("the town runs on from tick {tick}."),
+            PaceChange::Resume => "nothing changes: the town is not paused.".to_owned(),
+        }
+    }
+
+    /// What an action comes to. The preview and the answer say the same, from the state before the action.
+    pub(super) fn describe_action(&self, action: &ShardAction) -> String {
+        let word = |on: bool| if on { "on" } else { "off" };
+        match action {
+            ShardAction::SaveSnapshot => {
+                format!("snapshot {} of tick {} is written.", snapshots::name(self.town.tick()), self.town.tick())
+            }
+            ShardAction::Incident(_) => {
+                let tick = self.town.tick();
+                format!(
+                    "an incident bundle of tick {tick}, with note.md, is written into a new folder of ops/incidents."
+                )
+            }
+            ShardAction::Narration(on) if self.status.feed.silent != *on => {
+                format!("nothing changes: narration is {} already.", word(*on))
+            }
+            ShardAction::Narration(true) => "narration is on from the next tick.".to_owned(),
+            ShardAction::Narration(false) => "narration is off: no sentences, not even urgent ones.".to_owned(),
+            ShardAction::NarrationLimit(limit) => {
+                let limits = &self.town.rules().config.telemetry.narration;
+                let now = self.status.feed.limit.unwrap_or(limits.global_window_limit);
+                if *limit == now {
+                    return format!(
+                        "nothing changes: at most {now} sentences in {} ticks.",
+                        limits.global_window_ticks
+                    );
+                }
+                let window = limits.global_window_ticks;
+                format!("at most {limit} sentences in {window} ticks, instead of {now}; urgent ones always pass.")
+            }
+            ShardAction::Privacy(on) if self.status.names.hidden == *on => {
+                format!("nothing changes: privacy is {} already.", word(*on))
+            }
+            ShardAction::Privacy(on) => {
+                let outside = if *on { "leave as keyed hashes" } else { "leave as they are" };
+                format!("names and ids of residents {outside} from now on; the audit log stays plain.")
+            }
+            ShardAction::TelemetryMode(mode) => match mode {
+                Mode::Auto => "telemetry is merged while too many messages wait, and only then.",
+                Mode::Full => "telemetry goes out message by message, however many wait.",
+                Mode::Aggregate => "telemetry is merged from now on; the raw stream goes to logs/telemetry.",
+            }
+            .into(),
+            ShardAction::Acknowledge(name) => {
+                let seen = self.status.acknowledged.iter().find(|(key, _)| key.0 == *name);
+                match seen {
+                    Some((_, (who, tick))) => {
+                        format!("nothing changes: {who} has acknowledged the alert `{name}` at tick {tick}.")
+                    }
+                    None => {
+                        format!("the alert `{name}` is acknowledged; its banner stays quiet until it is raised again.")
+                    }
+                }
+            }
+            ShardAction::Train(on) => match (on, self.status.learning.state.as_str()) {
+                (true, "training") => "nothing changes: the training runs.",
+                (false, "paused") => "nothing changes: the training is paused already.",
+                (true, _) => "the training continues.",
+                (false, _) => "the training pauses; the current update starts again later.",
+            }
+            .into(),
+        }
+    }
+
+    fn acknowledge(&mut self, name: &str) {
+        let who = self.diagnostics.last_command().map(|given| given.issuer).unwrap_or_default();
+        let tick = self.town.tick();
+        for alert in telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status) {
+            if alert.name == name {
+                let seen = (who.clone(), tick);
+                self.status.acknowledged.entry(telemetry::key(&alert)).or_insert(seen);
+            }
         }
     }
 
     pub(super) fn perform_action(&mut self, action: ShardAction) -> String {
         self.publication.dirty = true;
+        let summary = self.describe_action(&action);
         match action {
-            ShardAction::SaveSnapshot => {
-                self.save_snapshot();
-                format!("snapshot {} is being written.", snapshots::name(self.town.tick()))
-            }
-            ShardAction::Incident(why) => self.request_incident(why),
-            ShardAction::Narration(on) => {
-                self.status.feed.silent = !on;
-                format!("narration is {}.", if on { "on" } else { "off" })
-            }
-            ShardAction::NarrationLimit(limit) => {
-                self.status.feed.limit = Some(limit);
-                format!("at most {limit} sentences a window; urgent ones always pass.")
-            }
+            ShardAction::SaveSnapshot => self.save_snapshot(),
+            // Its answer names the bundle.
+            ShardAction::Incident(why) => return self.request_incident(why),
+            ShardAction::Narration(on) => self.status.feed.silent = !on,
+            ShardAction::NarrationLimit(limit) => self.status.feed.limit = Some(limit),
             ShardAction::Privacy(on) => {
                 self.status.names.hidden = on;
                 self.publication.names_changed();
-                let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
-                format!("names and ids of residents {outside}; the audit log stays plain.")
             }
-            ShardAction::TelemetryMode(mode) => {
-                self.publication.subscribers.publisher.set_mode(mode);
-                match mode {
-                    Mode::Auto => "telemetry is merged while too many messages wait, and only then.",
-                    Mode::Full => "telemetry goes out message by message, however many wait.",
-                    Mode::Aggregate => "telemetry is merged from now on; the raw stream goes to logs/telemetry.",
-                }
-                .into()
-            }
+            ShardAction::TelemetryMode(mode) => self.publication.subscribers.publisher.set_mode(mode),
             ShardAction::Train(on) => self.train(on),
+            ShardAction::Acknowledge(name) => self.acknowledge(&name),
         }
+        summary
     }
 
     /// Restores what commands of this run have set about names, narration and the stream, as far as no reload has set it since.
@@ -107,4 +178,8 @@ impl Engine {
         let path = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
         Ok(path.display().to_string())
     }
+}
+
+const fn plural(number: u64) -> &'static str {
+    if number == 1 { "" } else { "s" }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use townlet_audit::{Log, Lookup, Record, Stage, fingerprint};
-use townlet_wire::{Answer, CommandSpec, ErrorBody, Session, Status, allowed};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Role, Session, Status, allowed};
 
 use super::command_table::{Invocation, error, refused};
 use super::commands::training::check_training_active;
@@ -45,7 +45,7 @@ impl Engine {
     }
 
     pub(super) fn submit(&mut self, submission: Submission) {
-        let Submission { caller, cmd_id, has_id, dry_run, query, secret, line, command, reply } = submission;
+        let Submission { caller, cmd_id, has_id, dry_run, query, secret, run_id, line, command, reply } = submission;
         let (session, remote) = match caller {
             Caller::Session(number) => (number, None),
             Caller::Remote(remote) => (NO_SESSION, Some(remote)),
@@ -66,7 +66,8 @@ impl Engine {
         };
         let permitted = check_role(&who, spec)
             .and_then(|()| remote.map_or(Ok(()), |remote| remote.check(spec, dry_run, has_id)))
-            .and_then(|()| check_query(spec, query && !dry_run));
+            .and_then(|()| check_query(spec, query && !dry_run))
+            .and_then(|()| check_run(run_id.as_deref(), &self.status.run_id));
         let context = CommandContext { session, who, cmd_id, name: &spec.name, line, args };
         match permitted.and(operation) {
             Ok(operation) => {
@@ -160,19 +161,27 @@ impl Engine {
 
     /// The checks of an execution without its effect; what would be answered.
     fn preview(&mut self, admission: &Admission) -> Result<Value, ErrorBody> {
-        let help = || format!("{}.", admission.spec.help);
         let summary = match &admission.operation {
             Operation::Town(command) => self.town.preview(command).map_err(refused)?,
             Operation::Reload(files) => return self.preview_reload(files.as_ref()),
-            Operation::Release(request) => self.releases.check(request).map(|()| help())?,
-            Operation::Shard(action) => self.check_action(action).map(|()| help())?,
-            Operation::Session(townlet_wire::Role::Admin) => {
+            Operation::Release(request) => self.releases.describe(request)?,
+            Operation::Shard(action) => self.check_action(action).map(|()| self.describe_action(action))?,
+            Operation::Session(role) => {
                 let (context, secret) = (&admission.context, admission.secret.as_deref());
-                let reason = context.reason();
-                self.sessions.check_escalation(&context.who, reason, secret, admission.dry_run).map(|()| help())?
+                if *role == Role::Admin {
+                    let reason = context.reason();
+                    self.sessions.check_escalation(&context.who, reason, secret, admission.dry_run)?;
+                }
+                let when = if context.who.role == *role { "already" } else { "now" };
+                format!("you are {} {when}.", role.word())
             }
-            Operation::Read(query) => query(&self.view()).map(|_| help())?,
-            Operation::Session(_) | Operation::Pace(_) | Operation::Files(_) => help(),
+            Operation::Pace(change) => self.describe_pace(*change),
+            // A read changes nothing; what it would answer is its preview.
+            Operation::Read(query) => {
+                let result = query(&self.view())?;
+                result["summary"].as_str().map_or_else(|| format!("{}.", admission.spec.help), str::to_owned)
+            }
+            Operation::Files(_) => format!("{}.", admission.spec.help),
         };
         Ok(json!({ "summary": summary }))
     }
@@ -181,8 +190,20 @@ impl Engine {
     pub(super) fn check_action(&self, action: &ShardAction) -> Result<(), ErrorBody> {
         match action {
             ShardAction::Train(_) => check_training_active(&self.status.learning),
+            ShardAction::Acknowledge(name) => self.check_alert(name),
             _ => Ok(()),
         }
+    }
+
+    fn check_alert(&self, name: &str) -> Result<(), ErrorBody> {
+        let active = super::telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status);
+        if active.iter().any(|alert| alert.name == name) {
+            return Ok(());
+        }
+        let names: Vec<&str> = active.iter().map(|alert| alert.name.as_str()).collect();
+        let hint =
+            if names.is_empty() { "No alert is active.".to_owned() } else { format!("Active: {}.", names.join(", ")) };
+        Err(error("E_NOT_FOUND", format!("there is no active alert `{name}`."), hint))
     }
 
     /// Retry rules, checks, and the intent.
@@ -273,6 +294,14 @@ fn check_query(spec: &CommandSpec, query: bool) -> Result<(), ErrorBody> {
         return Err(error("E_INVALID_ARG", "a query may only read.", "Send it as a command."));
     }
     Ok(())
+}
+
+/// Refuses what was meant for another run, such as a command that waited for the connection while the shard was started anew.
+fn check_run(meant: Option<&str>, this: &str) -> Result<(), ErrorBody> {
+    match meant {
+        Some(meant) if meant != this => Err(ErrorBody::other_run(&townlet_wire::escape(meant), this)),
+        _ => Ok(()),
+    }
 }
 
 fn read_outcome(context: &CommandContext, config_id: &str, answer: &Answer) -> Record {

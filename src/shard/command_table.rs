@@ -128,6 +128,7 @@ pub(super) static TABLE: &[&Row] = &[
     &training::PAUSE,
     &training::RESUME,
     &incidents::INCIDENT,
+    &incidents::ALERT_ACK,
     &session::ESCALATE,
     &session::VIEWER,
     &relationships::SUMMARY,

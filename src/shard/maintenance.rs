@@ -113,7 +113,7 @@ impl Engine {
         active.extend(self.diagnostics.take_ended_hangs());
         let tick = self.town.tick();
         let mut raised = Vec::new();
-        let ShardStatus { alerts_since, alerts_raised, feed, .. } = &mut self.status;
+        let ShardStatus { alerts_since, alerts_raised, acknowledged, feed, .. } = &mut self.status;
         feed.record_queue_length(self.town.state().employment.queue.len() as u64);
         let keys: BTreeSet<_> = active.iter().map(telemetry::key).collect();
         alerts_since.retain(|key, _| {
@@ -123,6 +123,8 @@ impl Engine {
             }
             stands
         });
+        // An alert that is raised again has to be acknowledged again.
+        acknowledged.retain(|key, _| keys.contains(key));
         for alert in active {
             alerts_since.entry(telemetry::key(&alert)).or_insert_with(|| {
                 *alerts_raised.entry(alert.name.clone()).or_default() += 1;

@@ -58,6 +58,8 @@ pub(super) enum ShardAction {
     Privacy(bool),
     /// Whether resumes the shadow training.
     Train(bool),
+    /// Mark the active alerts of this name as seen.
+    Acknowledge(String),
 }
 
 /// Answers from the state.

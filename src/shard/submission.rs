@@ -66,6 +66,8 @@ pub(super) struct Submission {
     pub dry_run: bool,
     pub query: bool,
     pub secret: Option<String>,
+    /// The run it is meant for.
+    pub run_id: Option<String>,
     /// The line as answers and the log may show it.
     pub line: String,
     pub command: Result<Invocation, ErrorBody>,
@@ -84,12 +86,13 @@ pub(super) struct CommandReader {
 
 impl CommandReader {
     pub(super) fn read(&self, caller: Caller, request: Request, reply: AnswerFn) -> Submission {
-        let Request { command, cmd_id, dry_run, query, secret } = request;
+        let Request { command, cmd_id, dry_run, query, secret, run_id } = request;
         let typed = self.names.resolve_pseudonyms(&command, self.arrived.load(Ordering::Relaxed) as u32);
         let has_id = cmd_id.is_some();
         let cmd_id = cmd_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let command = check(&cmd_id, &typed).and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
-        Submission { caller, cmd_id, has_id, dry_run, query, secret, line: printable_line(&typed), command, reply }
+        let line = printable_line(&typed);
+        Submission { caller, cmd_id, has_id, dry_run, query, secret, run_id, line, command, reply }
     }
 }
 

@@ -5,7 +5,7 @@ mod recorded;
 pub mod remote;
 
 pub use local::Local;
-pub use recorded::Recorded;
+pub use recorded::{RECORDING, Recorded};
 pub use remote::Remote;
 
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub enum SourceEvent {
     Session(Session),
     /// The connection changed.
     Link(Link),
+    /// The commands that have no answer yet, oldest first: all of them, each time one is late and when none is left.
+    Unconfirmed(Vec<UnconfirmedCommand>),
     /// The source has ended, with the reason. It is the last event.
     Ended(String),
 }
@@ -57,11 +59,59 @@ pub enum Link {
     Reconnecting {
         /// Address.
         url: String,
-        /// Seconds until the next attempt.
+        /// Seconds until the next attempt; 0 while it is under way.
         in_seconds: u64,
+        /// Seconds since the last data; `None` when there was none.
+        silent_seconds: Option<u64>,
+        /// Whether the shard refused the token.
+        denied: bool,
         /// Why the connection was lost.
         why: String,
     },
+}
+
+impl Link {
+    /// Whether the shard is heard now, so that what is shown of it is true.
+    pub const fn is_heard(&self) -> bool {
+        matches!(self, Self::Local | Self::Recorded | Self::Live { .. })
+    }
+}
+
+/// A command that was asked for and has no answer yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnconfirmedCommand {
+    /// Its id.
+    pub cmd_id: String,
+    /// Its line.
+    pub command: String,
+    /// Seconds since it was asked for.
+    pub seconds: u64,
+    /// Whether it is sent again by itself.
+    pub retrying: bool,
+    /// Whether the shard may have received it.
+    pub maybe_received: bool,
+    /// Why the last attempt had no answer; empty before it ends.
+    pub why: String,
+}
+
+impl UnconfirmedCommand {
+    /// What giving it up means, in words.
+    pub const fn fate(&self) -> &'static str {
+        if self.maybe_received {
+            "given up; it may have been executed."
+        } else {
+            "given up; it never reached the shard."
+        }
+    }
+
+    /// What to do after giving it up.
+    pub const fn advice(&self) -> &'static str {
+        if self.maybe_received {
+            "Look for its cmd_id in the audit log before you send it again."
+        } else {
+            "Nothing was changed."
+        }
+    }
 }
 
 /// Information about a source.
@@ -87,6 +137,10 @@ pub trait Source {
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>);
     /// Sends a request, with a new `cmd_id` if it has none. Returns the `cmd_id`. The [`Answer`] is delivered as an event.
     fn send(&mut self, request: Request) -> String;
+    /// Sends an unconfirmed command again now.
+    fn resend(&mut self, _cmd_id: &str) {}
+    /// Stops sending an unconfirmed command. Its answer, with the code `E_GIVEN_UP`, is delivered as an event.
+    fn give_up(&mut self, _cmd_id: &str) {}
     /// Ends the source: stops a local shard after a final snapshot, disconnects from a remote one. Returns a line for the terminal.
     fn close(&mut self) -> String;
 }

@@ -19,6 +19,8 @@ const FRAME: Duration = Duration::from_millis(33);
 /// Share of a frame spent on stepping at maximum speed.
 const STEP_BUDGET: Duration = Duration::from_millis(25);
 const MAX_SPEED_STEP: u64 = 500;
+/// The transport of a recording's session.
+pub const RECORDING: &str = "recording";
 /// Commands of the shard's table that a recording supports.
 const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 
@@ -47,7 +49,7 @@ impl Source for Recorded {
         commands.push(goto());
         SourceInfo {
             commands,
-            session: Session { issuer: "viewer".into(), role: Role::Viewer, transport: "local".into(), owner: true },
+            session: Session { issuer: "viewer".into(), role: Role::Viewer, transport: RECORDING.into(), owner: true },
             link: Link::Recorded,
             requires_token: false,
             facts: self.facts.clone(),

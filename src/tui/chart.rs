@@ -32,10 +32,23 @@ pub(crate) fn draw(
     labels: (&dyn Fn(f64) -> String, &dyn Fn(f64) -> String),
     theme: &Theme,
 ) {
+    draw_on(frame, area, (points, target, None), labels, theme);
+}
+
+/// [`draw`] on a fixed scale of the y axis, which grows when a value is outside.
+pub(crate) fn draw_on(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (points, target, scale): (&[(f64, f64)], Option<f64>, Option<(f64, f64)>),
+    labels: (&dyn Fn(f64) -> String, &dyn Fn(f64) -> String),
+    theme: &Theme,
+) {
+    let ends = scale.into_iter().flat_map(|(low, high)| [low, high]);
     let points: Vec<(f64, f64)> = points.iter().copied().filter(|point| point.1.is_finite()).collect();
-    let (Some(across), Some(up)) =
-        (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(target)))
-    else {
+    let (Some(across), Some(up)) = (
+        range(points.iter().map(|point| point.0)),
+        range(points.iter().map(|point| point.1).chain(target).chain(ends)),
+    ) else {
         return;
     };
     let (across, up) = ([across.0, across.1.max(across.0 + 1.0)], padded(up));
@@ -85,6 +98,17 @@ mod tests {
         for words in ["4.0", "1.0", "2.5", "0.0", "10.0", "•"] {
             assert!(text.contains(words), "{words}\n{text}");
         }
+    }
+
+    #[test]
+    fn a_ratio_that_is_constant_stays_on_its_scale() {
+        let theme = Theme::named("dark", true).unwrap();
+        let words = |value: f64| format!("{:.0} %", value * 100.0);
+        let mut terminal = Terminal::new(TestBackend::new(40, 10)).unwrap();
+        let series = (&[(0.0, 1.0), (5.0, 1.0)][..], None, Some((0.0, 1.0)));
+        terminal.draw(|frame| draw_on(frame, frame.area(), series, (&words, &words), &theme)).unwrap();
+        let text = screenshot::text(terminal.backend().buffer());
+        assert!(text.contains("100 %") && text.contains("0 %") && !text.contains("110 %"), "{text}");
     }
 
     #[test]

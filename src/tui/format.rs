@@ -238,23 +238,40 @@ pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (ends.0 <= ends.1).then_some(ends)
 }
 
-/// Sparkline of the last `columns` values, scaled to their range.
+/// The fixed scale of a unit of the wire, if it has one: a ratio is between 0 and 1.
+pub fn scale_of(unit: &str) -> Option<(f64, f64)> {
+    (unit == "ratio").then_some((0.0, 1.0))
+}
+
+/// Sparkline of the last `columns` values, scaled to their range. A constant is a line in the middle.
 pub fn spark(values: &[f64], columns: usize) -> String {
+    spark_on(values, columns, None)
+}
+
+/// [`spark`] on a fixed scale, which grows when a value is outside.
+pub fn spark_on(values: &[f64], columns: usize, scale: Option<(f64, f64)>) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let shown = &values[values.len().saturating_sub(columns)..];
-    let (low, high) = range(shown.iter().copied()).unwrap_or_default();
-    shown
-        .iter()
-        .map(|value| {
-            let share = if high > low && value.is_finite() { (value - low) / (high - low) } else { 0.0 };
-            BLOCKS[((share * 7.0).round() as usize).min(7)]
-        })
-        .collect()
+    let ends = scale.into_iter().flat_map(|(low, high)| [low, high]);
+    let (low, high) = range(shown.iter().copied().chain(ends)).unwrap_or_default();
+    let block = |value: &f64| {
+        if !value.is_finite() {
+            return ' ';
+        }
+        let share = if high > low { (value - low) / (high - low) } else { 3.0 / 7.0 };
+        BLOCKS[((share * 7.0).round() as usize).min(7)]
+    };
+    shown.iter().map(block).collect()
 }
 
 /// Sparkline of all values, evenly thinned out to `columns` and padded.
 pub fn trend(values: &[f64], columns: usize) -> String {
-    pad(&spark(&downsampled(values, columns), columns), columns)
+    trend_on(values, columns, None)
+}
+
+/// [`trend`] on a fixed scale.
+pub fn trend_on(values: &[f64], columns: usize, scale: Option<(f64, f64)>) -> String {
+    pad(&spark_on(&downsampled(values, columns), columns, scale), columns)
 }
 
 /// At most `columns` of the values, evenly spread, including the newest.
@@ -346,7 +363,12 @@ mod tests {
         assert_eq!([940.0, 1_290_240.0, 12_000.0, 3e9].map(short), ["940", "1.29 M", "12.0 k", "3.00 G"]);
         assert_eq!([39.6, 725.0, 7_800.0].map(seconds), ["40 s", "12 m", "2 h 10 m"]);
         assert_eq!(spark(&[0.0, 1.0, 2.0], 2), "▁█");
-        assert_eq!(spark(&[3.0, 3.0], 5), "▁▁");
+        assert_eq!(spark(&[3.0, 3.0], 5), "▄▄", "a constant is in the middle");
+        assert_eq!(spark_on(&[1.0, 1.0], 5, scale_of("ratio")), "██", "a constant 100 % is full");
+        assert_eq!(spark_on(&[0.0, 0.5, 1.0], 5, scale_of("ratio")), "▁▅█");
+        assert_eq!(spark_on(&[0.0, 2.0], 5, scale_of("ratio")), "▁█", "the scale grows");
+        assert_eq!(spark(&[0.0, f64::NAN, 1.0], 5), "▁ █", "an unknown value is a gap");
+        assert_eq!(scale_of("days"), None);
         assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");
         assert_eq!(bar(1.0, 0.0, 3), "░░░");
     }

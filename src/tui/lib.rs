@@ -4,10 +4,14 @@
 //! pure: messages in, tasks and frames out. The shell ([`terminal`]) owns the terminal, the threads and the files.
 //! Rule: "Interface core", "Invariants".
 
+pub mod answer_table;
 pub mod app;
+pub mod capabilities;
 mod chart;
+mod connection;
 pub mod console;
 mod detail_view;
+pub mod export;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod fleet;
@@ -16,6 +20,7 @@ pub mod keymap;
 mod list;
 pub mod metric_history;
 mod metrics;
+pub mod notification;
 mod overlay;
 pub mod pane;
 #[cfg(test)]

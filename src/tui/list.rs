@@ -5,6 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
+use super::export::{ChartData, Export, Record};
 use super::keymap::Action;
 use super::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 
@@ -128,10 +129,21 @@ impl<'l, T> ListView<'l, T> {
         cx: &Context<'_>,
         row: impl Fn(&T, bool) -> Line<'a>,
     ) {
+        self.draw_indexed(frame, area, cx, |_, item, _, selected| row(item, selected));
+    }
+
+    /// [`ListView::draw`] with rows that also get their index and that of the first visible item.
+    pub(crate) fn draw_indexed<'a>(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        cx: &Context<'_>,
+        row: impl Fn(usize, &T, usize, bool) -> Line<'a>,
+    ) {
         let (at, first) = self.list.update(&self.ids, area);
         draw_scroll_position(frame, self.pane, (first, area.height, self.ids.len()), cx.theme);
         let seen = self.items.iter().enumerate().skip(first).take(area.height.into());
-        let lines: Vec<Line<'_>> = seen.map(|(index, item)| row(item, index == at)).collect();
+        let lines: Vec<Line<'_>> = seen.map(|(index, item)| row(index, item, first, index == at)).collect();
         frame.render_widget(Paragraph::new(lines), area);
     }
 }
@@ -167,6 +179,16 @@ pub(crate) trait ListContent {
 
     /// Actions to list in the footer after those that select.
     fn bindings(&self, selected: Option<&Self::Item<'_>>, cx: &Context<'_>) -> Vec<KeyHint>;
+
+    /// The columns of an item as plain values, for an export.
+    fn record(_item: &Self::Item<'_>, _cx: &Context<'_>) -> Record {
+        Record::new()
+    }
+
+    /// The chart of an item, for an export.
+    fn chart_data(&self, _item: &Self::Item<'_>, _cx: &Context<'_>) -> Option<ChartData> {
+        None
+    }
 
     /// Opens the details of the selected item, if the items are residents. Returns whether they are.
     fn open_resident(&mut self) -> bool {
@@ -209,6 +231,18 @@ impl<C: ListContent> Pane for ListPane<C> {
         let mut hints = vec![KeyHint::new(Action::Up, "select"), KeyHint::new(Action::Down, "select")];
         hints.extend(self.content.bindings(items.get(self.list.selected(&ids)), cx));
         hints
+    }
+
+    fn select(&mut self, id: &str, _cx: &Context<'_>) {
+        self.list.select(&[id.to_owned()], 0);
+    }
+
+    fn export(&self, cx: &Context<'_>) -> Export {
+        let items = self.content.items(cx);
+        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let rows = items.iter().map(|item| C::record(item, cx)).filter(|record| !record.is_empty()).collect();
+        let chart = items.get(self.list.selected(&ids)).and_then(|item| self.content.chart_data(item, cx));
+        Export { rows, chart }
     }
 
     fn open(&mut self, agent: &str) {

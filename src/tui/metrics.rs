@@ -172,6 +172,9 @@ mod tests {
         let metrics = all(&fixtures::snapshot());
         let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!(names.len(), metrics.len());
+        let titles: BTreeSet<(&str, &str)> =
+            metrics.iter().map(|metric| (metric.group, metric.title.as_str())).collect();
+        assert_eq!(titles.len(), metrics.len(), "two metrics of a group have one title");
         let mut groups: Vec<&str> = metrics.iter().map(|metric| metric.group).collect();
         groups.dedup();
         let order = "kpi stability employment queues rewards economy counters alerts transport health training";

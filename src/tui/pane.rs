@@ -10,11 +10,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
 use super::console::AnswerLog;
+use super::export::Export;
 use super::format::{pad, styled_lines};
 use super::keymap::Action;
 use super::metric_history::MetricHistory;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
 use super::theme::Theme;
+use townlet_source::{RECORDING, UnconfirmedCommand};
 use townlet_wire::escape;
 use townlet_wire::service::is_newer;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
@@ -32,6 +34,8 @@ pub struct Context<'a> {
     pub commands: &'a [CommandSpec],
     /// Commands and answers of this session.
     pub log: &'a AnswerLog,
+    /// Commands that were asked for and have no answer yet.
+    pub unconfirmed: &'a [UnconfirmedCommand],
     /// Colours and signs.
     pub theme: &'a Theme,
     /// Whether the pane has the keyboard focus.
@@ -84,6 +88,9 @@ pub fn check_allowed(
     command: &str,
 ) -> Result<(), String> {
     match commands.iter().find(|spec| spec.name == command) {
+        None if session.transport == RECORDING => {
+            Err(format!("a recording cannot be changed; `{command}` needs a running town"))
+        }
         None => Err(format!("this shard has no command `{command}`")),
         Some(spec) if spec.mutating && has_newer_schema(view) => Err(format!(
             "the shard uses schema {}, this program {SCHEMA_VERSION}; upgrade this program",
@@ -117,8 +124,16 @@ pub trait Pane {
     /// Actions to list in the footer, each enabled or with the reason why not.
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint>;
 
+    /// The pane's table as shown, filtered and sorted, and its chart.
+    fn export(&self, _cx: &Context<'_>) -> Export {
+        Export::default()
+    }
+
     /// Shows the resident with this id, if the pane shows residents.
     fn open(&mut self, _agent: &str) {}
+
+    /// Selects the item with this id, if the pane has such an item.
+    fn select(&mut self, _id: &str, _cx: &Context<'_>) {}
 
     /// The two rows of `area` reserved for the console line, if any.
     fn line_area(&self, _area: Rect) -> Option<Rect> {

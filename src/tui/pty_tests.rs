@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
+use super::capabilities::Capabilities;
 use super::fixtures::{done, hello, snapshot};
 use super::keymap::Keymap;
+use super::notification::Notifications;
 use super::pane::Screen;
 use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
@@ -68,10 +70,12 @@ fn child() {
     let options = Options {
         theme: Theme::named("dark", true).unwrap(),
         mouse: true,
+        capabilities: Capabilities::FULL,
         keymap: Keymap::default(),
         history: None,
         screen: Screen::Operations,
         keep_last_screen: true,
+        notifications: Notifications::default(),
     };
     let mut session = TerminalSession::open(options).unwrap();
     let load = move || match loading.as_str() {

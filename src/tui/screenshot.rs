@@ -100,19 +100,23 @@ fn draw_run(svg: &mut String, run: &[(u16, &Cell)], top: f64, ground: (&str, &st
 
 /// Colour of xterm's 256-colour palette as `#rrggbb`.
 fn hex(color: Color, otherwise: &str) -> String {
+    rgb(color).map_or_else(|| otherwise.to_owned(), |(red, green, blue)| format!("#{red:02x}{green:02x}{blue:02x}"))
+}
+
+/// Red, green and blue of a colour of xterm's palette of 256, or of a direct one; `None` for the terminal's own colours.
+pub(crate) const fn rgb(color: Color) -> Option<(u8, u8, u8)> {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     match color {
         Color::Indexed(index @ 16..=231) => {
-            let (red, green, blue) = ((index - 16) / 36, (index - 16) / 6 % 6, (index - 16) % 6);
-            let [red, green, blue] = [red, green, blue].map(|step| STEPS[usize::from(step)]);
-            format!("#{red:02x}{green:02x}{blue:02x}")
+            let index = index as usize - 16;
+            Some((STEPS[index / 36], STEPS[index / 6 % 6], STEPS[index % 6]))
         }
         Color::Indexed(index @ 232..) => {
             let grey = 8 + (index - 232) * 10;
-            format!("#{grey:02x}{grey:02x}{grey:02x}")
+            Some((grey, grey, grey))
         }
-        Color::Rgb(red, green, blue) => format!("#{red:02x}{green:02x}{blue:02x}"),
-        _ => otherwise.to_owned(),
+        Color::Rgb(red, green, blue) => Some((red, green, blue)),
+        _ => None,
     }
 }
 

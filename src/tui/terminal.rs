@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use crossterm::cursor::Show;
+use crossterm::event::Event;
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{event, execute};
 use ratatui::Terminal;
@@ -25,11 +25,14 @@ use ratatui::style::{Modifier, Style};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
-use super::app::{App, AppOptions, Message, Task};
+use super::app::{App, AppOptions, Message, Task, is_suspend};
+use super::capabilities::Capabilities;
 use super::console::input_history;
+use super::export::ExportFile;
 use super::fleet::{Fleet, ShardLabel};
 use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
+use super::notification::Notifications;
 use super::pane::{Screen, draw_empty};
 use super::screenshot;
 use super::theme::Theme;
@@ -50,6 +53,8 @@ pub struct Options {
     pub theme: Theme,
     /// Whether to capture the mouse. When false, the terminal's own selection works.
     pub mouse: bool,
+    /// What the terminal can show.
+    pub capabilities: Capabilities,
     /// Key bindings.
     pub keymap: Keymap,
     /// File of the console history; `None` keeps it in memory.
@@ -58,6 +63,8 @@ pub struct Options {
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
     pub keep_last_screen: bool,
+    /// What is notified outside the screen.
+    pub notifications: Notifications,
 }
 
 /// A source with the operator's name and colour for it.
@@ -196,8 +203,11 @@ impl TerminalSession {
         loop {
             let elapsed = seconds(started.elapsed().as_secs() as f64);
             let hint = format!("{elapsed} · {} cancels", self.options.keymap.label(Action::Quit));
-            let theme = &self.options.theme;
-            self.terminal.draw(|frame| draw_empty(frame, frame.area(), message, &hint, theme))?;
+            let (theme, capabilities) = (&self.options.theme, self.options.capabilities);
+            self.terminal.draw(|frame| {
+                draw_empty(frame, frame.area(), message, &hint, theme);
+                capabilities.apply(frame.buffer_mut());
+            })?;
             match self.inbox.recv_timeout(LOADING_FRAME) {
                 Ok(ShellEvent::Loaded) => return Ok(true),
                 Ok(ShellEvent::Quit) => return Ok(false),
@@ -245,10 +255,6 @@ impl TerminalSession {
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
-}
-
-fn is_suspend(key: KeyEvent) -> bool {
-    key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 /// Restores the terminal before a panic of this thread or the loading thread is reported. After a panic of any other thread,
@@ -356,6 +362,7 @@ impl<'a> Shell<'a> {
                 console_history: console_history.clone(),
                 label: watched.label.clone(),
                 fleet: sources.len() > 1,
+                notifications: options.notifications,
             };
             App::new(info, options)
         });
@@ -383,12 +390,20 @@ impl<'a> Shell<'a> {
                 drawn = Some(Instant::now());
             }
         }
+        let file = self.session.options.history.as_deref();
+        for line in self.fleet.given_up_lines() {
+            // The closing lines say it in any case.
+            drop(file.map(|file| append(file, &line)));
+        }
         Ok(())
     }
 
     fn draw(&mut self) -> io::Result<()> {
-        let fleet = &mut self.fleet;
-        let frame = self.session.terminal.draw(|frame| fleet.draw(frame))?;
+        let (fleet, capabilities) = (&mut self.fleet, self.session.options.capabilities);
+        let frame = self.session.terminal.draw(|frame| {
+            fleet.draw(frame);
+            capabilities.apply(frame.buffer_mut());
+        })?;
         if self.session.options.keep_last_screen {
             self.last = Some(frame.buffer.clone());
         }
@@ -451,9 +466,11 @@ impl<'a> Shell<'a> {
         for (index, task) in tasks {
             match task {
                 Task::Send(request, purpose) => {
-                    let cmd_id = self.sources[index].source.send(request);
-                    self.fleet.deliver(index, Message::Sent(cmd_id, purpose));
+                    let cmd_id = self.sources[index].source.send(request.clone());
+                    self.fleet.deliver(index, Message::Sent(cmd_id, request, purpose));
                 }
+                Task::Resend(cmd_id) => self.sources[index].source.resend(&cmd_id),
+                Task::GiveUp(cmd_id) => self.sources[index].source.give_up(&cmd_id),
                 // The fleet handles it.
                 Task::ShowFleet => {}
                 Task::Copy(text) => {
@@ -462,6 +479,17 @@ impl<'a> Shell<'a> {
                 }
                 Task::Save(tick) => {
                     let status = self.save(tick);
+                    self.fleet.update(Message::Status(status));
+                }
+                Task::Notify(text) => {
+                    write!(stdout(), "{}", self.session.options.notifications.sequence(&text))?;
+                    stdout().flush()?;
+                }
+                Task::Export(files) => {
+                    let status = match write_exports(&self.screens, &files) {
+                        Ok(written) => format!("exported {written}"),
+                        Err(error) => format!("cannot export to {}: {error}", self.screens.display()),
+                    };
                     self.fleet.update(Message::Status(status));
                 }
                 Task::Remember(line) => {
@@ -510,6 +538,23 @@ fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<P
     }
 }
 
+/// Writes exported files under the first number for which none of them exists. Returns their paths.
+fn write_exports(folder: &Path, files: &[ExportFile]) -> io::Result<String> {
+    std::fs::create_dir_all(folder)?;
+    let path = |file: &ExportFile, count: u32| folder.join(format!("{}-{count}.{}", file.stem, file.extension));
+    let mut count = 1_u32;
+    while files.iter().any(|file| path(file, count).exists()) {
+        count += 1;
+    }
+    let mut written = Vec::new();
+    for file in files {
+        let path = path(file, count);
+        std::fs::File::create_new(&path)?.write_all(file.text.as_bytes())?;
+        written.push(path.display().to_string());
+    }
+    Ok(written.join(", "))
+}
+
 /// Reads the newest lines of the console history; none when the file cannot be read.
 pub fn read_lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -543,6 +588,16 @@ mod tests {
         assert_eq!(second, screens.join("townlet-screen-3402-2.txt"));
         assert_eq!(std::fs::read_to_string(first).unwrap(), "one");
         assert_eq!(std::fs::read_to_string(second.with_extension("svg")).unwrap(), "<svg/>");
+    }
+
+    #[test]
+    fn exports_replace_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |extension| ExportFile { stem: "townlet-metrics-7".into(), extension, text: "a".into() };
+        write_exports(folder.path(), &[file("svg")]).unwrap();
+        let said = write_exports(folder.path(), &[file("csv"), file("svg")]).unwrap();
+        assert!(said.contains("townlet-metrics-7-2.csv, ") && said.ends_with("townlet-metrics-7-2.svg"), "{said}");
+        assert!(folder.path().join("townlet-metrics-7-1.svg").exists());
     }
 
     #[test]

@@ -185,6 +185,9 @@ pub struct Request {
     /// A screen's own polling: answered, never audited. Only reads may be queries.
     #[serde(default)]
     pub query: bool,
+    /// The run it is meant for. A shard that runs another refuses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
 }
 
 impl Request {
@@ -224,6 +227,16 @@ impl ErrorBody {
     /// An error with its hint.
     pub fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), hint: hint.into() }
+    }
+
+    /// The refusal of a command that was meant for the run `meant` by a shard that runs `this`.
+    pub fn other_run(meant: &str, this: &str) -> Self {
+        let message = format!("the command was meant for the run {meant}; this shard runs {this}.");
+        Self::new(
+            "E_OTHER_RUN",
+            message,
+            "Nothing was changed. Look at this run, and send a new command if it is right.",
+        )
     }
 }
 

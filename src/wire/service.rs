@@ -32,6 +32,9 @@ pub const OPENAPI: &str = "/openapi.json";
 pub struct ServiceInfo {
     /// The shard's name.
     pub shard: String,
+    /// Its run. Empty when the shard does not know the field `run_id` of a request.
+    #[serde(default)]
+    pub run_id: String,
     /// Its schema version.
     pub schema_version: String,
     /// The client's session: id and role of its token, or a viewer.

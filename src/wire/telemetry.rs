@@ -414,6 +414,12 @@ pub struct Alert {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// Who has acknowledged it; `None` when nobody has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_tick: Option<u64>,
 }
 
 /// The state of telemetry itself.

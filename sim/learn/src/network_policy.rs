@@ -96,10 +96,8 @@ impl Policy for NetworkPolicy {
         let width = self.layout.width;
         self.rows.clear();
         self.rows.resize(deciders.len() * width, 0.0);
-        for (decider, row) in deciders.iter().zip(self.rows.chunks_exact_mut(width)) {
-            self.layout.observe(town, decider.agent, row);
-            self.normalizer.scale(row);
-        }
+        self.layout.observe_each(town, deciders.iter().map(|decider| decider.agent), &mut self.rows);
+        self.rows.chunks_exact_mut(width).for_each(|row| self.normalizer.scale(row));
         self.forward.run(&self.rows, &mut self.out);
         let logits = self.out.logits.chunks_exact(OPTIONS.len());
         for ((decider, logits), value) in deciders.iter().zip(logits).zip(&self.out.values) {

@@ -3,7 +3,6 @@
 //! Exit status: 0 done, 1 refused or failed, 2 invalid input, 3 not reached. A mutating command is sent with the same
 //! `cmd_id` until it is answered, so it runs once even if the connection breaks.
 
-mod answer_table;
 mod option_order;
 mod prompt;
 
@@ -19,6 +18,8 @@ pub(super) use option_order::options_first;
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError};
+use townlet_tui::answer_table;
+use townlet_tui::format::thousands;
 use townlet_wire::escape;
 use townlet_wire::service::{ServiceInfo, is_newer};
 use townlet_wire::{Answer, Request, Status, command_line};
@@ -27,6 +28,8 @@ use townlet_wire::{Answer, Request, Status, command_line};
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 /// Interval between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Maximum number of printed rows of an answer.
+const MAX_ROWS: usize = 120;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -146,7 +149,7 @@ impl ConsoleClient {
             let (why, status) = match self.runtime.block_on(self.client.send_command(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
                 Ok(answer) => (answer.summary(), EXIT_FAILED),
-                Err(failure @ ClientError::Lost(_)) => (failure.message(), EXIT_FAILED),
+                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => (failure.message(), EXIT_FAILED),
                 Err(failure) => {
                     output::stderr!("townlet: {}", escape(&failure.message()));
                     return Err(EXIT_CHECK_FAILED);
@@ -174,7 +177,7 @@ impl ConsoleClient {
     fn result_rows(&self, answer: &Answer) -> Vec<String> {
         let read_only =
             command_line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
-        answer.result.as_ref().filter(|_| read_only).map_or_else(Vec::new, answer_table::rows)
+        shortened(answer.result.as_ref().filter(|_| read_only).map_or_else(Vec::new, answer_table::rows))
     }
 
     /// Switches to the role of a token, which later requests send. Returns the line to print.
@@ -208,9 +211,26 @@ fn summary_line(answer: &Answer) -> String {
     escape(&format!("{sign} {}{again} · tick {} · {}{logged}", answer.summary(), answer.tick, answer.cmd_id))
 }
 
+/// At most [`MAX_ROWS`] rows, and the number of the others.
+fn shortened(mut rows: Vec<String>) -> Vec<String> {
+    let more = rows.len().saturating_sub(MAX_ROWS);
+    if more > 0 {
+        rows.truncate(MAX_ROWS);
+        rows.push(format!("… {} more lines; use `--json` for all", thousands(more as u64)));
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_results_are_cut_with_a_note() {
+        let rows = shortened(vec![String::from("x"); 502]);
+        assert_eq!((rows.len(), rows[MAX_ROWS].as_str()), (MAX_ROWS + 1, "… 382 more lines; use `--json` for all"));
+        assert_eq!(shortened(vec![String::from("x")]), ["x"]);
+    }
 
     #[test]
     fn words_with_spaces_are_quoted() {

@@ -92,7 +92,7 @@ impl Hang {
 }
 
 fn alert(name: &str, since_tick: u64, message: String, hint: &str) -> Alert {
-    Alert { name: name.into(), severity: "critical".into(), since_tick, message, hint: hint.into() }
+    Alert { name: name.into(), severity: "critical".into(), since_tick, message, hint: hint.into(), ..Alert::default() }
 }
 
 #[derive(Default)]

@@ -186,8 +186,25 @@ impl Releases {
         self.loaded.push((name, found));
     }
 
-    pub(super) fn check(&self, request: &Event) -> Result<(), ErrorBody> {
-        self.event_of(request).map(drop)
+    /// What a request comes to: `E_NOT_FOUND` for an unknown policy, `E_CONFLICT` with all reasons why it is not allowed now.
+    pub(super) fn describe(&self, request: &Event) -> Result<String, ErrorBody> {
+        let promotion = self.wire();
+        let now = &promotion.release;
+        Ok(match self.event_of(request)? {
+            Event::Nominated(id) => format!("{id} becomes the candidate and is evaluated against {now}."),
+            Event::Promote(id) | Event::Swap(id, _) => {
+                format!("{id} drives the town from the next tick on, as a canary; {now} is kept for a rollback.")
+            }
+            Event::Rollback(to, _) => {
+                let to = to.or(promotion.previous).unwrap_or_else(|| "the release before".to_owned());
+                format!("{to} drives the town from the next tick on, in place of {now}.")
+            }
+            Event::Hold(true, _) => {
+                "evaluations, promotions and automatic rollbacks wait until the hold ends.".to_owned()
+            }
+            Event::Hold(false, _) => "the hold ends; evaluations and promotions go on.".to_owned(),
+            _ => "the state of the promotion changes.".to_owned(),
+        })
     }
 
     /// A request with the id of the policy in place of the typed name, if it is allowed now: `E_NOT_FOUND` for an unknown

@@ -111,6 +111,7 @@ pub(crate) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) 
         since_tick,
         message,
         hint: hint.into(),
+        ..Alert::default()
     };
     let town = town_alerts(rules, state, status).into_iter().chain(crate::training::alert(&status.learning));
     let is_raised = |problem: &&String| status.raised.iter().any(|alert| alert.message == **problem);
@@ -134,6 +135,9 @@ pub(super) fn alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<
     let mut alerts = active_alerts(rules, state, status);
     for alert in &mut alerts {
         alert.since_tick = status.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
+        if let Some((who, tick)) = status.acknowledged.get(&key(alert)) {
+            (alert.acknowledged_by, alert.acknowledged_tick) = (Some(who.clone()), Some(*tick));
+        }
     }
     alerts.sort_by_key(|alert| alert.severity != "critical");
     alerts

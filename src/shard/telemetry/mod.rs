@@ -49,6 +49,8 @@ pub(super) struct ShardStatus {
     pub raised: Vec<Alert>,
     /// The tick at which each active alert was raised, by [`key`].
     pub alerts_since: BTreeMap<(String, String), u64>,
+    /// Who has acknowledged each active alert, and when, by [`key`].
+    pub acknowledged: BTreeMap<(String, String), (String, u64)>,
     /// How often each alert was raised, by name.
     pub alerts_raised: BTreeMap<String, u64>,
     pub transport: Transport,

@@ -139,12 +139,10 @@ impl Engine {
     }
 
     /// Pauses or resumes the training; returns the message for the operator.
-    pub(super) fn train(&mut self, on: bool) -> String {
+    pub(super) fn train(&mut self, on: bool) {
         if let Some(training) = &self.training {
             training.set_state(if on { TrainerState::Train } else { TrainerState::Pause });
         }
-        if on { "the training continues." } else { "the training pauses; the current update starts again later." }
-            .into()
     }
 
     fn add_row(&mut self, row: LearningRow) {

@@ -41,6 +41,8 @@ pub struct Client {
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientError {
+    /// No connection was made, so the shard has not received the request. Retrying may help.
+    Unreachable(String),
     /// The connection failed. Retrying may help.
     Lost(String),
     /// The shard refused the request.
@@ -50,10 +52,15 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether the shard refused the token.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == "E_UNAUTHORIZED")
+    }
+
     /// The error as one sentence.
     pub fn message(&self) -> String {
         match self {
-            Self::Lost(why) | Self::NotAShard(why) => why.clone(),
+            Self::Unreachable(why) | Self::Lost(why) | Self::NotAShard(why) => why.clone(),
             Self::Refused(error) => error.to_string(),
         }
     }
@@ -174,6 +181,9 @@ impl Client {
         }
         match timeout(ANSWER, request.send()).await {
             Ok(Ok(response)) => Ok(response),
+            Ok(Err(why)) if why.is_connect() => {
+                Err(ClientError::Unreachable(format!("{}: {}.", self.url, chain(&why))))
+            }
             Ok(Err(why)) => Err(ClientError::Lost(format!("{}: {}.", self.url, chain(&why)))),
             Err(_) => Err(ClientError::Lost(format!("{}: no answer within {} s.", self.url, ANSWER.as_secs()))),
         }

@@ -1,68 +1,92 @@
-//! Sends requests in order. Each is repeated with the same `cmd_id` until it is answered.
+//! Sends requests in order. A command that changes something is repeated with the same `cmd_id` until it is answered, given
+//! up, or not answered for a minute; then the operator sends it again or gives it up.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep};
 
 use super::{ClientError, Shared};
 use crate::SourceEvent;
 use townlet_wire::escape;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
 
-/// How long a mutating command is retried.
-const RETRY_DEADLINE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(400);
+const SECOND: Duration = Duration::from_secs(1);
 
-/// Sends requests until `inbox` is closed.
-pub(super) async fn serve(shared: &Shared, mut inbox: UnboundedReceiver<Request>) {
-    while let Some(request) = inbox.recv().await {
-        let answer = send_until_answered(shared, &request).await;
+/// Sends requests forever.
+pub(super) async fn serve(shared: &Shared) {
+    loop {
+        let Some((request, changes)) = shared.outbox.next(shared.with(|info| info.live)) else {
+            shared.outbox.changed.notified().await;
+            continue;
+        };
+        let cmd_id = request.cmd_id.clone().unwrap_or_default();
+        let answer = tokio::select! {
+            answer = attempt(shared, &request, changes) => answer,
+            // Its answer has said so.
+            () = given_up(shared, &cmd_id) => continue,
+        };
+        let Some(answer) = answer else {
+            shared.emit_unconfirmed();
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = shared.outbox.changed.notified() => {}
+            }
+            continue;
+        };
+        shared.outbox.remove(&cmd_id);
         let word = request.command.split_whitespace().next().unwrap_or_default();
         if answer.status == Status::Ok && matches!(word, "escalate" | "viewer") {
             renew_session(shared, &request).await;
         }
         shared.emit(SourceEvent::Answer(answer));
+        shared.emit_unconfirmed();
     }
 }
 
-async fn send_until_answered(shared: &Shared, request: &Request) -> Answer {
-    let changes = !request.dry_run && shared.is_mutating(&request.command);
+/// Publishes the commands without an answer every second, with their age.
+pub(super) async fn report(shared: &Shared) {
+    let mut second = interval(SECOND);
+    loop {
+        second.tick().await;
+        shared.emit_unconfirmed();
+    }
+}
+
+async fn given_up(shared: &Shared, cmd_id: &str) {
+    while shared.outbox.contains(cmd_id) {
+        shared.outbox.changed.notified().await;
+    }
+}
+
+/// Sends a request once. `None` when it has to be sent again.
+async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Option<Answer> {
     if changes && let Some(theirs) = shared.newer_schema_version() {
         let message = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", escape(&theirs));
-        return error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands.");
+        return Some(error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands."));
     }
     if !changes && !shared.with(|info| info.live) {
-        return error_answer(
-            request,
-            "E_UNREACHABLE",
-            "the shard is not connected.".into(),
-            "The client reconnects automatically.",
-        );
+        let hint = "The client reconnects automatically.";
+        return Some(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
     }
-    let client = shared.client();
-    let started = Instant::now();
-    loop {
-        let why = match client.send_command(request).await {
-            Ok(answer) if !(changes && is_undecided(&answer)) => return answer,
-            Ok(answer) => answer.summary(),
-            Err(ClientError::Refused(error)) => {
-                return error_answer(request, &error.code, error.message, &error.hint);
-            }
-            Err(failure) if changes => failure.message(),
-            Err(failure) => return error_answer(request, "E_UNREACHABLE", failure.message(), "Try again."),
-        };
-        if started.elapsed() >= RETRY_DEADLINE {
-            let hint = "Check the town and the audit log before you send it again.";
-            return error_answer(
-                request,
-                "E_UNREACHABLE",
-                format!("it is unknown whether the command was executed: {why}"),
-                hint,
-            );
+    if let Some(theirs) = shared.other_run(request) {
+        return Some(other_run(request, &theirs));
+    }
+    let cmd_id = request.cmd_id.as_deref().unwrap_or_default();
+    let before = shared.outbox.maybe_received(cmd_id);
+    shared.outbox.begin_attempt(cmd_id);
+    let (why, received) = match shared.client().send_command(&shared.understood(request)).await {
+        Ok(answer) if !(changes && is_undecided(&answer)) => return Some(answer),
+        Ok(answer) => (answer.summary(), true),
+        Err(ClientError::Refused(error)) => {
+            return Some(error_answer(request, &error.code, error.message, &error.hint));
         }
-        sleep(PAUSE).await;
-    }
+        Err(ClientError::Unreachable(why)) if changes => (why, before),
+        Err(failure) if changes => (failure.message(), true),
+        Err(failure) => return Some(error_answer(request, "E_UNREACHABLE", failure.message(), "Try again.")),
+    };
+    shared.outbox.fail_attempt(cmd_id, why, received);
+    None
 }
 
 /// Whether the command is neither executed nor refused, so that the same `cmd_id` may be sent again.
@@ -78,6 +102,12 @@ async fn renew_session(shared: &Shared, request: &Request) {
         shared.with(|info| info.client = client.clone());
         shared.emit(SourceEvent::Session(welcome.session));
     }
+}
+
+/// The refusal of a command that was meant for another run. The shard would say the same.
+fn other_run(request: &Request, theirs: &str) -> Answer {
+    let error = ErrorBody::other_run(request.run_id.as_deref().unwrap_or_default(), theirs);
+    Answer::new(request.cmd_id.clone().unwrap_or_default(), &request.command, 0, Err(error))
 }
 
 fn error_answer(request: &Request, code: &str, message: String, hint: &str) -> Answer {

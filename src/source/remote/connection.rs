@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::{Client, ClientError, Shared, StreamDecoder, StreamEvent};
+use super::{Client, ClientError, Loss, Shared, StreamDecoder, StreamEvent};
 use crate::{Link, SourceEvent};
 use townlet_wire::sse::Reader;
 
@@ -18,6 +18,7 @@ const LOST_AFTER: Duration = Duration::from_secs(8);
 /// First and longest wait before an attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Follows the stream and reconnects forever.
 pub(super) async fn watch(shared: &Arc<Shared>) {
@@ -25,11 +26,11 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
     let mut attempt = 0_u32;
     loop {
         let before = decoder.last();
-        let why = follow(shared, &mut decoder).await;
-        shared.with(|info| info.live = false);
+        let loss = follow(shared, &mut decoder).await;
+        shared.with(|info| (info.live, info.loss) = (false, Some(loss)));
         // Data arrived, so the next loss starts with short waits.
         attempt = if decoder.last() == before { attempt + 1 } else { 0 };
-        count_down(shared, &why, wait(attempt)).await;
+        count_down(shared, wait(attempt)).await;
     }
 }
 
@@ -41,13 +42,11 @@ fn wait(attempt: u32) -> Duration {
 }
 
 /// Waits, publishing the remaining seconds every second.
-async fn count_down(shared: &Shared, why: &str, wait: Duration) {
-    let url = shared.client().url().to_owned();
+async fn count_down(shared: &Shared, wait: Duration) {
     let mut left = wait;
     loop {
-        let in_seconds = left.as_millis().div_ceil(1_000) as u64;
-        shared.emit(SourceEvent::Link(Link::Reconnecting { url: url.clone(), in_seconds, why: why.to_owned() }));
-        let step = left.min(Duration::from_secs(1));
+        shared.emit_loss(left.as_millis().div_ceil(1_000) as u64);
+        let step = left.min(SECOND);
         sleep(step).await;
         left -= step;
         if left.is_zero() {
@@ -57,11 +56,23 @@ async fn count_down(shared: &Shared, why: &str, wait: Duration) {
 }
 
 /// Follows the stream until it is lost. Returns the reason.
-async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> String {
+async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     let client = shared.client();
-    match open(shared, &client, decoder).await {
-        Ok(response) => read(shared, &client, decoder, response).await,
-        Err(failure) => failure.message(),
+    let opened = {
+        let opening = open(shared, &client, decoder);
+        tokio::pin!(opening);
+        // An attempt takes seconds when nothing answers; the age of what is shown goes on.
+        let mut second = interval_at(Instant::now() + SECOND, SECOND);
+        loop {
+            tokio::select! {
+                opened = &mut opening => break opened,
+                _ = second.tick() => shared.emit_loss(0),
+            }
+        }
+    };
+    match opened {
+        Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: false },
+        Err(failure) => Loss { denied: failure.is_denied(), why: failure.message() },
     }
 }
 
@@ -98,6 +109,7 @@ async fn read(
             }
         };
         silent = Duration::ZERO;
+        shared.with(|info| info.heard = Some(std::time::Instant::now()));
         let events = match reader.take(&piece) {
             Ok(events) => events,
             Err(why) => return why,
@@ -106,7 +118,10 @@ async fn read(
             match decoder.take(event) {
                 StreamEvent::State => {
                     if let Some(state) = decoder.state() {
-                        shared.with(|info| info.schema.clone_from(&state.schema_version));
+                        shared.with(|info| {
+                            info.schema.clone_from(&state.schema_version);
+                            info.run_id.clone_from(&state.run_id);
+                        });
                         shared.emit(SourceEvent::View(Arc::new(state.clone())));
                     }
                 }

@@ -6,6 +6,7 @@
 mod client;
 mod command_sender;
 mod connection;
+mod outbox;
 mod stream_decoder;
 
 pub use client::{Client, ClientError, Target};
@@ -13,11 +14,12 @@ pub use stream_decoder::{StreamDecoder, StreamEvent};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch as signal;
 
-use super::{Link, Source, SourceEvent, SourceInfo};
+use self::outbox::Outbox;
+use super::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::service::{ServiceInfo, is_newer};
 use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, command_line};
 
@@ -26,8 +28,10 @@ type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 /// A remote shard.
 pub struct Remote {
     url: String,
-    requests: UnboundedSender<Request>,
-    inbox: Option<(Client, UnboundedReceiver<Request>)>,
+    /// Until it is started.
+    client: Option<Client>,
+    /// Once it is started.
+    shared: Option<Arc<Shared>>,
     stop: signal::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -36,13 +40,58 @@ pub struct Remote {
 struct Shared {
     deliver: Deliver,
     info: Mutex<ConnectionInfo>,
+    outbox: Outbox,
 }
 
 struct ConnectionInfo {
     client: Client,
     commands: Vec<CommandSpec>,
     schema: String,
+    /// The shard's run; empty before it is known.
+    run_id: String,
+    /// Whether the shard knows the field `run_id` of a request.
+    checks_runs: bool,
     live: bool,
+    /// When the last data arrived.
+    heard: Option<Instant>,
+    /// Why the connection was lost last.
+    loss: Option<Loss>,
+}
+
+/// Why a connection was lost, or was not made.
+#[derive(Clone, Debug)]
+struct Loss {
+    why: String,
+    /// Whether the shard refused the token.
+    denied: bool,
+}
+
+impl ConnectionInfo {
+    fn new(client: Client) -> Self {
+        let schema = SCHEMA_VERSION.into();
+        let (commands, run_id) = (Vec::new(), String::new());
+        Self { client, commands, schema, run_id, checks_runs: false, live: false, heard: None, loss: None }
+    }
+
+    fn silent_seconds(&self) -> Option<u64> {
+        self.heard.map(|heard| heard.elapsed().as_secs())
+    }
+
+    /// What is known of the shard when the client leaves.
+    fn parting(&self) -> String {
+        let url = self.client.url();
+        if self.live {
+            return format!("detached from {url}; the town keeps running");
+        }
+        let why = self.loss.as_ref().map_or_else(String::new, |loss| format!(" ({})", loss.why));
+        match self.silent_seconds() {
+            _ if self.loss.as_ref().is_some_and(|loss| loss.denied) => format!("{url} refused the token{why}"),
+            Some(seconds) => {
+                format!("{url} has not answered for {seconds} s{why}; it is unknown whether its town runs")
+            }
+            None => format!("{url} was never reached{why}"),
+        }
+    }
 }
 
 impl Shared {
@@ -58,11 +107,27 @@ impl Shared {
         (self.deliver)(notice);
     }
 
+    /// Publishes the loss, once there is one.
+    fn emit_loss(&self, in_seconds: u64) {
+        let link = self.with(|info| {
+            let loss = info.loss.clone()?;
+            let (url, silent_seconds) = (info.client.url().to_owned(), info.silent_seconds());
+            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied: loss.denied, why: loss.why })
+        });
+        if let Some(link) = link {
+            self.emit(SourceEvent::Link(link));
+        }
+    }
+
     /// Stores and publishes the shard's information.
     fn apply_welcome(&self, welcome: ServiceInfo, url: &str) {
         let link = self.with(|info| {
             info.commands.clone_from(&welcome.commands);
             info.schema.clone_from(&welcome.schema_version);
+            info.checks_runs = !welcome.run_id.is_empty();
+            if info.checks_runs {
+                info.run_id.clone_from(&welcome.run_id);
+            }
             if info.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
         });
         let ServiceInfo { session, commands, facts, .. } = welcome;
@@ -80,6 +145,25 @@ impl Shared {
         self.with(|info| command_line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
 
+    /// The shard's run, if it is known and not the one that a request is meant for.
+    fn other_run(&self, request: &Request) -> Option<String> {
+        let meant = request.run_id.as_deref()?;
+        self.with(|info| (!info.run_id.is_empty() && info.run_id != meant).then(|| info.run_id.clone()))
+    }
+
+    /// The request without what the shard does not know.
+    fn understood(&self, request: &Request) -> Request {
+        let run_id = request.run_id.clone().filter(|_| self.with(|info| info.checks_runs));
+        Request { run_id, ..request.clone() }
+    }
+
+    /// Publishes the commands without an answer, if there is something to say.
+    fn emit_unconfirmed(&self) {
+        if let Some(list) = self.outbox.news() {
+            self.emit(SourceEvent::Unconfirmed(list));
+        }
+    }
+
     fn newer_schema_version(&self) -> Option<String> {
         self.with(|info| is_newer(&info.schema).then(|| info.schema.clone()))
     }
@@ -88,9 +172,8 @@ impl Shared {
 impl Remote {
     /// The shard need not be reachable yet.
     pub fn new(client: Client) -> Self {
-        let (requests, inbox) = unbounded_channel();
         let url = client.url().to_owned();
-        Self { url, requests, inbox: Some((client, inbox)), stop: signal::channel(false).0, thread: None }
+        Self { url, client: Some(client), shared: None, stop: signal::channel(false).0, thread: None }
     }
 }
 
@@ -110,9 +193,10 @@ impl Source for Remote {
     }
 
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
-        let Some((client, inbox)) = self.inbox.take() else { return };
-        let info = ConnectionInfo { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
-        let shared = Arc::new(Shared { deliver: Arc::from(deliver), info: Mutex::new(info) });
+        let Some(client) = self.client.take() else { return };
+        let info = Mutex::new(ConnectionInfo::new(client));
+        let shared = Arc::new(Shared { deliver: Arc::from(deliver), info, outbox: Outbox::default() });
+        self.shared = Some(Arc::clone(&shared));
         let mut stop = self.stop.subscribe();
         let reporter = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
@@ -125,7 +209,8 @@ impl Source for Remote {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => {}
                     () = connection::watch(&shared) => {}
-                    () = command_sender::serve(&shared, inbox) => {}
+                    () = command_sender::serve(&shared) => {}
+                    () = command_sender::report(&shared) => {}
                 }
             });
             runtime.shutdown_background();
@@ -138,9 +223,29 @@ impl Source for Remote {
 
     fn send(&mut self, mut request: Request) -> String {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
-        // Fails only after the thread has delivered `Ended`.
-        drop(self.requests.send(request));
+        if let Some(shared) = &self.shared {
+            let run_id = shared.with(|info| info.run_id.clone());
+            request.run_id = request.run_id.or(Some(run_id).filter(|run_id| !run_id.is_empty()));
+            let changes = !request.dry_run && shared.is_mutating(&request.command);
+            shared.outbox.push(request, changes);
+        }
         cmd_id
+    }
+
+    fn resend(&mut self, cmd_id: &str) {
+        if let Some(shared) = &self.shared {
+            shared.outbox.resend(cmd_id);
+            shared.emit_unconfirmed();
+        }
+    }
+
+    fn give_up(&mut self, cmd_id: &str) {
+        if let Some(shared) = &self.shared
+            && let Some(answer) = shared.outbox.give_up(cmd_id)
+        {
+            shared.emit(SourceEvent::Answer(answer));
+            shared.emit_unconfirmed();
+        }
     }
 
     fn close(&mut self) -> String {
@@ -148,12 +253,42 @@ impl Source for Remote {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-        format!("detached from {}; the town keeps running", self.url)
+        let Some(shared) = &self.shared else { return format!("{} was never reached", self.url) };
+        let mut said = shared.with(|info| info.parting());
+        for command in shared.outbox.unconfirmed() {
+            let UnconfirmedCommand { cmd_id, command: line, .. } = &command;
+            let line = townlet_wire::escape(line);
+            said.push_str(&format!("\n`{line}` ({cmd_id}): {} {}", command.fate(), command.advice()));
+        }
+        said
     }
 }
 
 impl Drop for Remote {
     fn drop(&mut self) {
         self.stop.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parting_words_claim_nothing_of_a_shard_that_is_not_heard() {
+        let client = Client::new(&Target { url: "http://127.0.0.1:7420".into(), ..Target::default() }).unwrap();
+        let mut info = ConnectionInfo::new(client);
+        let loss = |why: &str, denied| Some(Loss { why: why.into(), denied });
+        assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached");
+        info.loss = loss("connection refused", false);
+        assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached (connection refused)");
+        info.loss = loss("E_UNAUTHORIZED  the token is not valid.", true);
+        assert!(info.parting().contains("refused the token"), "{}", info.parting());
+        info.heard = Instant::now().checked_sub(std::time::Duration::from_secs(12));
+        info.loss = loss("the connection broke", false);
+        let said = "http://127.0.0.1:7420 has not answered for 12 s (the connection broke); it is unknown whether its town runs";
+        assert_eq!(info.parting(), said);
+        info.live = true;
+        assert_eq!(info.parting(), "detached from http://127.0.0.1:7420; the town keeps running");
     }
 }

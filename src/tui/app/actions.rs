@@ -1,14 +1,22 @@
 //! Global actions, and sending of typed commands.
 
-use super::{App, RequestPurpose, Task};
+use super::{App, PaneState, RequestPurpose, Task};
+use crate::export;
 use crate::keymap::{Action, Group};
 use crate::overlay::{ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget};
-use crate::pane::{Confirmation, PANES, Screen, check_allowed, has_newer_schema};
+use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_schema};
+use crate::screens::town;
 use crate::text_field::TextField;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line};
 
-/// Arguments of the command `speed`, in ascending order.
-const SPEEDS: [&str; 4] = ["1x", "10x", "100x", "max"];
+/// Actions of a pane that act on its selection without asking. From another pane they are not done unseen.
+const UNASKED: [Action; 4] = [Action::Defer, Action::Cancel, Action::Switch, Action::Acknowledge];
+
+/// Whether an action belongs to one pane of a screen, so that its key works from the others as well.
+fn is_main(action: Action) -> bool {
+    let everywhere = [Action::Open, Action::Mark, Action::Sort, Action::Reverse];
+    action.row().group == Group::Panes && !everywhere.contains(&action)
+}
 
 impl App {
     pub(super) fn action(&mut self, action: Action) {
@@ -16,12 +24,18 @@ impl App {
             return self.show(screen);
         }
         match action {
-            Action::Quit => self.tasks.push(Task::Quit),
+            Action::Quit => self.quit(),
+            Action::Unconfirmed => self.open_unconfirmed(),
             Action::Save => self.tasks.push(Task::Save(self.view.as_ref().map_or(0, |view| view.tick))),
+            Action::Export => self.export(),
             Action::Console => self.open_line(""),
             Action::Pause | Action::Step | Action::Faster | Action::Slower => self.change_pace(action),
             Action::Help => self.open_help(),
             Action::Palette => self.overlay = Some(Box::new(Palette::new(&self.hello.commands, &self.keymap))),
+            Action::Search => {
+                let search = Palette::search(&self.hello.commands, &self.keymap, self.view.as_deref());
+                self.overlay = Some(Box::new(search));
+            }
             Action::Filter => self.filtering = Some(TextField::with(&self.panes[self.focused_pane()].filter)),
             Action::Zoom => self.zoomed = !self.zoomed,
             Action::NextPane => self.cycle_focus(1),
@@ -33,19 +47,43 @@ impl App {
         }
     }
 
-    /// Passes an action to the focused pane, or shows why it is disabled.
+    /// Passes an action to the focused pane, else to the pane of the screen that offers it, or shows why it is disabled.
     fn pane_action(&mut self, action: Action) {
-        let index = self.focused_pane();
+        let focused = self.focused_pane();
         let row = action.row();
-        let (key, title) = (self.keymap.label(action), PANES[index].title);
-        let hint = self.pane_hints().into_iter().find(|hint| hint.action == action);
-        match hint.map(|hint| hint.enabled) {
-            _ if row.group == Group::Moving => {}
-            Some(Ok(())) => {}
-            Some(Err(why)) => return self.set_status(format!("{key} {}: {why}", row.name)),
-            None => return self.set_status(format!("{key} ({}) is not available in {title}", row.name)),
+        if row.group == Group::Moving {
+            return self.with_pane(focused, |pane, cx| pane.act(action, cx));
         }
-        self.with_pane(index, |pane, cx| pane.act(action, cx));
+        let offer =
+            |index| self.hints_of(index).into_iter().find(|hint| hint.action == action).map(|hint| hint.enabled);
+        let others = self.visible_panes().into_iter().filter(|index| *index != focused && is_main(action));
+        let offered = std::iter::once(focused).chain(others).find_map(|index| Some((index, offer(index)?)));
+        let key = self.keymap.label(action);
+        match offered {
+            None => self.set_status(format!("{key} ({}) is not available in {}", row.name, PANES[focused].title)),
+            Some((_, Err(why))) => self.set_status(format!("{key} {}: {why}", row.name)),
+            Some((index, Ok(()))) => {
+                let seen = index == focused || self.panes[index].area.height > 0;
+                self.focus_pane(index);
+                if !seen && UNASKED.contains(&action) {
+                    let title = PANES[index].title;
+                    return self.set_status(format!("{title} is on screen now; press {key} again to {}", row.name));
+                }
+                self.with_pane(index, |pane, cx| pane.act(action, cx));
+            }
+        }
+    }
+
+    /// The enabled keys of the screen's other panes that work from the focused one.
+    pub(super) fn other_panes_hints(&self) -> Vec<KeyHint> {
+        let focused = self.focused_pane();
+        let own = self.hints_of(focused);
+        let others = self.visible_panes().into_iter().filter(|index| *index != focused);
+        let mut hints: Vec<KeyHint> = others.flat_map(|index| self.hints_of(index)).collect();
+        hints.retain(|hint| {
+            is_main(hint.action) && hint.enabled.is_ok() && own.iter().all(|own| own.action != hint.action)
+        });
+        hints
     }
 
     /// Goes back one step: closes what the pane has open, then the filter, then the zoom, then the shard.
@@ -62,6 +100,19 @@ impl App {
         }
     }
 
+    /// Exports the table and the chart of the focused pane.
+    fn export(&mut self) {
+        let focused = self.focused_pane();
+        let Some(view) = &self.view else { return };
+        let PaneState { pane, filter, .. } = &self.panes[focused];
+        let export = pane.export(&self.context(view, filter, true));
+        let files = export::files(&export, PANES[focused].title, view.tick);
+        if files.is_empty() {
+            return self.set_status(format!("{} has nothing to export now", PANES[focused].title));
+        }
+        self.tasks.push(Task::Export(files));
+    }
+
     fn cycle_focus(&mut self, step: isize) {
         let here = self.visible_panes();
         let now = here.iter().position(|index| *index == self.focused_pane()).unwrap_or(0) as isize;
@@ -75,13 +126,18 @@ impl App {
             let why = hint.enabled.err().map_or_else(String::new, |why| format!(" — disabled: {why}"));
             (self.keymap.labels(hint.action), format!("{}{why}", hint.label))
         });
-        let here = (PANES[self.focused_pane()].title, rows.collect());
+        let mut here: Vec<(String, String)> = rows.collect();
+        let others = self.other_panes_hints().into_iter();
+        here.extend(others.map(|hint| (self.keymap.labels(hint.action), format!("{}, in another pane", hint.label))));
+        let here = (PANES[self.focused_pane()].title, here);
+        let map = self.view.as_ref().map(|view| town::legend(&view.map, &self.theme)).unwrap_or_default();
+        let map = map.into_iter().map(|(sign, word)| (sign.content.into_owned(), word)).collect();
         let mut facts = self.hello.facts.clone();
         facts.push(("schema".into(), format!("{SCHEMA_VERSION} (this program)")));
         if let Some(view) = &self.view {
             facts.push(("shard schema".into(), view.schema_version.clone()));
         }
-        self.overlay = Some(Box::new(Help::new(&self.keymap, here, &facts)));
+        self.overlay = Some(Box::new(Help::new(&self.keymap, here, map, &self.hello.commands, &facts)));
     }
 
     pub(super) fn open_line(&mut self, text: &str) {
@@ -95,6 +151,20 @@ impl App {
             PaletteTarget::Screen(screen) => self.show(screen),
             PaletteTarget::Pane(index) => self.focus_pane(index),
             PaletteTarget::Act(action) => self.action(action),
+            // The fleet handles it.
+            PaletteTarget::Shard(_) => {}
+            PaletteTarget::Agent(id) => {
+                self.show(Screen::Agents);
+                self.open_agent(&id);
+            }
+            PaletteTarget::Item(index, id) => {
+                self.focus_pane(index);
+                self.panes[index].filter.clear();
+                self.with_pane(index, |pane, cx| {
+                    pane.select(&id, cx);
+                    Reaction::Redraw
+                });
+            }
             PaletteTarget::Command(name) => {
                 let ready = self.hello.commands.iter().find(|spec| spec.name == name);
                 if ready.is_some_and(|spec| spec.args.iter().all(|arg| !arg.required)) {
@@ -106,34 +176,12 @@ impl App {
         }
     }
 
-    fn change_pace(&mut self, action: Action) {
-        let Some(view) = self.view.clone() else { return };
-        let speed = view.clock.speed.as_str();
-        let at = SPEEDS.iter().position(|name| *name == speed);
-        let (name, line) = match action {
-            Action::Pause if speed == "paused" => ("resume", "resume".to_owned()),
-            Action::Pause => ("pause", "pause".to_owned()),
-            Action::Step => ("step", "step".to_owned()),
-            Action::Faster if at == Some(SPEEDS.len() - 1) => return self.set_status("max is the fastest speed"),
-            Action::Slower if at.is_none_or(|at| at == 0) => {
-                let pause = self.keymap.label(Action::Pause);
-                return self.set_status(format!("1× is the slowest speed; {pause} pauses"));
-            }
-            Action::Faster => ("speed", format!("speed {}", SPEEDS[at.map_or(0, |at| at + 1)])),
-            _ => ("speed", format!("speed {}", SPEEDS[at.map_or(0, |at| at - 1)])),
-        };
-        match check_allowed(&self.session, &self.hello.commands, &view, name) {
-            Ok(()) => self.send(vec![Request::line(line)]),
-            Err(why) => self.set_status(why),
-        }
-    }
-
     /// Sends a typed line and closes the console line. The role is not checked here: the shard refuses the command and logs
     /// the refusal.
     pub(super) fn submit_line(&mut self, typed: &str) {
         self.line_open = false;
         if matches!(typed, "q" | "quit") {
-            return self.tasks.push(Task::Quit);
+            return self.quit();
         }
         if self.line.remember(typed) {
             self.tasks.push(Task::Remember(typed.to_owned()));
@@ -171,6 +219,7 @@ impl App {
     /// Whether the shard will certainly refuse the command, so that no confirmation is needed. A pending answer may change
     /// the role, so nothing is certain until it arrives.
     fn is_refused(&self, spec: &CommandSpec) -> bool {
-        !allowed(&self.session, spec) && !self.waiting.values().any(|(purpose, _)| *purpose == RequestPurpose::Execute)
+        !allowed(&self.session, spec)
+            && !self.waiting.values().any(|waiting| waiting.purpose == RequestPurpose::Execute)
     }
 }

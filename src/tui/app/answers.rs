@@ -2,33 +2,41 @@
 
 use std::fmt::Write as _;
 
-use super::{App, RequestPurpose, StatusMessage, Tone, short_cmd_id};
+use super::unconfirmed::given_up_line;
+use super::{App, RequestPurpose, StatusMessage, Task, Tone, short_cmd_id};
 use crate::format::thousands;
-use townlet_wire::{Answer, Effect, command_line};
+use townlet_wire::Answer;
 
 impl App {
     pub(super) fn handle_answer(&mut self, answer: Answer) {
         // An answer in flight is followed by the final one.
         let waited = if is_in_flight(&answer) {
-            self.waiting.get(&answer.cmd_id).cloned()
+            self.waiting.get_mut(&answer.cmd_id).map(|waiting| {
+                waiting.in_flight = true;
+                waiting.clone()
+            })
         } else {
             self.waiting.remove(&answer.cmd_id)
         };
-        let (purpose, role) = waited.unwrap_or((RequestPurpose::Execute, self.session.role));
+        if answer.error.as_ref().is_some_and(|error| error.code == "E_GIVEN_UP") {
+            let line = given_up_line(&answer.command, &answer.cmd_id);
+            self.tasks.push(Task::Remember(line));
+        }
+        self.refresh_overlay();
+        let (purpose, role) =
+            waited.map_or((RequestPurpose::Execute, self.session.role), |waiting| (waiting.purpose, waiting.role));
         match purpose {
             RequestPurpose::Preview(text) => self.line.set_preview(&text, answer),
             RequestPurpose::Execute => {
+                if self.is_pace_command(&answer.command) {
+                    self.pace_answered(&answer);
+                }
                 if !(answer.error.is_none() && self.is_pace_command(&answer.command)) {
                     self.status = Some(status(&answer));
                 }
                 self.log.push(answer, role);
             }
         }
-    }
-
-    /// Whether the effect is visible in the header anyway.
-    fn is_pace_command(&self, command: &str) -> bool {
-        command_line::parse(&self.hello.commands, command).is_ok_and(|parsed| parsed.spec.effect == Effect::Pace)
     }
 }
 

@@ -7,17 +7,42 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{App, ClickTarget, PaneState};
+use crate::connection;
 use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
 use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
+use crate::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::escape;
+use townlet_wire::telemetry::Alert;
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// Minimum terminal size.
-pub(crate) const MIN_SIZE: (u16, u16) = (60, 18);
+const MIN_SIZE: (u16, u16) = (60, 18);
 /// Minimum size to show all panes of a screen at once.
 const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
+
+/// Whether a terminal has no space for the interface.
+pub(crate) const fn is_too_small(area: Rect) -> bool {
+    area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1
+}
+
+/// Draws what a terminal that is too small shows: its size, the size it needs, the key to quit, and a question before that.
+pub(crate) fn draw_too_small(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (quit, question): (&str, Option<String>),
+    theme: &Theme,
+) {
+    let mut lines = vec![
+        Line::styled(format!("{} × {} is too small", area.width, area.height), theme.strong),
+        Line::styled(format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1), theme.text),
+        Line::styled(format!("enlarge the window, or press {quit} to quit"), theme.dim),
+    ];
+    lines.extend(question.map(|question| Line::styled(question, theme.warn)));
+    let middle = area.centered(Constraint::Fill(1), Constraint::Length(lines.len() as u16));
+    frame.render_widget(Paragraph::new(lines).centered(), middle);
+}
 
 impl App {
     /// Draws everything.
@@ -28,8 +53,10 @@ impl App {
         for pane_state in &mut self.panes {
             pane_state.area = Rect::ZERO;
         }
-        if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
-            return self.draw_too_small(frame, area);
+        self.too_small = is_too_small(area);
+        if self.too_small {
+            let question = self.quit_question();
+            return draw_too_small(frame, area, (&self.keymap.label(Action::Quit), question), &self.theme);
         }
         let here = self.visible_panes();
         let multi_pane = area.width >= MULTI_PANE_SIZE.0 && area.height >= MULTI_PANE_SIZE.1;
@@ -61,21 +88,12 @@ impl App {
         }
     }
 
-    fn draw_too_small(&self, frame: &mut Frame<'_>, area: Rect) {
-        let lines = vec![
-            Line::styled(format!("{} × {} is too small", area.width, area.height), self.theme.strong),
-            Line::styled(format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1), self.theme.text),
-            Line::styled("enlarge the window, or press q to quit", self.theme.dim),
-        ];
-        let middle = area.centered(Constraint::Fill(1), Constraint::Length(3));
-        frame.render_widget(Paragraph::new(lines).centered(), middle);
-    }
-
     /// Draws the panes. Returns the area of the console line: in a pane that reserves one, else below the panes.
     fn draw_body(&mut self, frame: &mut Frame<'_>, body: Rect, here: &[usize], single_pane: bool) -> Option<Rect> {
         let Some(view) = self.view.clone() else {
-            self.draw_waiting(frame, body);
-            return None;
+            let [waiting, line] = below_the_panes(body, self.line_open);
+            self.draw_waiting(frame, waiting);
+            return Some(line);
         };
         let focused = self.focused_pane();
         let place = |body| {
@@ -89,10 +107,9 @@ impl App {
         let offered = places.iter().find_map(|(index, area)| self.panes[*index].pane.line_area(*area));
         let mut line = offered;
         if self.line_open && offered.is_none() {
-            let rows = [Constraint::Fill(1), Constraint::Length(2)];
-            let [upper, lower] = Layout::vertical(rows).areas(body);
+            let [upper, lower] = below_the_panes(body, true);
             places = place(upper);
-            line = Some(Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower });
+            line = Some(lower);
         }
         let mut panes = std::mem::take(&mut self.panes);
         for (index, place) in places {
@@ -113,7 +130,11 @@ impl App {
         let (what, advice) = match &self.ended {
             Some(why) => (format!("The connection has ended: {}", escape(why)), "Press q to quit."),
             None => match &self.link {
-                Link::Reconnecting { url, in_seconds, why } => {
+                Link::Reconnecting { url, denied: true, why, .. } => {
+                    let what = format!("{} refuses the token: {}", escape(url), escape(why));
+                    (what, "Retrying automatically. Press q to quit.")
+                }
+                Link::Reconnecting { url, in_seconds, why, .. } => {
                     let advice = if *in_seconds > 1 {
                         "Retrying automatically. Press q to quit."
                     } else {
@@ -129,13 +150,15 @@ impl App {
 
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
+        // The role is the shard's to say. When it is not heard, its last word is dimmed and has a question mark.
         let role = match self.session.role {
-            Role::Viewer => Span::styled(" VIEWER ", self.theme.key),
-            Role::Admin => Span::styled(" ADMIN ", self.theme.admin),
+            role if !self.is_heard() => Span::styled(format!(" {} ? ", role_word(role)), self.theme.dim),
+            role @ Role::Viewer => Span::styled(format!(" {} ", role_word(role)), self.theme.key),
+            role @ Role::Admin => Span::styled(format!(" {} ", role_word(role)), self.theme.admin),
         };
         let mut right = vec![(0, vec![role])];
         right.push((5, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
-        let left = self.header_parts();
+        let left = self.header_parts(area.width);
         // Drops the least important parts until the rest fits.
         let mut limit = 9;
         let total = |parts: &[(u8, Vec<Span<'_>>)], limit: u8| -> usize {
@@ -166,17 +189,11 @@ impl App {
     }
 
     /// Parts of the header with their rank: 0 is always shown, 9 is dropped first.
-    fn header_parts(&self) -> Vec<(u8, Vec<Span<'static>>)> {
+    fn header_parts(&self, columns: u16) -> Vec<(u8, Vec<Span<'static>>)> {
         let theme = &self.theme;
-        let (link, style) = match &self.link {
-            Link::Local => ("local".to_owned(), theme.dim),
-            Link::Recorded => ("recording".to_owned(), theme.warn),
-            Link::Connecting { .. } => ("connecting".to_owned(), theme.warn),
-            Link::Live { .. } => ("live".to_owned(), theme.good),
-            Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
-            Link::Reconnecting { in_seconds, .. } => (format!("reconnecting in {in_seconds} s"), theme.bad),
-        };
-        let (link, style) = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
+        let short = columns < MULTI_PANE_SIZE.0 || !self.unconfirmed().is_empty();
+        let words = if short { connection::short_words } else { connection::words };
+        let (link, style) = words(&self.link, self.ended.is_some(), theme);
         let link = Span::styled(format!(" · {link}"), style);
         let mut parts = match &self.label {
             Some(label) => vec![(0, vec![Span::styled(format!(" {} ", clip(&label.name, 20)), label.style)])],
@@ -187,16 +204,21 @@ impl App {
             return parts;
         };
         parts.push((0, vec![Span::styled(clip(&capital(&view.shard), 24), theme.strong), link]));
+        if let Some(count) = self.unconfirmed_count(columns < MULTI_PANE_SIZE.0) {
+            parts.push((0, vec![Span::styled(format!("… {count}"), theme.warn)]));
+        }
         if let Some(url) = self.url() {
             parts.push((4, vec![Span::styled(clip(url, 40), theme.dim)]));
         }
-        parts.push((0, vec![speed(view, theme)]));
-        if view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
+        let heard = self.is_heard();
+        parts.push((0, vec![if heard { speed(view, theme) } else { last_speed(view, theme) }]));
+        if heard && view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
             let rate = format!("{} ticks/s", thousands(view.clock.ticks_per_second.round() as u64));
             parts.push((8, vec![Span::styled(rate, theme.dim)]));
         }
         let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
-        parts.push((0, vec![Span::styled(format!("day {} · {time}", view.day), theme.text)]));
+        let style = if heard { theme.text } else { theme.dim };
+        parts.push((0, vec![Span::styled(format!("day {} · {time}", view.day), style)]));
         parts.push((3, vec![Span::styled(format!("tick {}", thousands(view.tick)), theme.dim)]));
         let kind = match (view.policy.kind.as_str(), &view.policy.outside_range) {
             ("network", None) => " (learned)",
@@ -213,6 +235,11 @@ impl App {
         parts
     }
 
+    /// Whether the shard is heard now, so that what is on screen is true.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.ended.is_none() && self.link.is_heard()
+    }
+
     pub(crate) fn url(&self) -> Option<&str> {
         match &self.link {
             Link::Local | Link::Recorded => None,
@@ -226,11 +253,14 @@ impl App {
     fn banners(&self) -> Vec<String> {
         let mut banners = Vec::new();
         match &self.link {
-            Link::Stale { seconds, .. } => {
-                banners.push(format!("no data for {seconds} s; the screen is out of date"));
+            Link::Stale { .. } => {
+                banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
             }
-            Link::Reconnecting { in_seconds, why, .. } => banners
-                .push(format!("not connected ({why}); next attempt in {in_seconds} s; the screen is out of date")),
+            Link::Reconnecting { in_seconds, why, .. } => banners.push(format!(
+                "{} ({why}), {}; the screen is out of date",
+                connection::silence(&self.link),
+                connection::next_attempt(*in_seconds)
+            )),
             _ => {}
         }
         let Some(view) = &self.view else { return banners };
@@ -261,7 +291,8 @@ impl App {
             "held" => banners.push(format!("promotion is on hold: {}", view.promotion.detail)),
             _ => {}
         }
-        let worst = view.alerts.iter().filter(|alert| alert.severity == "critical");
+        let standing = |alert: &&Alert| alert.severity == "critical" && alert.acknowledged_by.is_none();
+        let worst = view.alerts.iter().filter(standing);
         banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
         banners
     }
@@ -335,7 +366,27 @@ impl App {
     }
 }
 
-fn speed(view: &Snapshot, theme: &crate::theme::Theme) -> Span<'static> {
+/// The areas of the panes and of the console line below them, which has no rows unless it is open.
+fn below_the_panes(body: Rect, open: bool) -> [Rect; 2] {
+    let rows = [Constraint::Fill(1), Constraint::Length(if open { 2 } else { 0 })];
+    let [upper, lower] = Layout::vertical(rows).areas(body);
+    [upper, Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower }]
+}
+
+/// The last known speed of a shard that is not heard.
+fn last_speed(view: &Snapshot, theme: &Theme) -> Span<'static> {
+    let last = speed(view, theme);
+    Span::styled(format!("? was {}", last.content.trim_start_matches(['‖', '▶', ' '])), theme.dim)
+}
+
+pub(crate) const fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "VIEWER",
+        Role::Admin => "ADMIN",
+    }
+}
+
+fn speed(view: &Snapshot, theme: &Theme) -> Span<'static> {
     match view.clock.speed.as_str() {
         "paused" => Span::styled("‖ PAUSED", theme.warn),
         other => Span::styled(format!("▶ {}", escape(&other.replace('x', "×").replace("ma×", "max"))), theme.good),

@@ -9,13 +9,19 @@ use super::{App, Tone};
 use crate::format::{width, wrap};
 use crate::keymap::{Action, Keymap};
 use crate::pane::{KeyHint, check_allowed};
+use crate::text_field::TextField;
 use crate::theme::Theme;
 
 impl App {
     /// Keys of the focused pane.
     pub(super) fn pane_hints(&self) -> Vec<KeyHint> {
+        self.hints_of(self.focused_pane())
+    }
+
+    /// Keys of a pane.
+    pub(super) fn hints_of(&self, index: usize) -> Vec<KeyHint> {
         let Some(view) = &self.view else { return Vec::new() };
-        let pane_state = &self.panes[self.focused_pane()];
+        let pane_state = &self.panes[index];
         pane_state.pane.bindings(&self.context(view, &pane_state.filter, true))
     }
 
@@ -42,8 +48,13 @@ impl App {
             KeyHint::new(Action::Filter, "filter"),
             KeyHint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
             KeyHint::new(Action::Palette, "palette"),
+            KeyHint::new(Action::Search, "search"),
             KeyHint::new(Action::Save, "save"),
+            KeyHint::new(Action::Export, "export"),
         ];
+        if !self.unconfirmed().is_empty() {
+            hints.insert(2, KeyHint::new(Action::Unconfirmed, "not confirmed"));
+        }
         if self.visible_panes().len() == 1 {
             hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
         }
@@ -59,17 +70,14 @@ impl App {
         if self.overlay.is_some() {
             frame.render_widget(Line::styled(" esc closes the window", self.theme.dim), upper);
         } else if self.line_open {
-            let keys = " tab complete · ↑↓ history · enter send and close · esc close";
+            let keys = " tab complete · ↑↓ ctrl-r history · enter send and close · esc close";
             frame.render_widget(Line::styled(keys, self.theme.dim), upper);
         } else {
-            frame.render_widget(hint_line(&self.pane_hints(), upper.width, &self.keymap, &self.theme), upper);
+            let hints = [self.pane_hints(), self.other_panes_hints()].concat();
+            frame.render_widget(hint_line(&hints, upper.width, &self.keymap, &self.theme), upper);
         }
         if let Some(field) = &mut self.filtering {
-            let halves = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
-            let [mark, text, hint] = Layout::horizontal(halves).areas(lower);
-            frame.render_widget(Span::styled(" filter › ", self.theme.key), mark);
-            field.draw(frame, text, &self.theme);
-            frame.render_widget(Span::styled("  enter apply · esc clear     ", self.theme.dim), hint);
+            draw_filter_field(frame, lower, field, &self.theme);
         } else if let Some(status) = &self.status {
             let style = match status.tone {
                 Tone::Plain => self.theme.warn,
@@ -86,6 +94,15 @@ impl App {
             frame.render_widget(hint_line(&self.global_hints(), lower.width, &self.keymap, &self.theme), lower);
         }
     }
+}
+
+/// The filter while it is typed.
+pub(crate) fn draw_filter_field(frame: &mut Frame<'_>, area: Rect, field: &mut TextField, theme: &Theme) {
+    let parts = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
+    let [mark, text, hint] = Layout::horizontal(parts).areas(area);
+    frame.render_widget(Span::styled(" filter › ", theme.key), mark);
+    field.draw(frame, text, theme);
+    frame.render_widget(Span::styled("  enter apply · esc clear     ", theme.dim), hint);
 }
 
 /// As many of `hints` as fit into `columns`. Disabled keys are in parentheses.

@@ -7,11 +7,14 @@ mod actions;
 mod answers;
 mod draw;
 mod footer;
+mod pace;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 
-pub(crate) use draw::MIN_SIZE;
-pub(crate) use footer::hint_line;
+pub(crate) use draw::{draw_too_small, is_too_small, role_word};
+pub(crate) use footer::{draw_filter_field, hint_line};
+pub(crate) use unconfirmed::without_note;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,17 +22,21 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
+use self::pace::AskedPace;
+use self::unconfirmed::Waiting;
 use super::console::{AnswerLog, CommandLine, LineInput};
+use super::export::ExportFile;
 use super::fleet::ShardLabel;
 use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
+use super::notification::Notifications;
 use super::overlay::{ConfirmDialog, DetailDialog, Dialog, DialogResult};
-use super::pane::{Context, PANES, Pane, Reaction, Screen};
+use super::pane::{Context, PANES, Pane, Reaction, Screen, has_newer_schema};
 use super::text_field::TextField;
 use super::theme::Theme;
-use townlet_source::{Link, SourceEvent, SourceInfo};
-use townlet_wire::{Request, Role, Session, Snapshot};
+use townlet_source::{Link, SourceEvent, SourceInfo, UnconfirmedCommand};
+use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Session, Snapshot};
 
 /// Answers waited for at most.
 const MAX_PENDING: usize = 256;
@@ -43,10 +50,12 @@ pub enum Message {
     Mouse(MouseEvent),
     /// Text was pasted.
     Paste(String),
+    /// The fleet passes on what was asked for in its list.
+    Act(Action),
     /// An event of the source.
     SourceEvent(SourceEvent),
     /// A request was sent; its answer will have this `cmd_id`.
-    Sent(String, RequestPurpose),
+    Sent(String, Request, RequestPurpose),
     /// The result of a task, such as where a file was saved.
     Status(String),
 }
@@ -58,10 +67,18 @@ pub enum Task {
     Send(Request, RequestPurpose),
     /// Copy to the clipboard.
     Copy(String),
+    /// Tell the operator outside the screen.
+    Notify(String),
+    /// Write exported tables and charts.
+    Export(Vec<ExportFile>),
     /// Save the screen to files named after this tick.
     Save(u64),
     /// Append a line to the file of the console history.
     Remember(String),
+    /// Send the unconfirmed command with this id again.
+    Resend(String),
+    /// Give up the unconfirmed command with this id.
+    GiveUp(String),
     /// Suspend the process.
     Suspend,
     /// Show the fleet.
@@ -123,6 +140,8 @@ pub struct AppOptions {
     pub label: Option<ShardLabel>,
     /// Whether several shards are watched.
     pub fleet: bool,
+    /// What is notified outside the screen.
+    pub notifications: Notifications,
 }
 
 /// The interface of one shard.
@@ -147,12 +166,21 @@ pub struct App {
     filtering: Option<TextField>,
     status: Option<StatusMessage>,
     pub(crate) ended: Option<String>,
-    waiting: BTreeMap<String, (RequestPurpose, Role)>,
+    /// Requests that are waited for, by id.
+    waiting: BTreeMap<String, Waiting>,
+    /// The commands that the source reports as late.
+    late: Vec<UnconfirmedCommand>,
+    pace: AskedPace,
+    /// Whether quitting was asked for with unconfirmed commands.
+    quit_asked: bool,
     /// What the current message asks the shell to do.
     tasks: Vec<Task>,
     click_targets: Vec<(Rect, ClickTarget)>,
+    /// Whether the last frame had no space for the panes. Nothing then acts but resizing, quitting and suspending.
+    too_small: bool,
     pub(crate) label: Option<ShardLabel>,
     fleet: bool,
+    notifications: Notifications,
 }
 
 impl App {
@@ -180,10 +208,15 @@ impl App {
             status: None,
             ended: None,
             waiting: BTreeMap::new(),
+            late: Vec::new(),
+            pace: AskedPace::default(),
+            quit_asked: false,
             tasks: Vec::new(),
             click_targets: Vec::new(),
+            too_small: false,
             label: setup.label,
             fleet: setup.fleet,
+            notifications: setup.notifications,
         }
     }
 
@@ -191,12 +224,15 @@ impl App {
     pub fn update(&mut self, message: Message) -> Vec<Task> {
         match message {
             Message::Key(key) if key.kind == KeyEventKind::Release => {}
+            Message::Key(key) if self.too_small => self.unseen_key(key),
+            Message::Mouse(_) | Message::Paste(_) if self.too_small => {}
             Message::Key(key) => self.key(key),
+            Message::Act(action) => self.action(action),
             Message::Mouse(mouse) => self.mouse(mouse),
             Message::Paste(text) => self.paste(&text),
             Message::SourceEvent(event) => self.source_event(event),
-            Message::Sent(cmd_id, purpose) => {
-                self.waiting.insert(cmd_id, (purpose, self.session.role));
+            Message::Sent(cmd_id, request, purpose) => {
+                self.waiting.insert(cmd_id, Waiting::new(&request, purpose, self.session.role));
                 // Answers lost with a connection must not be waited for without end. Ids are in the order of time.
                 if self.waiting.len() > MAX_PENDING {
                     self.waiting.pop_first();
@@ -213,10 +249,8 @@ impl App {
 
     fn source_event(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::View(view) => {
-                self.history.record(&view);
-                self.view = Some(view);
-            }
+            SourceEvent::View(view) => self.set_view(view),
+            SourceEvent::Unconfirmed(list) => self.set_unconfirmed(list),
             SourceEvent::Answer(answer) => self.handle_answer(answer),
             SourceEvent::SourceInfo(hello) => {
                 self.session = hello.session.clone();
@@ -228,9 +262,35 @@ impl App {
         }
     }
 
+    fn set_view(&mut self, view: Arc<Snapshot>) {
+        self.history.record(&view);
+        self.pace.see(&view);
+        let before = self.view.replace(Arc::clone(&view));
+        if let Some(before) = &before {
+            let texts = self.notifications.of(before, &view);
+            self.tasks.extend(texts.into_iter().map(Task::Notify));
+        }
+        let other = before.is_some_and(|before| before.run_id != view.run_id);
+        if other && self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town()) {
+            self.overlay = None;
+            self.set_status(format!("the shard runs {} now; the question about the run before is closed", view.run_id));
+        }
+    }
+
+    /// Handles a key while nothing is shown.
+    fn unseen_key(&mut self, key: KeyEvent) {
+        if is_suspend(key) {
+            self.tasks.push(Task::Suspend);
+        } else if self.keymap.action(Key::of(key)) == Some(Action::Quit) {
+            self.action(Action::Quit);
+        } else {
+            self.quit_asked = false;
+        }
+    }
+
     fn key(&mut self, key: KeyEvent) {
         self.status = None;
-        if key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL) {
+        if is_suspend(key) {
             return self.tasks.push(Task::Suspend);
         }
         if self.overlay.is_some() {
@@ -274,15 +334,24 @@ impl App {
     }
 
     fn dialog_key(&mut self, key: KeyEvent) {
-        let Some(overlay) = &mut self.overlay else { return };
-        let result = overlay.key(key);
-        if result != DialogResult::Open {
+        if let Some(overlay) = &mut self.overlay {
+            let result = overlay.key(key);
+            self.dialog_result(result);
+        }
+    }
+
+    fn dialog_result(&mut self, result: DialogResult) {
+        if !result.stays_open() {
             self.overlay = None;
+            self.quit_asked = false;
         }
         match result {
             DialogResult::Open | DialogResult::Closed => {}
             DialogResult::Send(requests) => self.send(requests),
             DialogResult::Navigate(goal) => self.open_target(goal),
+            DialogResult::Resend(id) => self.tasks.push(Task::Resend(id)),
+            DialogResult::GiveUp(id) => self.tasks.push(Task::GiveUp(id)),
+            DialogResult::Quit => self.tasks.push(Task::Quit),
         }
     }
 
@@ -328,8 +397,14 @@ impl App {
 
     fn click(&mut self, at: Position) {
         self.status = None;
-        if self.overlay.is_some() {
-            return;
+        if let Some(overlay) = &mut self.overlay {
+            let result = overlay.click(at);
+            return self.dialog_result(result);
+        }
+        if self.line_open
+            && let Some(dry_run) = self.line.click(at, &self.hello.commands)
+        {
+            return self.preview(dry_run);
         }
         if let Some((_, spot)) = self.click_targets.iter().find(|(area, _)| area.contains(at)) {
             match *spot {
@@ -350,6 +425,7 @@ impl App {
             session: &self.session,
             commands: &self.hello.commands,
             log: &self.log,
+            unconfirmed: &self.late,
             theme: &self.theme,
             focused,
             filter,
@@ -414,15 +490,36 @@ impl App {
     }
 
     fn send(&mut self, requests: Vec<Request>) {
-        self.tasks.extend(requests.into_iter().map(|request| Task::Send(request, RequestPurpose::Execute)));
+        for request in requests {
+            let request = self.for_this_run(request);
+            self.tasks.push(Task::Send(request, RequestPurpose::Execute));
+        }
     }
 
     fn preview(&mut self, dry_run: Option<Request>) {
-        self.tasks.extend(dry_run.map(|request| {
+        if let Some(request) = dry_run {
             let text = request.command.clone();
-            Task::Send(request, RequestPurpose::Preview(text))
-        }));
+            // What would be refused here is not asked for: the preview says so.
+            if let Some(view) = self.view.as_deref().filter(|view| has_newer_schema(view)) {
+                let why = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", view.schema_version);
+                let error = ErrorBody::new("E_SCHEMA_NEW", why, "Upgrade this program to send commands.");
+                let answer = Answer::new("", &text, view.tick, Err(error));
+                return self.line.set_preview(&text, answer);
+            }
+            self.tasks.push(Task::Send(self.for_this_run(request), RequestPurpose::Preview(text)));
+        }
     }
+
+    /// A request that only the run on screen carries out.
+    fn for_this_run(&self, request: Request) -> Request {
+        let run_id = self.view.as_ref().map(|view| view.run_id.clone()).filter(|run_id| !run_id.is_empty());
+        Request { run_id, ..request }
+    }
+}
+
+/// Whether a key suspends the process.
+pub(crate) fn is_suspend(key: KeyEvent) -> bool {
+    key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 /// `cmd 0192…7c`: enough of an id to find it again.

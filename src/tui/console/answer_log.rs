@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use crate::answer_table;
 use crate::format::thousands;
 use crate::pane::DetailCard;
 use crate::theme::Theme;
-use townlet_wire::escape;
 use townlet_wire::{Answer, Role, Status};
 
 /// Maximum number of entries.
@@ -48,14 +48,10 @@ impl Entry {
         if answer.replayed {
             lines.push(fact("note", "already executed under this cmd_id; not executed again"));
         }
-        let mut result = answer.result.clone();
-        if let Some(fields) = result.as_mut().and_then(serde_json::Value::as_object_mut) {
-            fields.shift_remove("summary");
-        }
-        if let Some(result) = result.filter(|result| result.as_object().is_none_or(|fields| !fields.is_empty())) {
+        let rows = answer.result.as_ref().map(answer_table::rows).unwrap_or_default();
+        if !rows.is_empty() {
             lines.push(Line::default());
-            let pretty = serde_json::to_string_pretty(&result).unwrap_or_default();
-            lines.extend(pretty.lines().map(|line| Line::styled(escape(line), theme.text)));
+            lines.extend(rows.into_iter().map(|row| Line::styled(row, theme.text)));
         }
         DetailCard { title: "Answer".into(), lines }
     }

@@ -4,15 +4,16 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
-use super::completion::{Completion, complete, row};
+use super::completion::{Completion, Item, complete, row};
 use super::input_history::{InputHistory, may_be_stored};
 use crate::format::{clip, pad, width};
 use crate::text_field::TextField;
 use crate::theme::Theme;
+use townlet_source::RECORDING;
 use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, command_line};
 
 /// Completions shown at once.
@@ -39,6 +40,21 @@ pub struct CommandLine {
     cycle: Option<Cycle>,
     /// Text and answer of the last dry run.
     preview: Option<(String, Answer)>,
+    /// The search in the history, while it is open.
+    search: Option<Search>,
+    /// Where the completions were drawn, and the whole line with each of them.
+    popup: (Rect, Vec<String>),
+}
+
+/// A search in the history, as with ctrl-r in a shell.
+#[derive(Debug)]
+struct Search {
+    wanted: String,
+    /// Position of the line that was found, and whether one was found.
+    at: usize,
+    found: bool,
+    /// The text before the search.
+    draft: String,
 }
 
 /// State of cycling through completions with tab.
@@ -58,6 +74,7 @@ impl CommandLine {
     /// Resets the line to `text`. Returns the dry run to send, if any.
     pub fn open(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
         self.field.set(text);
+        self.search = None;
         self.history.reset_position();
         self.cycle = None;
         self.preview = None;
@@ -97,6 +114,9 @@ impl CommandLine {
     pub fn key(&mut self, key: KeyEvent, specs: &[CommandSpec], view: Option<&Snapshot>) -> LineInput {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let now = self.field.text().to_owned();
+        if self.search.is_some() || (control && key.code == KeyCode::Char('r')) {
+            return self.search_key(key, specs);
+        }
         match key.code {
             KeyCode::Esc => return LineInput::Closed,
             KeyCode::Char('c') if control => return LineInput::Closed,
@@ -122,6 +142,58 @@ impl CommandLine {
             }
         }
         if self.field.text() == now { LineInput::Unchanged } else { LineInput::Edited(self.dry_run(specs)) }
+    }
+
+    /// Handles a key of the search in the history. Enter and the arrows take the line, esc restores the text before.
+    fn search_key(&mut self, key: KeyEvent, specs: &[CommandSpec]) -> LineInput {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let draft = self.field.text().to_owned();
+        let end = self.history.len();
+        let search = self.search.get_or_insert(Search { wanted: String::new(), at: end, found: false, draft });
+        self.cycle = None;
+        match key.code {
+            KeyCode::Char('r') if control => {}
+            KeyCode::Char('c' | 'g') if control => search.wanted.clear(),
+            KeyCode::Char(letter) if !control => {
+                search.wanted.push(letter);
+                search.at = end;
+            }
+            KeyCode::Backspace => {
+                search.wanted.pop();
+                search.at = end;
+            }
+            KeyCode::Esc => {}
+            _ => {
+                self.search = None;
+                return LineInput::Edited(self.dry_run(specs));
+            }
+        }
+        let given_up = key.code == KeyCode::Esc || (control && matches!(key.code, KeyCode::Char('c' | 'g')));
+        if given_up {
+            let draft = std::mem::take(&mut search.draft);
+            self.search = None;
+            self.field.set(&draft);
+            return LineInput::Edited(self.dry_run(specs));
+        }
+        if !search.wanted.is_empty() {
+            let found = self.history.find(&search.wanted, search.at).map(|(at, line)| (at, line.to_owned()));
+            search.found = found.is_some();
+            if let Some((at, line)) = found {
+                search.at = at;
+                self.field.set(&line);
+            }
+        }
+        LineInput::Unchanged
+    }
+
+    /// Takes the completion at these screen coordinates. `None` when there is none.
+    pub fn click(&mut self, at: Position, specs: &[CommandSpec]) -> Option<Option<Request>> {
+        let (area, lines) = &self.popup;
+        let row = usize::from(at.y.checked_sub(area.y).filter(|_| area.contains(at))?);
+        let line = lines.get(row)?.clone();
+        self.field.set(&line);
+        self.cycle = None;
+        Some(self.dry_run(specs))
     }
 
     fn cycle(&mut self, step: isize, specs: &[CommandSpec], view: Option<&Snapshot>) {
@@ -172,8 +244,19 @@ impl CommandLine {
             let ghost = Rect { x: text.x + typed, width: text.width - typed, ..text };
             frame.render_widget(Span::styled(clip(&rest, ghost.width.into()), theme.dim), ghost);
         }
+        if let Some(search) = &self.search {
+            let (style, found) = if search.found || search.wanted.is_empty() {
+                (theme.accent, "ctrl-r older · enter take · esc back")
+            } else {
+                (theme.warn, "no line of the history contains it · esc back")
+            };
+            let text = format!("history › {}   {found}", search.wanted);
+            frame.render_widget(Line::styled(clip(&text, below.width.into()), style), below);
+            self.popup = (Rect::ZERO, Vec::new());
+            return;
+        }
         frame.render_widget(self.help_line(specs, session, view, below.width.into(), theme), below);
-        self.draw_completions(frame, input, room, (specs, view), theme);
+        self.popup = self.draw_completions(frame, input, room, (specs, view), theme);
     }
 
     /// The part of the usage that is not typed yet.
@@ -207,6 +290,10 @@ impl CommandLine {
             let none = complete(specs, view, text).items.is_empty();
             let error = command_line::parse(specs, text).err().filter(|_| none);
             return match error {
+                Some(_) if session.transport == RECORDING => {
+                    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+                    words(theme.warn, "!", &format!("a recording cannot be changed; it has {}", names.join(", ")))
+                }
                 Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
                 None => words(theme.dim, " ", "tab complete"),
             };
@@ -235,11 +322,12 @@ impl CommandLine {
         room: Rect,
         (specs, view): (&[CommandSpec], Option<&Snapshot>),
         theme: &Theme,
-    ) {
+    ) -> (Rect, Vec<String>) {
         let fresh;
+        let nothing = (Rect::ZERO, Vec::new());
         let (completion, chosen) = match &self.cycle {
             Some(cycle) => (&cycle.completion, Some(cycle.at)),
-            None if self.field.text().is_empty() => return,
+            None if self.field.text().is_empty() => return nothing,
             None => {
                 fresh = complete(specs, view, self.field.before());
                 (&fresh, None)
@@ -248,7 +336,7 @@ impl CommandLine {
         let alone = completion.items.len() == 1 && self.field.text().ends_with(&completion.items[0].text);
         let height = (completion.items.len().min(MAX_SHOWN) + 2) as u16;
         if completion.items.is_empty() || alone || input.y < room.y + height {
-            return;
+            return nothing;
         }
         let first = chosen.map_or(0, |at| at.saturating_sub(MAX_SHOWN - 1));
         let shown = completion.items.iter().enumerate().skip(first).take(MAX_SHOWN);
@@ -278,5 +366,9 @@ impl CommandLine {
         }
         frame.render_widget(Clear, area);
         frame.render_widget(Paragraph::new(lines).block(block), area);
+        let base = self.cycle.as_ref().map_or(self.field.text(), |cycle| &cycle.base);
+        let whole = |item: &Item| format!("{}{} ", &base[..completion.start.min(base.len())], item.text);
+        let inner = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));
+        (inner, completion.items.iter().skip(first).take(MAX_SHOWN).map(whole).collect())
     }
 }

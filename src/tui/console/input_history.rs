@@ -2,6 +2,8 @@
 //!
 //! A line that may contain a secret is never stored; see [`may_be_stored`]. The shell writes the file.
 
+use crate::app::without_note;
+
 /// Maximum number of lines in memory and read from the file.
 pub const MAX_LINES: usize = 1_000;
 
@@ -22,8 +24,8 @@ pub struct InputHistory {
 impl InputHistory {
     /// `lines`: those of earlier sessions, oldest first.
     pub fn new(lines: Vec<String>) -> Self {
-        let mut history =
-            Self { lines: lines.into_iter().filter(|line| may_be_stored(line)).collect(), ..Self::default() };
+        let lines = lines.iter().map(|line| without_note(line)).filter(|line| may_be_stored(line));
+        let mut history = Self { lines: lines.map(str::to_owned).collect(), ..Self::default() };
         history.lines.drain(..history.lines.len().saturating_sub(MAX_LINES));
         history
     }
@@ -41,6 +43,18 @@ impl InputHistory {
     /// Resets the position to the end.
     pub fn reset_position(&mut self) {
         self.at = None;
+    }
+
+    /// The newest line that contains `wanted`, ignoring case, before the line at `before`; with its position.
+    pub fn find(&self, wanted: &str, before: usize) -> Option<(usize, &str)> {
+        let wanted = wanted.to_lowercase();
+        let lines = self.lines.iter().enumerate().take(before).rev();
+        lines.map(|(at, line)| (at, line.as_str())).find(|(_, line)| line.to_lowercase().contains(&wanted))
+    }
+
+    /// Number of lines.
+    pub const fn len(&self) -> usize {
+        self.lines.len()
     }
 
     /// Moves to the previous line; `now` is the current text.
@@ -75,7 +89,8 @@ mod tests {
 
     #[test]
     fn goes_back_and_forth_and_keeps_the_draft() {
-        let mut history = InputHistory::new(vec!["one".into(), "escalate twn_a_b".into(), "two".into()]);
+        let given_up = "two # given up 0192aaaa-7c".to_owned();
+        let mut history = InputHistory::new(vec!["one".into(), "escalate twn_a_b".into(), given_up]);
         assert_eq!(history.older("dra"), Some("two"));
         assert_eq!(history.older("two"), Some("one"));
         assert_eq!(history.older("one"), Some("one"));

@@ -9,6 +9,7 @@ use ratatui::buffer::Buffer;
 use super::*;
 use crate::app::AppOptions;
 use crate::fixtures::{hello, snapshot};
+use crate::notification::Notifications;
 use crate::pane::Screen;
 use crate::screenshot;
 use townlet_source::{SourceEvent, SourceInfo};
@@ -23,6 +24,7 @@ fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
         console_history: Vec::new(),
         label: Some(ShardLabel { name: name.into(), style: Theme::label_style(colour, true).unwrap() }),
         fleet: true,
+        notifications: Notifications::default(),
     };
     let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
     let mut app = App::new(hello, setup);
@@ -33,6 +35,18 @@ fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
     app
 }
 
+/// The loss of a connection.
+fn silent(url: &str, silent_seconds: Option<u64>, denied: bool) -> Message {
+    let why = if denied { "E_UNAUTHORIZED  the token is not valid." } else { "connection refused" };
+    Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
+        url: url.into(),
+        in_seconds: 3,
+        silent_seconds,
+        denied,
+        why: why.into(),
+    }))
+}
+
 fn fleet() -> Fleet {
     let mut calm = snapshot();
     (calm.shard, calm.alerts, calm.employment.pending_count) = ("orchard".into(), Vec::new(), 0);
@@ -40,11 +54,7 @@ fn fleet() -> Fleet {
     let mut newer = snapshot();
     (newer.schema_version, newer.shard) = ("0.3.0".into(), "e\u{1b}[31mvil".into());
     let mut lost = app("staging", "yellow", "https://staging.example", None);
-    lost.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
-        url: "https://staging.example".into(),
-        in_seconds: 4,
-        why: "connection refused".into(),
-    })));
+    lost.update(silent("https://staging.example", None, false));
     let apps = vec![
         app("production", "red", "https://towns.example", Some(snapshot())),
         app("test", "green", "http://127.0.0.1:7420", Some(calm)),
@@ -116,6 +126,133 @@ fn a_single_shard_has_no_list() {
     assert_eq!(fleet.open, Some(0));
     press(&mut fleet, "esc 0");
     assert_eq!(fleet.open, Some(0));
+}
+
+#[test]
+fn a_shard_that_is_not_heard_is_never_shown_as_well() {
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let mut fleet = fleet();
+        let row = |fleet: &mut Fleet, row: usize| {
+            let text = screenshot::text(&picture(fleet, size));
+            (text.lines().nth(3 + row).unwrap().to_owned(), text)
+        };
+        assert!(row(&mut fleet, 1).0.contains("✓ ok"));
+        for (link, words) in [
+            (silent("http://127.0.0.1:7420", Some(12), false), "no answer for 12 s, trying again in 3 s: connection"),
+            (silent("http://127.0.0.1:7420", Some(12), true), "token refused, trying again in 3 s: E_UNAUTHORIZED"),
+            (
+                Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "x".into(), seconds: 12 })),
+                "no answer for 12 s",
+            ),
+            (Message::SourceEvent(SourceEvent::Ended("the thread has ended".into())), "ended: the thread has ended"),
+        ] {
+            fleet.deliver(1, link);
+            press(&mut fleet, "home down");
+            let (line, text) = row(&mut fleet, 1);
+            assert!(line.contains("? unknown") && !line.contains("✓ ok"), "{text}");
+            assert!(text.contains(words) && !text.contains("no problems and no alerts"), "{words}\n{text}");
+            assert!(text.contains("3 of 4 shards live") || text.contains("2 of 4 shards live"), "{text}");
+            assert!(words.starts_with("ended") || text.contains("the values above are 12 s old"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_not_shown_takes_no_key_but_quit() {
+    let mut fleet = fleet();
+    assert!(screenshot::text(&picture(&mut fleet, (59, 40))).contains("59 × 40 is too small"));
+    press(&mut fleet, "down enter");
+    assert_eq!(fleet.open, None);
+    assert_eq!(press(&mut fleet, "q"), [(0, Task::Quit)]);
+    picture(&mut fleet, (80, 24));
+    press(&mut fleet, "enter");
+    assert_eq!(fleet.open, Some(0));
+}
+
+fn type_in(fleet: &mut Fleet, text: &str) {
+    for letter in text.chars() {
+        press(fleet, &letter.to_string());
+    }
+}
+
+#[test]
+fn help_filter_palette_zoom_and_console_work_in_the_list() {
+    let mut fleet = fleet();
+    let text = |fleet: &mut Fleet| screenshot::text(&picture(fleet, (120, 40)));
+    press(&mut fleet, "?");
+    let shown = text(&mut fleet);
+    assert!(shown.contains("find a shard by name") && shown.contains("┌ Help") || shown.contains("Help"), "{shown}");
+    press(&mut fleet, "q");
+    assert!(!text(&mut fleet).contains("find a shard by name"));
+    press(&mut fleet, "/");
+    type_in(&mut fleet, "orchard");
+    let shown = text(&mut fleet);
+    assert!(shown.contains("Shards · 1 of 4") && !shown.contains("production"), "{shown}");
+    press(&mut fleet, "enter enter");
+    assert_eq!(fleet.open, Some(1), "the only row is the second shard");
+    press(&mut fleet, "0 esc /");
+    type_in(&mut fleet, "foo:bar");
+    assert!(text(&mut fleet).contains("No shards match the filter."));
+    press(&mut fleet, "enter enter : y");
+    assert_eq!(fleet.open, None, "nothing is selected");
+    press(&mut fleet, "esc z");
+    assert!(!text(&mut fleet).contains("exit cap reached"));
+    press(&mut fleet, "z home");
+    assert!(text(&mut fleet).contains("exit cap reached"));
+    press(&mut fleet, "ctrl-p");
+    type_in(&mut fleet, "staging");
+    press(&mut fleet, "enter");
+    assert_eq!(fleet.open, Some(2));
+    press(&mut fleet, "0 down :");
+    assert_eq!(fleet.open, Some(3));
+    type_in(&mut fleet, "kpi");
+    assert!(text(&mut fleet).contains("› kpi"), "{}", text(&mut fleet));
+}
+
+#[test]
+fn a_click_beside_the_help_closes_it_and_a_click_on_a_shard_of_the_palette_opens_it() {
+    use crossterm::event::{MouseButton, MouseEventKind};
+    let mut fleet = fleet();
+    let click = |fleet: &mut Fleet, column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        fleet.update(Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    };
+    press(&mut fleet, "?");
+    picture(&mut fleet, (120, 40));
+    click(&mut fleet, 60, 20);
+    assert!(fleet.overlay.is_some());
+    click(&mut fleet, 1, 1);
+    assert!(fleet.overlay.is_none());
+    press(&mut fleet, "ctrl-p");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    let row = text.lines().position(|line| line.contains("shard staging")).unwrap_or_else(|| panic!("{text}"));
+    click(&mut fleet, 30, row as u16);
+    assert_eq!((fleet.open, fleet.overlay.is_some()), (Some(2), false));
+}
+
+#[test]
+fn every_shard_with_unconfirmed_commands_asks_before_quitting() {
+    let mut fleet = fleet();
+    for shard in [0, 2] {
+        let command = townlet_source::UnconfirmedCommand {
+            cmd_id: format!("id-{shard}"),
+            command: "kill ada".into(),
+            seconds: 3,
+            retrying: true,
+            maybe_received: false,
+            why: "connection refused".into(),
+        };
+        fleet.deliver(shard, Message::SourceEvent(SourceEvent::Unconfirmed(vec![command])));
+    }
+    assert_eq!(press(&mut fleet, "q"), []);
+    assert_eq!(fleet.open, Some(0), "the first is opened and asks");
+    assert_eq!(press(&mut fleet, "tab enter"), []);
+    assert_eq!(fleet.open, Some(2));
+    assert_eq!(press(&mut fleet, "enter"), [], "staying there stops it");
+    assert_eq!(press(&mut fleet, "q tab enter"), []);
+    assert_eq!(fleet.open, Some(0), "so everything is asked again");
+    assert_eq!(press(&mut fleet, "tab enter"), [(0, Task::Quit)]);
+    assert_eq!(fleet.given_up_lines(), ["kill ada # given up id-0", "kill ada # given up id-2"]);
 }
 
 #[test]

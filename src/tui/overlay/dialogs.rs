@@ -2,11 +2,11 @@
 
 use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::{Dialog, DialogResult, is_cancel, window};
+use super::{Dialog, DialogResult, around, buttons, is_cancel, window};
 use crate::format::styled_lines;
 use crate::pane::{Confirmation, DetailCard};
 use crate::text_field::TextField;
@@ -18,18 +18,24 @@ use townlet_wire::Request;
 pub(crate) struct ConfirmDialog {
     confirmation: Confirmation,
     confirm_focused: bool,
+    /// Where the buttons were drawn.
+    buttons: [Rect; 2],
 }
 
 impl ConfirmDialog {
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
-        Self { confirmation, confirm_focused: false }
+        Self { confirmation, confirm_focused: false, buttons: [Rect::ZERO; 2] }
     }
 }
 
 impl Dialog for ConfirmDialog {
+    fn asks_about_the_town(&self) -> bool {
+        true
+    }
+
     fn key(&mut self, key: KeyEvent) -> DialogResult {
         match key.code {
-            _ if is_cancel(key) || key.code == KeyCode::Char('n') => DialogResult::Closed,
+            _ if is_cancel(key) || matches!(key.code, KeyCode::Char('n' | 'q')) => DialogResult::Closed,
             KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('h' | 'l') => {
                 self.confirm_focused = !self.confirm_focused;
                 DialogResult::Open
@@ -42,6 +48,14 @@ impl Dialog for ConfirmDialog {
         }
     }
 
+    fn click(&mut self, at: Position) -> DialogResult {
+        match self.buttons.iter().position(|button| button.contains(at)) {
+            Some(0) => DialogResult::Closed,
+            Some(_) => DialogResult::Send(std::mem::take(&mut self.confirmation.requests)),
+            None => DialogResult::Open,
+        }
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let width = 64.min(area.width.saturating_sub(4));
         let columns = usize::from(width.saturating_sub(4));
@@ -49,18 +63,6 @@ impl Dialog for ConfirmDialog {
         for text in &self.confirmation.text {
             lines.extend(styled_lines(text, columns, theme.text));
         }
-        let button = |word: &str, focused: bool| {
-            if focused {
-                Span::styled(format!("▸ {word} ◂"), theme.selected)
-            } else {
-                Span::styled(format!("  {word}  "), theme.dim)
-            }
-        };
-        let buttons = vec![
-            button("cancel", !self.confirm_focused),
-            Span::raw("     "),
-            button(&self.confirmation.verb, self.confirm_focused),
-        ];
         let size = (width, lines.len() as u16 + 5);
         let inside =
             window(frame, area, size, &self.confirmation.title, "← → select · enter confirm · esc cancel", theme);
@@ -68,7 +70,10 @@ impl Dialog for ConfirmDialog {
         let rows = [Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1), Constraint::Length(1)];
         let [text, _, bottom, _] = Layout::vertical(rows).areas(inside);
         frame.render_widget(Paragraph::new(lines), text);
-        frame.render_widget(Line::from(buttons).centered(), bottom);
+        let words = ["cancel", self.confirmation.verb.as_str()];
+        let (line, areas) = buttons(bottom, words, usize::from(self.confirm_focused), theme);
+        self.buttons = areas;
+        frame.render_widget(line, bottom);
     }
 }
 
@@ -134,12 +139,14 @@ pub(crate) struct DetailDialog {
     card: DetailCard,
     offset: u16,
     max_offset: u16,
+    /// Where it was drawn.
+    window: Rect,
 }
 
 impl DetailDialog {
     /// Scrolled to the top.
     pub(crate) const fn new(card: DetailCard) -> Self {
-        Self { card, offset: 0, max_offset: 0 }
+        Self { card, offset: 0, max_offset: 0, window: Rect::ZERO }
     }
 }
 
@@ -160,18 +167,23 @@ impl Dialog for DetailDialog {
         DialogResult::Open
     }
 
+    fn click(&mut self, at: Position) -> DialogResult {
+        if self.window.contains(at) { DialogResult::Open } else { DialogResult::Closed }
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let text = Paragraph::new(self.card.lines.clone()).wrap(Wrap { trim: false });
         let widest = self.card.lines.iter().map(Line::width).max().unwrap_or(0) as u16;
-        let width = (widest + 4).clamp(44, 96).min(area.width.saturating_sub(4));
+        let width = (widest + 4).max(44).min(area.width.saturating_sub(4));
         let rows =
             self.card.lines.iter().map(|line| (line.width() as u16).div_ceil(width.saturating_sub(4).max(1)).max(1));
         let rows: u16 = rows.sum();
         let height = (rows + 2).min(area.height.saturating_sub(2));
         self.max_offset = (rows + 2).saturating_sub(height);
         self.offset = self.offset.min(self.max_offset);
-        let foot = if self.max_offset > 0 { "↑↓ scroll · esc close" } else { "esc close" };
+        let foot = if self.max_offset > 0 { "↑↓ scroll · esc or q close" } else { "esc or q close" };
         let inside = window(frame, area, (width, height), &self.card.title, foot, theme);
+        self.window = around(inside);
         frame.render_widget(text.scroll((self.offset, 0)), inside);
     }
 }

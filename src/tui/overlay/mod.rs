@@ -3,20 +3,23 @@
 mod dialogs;
 mod help;
 mod palette;
+mod unconfirmed;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear};
 
 pub(crate) use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
 pub(crate) use help::Help;
 pub(crate) use palette::{Palette, PaletteTarget};
+pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
 use super::text_field::TextField;
 use super::theme::Theme;
+use townlet_source::UnconfirmedCommand;
 use townlet_wire::Request;
 
 /// Effect of a key on the overlay.
@@ -29,11 +32,37 @@ pub(crate) enum DialogResult {
     Send(Vec<Request>),
     /// It closes; go to this target.
     Navigate(PaletteTarget),
+    /// It stays open; send the unconfirmed command with this id again.
+    Resend(String),
+    /// It stays open; give up the unconfirmed command with this id.
+    GiveUp(String),
+    /// It closes; quit.
+    Quit,
+}
+
+impl DialogResult {
+    /// Whether the overlay stays open.
+    pub(crate) const fn stays_open(&self) -> bool {
+        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_))
+    }
 }
 
 /// An overlay. It receives every key while it is open.
 pub(crate) trait Dialog: std::fmt::Debug {
     fn key(&mut self, key: KeyEvent) -> DialogResult;
+
+    /// Handles a click at these screen coordinates. A click beside a window that asks nothing closes it.
+    fn click(&mut self, _at: Position) -> DialogResult {
+        DialogResult::Open
+    }
+
+    /// Whether it asks about the town that is on screen, so that it must not outlive the run.
+    fn asks_about_the_town(&self) -> bool {
+        false
+    }
+
+    /// Takes the commands that are not confirmed now.
+    fn update(&mut self, _unconfirmed: &[UnconfirmedCommand]) {}
 
     /// Inserts pasted text, if there is a text field.
     fn paste(&mut self, _text: &str) {}
@@ -44,6 +73,32 @@ pub(crate) trait Dialog: std::fmt::Debug {
 /// Whether a key closes any overlay.
 fn is_cancel(key: KeyEvent) -> bool {
     key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
+}
+
+/// The window around the area that [`window`] returned.
+fn around(inside: Rect) -> Rect {
+    Rect::new(inside.x.saturating_sub(2), inside.y.saturating_sub(1), inside.width + 4, inside.height + 2)
+}
+
+/// Buttons in the middle of a row, the focused one marked, and their areas.
+fn buttons(row: Rect, words: [&str; 2], focused: usize, theme: &Theme) -> (Line<'static>, [Rect; 2]) {
+    const GAP: u16 = 5;
+    let wide = words.map(|word| width(word) as u16 + 4);
+    let mut x = row.x + row.width.saturating_sub(wide[0] + GAP + wide[1]) / 2;
+    let areas = wide.map(|width| {
+        let area = Rect { x, width, ..row }.intersection(row);
+        x += width + GAP;
+        area
+    });
+    let button = |index: usize| {
+        if index == focused {
+            Span::styled(format!("▸ {} ◂", words[index]), theme.selected)
+        } else {
+            Span::styled(format!("  {}  ", words[index]), theme.dim)
+        }
+    };
+    let indent = Span::raw(" ".repeat(usize::from(areas[0].x.saturating_sub(row.x))));
+    (Line::from(vec![indent, button(0), Span::raw(" ".repeat(usize::from(GAP))), button(1)]), areas)
 }
 
 /// Draws an empty window in the middle of `area`. Returns the area inside its border and margin.

@@ -4,17 +4,17 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Dialog, DialogResult, draw_search, is_cancel};
+use super::{Dialog, DialogResult, around, draw_search, is_cancel};
 use crate::format::{clip, pad, pad_left};
-use crate::keymap::{ACTIONS, Action, Group, Keymap};
+use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
 use crate::text_field::TextField;
 use crate::theme::Theme;
-use townlet_wire::CommandSpec;
+use townlet_wire::{CommandSpec, Snapshot, escape};
 
 /// What an entry of the palette does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub(crate) enum PaletteTarget {
     /// Focuses a pane, by its index in the pane table.
     Pane(usize),
     Act(Action),
+    /// Opens a shard of the fleet, by its index.
+    Shard(usize),
+    /// Opens a resident on the Agents screen.
+    Agent(String),
+    /// Focuses a pane, by its index, with the item of this id selected.
+    Item(usize, String),
 }
 
 #[derive(Debug)]
@@ -35,6 +41,17 @@ struct Entry {
     /// Key, or required role.
     note: String,
     goal: PaletteTarget,
+}
+
+impl Entry {
+    fn of_action(row: &ActionRow, keymap: &Keymap) -> Self {
+        Self {
+            text: row.name.replace('_', " "),
+            help: row.help.to_owned(),
+            note: keymap.label(row.action),
+            goal: PaletteTarget::Act(row.action),
+        }
+    }
 }
 
 impl AsRef<str> for Entry {
@@ -48,11 +65,27 @@ pub(crate) struct Palette {
     entries: Vec<Entry>,
     field: TextField,
     at: usize,
+    title: &'static str,
+    /// Where the entries were drawn, the first of them, and the window.
+    list: Rect,
+    first: usize,
+    window: Rect,
 }
 
 impl Palette {
     /// With all commands, screens, panes and global actions.
     pub(crate) fn new(specs: &[CommandSpec], keymap: &Keymap) -> Self {
+        Self::with("Palette", Self::everywhere(specs, keymap))
+    }
+
+    /// Everything of the palette, and everything in the town: residents, objects, alerts, metrics and the audit log.
+    pub(crate) fn search(specs: &[CommandSpec], keymap: &Keymap, view: Option<&Snapshot>) -> Self {
+        let mut entries = view.map_or_else(Vec::new, in_town);
+        entries.extend(Self::everywhere(specs, keymap));
+        Self::with("Search", entries)
+    }
+
+    fn everywhere(specs: &[CommandSpec], keymap: &Keymap) -> Vec<Entry> {
         let screens = Screen::all().map(|screen| Entry {
             text: format!("screen {}", screen.title()),
             help: String::new(),
@@ -75,13 +108,29 @@ impl Palette {
             let of_screen = Screen::all().any(|screen| screen.action() == row.action);
             matches!(row.group, Group::Everywhere | Group::Pace) && row.action != Action::Palette && !of_screen
         });
-        let keys = keys.map(|row| Entry {
-            text: row.name.replace('_', " "),
-            help: row.help.to_owned(),
-            note: keymap.label(row.action),
-            goal: PaletteTarget::Act(row.action),
+        let keys = keys.map(|row| Entry::of_action(row, keymap));
+        screens.chain(panes).chain(commands).chain(keys).collect()
+    }
+
+    /// With the shards of a fleet and the actions that work on their list.
+    pub(crate) fn of_fleet(
+        shards: impl Iterator<Item = (String, String)>,
+        actions: &[Action],
+        keymap: &Keymap,
+    ) -> Self {
+        let shards = shards.enumerate().map(|(index, (name, address))| Entry {
+            text: format!("shard {name}"),
+            help: address,
+            note: String::new(),
+            goal: PaletteTarget::Shard(index),
         });
-        Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: TextField::default(), at: 0 }
+        let keys = actions.iter().map(|action| Entry::of_action(action.row(), keymap));
+        Self::with("Palette", shards.chain(keys).collect())
+    }
+
+    fn with(title: &'static str, entries: Vec<Entry>) -> Self {
+        let (list, window) = (Rect::ZERO, Rect::ZERO);
+        Self { entries, field: TextField::default(), at: 0, title, list, first: 0, window }
     }
 
     fn matches(&self) -> Vec<&Entry> {
@@ -95,6 +144,60 @@ impl Palette {
         let last = self.matches().len().saturating_sub(1);
         self.at = self.at.saturating_add_signed(step).min(last);
     }
+}
+
+/// The newest commands of the audit log that a search looks through.
+const SEARCHED_COMMANDS: usize = 200;
+
+/// Entries for what is in the town. Each opens its place.
+fn in_town(view: &Snapshot) -> Vec<Entry> {
+    let pane = |title: &str| PANES.iter().position(|pane| pane.title == title).unwrap_or(0);
+    let entry = |text: String, help: &str, note: &str, goal| Entry {
+        text: escape(&text),
+        help: escape(help),
+        note: escape(note),
+        goal,
+    };
+    let (queues, alerts, metrics) = (pane("Queues"), pane("Alerts and events"), pane("Metrics"));
+    let (audit, goods, map) = (pane("Audit log"), pane("Goods"), pane("Map"));
+    let mut entries = Vec::new();
+    entries.extend(view.agents.iter().map(|agent| {
+        let goal = PaletteTarget::Agent(agent.id.clone());
+        entry(format!("resident {} {}", agent.name, agent.id), &agent.activity, "Agents", goal)
+    }));
+    entries.extend(view.map.objects.iter().map(|object| {
+        let goal = PaletteTarget::Item(queues, object.id.clone());
+        entry(format!("object {}", object.id), &format!("{} in {}", object.kind, object.place), "Queues", goal)
+    }));
+    entries.extend(view.map.places.iter().map(|place| {
+        let goal = PaletteTarget::Item(map, place.name.clone());
+        entry(format!("place {}", place.name), &place.kind, "Map", goal)
+    }));
+    entries.extend(view.alerts.iter().map(|alert| {
+        let goal = PaletteTarget::Item(alerts, format!("alert {}", alert.name));
+        entry(format!("alert {}", alert.name), &alert.message, "Alerts", goal)
+    }));
+    entries.extend(view.prices.keys().map(|item| {
+        let goal = PaletteTarget::Item(goods, format!("price {item}"));
+        entry(format!("price of {item}"), "", "Goods", goal)
+    }));
+    entries.extend(crate::metrics::all(view).into_iter().map(|metric| {
+        let goal = PaletteTarget::Item(metrics, metric.name.clone());
+        entry(format!("metric {}", metric.title), &metric.name, "Metrics", goal)
+    }));
+    entries.extend(view.audit.records.iter().rev().take(SEARCHED_COMMANDS).map(|row| {
+        let goal = PaletteTarget::Item(audit, row.seq.to_string());
+        let args = crate::format::arguments(&row.args);
+        entry(format!("audit {} {args} {}", row.command, row.issuer), &row.cmd_id, "Audit", goal)
+    }));
+    let facts =
+        [("config", &view.config_id), ("observation variant", &view.observation_variant), ("run", &view.run_id)];
+    entries.extend(
+        facts
+            .into_iter()
+            .map(|(name, value)| entry(format!("setting {name}"), value, "help", PaletteTarget::Act(Action::Help))),
+    );
+    entries
 }
 
 impl Dialog for Palette {
@@ -121,15 +224,26 @@ impl Dialog for Palette {
         DialogResult::Open
     }
 
+    fn click(&mut self, at: Position) -> DialogResult {
+        if !self.list.contains(at) {
+            return if self.window.contains(at) { DialogResult::Open } else { DialogResult::Closed };
+        }
+        let row = self.first + usize::from(at.y - self.list.y);
+        let goal = self.matches().get(row).map(|entry| entry.goal.clone());
+        goal.map_or(DialogResult::Open, DialogResult::Navigate)
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(4).min(22));
-        let words = ("Palette", "type to search · ↑↓ select · enter run · esc close", "› ");
+        let words = (self.title, "type to search · ↑↓ select · enter run · esc close", "› ");
         let list = draw_search(frame, area, size, words, &mut self.field, theme);
         let columns = usize::from(list.width);
         let text = (columns * 5 / 10).max(24);
         let help = columns.saturating_sub(text + 10);
         let height = usize::from(list.height).max(1);
         let first = (self.at + 1).saturating_sub(height);
+        (self.list, self.first) = (list, first);
+        self.window = around(Rect { y: list.y.saturating_sub(2), height: list.height + 2, ..list });
         let lines: Vec<Line<'_>> = self
             .matches()
             .iter()

@@ -9,6 +9,7 @@ use ratatui::backend::TestBackend;
 use crate::app::{App, AppOptions, Message};
 use crate::fixtures;
 use crate::keymap::{Key, Keymap};
+use crate::notification::Notifications;
 use crate::pane::Screen;
 use crate::screenshot;
 use crate::theme::Theme;
@@ -24,6 +25,7 @@ fn open() -> App {
         console_history: Vec::new(),
         label: None,
         fleet: false,
+        notifications: Notifications::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));

@@ -273,6 +273,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
         theme: &theme,
         focused: true,
         filter: "",
+        unconfirmed: &[],
     };
     let mut terminal = Terminal::new(TestBackend::new(140, 56)).unwrap();
     let mut pane = (row.new)();

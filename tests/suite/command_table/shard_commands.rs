@@ -50,6 +50,13 @@ pub(crate) static CASES: &[Case] = &[
         ..case("training resume", &["training pause"], "training resume", &[], training_resume)
     },
     case("incident", &[], "incident --reason look", &[("incident now", BAD), ("incident --reason", BAD)], incident),
+    case(
+        "alert_ack",
+        &["blackout on"],
+        "alert_ack blackout",
+        &[("alert_ack", BAD), ("alert_ack nothing", NONE)],
+        alert_ack,
+    ),
     case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
     case("viewer", &[], "viewer", &[], viewer),
 ];
@@ -233,6 +240,74 @@ fn incident() {
     assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
     let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
     assert!(note.contains("ops/requested") && note.contains("setmoney agent=\"ada\""), "{note}");
+}
+
+fn alert_ack() {
+    with(|live| {
+        live.expect_ok("blackout on");
+        let alert = || live.view().alerts.into_iter().find(|alert| alert.name == "blackout");
+        assert_eq!(alert().expect("it is raised").acknowledged_by, None);
+        live.expect_ok("alert_ack blackout --reason planned");
+        let seen = alert().expect("it stays");
+        assert_eq!(
+            (seen.acknowledged_by.as_deref(), seen.acknowledged_tick),
+            (Some("test:admin"), Some(live.view().tick))
+        );
+        let again = live.result("alert_ack blackout");
+        assert!(text(&again, "summary").contains("nothing changes: test:admin has acknowledged"), "{again}");
+        // Once it has ended and is raised again, it has to be seen again.
+        live.expect_ok("blackout off");
+        live.run(1);
+        assert_eq!(alert(), None);
+        live.expect_ok("blackout on");
+        live.run(1);
+        assert_eq!(alert().expect("it is raised again").acknowledged_by, None);
+    });
+}
+
+#[test]
+fn previews_say_what_the_answer_says_or_why_nothing_changes() {
+    pacing(|live| {
+        let specs = townlet_shard::specs();
+        let preview = |line: &str| {
+            let answer = live.ask(live.admin, Request { dry_run: true, ..Request::line(line) });
+            text(&answer.result.unwrap_or_else(|| panic!("{line}: {:?}", answer.error)), "summary").to_owned()
+        };
+        for line in [
+            "narration off",
+            "narration off",
+            "narration on",
+            "narration limit 2",
+            "narration limit 2",
+            "privacy on",
+            "privacy on",
+            "privacy off",
+            "telemetry_mode aggregate",
+            "snapshot save",
+            "set_exit_cap 1",
+            "blackout on",
+            "pause",
+            "step 3",
+            "speed 10x",
+        ] {
+            let promised = preview(line);
+            let help =
+                specs.iter().filter(|spec| line.starts_with(&spec.name)).any(|spec| promised.contains(&spec.help));
+            assert!(!help, "{line}: the help line is no preview: {promised}");
+            assert_eq!(promised, text(&live.result(line), "summary"), "{line}");
+        }
+        for (line, words) in [
+            ("narration limit 2", "nothing changes"),
+            ("privacy off", "nothing changes"),
+            ("incident --reason look", "ops/incidents"),
+            ("viewer", "you are viewer now"),
+            ("escalate --reason look", "you are admin already"),
+            ("promotion_hold on", "wait until the hold ends"),
+        ] {
+            let promised = preview(line);
+            assert!(promised.contains(words), "{line}: {promised}");
+        }
+    });
 }
 
 fn escalate() {

@@ -473,6 +473,77 @@ fn remote_source_reconnects_after_a_service_restart() {
     assert_eq!(outcomes, 1);
 }
 
+#[test]
+fn a_command_for_another_run_is_refused_with_both_runs_named() {
+    let served = Served::start();
+    let line = |run: &str| json!({ "command": "setmoney ada 3", "cmd_id": "r-1", "run_id": run }).to_string();
+    let reply = served.post(&served.admin(), &line("run-before"));
+    let this = served.shard.run_id.clone();
+    assert_eq!((reply.status, reply.code().as_str()), (409, "E_OTHER_RUN"), "{}", reply.body);
+    let message = format!("the command was meant for the run run-before; this shard runs {this}.");
+    assert_eq!(reply.json()["error"]["message"], message);
+    let refused = served.log().into_iter().find(|record| record.cmd_id == "r-1").expect("it is logged");
+    assert_eq!((refused.stage, refused.command.as_str()), (townlet_audit::Stage::Rejected, "setmoney"));
+    // The same command for this run is carried out: a refusal is not remembered.
+    let reply = served.post(&served.admin(), &line(&this));
+    assert_eq!(reply.json()["status"], "ok", "{}", reply.body);
+}
+
+#[test]
+fn a_command_that_waits_for_the_connection_is_not_applied_to_another_run() {
+    let mut served = Served::start();
+    let mut source = Remote::new(served.client(Some(&served.admin)));
+    let notices = deliveries(&mut source);
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
+    let (address, before) = (served.server.address().to_string(), served.shard.run_id.clone());
+    served.server.stop();
+    until(&notices, "that it is lost", |notice| {
+        matches!(notice, SourceEvent::Link(Link::Reconnecting { .. })).then_some(())
+    });
+    let [waits, given_up] = ["setmoney ada 3", "setmoney ada 4"].map(|line| source.send(Request::line(line)));
+    let listed = until(&notices, "both commands in the list", |notice| match notice {
+        SourceEvent::Unconfirmed(list) if list.len() == 2 && !list[0].why.is_empty() => Some(list),
+        _ => None,
+    });
+    assert_eq!(listed.iter().map(|command| &command.cmd_id).collect::<Vec<_>>(), [&waits, &given_up]);
+    assert!(listed.iter().all(|command| command.retrying && !command.maybe_received), "{listed:?}");
+    source.give_up(&given_up);
+    let said = until(&notices, "that it is given up", answer);
+    assert_eq!((&said.cmd_id, said.error.expect("an error").code.as_str()), (&given_up, "E_GIVEN_UP"));
+    // Another run is served at the same address, with the same tokens.
+    served.shard.stop().expect("it stops");
+    let other = townlet_shard::start(default_sources(&[]), 7, options(served.home.path(), true));
+    served.shard = Arc::new(other.expect("it starts"));
+    served.server = serve(&served.shard, service(&served.home, &address, None)).expect("the address is free again");
+    let said = until(&notices, "the answer to the command that waited", answer);
+    let error = said.error.expect("it is refused");
+    assert_eq!((&said.cmd_id, error.code.as_str()), (&waits, "E_OTHER_RUN"));
+    assert!(error.message.contains(&before) && error.message.contains(&served.shard.run_id), "{}", error.message);
+    assert!(
+        served
+            .log()
+            .iter()
+            .all(|record| record.command != "setmoney" || record.stage == townlet_audit::Stage::Rejected)
+    );
+    source.close();
+}
+
+#[test]
+fn closing_names_what_is_given_up_and_claims_nothing_of_a_shard_that_is_not_heard() {
+    let mut served = Served::start();
+    let mut source = Remote::new(served.client(Some(&served.admin)));
+    let notices = deliveries(&mut source);
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
+    served.server.stop();
+    until(&notices, "that it is lost", |notice| {
+        matches!(notice, SourceEvent::Link(Link::Reconnecting { .. })).then_some(())
+    });
+    let cmd_id = source.send(Request::line("setmoney ada 3"));
+    let said = source.close();
+    assert!(!said.contains("keeps running") && said.contains("has not answered for"), "{said}");
+    assert!(said.contains(&format!("`setmoney ada 3` ({cmd_id}): given up;")), "{said}");
+}
+
 /// A server that answers like a shard of a newer schema and records the commands it gets.
 fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -31,9 +31,6 @@ pub(crate) const ENVS_PER_BATCH: usize = 16;
 /// Decisions gathered between two questions whether to continue.
 const GATHERED: usize = 1 << 16;
 
-/// Decisions gathered between two questions whether to continue.
-const GATHERED: usize = 1 << 16;
-
 /// Replicas of the town and their decisions since the last batch.
 pub struct Rollout {
     vec_envs: Vec<VecEnv>,
@@ -186,6 +183,7 @@ fn gather(
     batch: &mut Batch,
     should_continue: ShouldContinue<'_>,
 ) -> bool {
+    let first_row = batch.len();
     trajectory.rows.clear();
     for at in 0..decisions.len() {
         if at % GATHERED == 0 && !should_continue() {
@@ -218,7 +216,21 @@ fn gather(
             batch.returns[trajectory.rows[*at]] = advantage + decisions.values[*at];
         }
     }
+    scale_advantages(&mut batch.advantages[first_row..]);
     true
+}
+
+/// Largest advantage after scaling.
+const MOST_ADVANTAGE: f32 = 4.0;
+
+/// Scales the advantages of a town to a root mean square of 1 and bounds them, so that a town in which residents starve counts
+/// as much as one in which they live well.
+fn scale_advantages(advantages: &mut [f32]) {
+    let squares: f64 = advantages.iter().map(|advantage| f64::from(*advantage).powi(2)).sum();
+    let scale = (squares / advantages.len().max(1) as f64).sqrt() as f32 + 1e-3;
+    for advantage in advantages {
+        *advantage = (*advantage / scale).clamp(-MOST_ADVANTAGE, MOST_ADVANTAGE);
+    }
 }
 
 impl Trajectory {
@@ -246,5 +258,23 @@ impl Trajectory {
         self.advantages.clear();
         self.advantages.resize(self.at.len(), 0.0);
         bootstrap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advantages_of_a_town_are_scaled_to_one_and_bounded() {
+        let mut even = vec![30.0, -30.0, 30.0, -30.0];
+        scale_advantages(&mut even);
+        assert!(even.iter().all(|advantage| (advantage.abs() - 1.0).abs() < 1e-3), "{even:?}");
+        let mut rare = vec![0.1; 999];
+        rare.push(-300.0);
+        scale_advantages(&mut rare);
+        assert_eq!(rare[999], -MOST_ADVANTAGE);
+        assert!(rare[0] > 0.0 && rare[0] < 0.1);
+        scale_advantages(&mut []);
     }
 }

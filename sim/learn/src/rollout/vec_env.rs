@@ -91,8 +91,9 @@ impl VecEnv {
             self.deciders.extend_from_slice(deciders);
             let from = self.rows.len();
             self.rows.resize(from + deciders.len() * context.layout.width, 0.0);
-            for (decider, row) in deciders.iter().zip(self.rows[from..].chunks_exact_mut(context.layout.width)) {
-                context.layout.observe(town, decider.agent, row);
+            let agents = deciders.iter().map(|decider| decider.agent);
+            context.layout.observe_each(town, agents, &mut self.rows[from..]);
+            for row in self.rows[from..].chunks_exact_mut(context.layout.width) {
                 env.seen.observe(row);
                 context.normalizer.scale(row);
             }

@@ -189,8 +189,8 @@ section! {
         exit_weight: Micro = decimal(0.0, 100.0, ""),
         /// Price of a day with a need at or below 0.3, which the score does not see.
         low_needs_weight: Micro = decimal(0.0, 100.0, "score a day"),
-        /// Whether all towns have the configured plan, population and prices, or each is drawn: 4 to 32 residents, another
-        /// plan, prices 80 to 120 %.
+        /// Whether all towns are the configured one, or a growing share of them is drawn: 4 to 32 residents, other plans,
+        /// prices, needs and perturbations.
         towns: TrainingTowns = free(),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),

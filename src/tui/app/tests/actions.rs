@@ -119,8 +119,8 @@ fn exit_details_open_and_scroll() {
 #[test]
 fn the_owner_controls_the_speed_in_any_role() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
-    ui.press("p . + -");
-    assert_eq!(ui.lines(), ["pause", "step", "speed 100x", "speed 1x"]);
+    ui.press("+ - p .");
+    assert_eq!(ui.lines(), ["speed 100x", "speed 10x", "pause", "step"]);
     let mut view = snapshot();
     view.clock.speed = "paused".into();
     ui.view(view);

@@ -21,7 +21,7 @@ fn the_console_completes_previews_and_sends() {
     ui.shows("≈ preview: Cleo stays and 4 absences are forgiven");
     let tasks = ui.press("enter");
     assert_eq!(tasks[0], Task::Remember("employment_exit defer cleo".into()));
-    assert_eq!(ui.sent.last().unwrap(), &Request::line("employment_exit defer cleo"));
+    assert_eq!(ui.lines().last(), Some(&"employment_exit defer cleo"));
     ui.press(": up");
     ui.shows("› employment_exit defer cleo");
     ui.press("up up");
@@ -86,7 +86,7 @@ fn the_shard_refuses_a_viewer_without_confirmation() {
     ui.press(":");
     ui.type_in("kill ada");
     ui.press("enter");
-    assert_eq!(ui.sent.last().unwrap(), &Request::line("kill ada"));
+    assert_eq!(ui.lines().last(), Some(&"kill ada"));
     ui.hides("This cannot be undone");
     let id = format!("id-{}", ui.sent.len());
     ui.answer(refused(&id, "kill ada"));
@@ -102,7 +102,7 @@ fn a_destructive_line_asks_while_escalate_is_pending() {
     ui.type_in("kill ada");
     ui.press("enter");
     ui.shows("This cannot be undone");
-    assert_ne!(ui.sent.last().unwrap(), &Request::line("kill ada"));
+    assert!(ui.sent.last().unwrap().dry_run, "{:?}", ui.lines());
 }
 
 #[test]
@@ -184,4 +184,59 @@ fn q_on_the_line_quits_too() {
     ui.press(":");
     ui.type_in("q");
     assert_eq!(ui.press("enter"), [Task::Quit]);
+}
+
+#[test]
+fn ctrl_r_searches_the_history() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press(":");
+    ui.type_in("draft");
+    ui.press("ctrl-r");
+    ui.type_in("K");
+    ui.shows("history › K");
+    ui.shows("› kpi");
+    ui.press("backspace k p");
+    ui.shows("› kpi");
+    ui.press("backspace backspace e");
+    ui.shows("› employment_status");
+    ui.press("ctrl-r");
+    ui.shows("no line of the history contains it");
+    ui.press("esc");
+    ui.shows("› draft");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.press("ctrl-r k p enter");
+    assert!(ui.lines().iter().all(|line| *line != "kpi"), "enter takes the line, it does not send it");
+    ui.press("enter");
+    assert_eq!(ui.lines().last(), Some(&"kpi"));
+}
+
+#[test]
+fn global_search_opens_the_place_of_what_is_found() {
+    for (typed, screen, words) in [
+        ("resident gwen", Screen::Agents, "Residents · Gwen"),
+        ("object shower_1", Screen::Operations, "▸"),
+        ("place park", Screen::Town, "park (park)"),
+        ("alert exit_cap", Screen::Operations, "exit cap reached"),
+        ("metric tenure", Screen::Metrics, "▸"),
+        ("audit defer", Screen::Audit, "employment_exit defer"),
+        ("screen Economy", Screen::Economy, "Goods"),
+        ("price of meal", Screen::Economy, "price of meal"),
+    ] {
+        let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+        ui.press("2 ctrl-f");
+        ui.shows("Search");
+        ui.type_in(typed);
+        ui.press("enter");
+        assert_eq!(ui.app.screen, screen, "{typed}");
+        ui.shows(words);
+    }
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("ctrl-f");
+    ui.type_in("shower_1");
+    ui.press("enter enter");
+    ui.shows("Queue: shower_1");
+    ui.press("q ctrl-f");
+    ui.type_in("teleport");
+    ui.press("enter");
+    ui.shows("› teleport");
 }

@@ -2,7 +2,9 @@
 
 mod actions;
 mod console;
+mod keys;
 mod operations;
+mod unconfirmed;
 
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use ratatui::style::Color;
 use super::{App, AppOptions, Message, RequestPurpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
+use crate::notification::Notifications;
 use crate::pane::Screen;
 use crate::screenshot;
 use crate::theme::Theme;
@@ -45,6 +48,7 @@ impl AppHarness {
             console_history: vec!["kpi".into(), "employment_status".into()],
             label: None,
             fleet: false,
+            notifications: Notifications::default(),
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }
@@ -81,7 +85,7 @@ impl AppHarness {
         for task in tasks {
             if let Task::Send(request, purpose) = task {
                 self.sent.push(request.clone());
-                self.app.update(Message::Sent(format!("id-{}", self.sent.len()), purpose.clone()));
+                self.app.update(Message::Sent(format!("id-{}", self.sent.len()), request.clone(), purpose.clone()));
             }
         }
     }
@@ -216,6 +220,37 @@ fn size_changes_and_too_small_terminals() {
 }
 
 #[test]
+fn a_screen_that_shows_nothing_takes_no_key_but_quit_and_suspend() {
+    let mut ui = AppHarness::new(Role::Admin, (30, 8));
+    ui.shows("30 × 8 is too small");
+    ui.press("a tab enter . p + 6 : k i l l space a d a enter d ctrl-p ?");
+    assert_eq!(ui.lines(), [""; 0]);
+    ui.app.update(Message::Paste("kill ada".into()));
+    let wheel = MouseEvent { kind: MouseEventKind::ScrollDown, column: 3, row: 3, modifiers: KeyModifiers::NONE };
+    ui.app.update(Message::Mouse(wheel));
+    ui.size = (120, 40);
+    ui.shows("▸ Ada");
+    assert_eq!((ui.app.screen, ui.app.overlay.is_some(), ui.app.line_open), (Screen::Operations, false, false));
+    // The same with a question open: it cannot be answered unseen.
+    ui.press("a");
+    ui.size = (59, 40);
+    ui.shows("is too small");
+    ui.press("tab enter");
+    assert_eq!(ui.lines(), [""; 0]);
+    assert_eq!(ui.press("ctrl-z"), [Task::Suspend]);
+    assert_eq!(ui.press("q"), [Task::Quit]);
+}
+
+#[test]
+fn the_console_line_is_on_screen_before_the_first_data() {
+    let mut ui = AppHarness::without_view(Role::Viewer, (80, 24));
+    ui.shows("Waiting for the first data from the shard.");
+    ui.press(":");
+    ui.type_in("kill ada");
+    ui.shows("› kill ada");
+}
+
+#[test]
 fn banners_and_connection_states() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     let mut view = snapshot();
@@ -238,14 +273,24 @@ fn banners_and_connection_states() {
     view.promotion.state = "canary".into();
     ui.view(view);
     ui.hides("canary is failing");
-    ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
-        url: "http://x".into(),
-        in_seconds: 4,
-        why: "the connection broke".into(),
-    })));
-    ui.shows("Harbour · reconnecting in 4 s   http://x");
+    let lost = |denied| {
+        let (url, why) = ("http://x".to_owned(), "the connection broke".to_owned());
+        let link = Link::Reconnecting { url, in_seconds: 4, silent_seconds: Some(12), denied, why };
+        Message::SourceEvent(SourceEvent::Link(link))
+    };
+    ui.shows("▶ 10×");
+    ui.shows(" VIEWER ");
+    ui.app.update(lost(false));
+    ui.shows("Harbour · no answer for 12 s, trying again in 4 s   http://x");
+    ui.shows("no answer for 12 s (the connection broke), trying again in 4 s; the screen is out of date");
+    // A shard that is not heard neither runs nor grants a role.
+    ui.hides("▶ 10×");
+    ui.shows("? was 10×");
+    ui.shows(" VIEWER ?");
+    ui.app.update(lost(true));
+    ui.shows("Harbour · token refused, trying again in 4 s");
     ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
-    ui.shows("stale 3 s");
+    ui.shows("no answer for 3 s");
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn alert(name: &str, since_tick: u64) -> Alert {
         since_tick,
         message: format!("{name} stands"),
         hint: "Look.".into(),
+        ..Alert::default()
     }
 }
 

@@ -4,8 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::shift_bar;
 use crate::format::{
-    bar, capital, clip, count, days, duration, fact, moment, pad, pad_left, percent, plain, resident, spark,
-    styled_lines, thousands, time_of,
+    bar, capital, clip, count, days, duration, fact, moment, pad, pad_left, percent, plain, resident, scale_of,
+    spark_on, styled_lines, thousands, time_of,
 };
 use crate::metric_history::MetricHistory;
 use crate::theme::Theme;
@@ -107,7 +107,7 @@ impl<'a> ResidentDetail<'a> {
                 Span::styled(bar(need.value, 1.0, bars), style),
                 Span::styled(format!(" {}{sign} ", pad_left(&percent(need.value), 5)), style),
                 Span::styled(limit, self.theme.dim),
-                Span::styled(pad_left(&spark(&series, past), past), self.theme.chart),
+                Span::styled(pad_left(&spark_on(&series, past, scale_of("ratio")), past), self.theme.chart),
             ])
         };
         self.section("needs", self.agent.needs.iter().map(line).collect(), "not sent by this shard", width)

@@ -15,6 +15,7 @@ use self::draw::{block_columns, header, row};
 use self::inspector::ResidentDetail;
 use self::table::{Column, Order, Row, fitting, rows};
 use crate::detail_view::DetailView;
+use crate::export::Record;
 use crate::format::clip;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -90,6 +91,31 @@ impl ListContent for ResidentTable {
 
     fn id(row: &Row<'_>) -> String {
         row.agent.id.clone()
+    }
+
+    fn record(row: &Row<'_>, _cx: &Context<'_>) -> Record {
+        vec![
+            ("id", row.agent.id.clone()),
+            ("name", row.agent.name.clone()),
+            ("option", row.agent.option.clone()),
+            ("activity", row.agent.activity.clone()),
+            ("place", row.agent.place.clone()),
+            (
+                "needs",
+                row.agent
+                    .needs
+                    .iter()
+                    .map(|need| format!("{} {}", need.name, need.value))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            ),
+            ("wallet", row.job.map_or_else(String::new, |job| job.wallet.to_string())),
+            ("job", row.job.map_or_else(String::new, |job| job.job_id.clone())),
+            ("shift", row.job.map_or_else(String::new, |job| job.shift_state.clone())),
+            ("attendance_ratio", row.job.map_or_else(String::new, |job| job.attendance_ratio.to_string())),
+            ("absent_shifts_7d", row.job.map_or_else(String::new, |job| job.absent_shifts_7d.to_string())),
+            ("exit_pending", row.job.map_or_else(String::new, |job| job.exit_pending.to_string())),
+        ]
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Row<'_>>, cx: &Context<'_>) {

@@ -44,6 +44,33 @@ fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String)
     format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }
 
+/// Widths of the issuer and of the time, which narrow screens do not have.
+const fn wide_columns(across: usize) -> (usize, usize) {
+    if across >= 110 { (20, 9) } else { (12, 0) }
+}
+
+/// Width of the columns after the command.
+const fn width_of_who(issuer: usize) -> usize {
+    issuer + 1 + 6 + 1 + 6 + 1 + 9
+}
+
+/// Heads of the columns. The times of the log are UTC.
+pub(super) fn heads<'a>(across: usize, theme: &Theme) -> Line<'a> {
+    let (issuer, time) = wide_columns(across);
+    let room = across.saturating_sub(INDENT + time + width_of_who(issuer) + 1);
+    let text = format!(
+        "{}{}{} {} {} {} {}",
+        pad_left("tick ", INDENT - 1),
+        if time > 0 { pad(" UTC", time + 1) } else { " ".to_owned() },
+        pad("command", room),
+        pad("issuer", issuer),
+        pad("role", 6),
+        pad("over", 6),
+        pad_left("cmd_id", 9)
+    );
+    Line::styled(clip(&text, across), theme.head)
+}
+
 /// A command in the list. The second line has the error, reason and digests, if any.
 pub(super) fn entry<'a>(
     command: &CommandRecords<'_>,
@@ -54,9 +81,8 @@ pub(super) fn entry<'a>(
     let theme = cx.theme;
     let row = command.last();
     let status = command.status();
-    let wide = across >= 110;
-    let issuer = if wide { 20 } else { 12 };
-    let time = if wide { format!("{} ", pad(time_of_day(&row.ts), 8)) } else { String::new() };
+    let (issuer, time) = wide_columns(across);
+    let time = if time > 0 { format!("{} ", pad(time_of_day(&row.ts), time - 1)) } else { String::new() };
     let who = format!(
         "{} {} {} {}",
         pad(&row.issuer, issuer),

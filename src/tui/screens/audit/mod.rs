@@ -6,14 +6,15 @@ mod draw;
 mod tests;
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
 use self::command_records::{CommandRecords, commands};
-use self::draw::{chain, detail, entry};
+use self::draw::{chain, detail, entry, heads};
 use crate::detail_view::DetailView;
-use crate::format::{clip, count};
+use crate::export::{Export, Record};
+use crate::format::{arguments, clip, count};
 use crate::keymap::Action;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
 
@@ -48,7 +49,7 @@ impl AuditLog {
         }
     }
 
-    fn select(&mut self, commands: &[CommandRecords<'_>], at: usize) -> Reaction {
+    fn choose(&mut self, commands: &[CommandRecords<'_>], at: usize) -> Reaction {
         let newest = commands.len().saturating_sub(1);
         self.pinned = commands.get(at).filter(|_| at < newest).map(|command| command.first().seq);
         self.details.scroll = 0;
@@ -106,7 +107,11 @@ impl Pane for AuditLog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         self.row_owners.clear();
         let commands = shown(cx);
-        let block = pane_block("Audit log", cx.focused, cx.theme);
+        let title = match commands.len() {
+            0 => "Audit log".to_owned(),
+            all => format!("Audit log · {} of {all}", self.at(&commands) + 1),
+        };
+        let block = pane_block(title, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let head = chain(&cx.view.audit, usize::from(inner.width), cx.theme);
@@ -131,6 +136,9 @@ impl Pane for AuditLog {
             self.details.draw(frame, body, vec![full], area, cx);
         } else {
             let below = if inner.height >= TALL { (full.len() as u16).min(body.height / 2) } else { 0 };
+            let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(body);
+            frame.render_widget(heads(inner.width.into(), cx.theme), head);
+            let below = below.min(body.height / 2);
             let list = Rect { height: body.height - below - u16::from(below > 0), ..body };
             self.draw_list(frame, list, &commands, cx);
             if below > 0 {
@@ -145,12 +153,12 @@ impl Pane for AuditLog {
         let commands = shown(cx);
         let at = self.at(&commands);
         match action {
-            Action::Up => self.select(&commands, at.saturating_sub(1)),
-            Action::Down => self.select(&commands, at + 1),
-            Action::PageUp if !self.details.open => self.select(&commands, at.saturating_add_signed(-PAGE)),
-            Action::PageDown if !self.details.open => self.select(&commands, at.saturating_add_signed(PAGE)),
-            Action::First => self.select(&commands, 0),
-            Action::Last => self.select(&commands, usize::MAX),
+            Action::Up => self.choose(&commands, at.saturating_sub(1)),
+            Action::Down => self.choose(&commands, at + 1),
+            Action::PageUp if !self.details.open => self.choose(&commands, at.saturating_add_signed(-PAGE)),
+            Action::PageDown if !self.details.open => self.choose(&commands, at.saturating_add_signed(PAGE)),
+            Action::First => self.choose(&commands, 0),
+            Action::Last => self.choose(&commands, usize::MAX),
             Action::Copy => match commands.get(at).map(|command| command.last().cmd_id.clone()) {
                 Some(id) if !id.is_empty() => Reaction::Copy(id),
                 _ => Reaction::Status("this record does not belong to a command".into()),
@@ -172,7 +180,36 @@ impl Pane for AuditLog {
         };
         let commands = shown(cx);
         let at = commands.iter().position(|command| command.first().seq == seq).unwrap_or(usize::MAX);
-        self.select(&commands, at)
+        self.choose(&commands, at)
+    }
+
+    fn select(&mut self, id: &str, cx: &Context<'_>) {
+        let commands = shown(cx);
+        let has = |command: &CommandRecords<'_>| command.rows.iter().any(|row| row.seq.to_string() == id);
+        if let Some(at) = commands.iter().position(has) {
+            self.choose(&commands, at);
+        }
+    }
+
+    fn export(&self, cx: &Context<'_>) -> Export {
+        let row = |command: CommandRecords<'_>| -> Record {
+            let row = command.last();
+            vec![
+                ("seq", row.seq.to_string()),
+                ("ts", row.ts.clone()),
+                ("tick", row.tick.to_string()),
+                ("cmd_id", row.cmd_id.clone()),
+                ("command", row.command.clone()),
+                ("args", arguments(&row.args)),
+                ("status", command.status().word.to_owned()),
+                ("error", row.error.clone()),
+                ("reason", command.reason().unwrap_or_default().to_owned()),
+                ("issuer", row.issuer.clone()),
+                ("role", row.role.clone()),
+                ("transport", row.transport.clone()),
+            ]
+        };
+        Export { rows: shown(cx).into_iter().map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {

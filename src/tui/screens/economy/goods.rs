@@ -5,7 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use crate::format::{bar, pad, pad_left, thousands, trend};
+use crate::export::{ChartData, Record};
+use crate::format::{bar, pad, pad_left, thousands, trend_on};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
@@ -33,6 +34,8 @@ pub(crate) struct Item<'a> {
     sign: &'static str,
     style: Style,
     note: String,
+    /// The fixed scale of its trend, if it has one.
+    scale: Option<(f64, f64)>,
     /// The utility and whether it is on.
     utility: Option<(&'a str, bool)>,
 }
@@ -54,7 +57,7 @@ fn utility<'a>(name: &'a str, on: bool, theme: &Theme) -> Item<'a> {
         ("OFF", "✗", theme.bad, format!("{what}; no residents leave"))
     };
     let (id, utility) = (format!("utility {name}"), Some((name, on)));
-    Item { id, name: name.to_owned(), now: now.into(), sign, style, note, utility }
+    Item { id, name: name.to_owned(), now: now.into(), sign, style, note, scale: None, utility }
 }
 
 fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
@@ -72,7 +75,7 @@ fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
         }
     };
     let (id, title, now) = (format!("price {name}"), format!("price of {name}"), format!("{price:.2} meals"));
-    Item { id, name: title, now, sign, style, note, utility: None }
+    Item { id, name: title, now, sign, style, note, scale: None, utility: None }
 }
 
 fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
@@ -87,7 +90,8 @@ fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
         share if share < LOW => ("!", theme.warn, format!("{} low", text())),
         _ => (" ", theme.text, text()),
     };
-    Item { id: format!("stock {name}"), name: name.to_owned(), now, sign, style, note, utility: None }
+    let scale = Some((0.0, store.capacity as f64)).filter(|_| store.capacity > 0);
+    Item { id: format!("stock {name}"), name: name.to_owned(), now, sign, style, note, scale, utility: None }
 }
 
 fn row(item: &Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
@@ -101,7 +105,7 @@ fn row(item: &Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
         (pad_left(&item.now, FIGURE), theme.strong),
         (format!(" {} ", item.sign), item.style),
         (pad(&item.note, 28), item.style),
-        (trend(&values, rest), theme.chart),
+        (trend_on(&values, rest, item.scale), theme.chart),
     ];
     cx.cells(selected, cells)
 }
@@ -133,6 +137,18 @@ impl ListContent for GoodsList {
 
     fn id(item: &Item<'_>) -> String {
         item.id.clone()
+    }
+
+    fn chart_data(&self, item: &Item<'_>, cx: &Context<'_>) -> Option<ChartData> {
+        let name = format!("economy.{}", item.id.replacen(' ', ".", 1));
+        let points = cx.history.full().points(&name);
+        let unit = if item.scale.is_some() { "count" } else { "meals" };
+        let (title, unit) = (item.name.clone(), unit.to_owned());
+        Some(ChartData { name, title, unit, points, target: None, scale: item.scale, axis: "tick" })
+    }
+
+    fn record(item: &Item<'_>, _cx: &Context<'_>) -> Record {
+        vec![("item", item.name.clone()), ("now", item.now.clone()), ("note", item.note.clone())]
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {

@@ -5,6 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::export::Record;
 use crate::format::{clip, duration, moment, pad, percent, thousands, time_of};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -92,11 +93,17 @@ fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, 
         title: "Start perturbation".into(),
         text: vec![
             format!("{} starts on the next tick, regardless of cooldowns: {}.", event.name, event.detail),
-            format!("Duration: {} to {}.", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day)),
+            format!("Duration: {}.", lasts(event, per_day)),
         ],
         verb: "start".into(),
         requests: vec![Request::line(format!("perturbation_trigger {}", event.name))],
     })
+}
+
+/// `43 m to 1 h 26 m`. A meeting has the time to walk there in addition, which depends on who is invited.
+fn lasts(event: &PerturbationEvent, per_day: u64) -> String {
+    let walk = if event.kind == "arranged_meet" { ", and the time that both need to walk there" } else { "" };
+    format!("{} to {}{walk}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day))
 }
 
 fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
@@ -113,8 +120,10 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     }
     if let Some(event) = item.event {
         let per_day = cx.view.clock.ticks_per_day;
-        let lasts = format!("{} to {}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day));
-        lines.extend([fact("duration", &lasts), fact("chance", &format!("{} per day", percent(event.chance)))]);
+        lines.extend([
+            fact("duration", &lasts(event, per_day)),
+            fact("chance", &format!("{} per day", percent(event.chance))),
+        ]);
     }
     DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines }
 }
@@ -182,6 +191,18 @@ impl ListContent for Perturbations {
         // One event can be active and in cooldown at the same time.
         let started = item.occurring.map_or(0, |perturbation| perturbation.started_tick);
         format!("{} {} {started}", item.name, item.state)
+    }
+
+    fn record(item: &Item<'_>, _cx: &Context<'_>) -> Record {
+        vec![
+            ("name", item.name.to_owned()),
+            ("kind", item.kind.to_owned()),
+            ("state", item.state.to_owned()),
+            ("started_tick", item.occurring.map_or_else(String::new, |it| it.started_tick.to_string())),
+            ("ends_tick", item.occurring.and_then(|it| it.ends_tick).map_or_else(String::new, |tick| tick.to_string())),
+            ("chance_per_day", item.event.map_or_else(String::new, |event| event.chance.to_string())),
+            ("detail", item.detail.to_owned()),
+        ]
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {

@@ -5,6 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::export::Record;
 use crate::format::{clip, fact, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -167,6 +168,19 @@ impl ListContent for PromotionHistory {
 
     fn id(step: &&PromotionStep) -> String {
         step.number.to_string()
+    }
+
+    fn record(step: &&PromotionStep, _cx: &Context<'_>) -> Record {
+        vec![
+            ("number", step.number.to_string()),
+            ("tick", step.tick.to_string()),
+            ("ts", step.ts.clone()),
+            ("from", step.from.clone()),
+            ("to", step.to.clone()),
+            ("issuer", step.issuer.clone()),
+            ("cmd_id", step.cmd_id.clone()),
+            ("why", step.why.clone()),
+        ]
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {

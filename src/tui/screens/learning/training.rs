@@ -8,6 +8,7 @@ use ratatui::widgets::Paragraph;
 
 use super::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use crate::chart;
+use crate::export::{ChartData, Record};
 use crate::format::{bar, clip, figure, pad, pad_left, percent, range, seconds, short, thousands, trend, width, wrap};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -235,6 +236,27 @@ impl ListContent for TrainingCharts {
 
     fn id(metric: &&'static TrainingMetric) -> String {
         metric.name.to_owned()
+    }
+
+    fn chart_data(&self, metric: &&'static TrainingMetric, cx: &Context<'_>) -> Option<ChartData> {
+        Some(ChartData {
+            name: metric.name.to_owned(),
+            title: metric.title.to_owned(),
+            unit: metric.unit.to_owned(),
+            points: metric.points(&cx.view.learning),
+            target: None,
+            scale: None,
+            axis: "steps",
+        })
+    }
+
+    fn record(metric: &&'static TrainingMetric, cx: &Context<'_>) -> Record {
+        vec![
+            ("metric", metric.name.to_owned()),
+            ("title", metric.title.to_owned()),
+            ("unit", metric.unit.to_owned()),
+            ("now", metric.points(&cx.view.learning).last().map_or_else(String::new, |point| point.1.to_string())),
+        ]
     }
 
     fn draw(

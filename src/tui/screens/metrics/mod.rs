@@ -6,12 +6,13 @@ mod tests;
 use std::cmp::Ordering;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::filter;
 use crate::chart;
-use crate::format::{clock, figure, pad, pad_left, range, trend, width};
+use crate::export::{ChartData, Record};
+use crate::format::{clock, figure, pad, pad_left, range, scale_of, trend_on, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::metrics::{Metric, all};
@@ -21,6 +22,7 @@ use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark};
 const SIDE_BY_SIDE_WIDTH: u16 = 150;
 const STACKED_HEIGHT: u16 = 26;
 /// Column widths. Minimum and maximum are dropped on narrow screens.
+const GROUP: usize = 11;
 const TITLE: usize = 25;
 const FIGURE: usize = 14;
 const TARGET: usize = 13;
@@ -58,6 +60,8 @@ pub(crate) struct MetricList {
     expanded: bool,
     /// Whether counters are drawn as totals instead of rates.
     total: bool,
+    /// Where the column heads were drawn.
+    head: Rect,
 }
 
 /// The series to draw: counters as rates per day unless `total`.
@@ -80,13 +84,20 @@ fn drawn_unit(metric: &Metric, total: bool) -> &str {
 
 /// Widths of the trend, and of minimum and maximum, which are dropped on narrow screens.
 fn trend_and_ends(columns: usize) -> (usize, usize) {
-    let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
+    let rest = columns.saturating_sub(2 + GROUP + TITLE + FIGURE + 3 + TARGET);
     let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
     (rest.saturating_sub(2 * ends), ends)
 }
 
-fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+/// A row. The group is shown where it differs from that of the row above, `before`.
+fn row(
+    (metric, before): (&Metric, Option<&'static str>),
+    selected: bool,
+    columns: usize,
+    cx: &Context<'_>,
+) -> Line<'static> {
     let theme = cx.theme;
+    let group = if before == Some(metric.group) { "" } else { metric.group };
     let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
     let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
     let (rest, ends) = trend_and_ends(columns);
@@ -98,11 +109,12 @@ fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
     };
     let cells = [
         (mark(selected), theme.accent),
+        (pad(group, GROUP), theme.dim),
         (pad(&metric.title, TITLE), theme.text),
         (pad_left(&value(metric), FIGURE), theme.strong),
         (format!(" {sign} "), style),
         (pad(target, TARGET), theme.dim),
-        (pad(&trend(&values, rest.saturating_sub(1)), rest), theme.chart),
+        (pad(&trend_on(&values, rest.saturating_sub(1), scale_of(drawn_unit(metric, false))), rest), theme.chart),
         end(range.map(|range| range.0)),
         end(range.map(|range| range.1)),
     ];
@@ -138,16 +150,17 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
     let format_x = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
     let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
     let target = metric.target.as_ref().map(|target| target.0).filter(|_| !metric.counts);
-    chart::draw(frame, below, (&points, target), (&format_x, &words), theme);
+    chart::draw_on(frame, below, (&points, target, scale_of(unit)), (&format_x, &words), theme);
 }
 
 impl MetricList {
-    fn draw_list(frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Metric>, cx: &Context<'_>) {
+    fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Metric>, cx: &Context<'_>) {
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let columns = usize::from(area.width);
         let (trend, ends) = trend_and_ends(columns);
         let text = format!(
-            "  {}{}   {}{}{}{}",
+            "  {}{}{}   {}{}{}{}",
+            pad("group", GROUP),
             pad("metric", TITLE),
             pad_left("now", FIGURE),
             pad("target", TARGET),
@@ -156,7 +169,21 @@ impl MetricList {
             pad_left("max", ends)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        view.draw(frame, rows, cx, |metric, selected| row(metric, selected, columns, cx));
+        self.head = head;
+        let items = view.items;
+        view.draw_indexed(frame, rows, cx, |index, metric, first, selected| {
+            // The first row on screen always says its group.
+            let before = index.checked_sub(1).filter(|_| index > first).map(|before| items[before].group);
+            row((metric, before), selected, columns, cx)
+        });
+    }
+
+    /// Sorts by a column; once more reverses the order.
+    fn sort(&mut self, order: &str) -> Reaction {
+        let wanted = ORDERS.iter().position(|name| *name == order).unwrap_or(0);
+        self.reversed = wanted == self.order && !self.reversed;
+        self.order = wanted;
+        Reaction::Redraw
     }
 }
 
@@ -188,7 +215,33 @@ impl ListContent for MetricList {
         metric.name.clone()
     }
 
+    fn chart_data(&self, metric: &Metric, cx: &Context<'_>) -> Option<ChartData> {
+        let unit = drawn_unit(metric, self.total);
+        Some(ChartData {
+            name: metric.name.clone(),
+            title: metric.title.clone(),
+            unit: unit.replace('_', " "),
+            points: series(metric, self.total, cx),
+            target: metric.target.clone().filter(|_| !metric.counts),
+            scale: scale_of(unit),
+            axis: "tick",
+        })
+    }
+
+    fn record(metric: &Metric, _cx: &Context<'_>) -> Record {
+        vec![
+            ("group", metric.group.to_owned()),
+            ("metric", metric.name.clone()),
+            ("title", metric.title.clone()),
+            ("value", metric.value.map_or_else(String::new, |value| value.to_string())),
+            ("unit", metric.unit.clone()),
+            ("target", metric.target.as_ref().map_or_else(String::new, |target| target.0.to_string())),
+            ("verdict", metric.verdict.clone()),
+        ]
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Metric>, cx: &Context<'_>) {
+        self.head = Rect::ZERO;
         let Some(selected) = view.selected() else {
             let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
             return draw_empty(frame, area, "No metrics match the filter.", advice, cx.theme);
@@ -203,7 +256,7 @@ impl ListContent for MetricList {
         } else {
             [area, Rect::ZERO]
         };
-        Self::draw_list(frame, list, &mut view, cx);
+        self.draw_list(frame, list, &mut view, cx);
         if chart.height > chart::MIN_ROWS {
             draw_chart(frame, chart, &view.items[view.at()], self.total, cx);
         }
@@ -224,6 +277,17 @@ impl ListContent for MetricList {
             _ => return None,
         }
         Some(Reaction::Redraw)
+    }
+
+    fn click(&mut self, at: Position, _view: &mut ListView<'_, Metric>) -> Option<Reaction> {
+        let column = usize::from(at.x.checked_sub(self.head.x).filter(|_| self.head.contains(at))?);
+        let ends = [("group", 2 + GROUP), ("name", TITLE), ("value", FIGURE), ("verdict", 3 + TARGET)];
+        let mut right = 0;
+        let head = ends.iter().find(|(_, width)| {
+            right += width;
+            column < right
+        })?;
+        Some(self.sort(head.0))
     }
 
     fn bindings(&self, _selected: Option<&Metric>, _cx: &Context<'_>) -> Vec<KeyHint> {

@@ -84,6 +84,45 @@ fn sorting_and_filtering_keep_the_selection() {
 }
 
 #[test]
+fn rows_say_their_group_and_no_two_rows_are_the_same() {
+    let harness = harness("");
+    let mut pane = Metrics::default();
+    let text = harness.text(&mut pane, (200, 200));
+    for group in ["kpi", "stability", "employment", "queues", "rewards", "economy", "counters", "transport", "health"] {
+        let named = |line: &&str| line.chars().skip(3).take(11).collect::<String>().trim() == group;
+        let rows = text.lines().filter(named).count();
+        assert_eq!(rows, 1, "{group}: once, at its first row\n{text}");
+    }
+    // In any other order, a row says its group unless the row above has it.
+    harness.act(&mut pane, Action::Sort);
+    let text = harness.text(&mut pane, (200, 200));
+    let mut seen = std::collections::BTreeSet::new();
+    let mut group = String::new();
+    for line in text.lines().skip(2).filter(|line| line.len() > 40) {
+        let first: String = line.chars().skip(3).take(11).collect();
+        let title: String = line.chars().skip(14).take(25).collect();
+        if !first.trim().is_empty() {
+            group = first.trim().to_owned();
+        }
+        assert!(title.trim().is_empty() || seen.insert((group.clone(), title)), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn a_click_on_a_column_head_sorts_and_once_more_reverses() {
+    let harness = harness("");
+    let mut pane = Metrics::default();
+    harness.draw(&mut pane, SIZES[1]);
+    for (column, words) in
+        [(16, "by name ▾"), (16, "by name ▴"), (48, "by value ▾"), (60, "by verdict ▾"), (4, "by group ▾")]
+    {
+        assert_eq!(pane.click(column, 1, &harness.cx()), Reaction::Redraw);
+        let text = harness.text(&mut pane, SIZES[1]);
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
 fn enter_expands_the_chart_and_clicks_select() {
     let harness = harness("");
     let mut pane = Metrics::default();
@@ -97,7 +136,7 @@ fn enter_expands_the_chart_and_clicks_select() {
     harness.act(&mut pane, Action::Back);
     let text = harness.text(&mut pane, SIZES[0]);
     assert!(
-        text.contains("  self-sufficiency") && text.contains("▸ relationship coverage"),
+        text.contains("  self-sufficiency") && text.contains("▸            relationship coverage"),
         "nothing scrolled\n{text}"
     );
 }

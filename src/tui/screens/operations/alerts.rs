@@ -5,13 +5,14 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::export::{Export, Record};
 use crate::format::{clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block, require};
 use crate::theme::Theme;
-use townlet_wire::escape;
 use townlet_wire::telemetry::{Alert, Narration};
+use townlet_wire::{Request, escape};
 
 /// The Alerts and events pane. Until the operator moves the selection, the newest entry is selected.
 #[derive(Default)]
@@ -47,13 +48,17 @@ impl Item<'_> {
 
     fn text(self) -> String {
         match self {
-            Self::Alert(alert) => format!("{}. {}", alert.message.trim_end_matches('.'), alert.hint),
+            Self::Alert(alert) => {
+                let seen = alert.acknowledged_by.as_ref().map_or_else(String::new, |who| format!(" ✓ seen by {who}"));
+                format!("{}. {}{seen}", alert.message.trim_end_matches('.'), alert.hint)
+            }
             Self::Narration(story) => story.text.clone(),
         }
     }
 
     fn style(self, theme: &Theme) -> (ratatui::style::Style, &'static str) {
         match self {
+            Self::Alert(alert) if alert.acknowledged_by.is_some() => (theme.dim, theme.severity(&alert.severity).1),
             Self::Alert(alert) => theme.severity(&alert.severity),
             Self::Narration(story) if story.priority == "high" => (theme.strong, "•"),
             Self::Narration(story) if story.priority == "low" => (theme.dim, " "),
@@ -79,6 +84,19 @@ impl Alerts {
         Self::shown(cx).into_iter().map(Item::id).collect()
     }
 
+    /// Whether the selected alert can be acknowledged, or why not.
+    fn acknowledgeable(&self, cx: &Context<'_>) -> Result<(), String> {
+        let ids = Self::ids(cx);
+        let row = if self.pinned { self.list.selected(&ids) } else { 0 };
+        match Self::shown(cx).get(row) {
+            Some(Item::Alert(alert)) if alert.acknowledged_by.is_some() => {
+                Err("it is marked as seen already".to_owned())
+            }
+            Some(Item::Alert(_)) => cx.check_allowed(ACKNOWLEDGE),
+            _ => Err("no alert is selected".to_owned()),
+        }
+    }
+
     /// The selected and the first visible row. A selected entry that is gone releases the selection.
     fn update_selection(&mut self, ids: &[String]) -> (usize, usize) {
         self.pinned &= self.list.id().is_some_and(|id| ids.iter().any(|other| other == id));
@@ -88,6 +106,9 @@ impl Alerts {
         self.list.update(ids, self.rows)
     }
 }
+
+/// Command that acknowledges an alert.
+const ACKNOWLEDGE: &str = "alert_ack";
 
 /// Time of day, or the day if it is not today.
 fn time(tick: u64, cx: &Context<'_>) -> String {
@@ -104,6 +125,10 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     let fact = |label: &str, value: &str| DetailCard::fact(label, value, 10, theme);
     let day = item.tick() / per_day.max(1) + 1;
     let when = format!("day {day} · {} · tick {}", clock(item.tick(), per_day), thousands(item.tick()));
+    let seen = |alert: &Alert| match (&alert.acknowledged_by, alert.acknowledged_tick) {
+        (Some(who), Some(tick)) => format!("by {who} at tick {}", thousands(tick)),
+        _ => "by nobody".to_owned(),
+    };
     let (title, lines) = match item {
         Item::Alert(alert) => (
             "Alert",
@@ -113,6 +138,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
                 fact("since", &when),
                 fact("message", &alert.message),
                 fact("action", &alert.hint),
+                fact("seen", &seen(alert)),
             ],
         ),
         Item::Narration(story) => (
@@ -174,6 +200,9 @@ impl Pane for Alerts {
         match (action, Self::shown(cx).get(row)) {
             (Action::Open, Some(item)) => Reaction::ShowDetail(card(*item, cx)),
             (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
+            (Action::Acknowledge, Some(Item::Alert(alert))) => {
+                Reaction::Send(vec![Request::line(format!("{ACKNOWLEDGE} {}", alert.name))])
+            }
             _ => {
                 let moved = self.list.act(action, &ids);
                 // Selecting the first line follows the newest entry again.
@@ -191,11 +220,33 @@ impl Pane for Alerts {
         self.list.select(&Self::ids(cx), *owner)
     }
 
+    fn select(&mut self, id: &str, cx: &Context<'_>) {
+        let ids = Self::ids(cx);
+        if let Some(row) = ids.iter().position(|other| other == id) {
+            self.pinned = row > 0;
+            self.list.select(&ids, row);
+        }
+    }
+
+    fn export(&self, cx: &Context<'_>) -> Export {
+        let row = |item: Item<'_>| -> Record {
+            let (kind, level, text) = match item {
+                Item::Alert(alert) => (alert.name.clone(), alert.severity.clone(), alert.message.clone()),
+                Item::Narration(story) => (story.category.clone(), story.priority.clone(), story.text.clone()),
+            };
+            let what = if matches!(item, Item::Alert(_)) { "alert" } else { "event" };
+            let tick = item.tick().to_string();
+            vec![("what", what.to_owned()), ("tick", tick), ("kind", kind), ("level", level), ("text", text)]
+        };
+        Export { rows: Self::shown(cx).into_iter().map(row).collect(), chart: None }
+    }
+
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let some = require(cx.view.alerts.len() + cx.view.narrations.len() > 0, "no alerts and no events");
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
+            KeyHint::when(Action::Acknowledge, "mark as seen", self.acknowledgeable(cx)),
             KeyHint::when(Action::Open, "read", some.clone()),
             KeyHint::when(Action::Copy, "copy", some),
         ]

@@ -7,11 +7,16 @@ use ratatui::widgets::Paragraph;
 
 use crate::app::short_cmd_id;
 use crate::console::Entry;
-use crate::format::{clip, pad, pad_left, thousands, width};
+use crate::export::{Export, Record};
+use crate::format::{clip, pad, pad_left, seconds, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block, require};
+use townlet_source::UnconfirmedCommand;
 use townlet_wire::escape;
+
+/// Commands without an answer that are shown above the line.
+const MAX_UNCONFIRMED: usize = 3;
 
 /// The Console pane. The newest answer is selected until the selection is moved.
 #[derive(Default)]
@@ -49,11 +54,31 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
     cx.cells(selected, cells)
 }
 
+/// `… kill ada  not confirmed for 12 s: connection refused`.
+fn unconfirmed_row(command: &UnconfirmedCommand, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let age = seconds(command.seconds as f64);
+    let why = if command.why.is_empty() { String::new() } else { format!(": {}", command.why) };
+    let asked = clip(&command.command, columns * 2 / 5);
+    let rest = format!("  not confirmed for {age}{why}");
+    let room = columns.saturating_sub(width(&asked) + 3);
+    Line::from(vec![
+        Span::styled(" … ", cx.theme.warn),
+        Span::styled(asked, cx.theme.strong),
+        Span::styled(clip(&rest, room), cx.theme.warn),
+    ])
+}
+
 impl Pane for Console {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         frame.render_widget(pane_block("Console", cx.focused, cx.theme), area);
         let inner = area.inner(Margin::new(1, 1));
-        let [log, line] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inner);
+        let late = cx.unconfirmed.len().min(MAX_UNCONFIRMED) as u16;
+        let rows = [Constraint::Fill(1), Constraint::Length(late), Constraint::Length(2)];
+        let [log, unconfirmed, line] = Layout::vertical(rows).areas(inner);
+        let newest = cx.unconfirmed.iter().rev().take(late.into()).rev();
+        let columns = usize::from(inner.width);
+        let rows: Vec<Line<'_>> = newest.map(|command| unconfirmed_row(command, columns, cx)).collect();
+        frame.render_widget(Paragraph::new(rows), unconfirmed);
         let hint = [Span::styled(" › ", cx.theme.key), Span::styled("press : to type a command", cx.theme.dim)];
         frame.render_widget(Line::from_iter(hint), line);
         let (entries, ids) = (shown(cx), ids(cx));
@@ -93,6 +118,22 @@ impl Pane for Console {
             Reaction::None => Reaction::OpenConsole(String::new()),
             selected => selected,
         }
+    }
+
+    fn export(&self, cx: &Context<'_>) -> Export {
+        let row = |entry: &Entry| -> Record {
+            let answer = &entry.answer;
+            vec![
+                ("tick", answer.tick.to_string()),
+                ("command", answer.command.clone()),
+                ("status", answer.status.word().to_owned()),
+                ("answer", answer.summary()),
+                ("cmd_id", answer.cmd_id.clone()),
+                ("role", entry.role.word().to_owned()),
+                ("audit", answer.audit.clone()),
+            ]
+        };
+        Export { rows: shown(cx).into_iter().map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {

@@ -8,8 +8,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::exit_details;
+use crate::export::Record;
 use crate::format::{
-    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, styled_lines, thousands, width,
+    clip, days, duration, moment, pad, pad_left, percent, resident, samples, scale_of, spark_on, styled_lines,
+    thousands, width,
 };
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -65,7 +67,9 @@ impl ExitQueue {
         let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
         // Width left for the two sparklines.
         let wide = (usize::from(columns).saturating_sub(49) / 2).min(16);
-        let trend = |name: &str| Span::styled(pad(&spark(&cx.history.recent(name, wide), wide), wide), theme.chart);
+        let trend = |name: &str, scale| {
+            Span::styled(pad(&spark_on(&cx.history.recent(name, wide), wide, scale), wide), theme.chart)
+        };
         let pending = format!("{} / {}", thousands(employment.pending_count), thousands(employment.queue_limit));
         let reached = match (full, columns >= 56) {
             (true, true) => " ! cap reached",
@@ -87,10 +91,10 @@ impl ExitQueue {
             Line::from(vec![
                 label(" attendance "),
                 value(pad(&attendance, 6), false),
-                trend("attendance"),
+                trend("attendance", scale_of("ratio")),
                 label(" late today "),
                 value(pad(&employment.late_today.to_string(), 3), false),
-                trend("late_today"),
+                trend("late_today", None),
                 label(" absent 7d "),
                 value(employment.absent_7d.to_string(), false),
             ]),
@@ -175,7 +179,7 @@ fn charter_kpis(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
             let room = usize::from(columns).saturating_sub(47);
             Span::styled(samples(kpi.samples, kpi.samples_required, room), theme.dim)
         } else {
-            Span::styled(spark(&series, series.len()), theme.chart)
+            Span::styled(spark_on(&series, series.len(), scale_of(&kpi.unit)), theme.chart)
         };
         Line::from(vec![
             Span::styled(format!("  {sign} "), style),
@@ -240,6 +244,26 @@ impl ListContent for ExitQueue {
 
     fn id(entry: &&ExitEntry) -> String {
         entry.agent.clone()
+    }
+
+    fn record(entry: &&ExitEntry, cx: &Context<'_>) -> Record {
+        vec![
+            ("agent", entry.agent.clone()),
+            ("name", resident(cx.view, &entry.agent)),
+            ("job", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.job_id.clone())),
+            (
+                "absent_shifts_7d",
+                cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.absent_shifts_7d.to_string()),
+            ),
+            (
+                "attendance_ratio",
+                cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.attendance_ratio.to_string()),
+            ),
+            ("reason", entry.reason.clone()),
+            ("enqueued_tick", entry.enqueued_tick.to_string()),
+            ("releases_at_tick", entry.releases_at_tick.to_string()),
+            ("approved", entry.approved.to_string()),
+        ]
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &ExitEntry>, cx: &Context<'_>) {

@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
+use crate::export::Record;
 use crate::format::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -186,6 +187,21 @@ impl ListContent for QueueList {
 
     fn id(queue: &&Queue) -> String {
         queue.object.clone()
+    }
+
+    fn record(queue: &&Queue, cx: &Context<'_>) -> Record {
+        vec![
+            ("object", queue.object.clone()),
+            ("kind", queue.kind.clone()),
+            ("place", queue.place.clone()),
+            ("working", queue.working.to_string()),
+            ("capacity", queue.capacity.to_string()),
+            ("users", users(cx.view, queue, usize::MAX)),
+            ("waiting", waiters(cx.view, queue, usize::MAX)),
+            ("longest_wait", queue.longest_wait.to_string()),
+            ("cooldowns", queue.cooldowns.len().to_string()),
+            ("ghost_steps", queue.ghost_steps.to_string()),
+        ]
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Queue>, cx: &Context<'_>) {

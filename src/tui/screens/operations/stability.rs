@@ -6,10 +6,11 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::format::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
+use crate::export::Record;
+use crate::format::{bar, clip, count, pad, pad_left, percent, samples, scale_of, spark_on, thousands, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction};
 use crate::screens::promotion;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Check, Window};
@@ -115,7 +116,7 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
     let last = if check.value.is_none() {
         pad(&samples(check.samples, check.samples_required, room), room)
     } else {
-        pad(&spark(&trend(check, cx), room), room)
+        pad(&spark_on(&trend(check, cx), room, scale_of(&check.unit)), room)
     };
     let cells = [
         (format!(" {sign} "), style),
@@ -193,6 +194,19 @@ impl ListContent for CheckList {
         check.name.clone()
     }
 
+    fn record(check: &&Check, _cx: &Context<'_>) -> Record {
+        vec![
+            ("check", check.name.clone()),
+            ("value", check.value.map_or_else(String::new, |value| value.to_string())),
+            ("unit", check.unit.clone()),
+            ("limit", check.limit.clone()),
+            ("threshold", check.threshold.to_string()),
+            ("verdict", check.verdict.clone()),
+            ("samples", check.samples.to_string()),
+            ("samples_required", check.samples_required.to_string()),
+        ]
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Check>, cx: &Context<'_>) {
         let checks = view.items.len() as u16;
         let spaced = u16::from(area.height > checks + 4);
@@ -204,7 +218,8 @@ impl ListContent for CheckList {
         let table = line(2 + spaced, area.height.saturating_sub(2 + rows + 2 * spaced));
         frame.render_widget(Paragraph::new(foot), line(area.height.saturating_sub(rows), rows));
         if checks == 0 {
-            return draw_empty(frame, table, "No checks yet.", "They start with the first window.", cx.theme);
+            let none = ("No checks yet.", "They start with the first window.");
+            return cx.draw_no_items(frame, table, "checks", none);
         }
         view.draw(frame, table, cx, |check, selected| row(check, selected && cx.focused, cx, area.width));
         let used = checks + 1;

@@ -13,7 +13,9 @@ use ratatui::widgets::Paragraph;
 
 use self::map_canvas::{Canvas, Window, object_at, place_at};
 use self::resident_letters::ResidentLetters;
+pub(crate) use self::side_panel::legend;
 use self::side_panel::{SidePanel, utilities};
+use crate::export::{Export, Record};
 use crate::format::clip;
 use crate::keymap::Action;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
@@ -205,6 +207,30 @@ impl Pane for Map {
         self.cursor = tile;
         self.mode = CursorMode::Free;
         Reaction::Redraw
+    }
+
+    /// Moves the cursor to a place.
+    fn select(&mut self, id: &str, cx: &Context<'_>) {
+        if let Some(place) = cx.view.map.places.iter().find(|place| place.name == id) {
+            self.cursor = (place.x + place.width / 2, place.y + place.height / 2);
+            self.mode = CursorMode::Free;
+        }
+    }
+
+    fn export(&self, cx: &Context<'_>) -> Export {
+        let row = |agent: &Agent| -> Record {
+            vec![
+                ("id", agent.id.clone()),
+                ("name", agent.name.clone()),
+                ("x", agent.x.to_string()),
+                ("y", agent.y.to_string()),
+                ("place", agent.place.clone()),
+                ("option", agent.option.clone()),
+                ("activity", agent.activity.clone()),
+            ]
+        };
+        let shown = cx.view.agents.iter().filter(|agent| cx.matches(&[&agent.name, &agent.option, &agent.place]));
+        Export { rows: shown.map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {

@@ -6,8 +6,11 @@ use super::map_canvas::{PLACE_TEXTURES, ground, object_at, object_sign, place_at
 use super::resident_letters::ResidentLetters;
 use crate::format::{bar, clip, count, duration, pad, resident, thousands};
 use crate::theme::Theme;
-use townlet_wire::Snapshot;
-use townlet_wire::telemetry::{Agent, MapObject, Queue};
+use townlet_wire::telemetry::{Agent, Map, MapObject, Queue};
+use townlet_wire::{Snapshot, escape};
+
+/// Residents that the list shows at least before the legend is cut.
+const MIN_RESIDENTS: usize = 8;
 
 #[derive(Clone, Copy)]
 pub(super) struct SidePanel<'a> {
@@ -42,7 +45,8 @@ pub(super) fn utilities<'a>(view: &Snapshot, theme: &Theme) -> Vec<Span<'a>> {
 }
 
 impl<'a> SidePanel<'a> {
-    /// The content that fits, most important first. The legend is shown only if it fits completely.
+    /// The content that fits, most important first. The list of residents leaves the legend its space; where there is too
+    /// little for both, the legend is cut and says so.
     pub(super) fn lines(&self) -> PanelLines<'a> {
         let mut drawn = PanelLines::default();
         drawn.lines.extend(self.under_cursor());
@@ -56,11 +60,21 @@ impl<'a> SidePanel<'a> {
                 drawn.lines.push(self.dim(&format!("{hidden} more on Operations")));
             }
         }
-        self.residents(&mut drawn);
-        let legend = self.legend();
-        if drawn.lines.len() + legend.len() <= self.height {
-            drawn.lines.extend(legend);
+        let mut legend = self.legend();
+        // The heading and some residents, or all of them.
+        let least = drawn.lines.len() + 1 + self.view.agents.len().min(MIN_RESIDENTS);
+        let room = self.height.saturating_sub(least);
+        if room < legend.len() {
+            let hidden = legend.len() - room.max(1) + 1;
+            legend.truncate(room.saturating_sub(1));
+            if legend.len() > 1 {
+                legend.push(self.dim(&format!("{} more in ?", count(hidden as u64, "row"))));
+            } else {
+                legend.clear();
+            }
         }
+        self.residents(&mut drawn, self.height - legend.len());
+        drawn.lines.extend(legend);
         drawn.lines.truncate(self.height);
         drawn
     }
@@ -173,7 +187,7 @@ impl<'a> SidePanel<'a> {
         queues.iter().map(line).collect()
     }
 
-    fn residents(&self, drawn: &mut PanelLines<'a>) {
+    fn residents(&self, drawn: &mut PanelLines<'a>, height: usize) {
         let asked = |agent: &&Agent| {
             self.filter.is_empty()
                 || [&agent.name, &agent.option, &agent.place]
@@ -193,7 +207,7 @@ impl<'a> SidePanel<'a> {
             drawn.lines.push(self.dim("No match; esc clears."));
             return;
         }
-        let room = self.height.saturating_sub(drawn.lines.len()).max(1);
+        let room = height.saturating_sub(drawn.lines.len()).max(1);
         let room = if shown.len() > room { room - 1 } else { room };
         let at = shown.iter().position(|agent| self.focus.is_some_and(|focus| focus.id == agent.id)).unwrap_or(0);
         let first = at.saturating_sub(room / 2).min(shown.len().saturating_sub(room));
@@ -223,32 +237,36 @@ impl<'a> SidePanel<'a> {
         if focused { line.patch_style(self.theme.selected_idle) } else { line }
     }
 
+    /// Signs and words in as many columns as fit.
     fn legend(&self) -> Vec<Line<'a>> {
-        let map = &self.view.map;
-        let mut legend: Vec<Vec<Span<'a>>> = Vec::new();
-        for (kind, _) in PLACE_TEXTURES {
-            if map.places.iter().any(|place| place.kind == kind) {
-                let (texture, style) = ground(kind, self.theme);
-                legend.push(vec![
-                    Span::styled(format!("{texture} "), style),
-                    Span::styled(pad(kind, 10), self.theme.dim),
-                ]);
-            }
-        }
-        let mut kinds: Vec<&str> = map.objects.iter().map(|object| object.kind.as_str()).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
-        let fixed = [('▒', "wall"), ('+', "door"), ('✗', "off"), ('2', "count"), ('♥', "trust"), ('!', "rival")];
-        for (sign, word) in objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned()))) {
-            legend.push(vec![
-                Span::styled(format!("{sign} "), self.theme.text),
-                Span::styled(pad(&word, 11), self.theme.dim),
-            ]);
-        }
-        let across = (self.width / 13).max(1);
+        let entries = legend(&self.view.map, self.theme);
+        let wide = entries.iter().map(|(_, word)| word.chars().count()).max().unwrap_or(0) + 3;
+        let across = (self.width / wide).max(1);
         let mut lines = vec![self.heading("legend")];
-        lines.extend(legend.chunks(across).map(|spans| Line::from(spans.concat())));
+        lines.extend(entries.chunks(across).map(|row| {
+            let entry = |(sign, word): &(Span<'static>, String)| {
+                [sign.clone(), Span::raw(" "), Span::styled(pad(word, wide - 2), self.theme.dim)]
+            };
+            Line::from_iter(row.iter().flat_map(entry))
+        }));
         lines
     }
+}
+
+/// The signs of the map with their words: grounds and objects that the map has, then those of every map.
+pub(crate) fn legend(map: &Map, theme: &Theme) -> Vec<(Span<'static>, String)> {
+    let here = |kind: &&(&str, char)| map.places.iter().any(|place| place.kind == kind.0);
+    let mut legend: Vec<(Span<'static>, String)> = Vec::new();
+    for (kind, _) in PLACE_TEXTURES.iter().filter(here) {
+        let (texture, style) = ground(kind, theme);
+        legend.push((Span::styled(texture.to_string(), style), (*kind).to_owned()));
+    }
+    let mut kinds: Vec<&str> = map.objects.iter().map(|object| object.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
+    let fixed = [('▒', "wall"), ('+', "door"), ('✗', "off"), ('2', "count"), ('♥', "trust"), ('!', "rival")];
+    let signs = objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned())));
+    legend.extend(signs.map(|(sign, word)| (Span::styled(sign.to_string(), theme.text), escape(&word))));
+    legend
 }

@@ -39,6 +39,22 @@ fn pictures() {
 }
 
 #[test]
+fn the_legend_is_shown_while_somebody_is_followed() {
+    for size in [(120, 36), (200, 56)] {
+        for view in [large(), fixtures::snapshot()] {
+            let text = PaneHarness::new(&view).text(&mut Map::default(), size);
+            assert!(text.contains("following Ada") && text.contains("8 residents"), "{text}");
+            for word in ["legend", "bed", "wall", "door", "trust", "rival"] {
+                assert!(text.contains(word), "{word} at {size:?}\n{text}");
+            }
+        }
+    }
+    // Too many rows for the panel: the cut is said.
+    let text = PaneHarness::new(&large()).text(&mut Map::default(), (80, 26));
+    assert!(!text.contains("legend") || text.contains("more in ?") || text.contains("rival"), "{text}");
+}
+
+#[test]
 fn the_cursor_goes_where_the_followed_resident_goes() {
     let mut harness = PaneHarness::new(&large());
     let mut pane = Map::default();

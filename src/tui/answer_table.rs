@@ -1,18 +1,17 @@
 //! Formats the result of a command as text: lists of objects as tables, other values as names and values.
 //!
-//! Works for any command. `--json` prints the complete result. Rule: "Command table".
+//! Works for any command, on screen and on paper. Rule: "Command table".
 
 use serde_json::{Map, Value};
 
-use crate::cli::output;
-use townlet_tui::format::{plain as text, thousands};
+use super::format::{pad, plain as text, thousands, width};
 use townlet_wire::escape;
 
-/// Maximum number of lines.
-const MAX_LINES: usize = 120;
+/// Maximum padded width of a column. A longer cell shifts only its own row.
+const MAX_COLUMN_WIDTH: usize = 48;
 
-/// The rows of a result without its summary.
-pub(super) fn rows(result: &Value) -> Vec<String> {
+/// The rows of a result without its summary, escaped.
+pub fn rows(result: &Value) -> Vec<String> {
     let mut facts = Vec::new();
     let mut tables = Vec::new();
     if let Value::Object(fields) = result {
@@ -20,17 +19,31 @@ pub(super) fn rows(result: &Value) -> Vec<String> {
             collect(name, value, &mut facts, &mut tables);
         }
     }
-    let mut lines: Vec<String> = output::columns(&facts).lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = columns(&facts).lines().map(str::to_owned).collect();
     for (name, table) in tables {
         lines.push(format!("{}:", escape(&name)));
-        lines.extend(output::columns(&table).lines().map(|line| format!("  {line}")));
-    }
-    let more = lines.len().saturating_sub(MAX_LINES);
-    if more > 0 {
-        lines.truncate(MAX_LINES);
-        lines.push(format!("… {} more lines; use `--json` for all", thousands(more as u64)));
+        lines.extend(columns(&table).lines().map(|line| format!("  {line}")));
     }
     lines
+}
+
+/// Rows in aligned columns with control characters escaped. The first row is the heading.
+pub fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let mut widths = vec![0; rows.first().map_or(0, |row| row.as_ref().len())];
+    for row in rows {
+        for (widest, cell) in widths.iter_mut().zip(row.as_ref()) {
+            *widest = (*widest).max(width(&escape(cell)).min(MAX_COLUMN_WIDTH));
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells =
+            row.as_ref().iter().zip(&widths).map(|(cell, columns)| pad(cell, (*columns).max(width(&escape(cell)))));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 /// Adds a value to the facts or to the tables; nested objects become dotted names.
@@ -108,11 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn long_results_are_cut_with_a_note() {
-        let many: Vec<Value> = (0..500).map(|number| json!({ "number": number })).collect();
-        let lines = rows(&json!({ "many": many }));
-        assert_eq!(lines.len(), MAX_LINES + 1);
-        assert_eq!(lines[MAX_LINES], "… 382 more lines; use `--json` for all");
+    fn a_result_without_rows_has_none() {
         assert!(rows(&json!({ "summary": "done" })).is_empty() && rows(&Value::Null).is_empty());
+    }
+
+    #[test]
+    fn columns_are_aligned_and_safe() {
+        let rows = [["key".into(), "value".into()], ["seed".into(), "7\u{1b}[31m".into()], ["x".into(), String::new()]];
+        assert_eq!(columns(&rows), "key   value\nseed  7\\u{1b}[31m\nx\n");
+        let long = [["k".repeat(MAX_COLUMN_WIDTH + 5), "1".into()], ["s".into(), "2".into()]];
+        let text = columns(&long);
+        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(MAX_COLUMN_WIDTH + 2)));
     }
 }

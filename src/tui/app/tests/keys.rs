@@ -1,0 +1,226 @@
+//! Keys and words that agree: main keys from every pane, filters that say what they found, help that finds commands, bursts
+//! of keys, and the mouse on windows.
+
+use super::*;
+use crate::keymap::Group;
+use crate::pane::PANES;
+
+fn click(column: u16, row: u16) -> Message {
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+}
+
+/// Column and row of a text on screen.
+#[track_caller]
+fn place(ui: &mut AppHarness, text: &str) -> (u16, u16) {
+    let screen = ui.screen();
+    let found = screen.lines().enumerate().find_map(|(row, line)| {
+        let at = line.find(text)?;
+        Some((crate::format::width(&line[..at]) as u16, row as u16))
+    });
+    found.unwrap_or_else(|| panic!("`{text}` is not on\n{screen}"))
+}
+
+/// The town with something to do for every pane.
+fn busy() -> Snapshot {
+    let mut view = snapshot();
+    crate::fixtures::eligible(&mut view);
+    view
+}
+
+#[test]
+fn a_screens_main_keys_work_from_every_pane() {
+    let generic = ["open", "mark", "sort", "reverse"];
+    for (index, pane) in PANES.iter().enumerate() {
+        let mut here = AppHarness::new(Role::Admin, (120, 40));
+        here.view(busy());
+        here.press(&pane.key.to_string());
+        let hints = here.app.hints_of(index).into_iter().filter(|hint| hint.enabled.is_ok());
+        let main = hints.map(|hint| hint.action.row());
+        for row in main.filter(|row| row.group == Group::Panes && !generic.contains(&row.name)) {
+            let key = Keymap::default().label(row.action);
+            let result = |from: char| {
+                let mut ui = AppHarness::new(Role::Admin, (120, 40));
+                ui.view(busy());
+                ui.press(&from.to_string());
+                ui.screen();
+                let tasks = ui.press(&key);
+                (tasks, ui.app.overlay.as_ref().map(|overlay| format!("{overlay:?}")), ui.screen())
+            };
+            let (tasks, overlay, _) = result(pane.key);
+            for other in PANES.iter().filter(|other| other.screen == pane.screen && other.key != pane.key) {
+                let position = PANES.iter().position(|row| row.key == other.key).unwrap();
+                if here.app.hints_of(position).iter().any(|hint| hint.action == row.action) {
+                    continue;
+                }
+                let (from, asked, screen) = result(other.key);
+                assert_eq!(
+                    (&from, &asked),
+                    (&tasks, &overlay),
+                    "{key} of {} from {}\n{screen}",
+                    pane.title,
+                    other.title
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_of_a_pane_that_is_not_on_screen_shows_it_before_it_acts_unasked() {
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
+    ui.press("C d");
+    assert_eq!(ui.lines(), [""; 0]);
+    ui.shows("Employment is on screen now; press d again to defer");
+    ui.press("d");
+    assert_eq!(ui.lines(), ["employment_exit defer ada"]);
+    // What asks first needs no second key.
+    ui.press("C a");
+    ui.shows("Approve exit");
+}
+
+#[test]
+fn keys_of_other_panes_are_in_the_footer_and_in_the_help() {
+    let mut ui = AppHarness::new(Role::Admin, (200, 60));
+    ui.view(busy());
+    ui.press("T");
+    ui.shows("m promote");
+    ui.press("?");
+    ui.shows("promote, in another pane");
+}
+
+#[test]
+fn a_filter_that_nothing_passes_says_so_in_every_pane() {
+    for size in SIZES {
+        for pane in PANES {
+            let mut ui = AppHarness::new(Role::Viewer, size);
+            ui.answer(done("0192aaaa-7c", "employment_status", "3 wait"));
+            ui.press(&format!("{} /", pane.key));
+            ui.type_in("foo:bar");
+            ui.press("enter");
+            let screen = ui.screen();
+            let said = ["match the filter", "No match"].iter().any(|words| screen.contains(words));
+            assert!(said, "{} at {size:?}\n{screen}", pane.title);
+            assert!(screen.contains("/ foo:bar"), "{} at {size:?}\n{screen}", pane.title);
+        }
+    }
+}
+
+#[test]
+fn help_finds_commands_and_goto() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("?");
+    ui.type_in("goto");
+    ui.shows("goto <tick>");
+    ui.shows("only in a recording");
+    ui.press("esc ?");
+    ui.type_in("teleport");
+    ui.shows("teleport <agent> <place>");
+    ui.shows("puts a resident somewhere");
+    ui.press("esc ? /");
+    ui.type_in("quit");
+    ui.shows("quit: saves a local town");
+}
+
+#[test]
+fn keys_in_one_burst_add_up() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let mut view = snapshot();
+    view.clock.speed = "1x".into();
+    ui.view(view.clone());
+    ui.press("+ + +");
+    assert_eq!(ui.lines(), ["speed 10x", "speed 100x", "speed max"]);
+    ui.press("- -");
+    assert_eq!(ui.lines()[3..], ["speed 100x", "speed 10x"]);
+    ui.press("p p");
+    assert_eq!(ui.lines()[5..], ["pause", "resume"]);
+    // Once it is answered and on screen, the screen counts again.
+    for id in 1..=7 {
+        ui.answer(done(&format!("id-{id}"), "pause", "done"));
+    }
+    view.tick += 1;
+    view.clock.speed = "100x".into();
+    ui.view(view);
+    ui.press("+");
+    assert_eq!(ui.lines()[7..], ["speed max"]);
+    // What was refused was not reached.
+    ui.answer(refused("id-8", "speed max"));
+    ui.press("+");
+    assert_eq!(ui.lines()[8..], ["speed max"]);
+}
+
+#[test]
+fn q_closes_every_window_that_takes_no_text() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    for open in ["?", "a", "enter"] {
+        ui.press(open);
+        assert!(ui.app.overlay.is_some(), "{open}");
+        assert_eq!(ui.press("q"), [], "{open}");
+        assert!(ui.app.overlay.is_none(), "{open}");
+    }
+    assert_eq!(ui.press("q"), [Task::Quit]);
+}
+
+#[test]
+fn the_mouse_works_on_windows() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    // Palette: a click runs an entry, a click beside it closes.
+    ui.press("ctrl-p");
+    let (column, row) = place(&mut ui, "screen Metrics");
+    ui.app.update(click(column, row));
+    assert_eq!((ui.app.screen, ui.app.overlay.is_some()), (Screen::Metrics, false));
+    ui.press("1 ctrl-p");
+    ui.screen();
+    ui.app.update(click(0, 39));
+    assert!(ui.app.overlay.is_none());
+    // Question: the buttons.
+    ui.press("a");
+    let (column, row) = place(&mut ui, "cancel ◂");
+    ui.app.update(click(column, row));
+    assert!(ui.app.overlay.is_none() && ui.sent.is_empty());
+    ui.press("a");
+    let (column, row) = place(&mut ui, "  approve  ");
+    ui.app.update(click(0, 39));
+    assert!(ui.app.overlay.is_some(), "a click beside a question does not answer it");
+    let tasks = ui.app.update(click(column + 3, row));
+    assert!(
+        matches!(&tasks[..], [Task::Send(request, _)] if request.command == "employment_exit approve ada"),
+        "{tasks:?}"
+    );
+    // Details and help close beside the window.
+    for open in ["enter", "?"] {
+        ui.press(open);
+        let (column, row) = place(&mut ui, "esc or q close");
+        ui.app.update(click(column, row));
+        assert!(ui.app.overlay.is_some(), "{open}");
+        ui.app.update(click(0, 39));
+        assert!(ui.app.overlay.is_none(), "{open}");
+    }
+    // Completions of the console line.
+    ui.press(":");
+    ui.type_in("employment_exit ");
+    let (column, row) = place(&mut ui, "employment_exit defer");
+    ui.app.update(click(column, row));
+    ui.shows("› employment_exit defer ");
+}
+
+#[test]
+fn every_pane_exports_its_table_and_charts_as_they_are_shown() {
+    for pane in PANES {
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        ui.view(busy());
+        ui.answer(done("0192aaaa-7c", "employment_status", "3 wait"));
+        ui.press(&pane.key.to_string());
+        let tasks = ui.press("e");
+        let [Task::Export(files)] = &tasks[..] else { panic!("{}: {tasks:?}", pane.title) };
+        let rows = files[0].text.lines().count();
+        assert!(files[0].extension == "csv" && rows > 1, "{}: {}", pane.title, files[0].text);
+        let chart = files.iter().any(|file| file.extension == "svg");
+        assert_eq!(chart, ["Training", "Metrics"].contains(&pane.title), "{}", pane.title);
+        ui.press("/");
+        ui.type_in("foo:bar");
+        ui.press("enter");
+        assert_eq!(ui.press("e"), [], "{}", pane.title);
+        ui.shows("has nothing to export now");
+    }
+}

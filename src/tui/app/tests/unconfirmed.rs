@@ -1,0 +1,128 @@
+//! Commands without an answer: shown with their age, sent again, given up, and asked about before quitting.
+
+use super::*;
+use townlet_source::UnconfirmedCommand;
+
+fn late(cmd_id: &str, command: &str, maybe_received: bool) -> UnconfirmedCommand {
+    UnconfirmedCommand {
+        cmd_id: cmd_id.into(),
+        command: command.into(),
+        seconds: 12,
+        retrying: true,
+        maybe_received,
+        why: "connection refused".into(),
+    }
+}
+
+fn unconfirmed(ui: &mut AppHarness, list: Vec<UnconfirmedCommand>) {
+    ui.app.update(Message::SourceEvent(SourceEvent::Unconfirmed(list)));
+}
+
+/// A remote shard with two commands that have no answer.
+fn silent(size: (u16, u16)) -> AppHarness {
+    let mut ui = AppHarness::new(Role::Admin, size);
+    let (url, why) = ("http://x".to_owned(), "connection refused".to_owned());
+    let link = Link::Reconnecting { url, in_seconds: 3, silent_seconds: Some(14), denied: false, why };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
+    unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false), late("0192aaaa-2", "kill ben", true)]);
+    ui
+}
+
+#[test]
+fn commands_without_an_answer_are_counted_and_listed_with_their_age() {
+    let mut ui = silent((120, 40));
+    ui.shows("… 2 commands not confirmed");
+    ui.shows("… kill ada  not confirmed for 12 s: connection refused");
+    ui.press("u");
+    ui.shows("▸ … kill ada");
+    ui.shows("cmd_id 0192aaaa-1");
+    ui.shows("It has not reached the shard; it is sent again until it is answered.");
+    ui.press("down");
+    ui.shows("It may have been executed; it is sent again");
+    assert_eq!(ui.press("r"), [Task::Resend("0192aaaa-2".into())]);
+    assert_eq!(ui.press("x"), [Task::GiveUp("0192aaaa-2".into())]);
+    unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false)]);
+    ui.shows("1 command not confirmed");
+    unconfirmed(&mut ui, Vec::new());
+    ui.shows("Every command is confirmed.");
+    ui.press("esc u");
+    ui.shows("every command is confirmed");
+    ui.hides("not confirmed");
+}
+
+#[test]
+fn the_count_stays_on_a_small_screen() {
+    silent((80, 24)).shows("… 2 not confirmed");
+    silent((60, 18)).shows("… 2 not confirmed");
+}
+
+#[test]
+fn what_is_given_up_is_said_and_kept_in_the_history() {
+    let mut ui = silent((120, 40));
+    let error = ErrorBody::new("E_GIVEN_UP", "given up; it may have been executed.", "Look for its cmd_id.");
+    let answer = Answer::new("0192aaaa-2", "kill ben", 0, Err(error));
+    let tasks = ui.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
+    assert_eq!(tasks, [Task::Remember("kill ben # given up 0192aaaa-2".into())]);
+    ui.shows("given up; it may have been executed.");
+    ui.shows("cmd 0192…-2");
+}
+
+#[test]
+fn quitting_with_unconfirmed_commands_asks_with_stay_in_focus() {
+    let mut ui = silent((120, 40));
+    assert_eq!(ui.press("q"), []);
+    ui.shows("Quit with 2 commands not confirmed?");
+    ui.shows("▸ stay ◂");
+    assert_eq!(ui.press("enter"), []);
+    assert_eq!(ui.press("q tab enter"), [Task::Quit]);
+    assert_eq!(ui.app.given_up_lines(), ["kill ada # given up 0192aaaa-1", "kill ben # given up 0192aaaa-2"]);
+    // A command that was sent a moment ago counts as well.
+    unconfirmed(&mut ui, Vec::new());
+    assert_eq!(ui.press("q"), [Task::Quit]);
+    ui.press(":");
+    ui.type_in("blackout on");
+    ui.press("enter");
+    assert_eq!(ui.press("q"), []);
+    ui.shows("Quit with 1 command not confirmed?");
+    ui.answer(done("id-12", "blackout on", "the power is off"));
+}
+
+#[test]
+fn a_screen_that_shows_nothing_asks_in_its_own_words() {
+    let mut ui = silent((30, 8));
+    ui.shows("too small");
+    assert_eq!(ui.press("q"), []);
+    ui.shows("2 commands not confirmed");
+    assert_eq!(ui.press("x"), []);
+    ui.hides("not confirmed");
+    assert_eq!(ui.press("q q"), [Task::Quit]);
+}
+
+#[test]
+fn commands_carry_the_run_on_screen_and_a_question_does_not_outlive_it() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("d");
+    assert_eq!(ui.sent[0].run_id.as_deref(), Some("run-1"));
+    ui.press("a");
+    ui.shows("Approve");
+    let mut view = snapshot();
+    view.run_id = "run-2".into();
+    ui.view(view);
+    ui.shows("the shard runs run-2 now; the question about the run before is closed");
+    ui.press("tab enter");
+    assert_eq!(ui.sent.len(), 1);
+    ui.press("esc E d");
+    assert_eq!(ui.sent[1].run_id.as_deref(), Some("run-2"));
+}
+
+#[test]
+fn a_command_that_is_under_way_for_long_is_not_confirmed_either() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("d");
+    ui.hides("not confirmed");
+    let error = ErrorBody::new("E_IN_FLIGHT", "it is under way and not answered yet.", "");
+    ui.answer(Answer::new("id-1", "employment_exit defer ada", 3_402, Err(error)));
+    ui.shows("… 1 command not confirmed");
+    ui.answer(done("id-1", "employment_exit defer ada", "done"));
+    ui.hides("not confirmed");
+}

@@ -1,0 +1,142 @@
+//! Commands that were asked for and have no answer yet: their count, their list, and the question before quitting.
+
+use super::{App, RequestPurpose, Task};
+use crate::format::count;
+use crate::overlay::UnconfirmedDialog;
+use townlet_source::{Link, UnconfirmedCommand};
+use townlet_wire::{Request, Role, command_line};
+
+/// A request that is waited for.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) purpose: RequestPurpose,
+    /// Role of the session when it was sent.
+    pub(super) role: Role,
+    /// Its line.
+    pub(super) command: String,
+    /// Whether the shard has said that it is under way.
+    pub(super) in_flight: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(request: &Request, purpose: RequestPurpose, role: Role) -> Self {
+        Self { purpose, role, command: request.command.clone(), in_flight: false }
+    }
+}
+
+impl App {
+    /// The commands without an answer that the operator should know of, oldest first: those that the source reports, and those
+    /// of which the shard has said that they are under way.
+    pub(crate) fn unconfirmed(&self) -> Vec<UnconfirmedCommand> {
+        let mut list = self.late.clone();
+        let under_way = self.waiting.iter().filter(|(_, waiting)| waiting.in_flight);
+        list.extend(
+            under_way.filter(|(id, _)| self.late.iter().all(|late| late.cmd_id != **id)).map(under_way_command),
+        );
+        list
+    }
+
+    /// The commands that quitting would give up: also those that were sent a moment ago. A town of this process answers
+    /// everything before it ends.
+    fn given_up_by_quitting(&self) -> Vec<UnconfirmedCommand> {
+        if matches!(self.link, Link::Local | Link::Recorded) {
+            return Vec::new();
+        }
+        let mut list = self.late.clone();
+        let changes =
+            |command: &str| command_line::parse(&self.hello.commands, command).is_ok_and(|parsed| parsed.spec.mutating);
+        let sent = self.waiting.iter().filter(|(id, waiting)| {
+            waiting.purpose == RequestPurpose::Execute
+                && changes(&waiting.command)
+                && self.late.iter().all(|late| late.cmd_id != **id)
+        });
+        list.extend(sent.map(under_way_command));
+        list
+    }
+
+    /// Whether quitting has to be asked for first.
+    pub(crate) fn has_unconfirmed(&self) -> bool {
+        !self.given_up_by_quitting().is_empty()
+    }
+
+    /// `2 commands not confirmed`, or `2 not confirmed` where space is `short`; `None` without any.
+    pub(super) fn unconfirmed_count(&self, short: bool) -> Option<String> {
+        let number = self.unconfirmed().len() as u64;
+        let what = if short { number.to_string() } else { count(number, "command") };
+        (number > 0).then(|| format!("{what} not confirmed"))
+    }
+
+    /// Shows the commands that are not confirmed.
+    pub(super) fn open_unconfirmed(&mut self) {
+        let list = self.unconfirmed();
+        if list.is_empty() {
+            return self.set_status("every command is confirmed");
+        }
+        self.overlay = Some(Box::new(UnconfirmedDialog::list(list)));
+    }
+
+    /// Quits, or asks first when that would give up commands. A screen that shows nothing asks in its own words.
+    pub(crate) fn quit(&mut self) {
+        let list = self.given_up_by_quitting();
+        if list.is_empty() || (self.too_small && self.quit_asked) {
+            return self.tasks.push(Task::Quit);
+        }
+        self.quit_asked = true;
+        if !self.too_small {
+            self.overlay = Some(Box::new(UnconfirmedDialog::quitting(list)));
+        }
+    }
+
+    /// Whether the question before quitting is open.
+    pub(crate) fn is_asking_to_quit(&self) -> bool {
+        self.quit_asked
+    }
+
+    /// What a screen that is too small says after the first key to quit.
+    pub(super) fn quit_question(&self) -> Option<String> {
+        let number = self.given_up_by_quitting().len() as u64;
+        (self.quit_asked && number > 0).then(|| format!("{} not confirmed; again gives up", count(number, "command")))
+    }
+
+    /// The lines of the commands that quitting gives up, with their ids, for the file of the console history.
+    pub(crate) fn given_up_lines(&self) -> Vec<String> {
+        self.given_up_by_quitting().iter().map(|command| given_up_line(&command.command, &command.cmd_id)).collect()
+    }
+
+    pub(super) fn set_unconfirmed(&mut self, list: Vec<UnconfirmedCommand>) {
+        self.late = list;
+        self.refresh_overlay();
+    }
+
+    /// Tells an open dialog which commands are not confirmed now.
+    pub(super) fn refresh_overlay(&mut self) {
+        let list = self.unconfirmed();
+        if let Some(overlay) = &mut self.overlay {
+            overlay.update(&list);
+        }
+    }
+}
+
+fn under_way_command((id, waiting): (&String, &Waiting)) -> UnconfirmedCommand {
+    UnconfirmedCommand {
+        cmd_id: id.clone(),
+        command: waiting.command.clone(),
+        seconds: 0,
+        retrying: true,
+        maybe_received: true,
+        why: if waiting.in_flight { "The shard has it; the disk has not answered.".into() } else { String::new() },
+    }
+}
+
+/// Separates a line of the history file from the note that it was given up.
+const NOTE: &str = " # given up ";
+
+/// `kill ada # given up 0192…`.
+pub(super) fn given_up_line(command: &str, cmd_id: &str) -> String {
+    format!("{command}{NOTE}{cmd_id}")
+}
+
+/// A line of the history file without that note.
+pub(crate) fn without_note(line: &str) -> &str {
+    line.split_once(NOTE).map_or(line, |(line, _)| line)
+}
