@@ -35,16 +35,15 @@ impl Copy {
     }
 
     fn add(&mut self, line: String) {
-        match &self.file {
+        if let Some(file) = &self.file {
             // A copy that cannot be written must not stop the program.
-            Some(file) => drop(append(file, &line)),
-            None => {
-                if self.earlier.len() == MAX_EARLIER {
-                    self.earlier.pop_front();
-                }
-                self.earlier.push_back(line);
-            }
+            drop(append(file, &line));
+            return;
         }
+        if self.earlier.len() == MAX_EARLIER {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back(line);
     }
 }
 

@@ -133,7 +133,9 @@ impl Engine {
             } => {
                 (learning.run, learning.total_steps) = (run, total_steps);
                 learning.trained_range = Some(trained_range);
-                evaluations.into_iter().for_each(|it| add_evaluation(&mut learning.evaluations, it));
+                for evaluation in evaluations {
+                    add_evaluation(&mut learning.evaluations, evaluation);
+                }
                 if let Some(training) = &mut self.training {
                     training.evaluated_every = evaluated_every;
                 }
@@ -150,7 +152,9 @@ impl Engine {
                 self.note_alerts();
             }
             TrainerEvent::Row(row, evaluation) => {
-                evaluation.into_iter().for_each(|it| add_evaluation(&mut learning.evaluations, *it));
+                if let Some(evaluation) = evaluation {
+                    add_evaluation(&mut learning.evaluations, *evaluation);
+                }
                 self.add_row(*row);
             }
             TrainerEvent::Checkpoint(id) => self.checkpoint_written(id),

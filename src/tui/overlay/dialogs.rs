@@ -110,7 +110,9 @@ impl ConfirmDialog {
                 return DialogResult::Open;
             }
             if !text.is_empty() {
-                requests.iter_mut().for_each(|request| request.command = with_reason(&request.command, text));
+                for request in &mut requests {
+                    request.command = with_reason(&request.command, text);
+                }
             }
         }
         DialogResult::Send(requests)
@@ -165,13 +167,15 @@ impl Dialog for ConfirmDialog {
             (KeyCode::Char('n' | 'q'), _) if !asks => return DialogResult::Closed,
             (KeyCode::Tab, _) => self.move_focus(true),
             (KeyCode::BackTab, _) => self.move_focus(false),
-            (KeyCode::Left | KeyCode::Right, Focus::Cancel) => self.focus = Focus::Confirm,
+            (KeyCode::Left | KeyCode::Right, Focus::Cancel) | (KeyCode::Enter, Focus::Reason)
+                if !(key.code == KeyCode::Enter && self.confirmation.only_reason) =>
+            {
+                self.focus = Focus::Confirm;
+            }
             (KeyCode::Left | KeyCode::Right, Focus::Confirm) => self.focus = Focus::Cancel,
             (KeyCode::Char('h' | 'l'), _) if !asks => self.move_focus(true),
             (KeyCode::Enter, Focus::Cancel) => return DialogResult::Closed,
-            (KeyCode::Enter, Focus::Confirm) => return self.send(),
-            (KeyCode::Enter, Focus::Reason) if self.confirmation.only_reason => return self.send(),
-            (KeyCode::Enter, Focus::Reason) => self.focus = Focus::Confirm,
+            (KeyCode::Enter, Focus::Confirm | Focus::Reason) => return self.send(),
             _ => {
                 if let Some(reason) = &mut self.reason {
                     self.focus = Focus::Reason;

@@ -1,5 +1,7 @@
 //! Shadow training: state, progress and charts of the training metrics. Rule: "Training log", "Shadow training".
 
+use std::fmt::Write as _;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
@@ -126,11 +128,11 @@ fn held_out(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
             let best = learning.evaluations.iter().rev().find(|it| it.best);
             let mut text = format!("score {} at {} steps", score(newest), steps(newest.steps));
             if let Some(best) = best {
-                text.push_str(&format!(" · best {} at {}", score(best), steps(best.steps)));
+                let _ = write!(text, " · best {} at {}", score(best), steps(best.steps));
             }
-            text.push_str(&format!(" · {} towns of {} days", newest.towns, newest.days));
+            let _ = write!(text, " · {} towns of {} days", newest.towns, newest.days);
             if let Some(next) = next {
-                text.push_str(&format!(" · next at {}", steps(next)));
+                let _ = write!(text, " · next at {}", steps(next));
             }
             let mut lines = line(" held-out", &text);
             let rate = |rate: &SafetyRate| format!("{:.2} [{:.2}, {:.2}]", rate.rate, rate.low, rate.high);
@@ -265,7 +267,7 @@ impl TrainingCharts {
             // The return alone says little, so the score on held-out towns is below it.
             let other = if selected.name == HELD_OUT_SCORE { RETURN } else { HELD_OUT_SCORE };
             let other = TRAINING_METRICS.iter().find(|metric| metric.name == other);
-            let both = other.filter(|_| beside.height >= 2 * MIN_CHART_SIZE.1 + 1);
+            let both = other.filter(|_| beside.height > 2 * MIN_CHART_SIZE.1);
             if let Some(other) = both {
                 let [upper, lower] = Layout::vertical([Constraint::Fill(1); 2]).spacing(1).areas(beside);
                 Self::chart(frame, lower, other, false, cx);

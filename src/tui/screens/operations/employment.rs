@@ -1,6 +1,7 @@
 //! Employment KPIs and the exit queue. Rule: "Work and the exit queue", "Operator actions".
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -235,13 +236,13 @@ fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
     let total = used + (these.len() + before.len()) as u64;
     let mut text = format!("Today's exit cap: {used} of {cap} used");
     if !before.is_empty() {
-        text.push_str(&format!(", {} approved before", before.len()));
+        let _ = write!(text, ", {} approved before", before.len());
     }
     let make = if these.len() == 1 { "this makes".to_owned() } else { format!("these {} make", these.len()) };
-    text.push_str(&format!("; {make} {total}."));
+    let _ = write!(text, "; {make} {total}.");
     match total.checked_sub(cap) {
         Some(over) if over > 0 => {
-            text.push_str(&format!(" That exceeds the cap by {over}: an approved exit does not wait for the cap."));
+            let _ = write!(text, " That exceeds the cap by {over}: an approved exit does not wait for the cap.");
         }
         _ => {}
     }
