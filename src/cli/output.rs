@@ -21,10 +21,16 @@ use townlet_wire::escape;
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))))
+        $crate::cli::output::print_error(&format!($($text)*))
     };
 }
 pub(super) use stderr;
+
+/// Prints a line to standard error; write errors are ignored.
+pub(super) fn print_error(line: &str) {
+    townlet_shard::note_output("err", line);
+    drop(writeln!(io::stderr(), "{line}"));
+}
 
 /// The context of an error that kept a command from writing its result after it had run: what could not be written.
 /// Such an error is not bad input, and has an exit status of its own.
@@ -82,6 +88,7 @@ pub(super) fn print(text: &str) -> Result<()> {
     if stdout_closed() {
         return Ok(());
     }
+    townlet_shard::note_output("out", text);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {

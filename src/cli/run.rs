@@ -176,7 +176,7 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
         let rules = Rules::new(input.sources.clone())?;
         options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
         options.training = training_spec(args, &rules, options.driver.id())?;
-        return Ok(townlet_shard::start(input.sources, config.seed, options)?);
+        return Ok(keep_output(townlet_shard::start(input.sources, config.seed, options)?, &args.home));
     };
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
@@ -192,7 +192,13 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
     if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
         shard.notes.push(format!("a newer headless run exists: resume it with `--resume {newest}`."));
     }
-    Ok(shard)
+    Ok(keep_output(shard, &args.home))
+}
+
+/// Copies what this process prints to a file of the run.
+fn keep_output(shard: Handle, home: &Path) -> Handle {
+    townlet_shard::keep_output(Home::new(home).output(&shard.run_id));
+    shard
 }
 
 /// The training that runs beside the town, with `--train`.
@@ -261,6 +267,7 @@ pub(super) fn screen_options(
         history: terminal::history_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
+        reason: user.reason_prompt()?,
         notifications: user.notifications()?,
     })
 }

@@ -33,7 +33,7 @@ use super::fleet::{Fleet, ShardLabel};
 use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
 use super::notification::Notifications;
-use super::pane::{Screen, draw_empty};
+use super::pane::{ReasonPrompt, Screen, draw_empty};
 use super::screenshot;
 use super::theme::Theme;
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
@@ -63,6 +63,8 @@ pub struct Options {
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
     pub keep_last_screen: bool,
+    /// When the reason of a command is asked for.
+    pub reason: ReasonPrompt,
     /// What is notified outside the screen.
     pub notifications: Notifications,
 }
@@ -362,6 +364,7 @@ impl<'a> Shell<'a> {
                 console_history: console_history.clone(),
                 label: watched.label.clone(),
                 fleet: sources.len() > 1,
+                reason: options.reason,
                 notifications: options.notifications,
             };
             App::new(info, options)

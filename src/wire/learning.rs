@@ -27,6 +27,12 @@ with_diff! {
         /// Oldest first, bounded: when it is full, every second row is dropped and fewer are added from then on. The newest
         /// update is always included.
         pub history: Vec<LearningRow> => Rows<LearningRow>,
+        /// Evaluations of the policy in training on held-out towns, oldest first, bounded as `history` is.
+        pub evaluations: Vec<HeldOutEvaluation> => Rows<HeldOutEvaluation>,
+        /// Resident-ticks after which the next evaluation is due.
+        pub next_evaluation_steps: Option<u64>,
+        /// The towns that it is trained on, in words.
+        pub trained_range: Option<String>,
     }
 
     /// What changed about the training beside the town.
@@ -58,6 +64,37 @@ pub struct LearningRow {
     pub learning_rate: f64,
     pub invalid_rate: f64,
     pub charter_met: bool,
+}
+
+/// An evaluation of the policy in training on towns that it is not trained on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct HeldOutEvaluation {
+    pub update: u64,
+    /// Resident-ticks learned from.
+    pub steps: u64,
+    pub towns: u64,
+    /// Days per town.
+    pub days: u64,
+    /// Mean town score.
+    pub score: Option<f64>,
+    pub starvation: SafetyRate,
+    pub involuntary_exits: SafetyRate,
+    pub charter_met: bool,
+    /// Whether it was the best of the training so far.
+    pub best: bool,
+}
+
+/// Events per 1,000 resident-days with the bounds of their confidence interval.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct SafetyRate {
+    pub events: u64,
+    pub rate: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 with_diff! {

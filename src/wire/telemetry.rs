@@ -16,9 +16,12 @@ use super::audit_tail::AuditDiff;
 pub use super::audit_tail::{AuditRow, AuditTail};
 use super::diff::with_diff;
 use super::field_change::{Entries, Rows, Tail};
-pub use super::learning::{Evidence, HarmRate, Learning, LearningRow, Promotion, PromotionStep, SafetyCheck};
+pub use super::learning::{
+    Evidence, HarmRate, HeldOutEvaluation, Learning, LearningRow, Promotion, PromotionStep, SafetyCheck, SafetyRate,
+};
 use super::learning::{LearningDiff, PromotionDiff};
 pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEvents};
+pub use super::residents::{Agent, MaskBit, Need, Objective, ObjectiveTerm, Shift, TopOption, Trait};
 
 with_diff! {
     /// Everything an observer knows at one tick.
@@ -100,6 +103,18 @@ pub struct Clock {
     pub speed: String,
     /// Measured over the last second.
     pub ticks_per_second: f64,
+    /// The single steps in progress; missing when there are none. `speed` is `paused` meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepping: Option<Stepping>,
+}
+
+/// Single steps of a paused town.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Stepping {
+    pub done: u64,
+    pub total: u64,
 }
 
 /// The policy that drives the residents.
@@ -113,6 +128,9 @@ pub struct Policy {
     /// Why the town lies outside the range of towns that the policy was trained on, such as `40 residents; trained on 4 to 32`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_range: Option<String>,
+    /// The range of towns that the policy was trained on, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_range: Option<String>,
 }
 
 /// A resident's job status. Names are fixed.
@@ -462,95 +480,6 @@ pub struct Health {
     pub last_snapshot_tick: Option<u64>,
     pub journal_tick: u64,
     pub audit_ok: bool,
-}
-
-/// A named level with the level below which it is critical.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct Need {
-    pub name: String,
-    pub value: f64,
-    pub critical: f64,
-}
-
-/// A resident as the inspector shows one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct Agent {
-    pub id: String,
-    pub name: String,
-    pub x: u64,
-    pub y: u64,
-    /// Name of the current place, such as `cafe`.
-    pub place: String,
-    /// Name of the home.
-    pub home: String,
-    pub arrived_tick: u64,
-    pub needs: Vec<Need>,
-    /// The chosen option: `eat`, `work`, …
-    pub option: String,
-    pub option_since: u64,
-    /// In words: `waiting for shower_1, 2nd in line`.
-    pub activity: String,
-    /// The object of the current activity.
-    pub target: Option<String>,
-    pub mask: Vec<MaskBit>,
-    pub top_options: Vec<TopOption>,
-    /// The policy's value estimate; `None` when it has none.
-    pub value: Option<f64>,
-    /// Driven by an operator instead of the policy.
-    pub possessed: bool,
-    pub shift: Option<Shift>,
-    /// Groceries carried.
-    pub groceries: u64,
-    pub rent_owed_days: u64,
-    /// Fixed at arrival.
-    pub personality: Vec<Trait>,
-}
-
-/// A personality trait, in [-1, 1].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct Trait {
-    /// `extroversion`, `forgiveness`, `ambition`.
-    pub name: String,
-    pub value: f64,
-}
-
-/// Whether an option may be chosen now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct MaskBit {
-    pub option: String,
-    pub allowed: bool,
-    /// Why not, in words; empty when allowed.
-    pub reason: String,
-}
-
-/// An option with its probability under the policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct TopOption {
-    pub option: String,
-    pub probability: f64,
-}
-
-/// A resident's shift of the day, in ticks of the day.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(default)]
-pub struct Shift {
-    pub start: u64,
-    pub end: u64,
-    pub arrived: Option<u64>,
-    pub worked: u64,
-    /// Outcomes of past shifts, oldest first: `on_time`, `late`, `absent`.
-    pub history: Vec<String>,
 }
 
 /// The plan of the town. It is unchanged while `revision` is.

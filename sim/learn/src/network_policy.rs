@@ -35,6 +35,7 @@ pub struct LastDecision {
 pub struct NetworkPolicy {
     id: String,
     outside_range: Option<String>,
+    trained_range: Option<String>,
     choice: Choice,
     layout: &'static Layout,
     forward: Forward,
@@ -64,6 +65,7 @@ impl NetworkPolicy {
         Ok(Self {
             id: checkpoint.id.clone(),
             outside_range: checkpoint.reason_outside(rules),
+            trained_range: checkpoint.meta.towns.as_ref().map(ToString::to_string),
             choice,
             layout,
             forward: checkpoint.forward(),
@@ -82,6 +84,11 @@ impl NetworkPolicy {
     /// Why the town lies outside the range of towns that the policy was trained on; `None` when it lies inside.
     pub fn outside_range(&self) -> Option<&str> {
         self.outside_range.as_deref()
+    }
+
+    /// The range of towns that the policy was trained on, in words; `None` when the checkpoint does not say.
+    pub fn trained_range(&self) -> Option<&str> {
+        self.trained_range.as_deref()
     }
 
     /// The latest decision of the resident in a slot; `None` before their first.

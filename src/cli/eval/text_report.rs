@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_chart_spans_its_values_and_stays_narrow() {
         assert_eq!(chart(&[0.0, 1.0, 0.5]), "▁█▅");
-        assert_eq!(chart(&[0.3, 0.3]), "▁▁");
+        assert_eq!(chart(&[0.3, 0.3]), "▄▄");
         let long: Vec<f64> = (0..1_000).map(f64::from).collect();
         assert_eq!(chart(&long).chars().count(), WIDEST);
     }

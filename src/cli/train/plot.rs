@@ -117,16 +117,18 @@ pub(super) fn svg_panels(heading: &str, panels: &[Panel]) -> String {
         let top = MARGIN * 1.5 + (place / 2) as f64 * (field.1 + MARGIN);
         let points = panel.series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
         let bands = panel.series.iter().flat_map(|series| series.band.iter().flat_map(|(_, low, high)| [*low, *high]));
-        let (low, high) = townlet_tui::format::range(points.chain(bands)).unwrap_or((0.0, 1.0));
+        let range = townlet_tui::format::range(points.chain(bands));
+        let (low, high) = range.unwrap_or((0.0, 1.0));
         let at = |step: f64, value: f64| {
             let share = (value - low) / (high - low).max(1e-12);
             format!("{:.1},{:.1}", left + step / last_step * field.0, top + field.1 * (1.0 - share))
         };
         let last = panel.series.last().and_then(|series| series.points.last()).map_or(0.0, |point| point.1);
+        let values = range.map_or("no values".to_owned(), |_| format!("{low:.3} to {high:.3}, last {last:.3}"));
         let _ = writeln!(
             svg,
             "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"#cccccc\"/>\n\
-             <text x=\"{left}\" y=\"{}\">{}: {low:.3} to {high:.3}, last {last:.3}</text>",
+             <text x=\"{left}\" y=\"{}\">{}: {values}</text>",
             field.0,
             field.1,
             top - 6.0,
@@ -183,7 +185,9 @@ mod tests {
         for (title, _) in CURVES {
             assert!(svg.contains(title), "{title}");
         }
-        assert!(svg.contains("400.0,60.0"), "the last point is at the top right: {svg}");
+        assert!(svg.contains("return per day: 1.000 to 10.000, last 10.000</text>"), "{svg}");
+        assert!(svg.contains("400.0,380.0\""), "the last point is at the top right of the third row: {svg}");
+        assert!(svg.contains("held-out score: no values</text>"), "{svg}");
     }
 
     #[test]

@@ -195,6 +195,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
     let asked = match action {
         Action::Promote => {
             let candidate = promotion_target(cx).ok()?;
+            let mut reason = String::new();
             let mut text = vec![format!(
                 "{candidate} controls the residents from the next tick. {release} is kept for a rollback."
             )];
@@ -203,6 +204,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 let words = words.trim_start_matches(['✓', '✗', '·', ' ']).to_owned();
                 text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
                 text.extend(evidence.safety.iter().map(|row| format!("{}: {}.", escape(&row.title), row.in_words())));
+                reason = format!("{words}; {}", count(evidence.pairs, "pair"));
             }
             text.push(format!(
                 "Green stability windows in a row: {} of {} required.",
@@ -214,6 +216,8 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 text,
                 verb: "promote".into(),
                 requests: vec![Request::line(format!("{PROMOTE} {candidate}"))],
+                reason,
+                ..Confirmation::default()
             }
         }
         Action::Rollback => {
@@ -226,11 +230,23 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 ],
                 verb: "roll back".into(),
                 requests: vec![Request::line(ROLLBACK)],
+                reason: rollback_reason(cx),
+                ..Confirmation::default()
             }
         }
         _ => return None,
     };
     Some(Reaction::Confirm(asked))
+}
+
+/// The suggested reason of a rollback: what speaks against the release now.
+fn rollback_reason(cx: &Context<'_>) -> String {
+    let window = cx.view.stability.windows.last().filter(|window| window.verdict == "red");
+    match (cx.view.promotion.state.as_str(), window) {
+        (_, Some(window)) => format!("window {} was red", thousands(window.number)),
+        ("canary", None) => "the canary is not kept".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// When a canary is rolled back automatically.

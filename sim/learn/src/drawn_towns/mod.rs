@@ -262,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_training_learns_in_the_configured_town_first_and_in_drawn_ones_more_and_more() {
-        let configured = Arc::new(Rules::new(Sources::default_town(&[]).expect("valid settings")).expect("the default town"));
+        let configured =
+            Arc::new(Rules::new(Sources::default_town(&[]).expect("valid settings")).expect("the default town"));
         let towns = DrawnTowns::new(&configured, 3);
         let drawn = |episode| {
             let seeds = (0..100).map(|seed| seed * (POOL as u64 + 1));

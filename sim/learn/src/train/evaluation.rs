@@ -30,6 +30,9 @@ pub struct Evaluation {
     pub towns: u32,
     /// Days per town.
     pub days: u32,
+    /// Resident-days, over which the rates are.
+    #[serde(default)]
+    pub resident_days: f64,
     /// Mean town score; `None` when no day had one.
     pub score: Option<f64>,
     /// Starvation events.
@@ -70,6 +73,7 @@ impl Evaluation {
             seed: records.first().map_or(0, |record| record.seed),
             towns: records.len() as u32,
             days: rules.config.training.evaluation.days,
+            resident_days: starvation.map_or(0.0, |rate| rate.days),
             score: mean(records.iter().filter_map(Record::score)),
             starvation_events: starvation.map_or(0, |rate| rate.events),
             starvation_rate: starvation.map_or(0.0, |rate| rate.rate),
@@ -91,7 +95,7 @@ impl Evaluation {
 }
 
 /// The held-out towns of a training.
-pub(super) struct HeldOutTowns {
+pub struct HeldOutTowns {
     rules: Arc<Rules>,
     towns: Vec<HeldOutTown>,
 }
@@ -105,7 +109,7 @@ struct HeldOutTown {
 
 impl HeldOutTowns {
     /// The towns for a training with these rules.
-    pub(super) fn new(rules: &Arc<Rules>) -> Self {
+    pub fn new(rules: &Arc<Rules>) -> Self {
         let seeds = SELECTION.take(rules.config.training.evaluation.towns as usize);
         let towns = seeds.map(|seed| HeldOutTown { seed, rules: OnceLock::new(), record: None });
         Self { rules: Arc::clone(rules), towns: towns.collect() }
@@ -118,8 +122,9 @@ impl HeldOutTowns {
         every > 0 && (before / every != steps / every || ended)
     }
 
-    /// Evaluates a policy. Asks `should_continue` at every tick and returns `None` when it said no.
-    pub(super) fn evaluate(
+    /// Evaluates a policy, whose layout this build must have. Asks `should_continue` at every tick and returns `None` when it
+    /// said no.
+    pub fn evaluate(
         &mut self,
         policy: &Checkpoint,
         threads: NonZero<usize>,
@@ -129,7 +134,7 @@ impl HeldOutTowns {
         parallel::for_each_chunk(&mut self.towns, 1, threads, |towns| {
             for town in towns {
                 let rules = town.rules.get_or_init(|| rules_of(base, town.seed));
-                let driver = NetworkPolicy::new(policy, rules, Choice::Sampled).expect("the policy of these rules");
+                let driver = NetworkPolicy::with_own_layout(policy, rules, Choice::Sampled).expect("a known layout");
                 town.record = run_town(rules, town.seed, days, driver, should_continue);
             }
         });

@@ -305,7 +305,9 @@ fn crowding_is_observed_in_the_town_and_at_home() {
             state.objects[object].uses.push(user);
             state.agents.activity[user] = Activity::Using(object, AffordanceId(0), 100);
         };
-        [(1, shower), (3, till), (4, table), (5, table)].map(|(who, object)| use_it(who, object));
+        for (who, object) in [(1, shower), (3, till), (4, table), (5, table)] {
+            use_it(who, object);
+        }
         let waiting = slot(&base, 2);
         state.objects[shower].queue.push(Waiter { agent: waiting, affordance: AffordanceId(0), since: 0 });
         state.agents.activity[waiting] = Activity::Waiting(shower, AffordanceId(0));

@@ -43,10 +43,15 @@ fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'stati
         released.extend([Span::styled("  previous ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
     }
     lines.push(Line::from(released));
-    if let Some(why) = &cx.view.policy.outside_range {
-        let text = format!("outside the trained range: {why}");
-        let text = clip(&text, columns.saturating_sub(LABEL + 1));
-        lines.push(Line::from(vec![label("range", cx), Span::styled(text, theme.warn)]));
+    let policy = &cx.view.policy;
+    let (where_, style) = match (&policy.outside_range, &policy.trained_range) {
+        (Some(why), _) => (Some(format!("! this town is outside the trained range: {why}")), theme.warn),
+        (None, Some(range)) => (Some(format!("✓ this town is inside: {range}")), theme.text),
+        (None, None) => (None, theme.text),
+    };
+    if let Some(text) = where_ {
+        let rest = columns.saturating_sub(1);
+        lines.extend(fact((" range", theme.dim), (&text, style), LABEL, rest));
     }
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
     let enough = promotion.green >= promotion.required;

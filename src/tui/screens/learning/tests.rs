@@ -93,12 +93,12 @@ fn charts_are_chosen_in_list_wall_and_alone() {
     };
     harness.draw(&mut pane, SIZES[0]);
     harness.act(&mut pane, Action::Down);
-    assert_eq!(chosen(&harness, &mut pane), "town_score");
+    assert_eq!(chosen(&harness, &mut pane), "held_out_score");
     harness.draw(&mut pane, SIZES[2]);
     assert_eq!(pane.click(60, 6, &harness.cx()), Reaction::Redraw);
-    assert_eq!(chosen(&harness, &mut pane), "town_score", "the second of the grid");
+    assert_eq!(chosen(&harness, &mut pane), "held_out_score", "the second of the grid");
     harness.act(&mut pane, Action::Down);
-    assert_eq!(chosen(&harness, &mut pane), "entropy", "four charts in a row of the grid");
+    assert_eq!(chosen(&harness, &mut pane), "involuntary_exit_rate", "four charts in a row of the grid");
     harness.act(&mut pane, Action::Last);
     harness.act(&mut pane, Action::Right);
     assert_eq!(chosen(&harness, &mut pane), "steps_per_second");
@@ -113,6 +113,32 @@ fn charts_are_chosen_in_list_wall_and_alone() {
     assert!(text.contains("value loss") && !text.contains("entropy"), "{text}");
     harness.filter = "nothing".into();
     assert!(harness.text(&mut pane, SIZES[0]).contains("No metrics match the filter."));
+}
+
+#[test]
+fn the_score_on_held_out_towns_stands_beside_the_return() {
+    let text = harness(|_| {}).text(&mut Training::default(), SIZES[1]);
+    for part in [
+        "held-out  score 0.879 at 1.20 M steps · best 0.884 at 1.00 M · 20 towns of 10 days · next at 1.40 M",
+        "safety    starved 0.62 [0.00, 2.30] · exits 1.88 [0.00, 4.25] per 1,000 resident-days",
+        "trains on 4 to 32 residents, drawn plans",
+        "  return per day  1.57  ",
+        "  held-out score  0.879  ",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let mut early = harness(|view| view.learning.evaluations.clear());
+    let mut pane = Training::default();
+    let text = early.text(&mut pane, SIZES[1]);
+    assert_eq!(text.matches("no evaluation yet, next at 1.40 M steps").count(), 2, "head and chart\n{text}");
+    early.view.learning.next_evaluation_steps = None;
+    let text = early.text(&mut pane, SIZES[1]);
+    assert!(text.contains("no evaluation, and none is planned") && !text.contains("held-out  "), "{text}");
+    let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[1]);
+    assert!(text.contains("range       ✓ this town is inside: 4 to 32 residents"), "{text}");
+    let outside = harness(|view| view.policy.outside_range = Some("40 residents; trained on 4 to 32".into()));
+    let text = outside.text(&mut Candidate::default(), SIZES[1]);
+    assert!(text.contains("! this town is outside the trained range: 40 residents; trained on 4 to 32"), "{text}");
 }
 
 #[test]
