@@ -289,7 +289,7 @@ impl Releases {
     fn safety_in_progress(&self) -> String {
         let rows = self.machine.evidence.iter().flat_map(|evidence| &evidence.safety);
         let open = rows.filter(|row| row.verdict == RUNNING);
-        open.map(|row| format!("; {}: {}", row.title, row.in_words())).collect()
+        open.map(|row| format!("; {}: {}", row.title, row.in_words())).collect::<Vec<_>>().concat()
     }
 
     /// Whether a change of stage still has to be written.
