@@ -267,7 +267,7 @@ fn a_checkpoint_can_be_imitated_by_a_larger_network() {
     let before = mean_log_prob(&student);
     student.warm_start(Some(&imitated), &|| true, |_, _| ()).expect("it does not diverge");
     let after = mean_log_prob(&student);
-    assert!(before < -1.3 && after > -1.2, "of the script's choices: {before}, then {after}");
+    assert!(after > before + 0.3, "of the choices that the script makes: {before}, then {after}");
     let id = student.save(&registry, "run-2").expect("it is written");
     let meta = registry.load(&id).expect("it is whole").meta;
     assert_eq!((meta.imitated, meta.parent), (Some(checkpoint.id), None));
