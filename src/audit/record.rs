@@ -200,6 +200,11 @@ impl Record {
         }
     }
 
+    /// Whether a retry was answered with the answer of the first request. The log has no stage of its own for it.
+    fn is_replay(&self) -> bool {
+        self.stage == Stage::Rejected && self.result.as_ref().is_some_and(|result| result["replayed"] == true)
+    }
+
     /// The row that screens show.
     pub fn row(&self) -> AuditRow {
         AuditRow {
@@ -212,7 +217,7 @@ impl Record {
             command: self.command.clone(),
             args: self.args.clone(),
             reason: self.reason.clone(),
-            stage: self.stage.word().to_owned(),
+            stage: if self.is_replay() { "replayed" } else { self.stage.word() }.to_owned(),
             status: self.status.map(Status::word).unwrap_or_default().to_owned(),
             error: self.error.as_ref().map(|error| format!("{} {}", error.code, error.message)).unwrap_or_default(),
             tick: self.tick,

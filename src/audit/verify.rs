@@ -66,7 +66,9 @@ pub struct OpenIntentRow {
 pub struct RunReport {
     /// The run id.
     pub run_id: String,
-    /// Valid records read.
+    /// Lines read, valid or not.
+    pub lines: u64,
+    /// Valid records among them.
     pub records: u64,
     /// Sequence number of the last valid record; 0 for an empty log.
     pub seq: u64,
@@ -245,6 +247,7 @@ impl RunScanner<'_> {
         for line in Lines::open(path)? {
             let line = line?;
             empty = false;
+            self.report.lines += 1;
             match Record::parse(&line.bytes) {
                 Ok(record) => {
                     if let Some(torn) = self.bad.take() {

@@ -44,7 +44,7 @@ pub type Clock = Box<dyn Fn() -> jiff::Timestamp + Send>;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
     /// Another process writes this run's log.
-    #[error("the audit log `{0}` is being written by another process.")]
+    #[error("another process is writing to the audit log `{0}`.")]
     Locked(String),
     /// The run id contains characters that are not allowed in it.
     #[error("`{0}` cannot name a run: letters, digits, `-` and `_` can.")]

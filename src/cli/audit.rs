@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempPath;
 
+use super::output::OutputLost;
 use super::{audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
@@ -159,11 +160,14 @@ fn run_id_of(path: &Path) -> Option<String> {
 
 fn print_report(path: &Path, report: &Report) -> Result<()> {
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
+    let lines: u64 = report.runs.iter().map(|run| run.lines).sum();
+    // A damaged line is no record, and must not look as if it had never been there.
+    let damaged = if lines > records { format!(", {} damaged", lines - records) } else { String::new() };
     output::line(&format!(
-        "{}: {}, {}",
+        "{}: {}, {}{damaged}",
         path.display(),
         count(report.runs.len() as u64, "run"),
-        count(records, "record")
+        count(lines, "record")
     ))?;
     let mut rows = Vec::new();
     for (verdict, name, meaning) in VERDICTS {
@@ -237,7 +241,7 @@ fn privacy_filters(home: &Path, folder: &Path) -> Result<BTreeMap<String, Privac
 }
 
 /// Writes to a temporary file and renames it, so that `path` never contains half an export.
-fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
+pub(super) fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
     output::require_new_file(path)?;
     let partial = TempPath::try_from_path(path.with_added_extension("part"))?;
     let written = File::create(&partial).and_then(|file| {
@@ -247,5 +251,5 @@ fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::i
         partial.persist(path)?;
         Ok(done)
     });
-    written.with_context(|| path.display().to_string())
+    written.context(OutputLost::file(path))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
+use townlet_town::config::{Config, ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
 
 use super::{ConfigArgs, output};
 use townlet_shard::{ConfigFiles, ConfigReloader};
@@ -47,21 +47,25 @@ pub(super) struct ConfigSources {
 /// Reads and validates the configuration and the files that it names.
 pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::Result<ConfigSources> {
     let file = args.config.as_deref().map(read_file).transpose()?;
-    let mut environment = Vec::new();
+    let mut all = args.settings.clone();
+    all.extend(flags.iter().cloned());
+    let input = assemble(&Layers { file, environment: environment()?, flags: all }, args.config.as_deref())?;
+    let args = args.clone();
+    let reloader = ConfigReloader::new(move || reloader(&args, flags.clone()));
+    Ok(ConfigSources { reloader: Some(reloader), ..input })
+}
+
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let mut variables = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
         match value.into_string() {
-            Ok(value) => environment.push((name, value)),
+            Ok(value) => variables.push((name, value)),
             Err(_) if name.starts_with(ENVIRONMENT_PREFIX) => bail!("{name}: the value is not UTF-8 text."),
             Err(_) => {}
         }
     }
-    let mut all = args.settings.clone();
-    all.extend(flags.iter().cloned());
-    let input = assemble(&Layers { file, environment, flags: all }, args.config.as_deref())?;
-    let args = args.clone();
-    let reloader = ConfigReloader::new(move || reloader(&args, flags.clone()));
-    Ok(ConfigSources { reloader: Some(reloader), ..input })
+    Ok(variables)
 }
 
 /// Reads everything again. Errors are joined into one line for an answer.
@@ -77,6 +81,27 @@ fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFil
 /// Loads a built-in configuration, independent of environment and flags.
 pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<ConfigSources> {
     assemble(&Layers { file: Some((name.into(), text.into())), ..Layers::default() }, None)
+}
+
+/// A configuration with the built-in files in place of those that it names and are not built in.
+pub(super) fn shipped_sources(config: &Config) -> anyhow::Result<Sources> {
+    let default = Config::shipped();
+    let built_in = |name: &str, otherwise: &str| {
+        let text = |name: &str| SHIPPED.iter().find(|row| row.0 == name);
+        let row = text(name).or_else(|| text(otherwise)).context("a default file is not built in")?;
+        anyhow::Ok((row.0.to_owned(), row.1.to_owned()))
+    };
+    Ok(Sources {
+        plan: built_in(&config.world.plan, &default.world.plan)?,
+        affordances: built_in(&config.affordances.affordances_file, &default.affordances.affordances_file)?,
+        perturbations: built_in(&config.perturbations.file, &default.perturbations.file)?,
+        config: config.clone(),
+    })
+}
+
+/// Loads a built-in configuration with the environment and these flags over it.
+pub(super) fn shipped_with(name: &str, text: &str, flags: Vec<(String, String)>) -> anyhow::Result<ConfigSources> {
+    assemble(&Layers { file: Some((name.into(), text.into())), environment: environment()?, flags }, None)
 }
 
 fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSources> {

@@ -102,7 +102,7 @@ fn read_token(file: &Path) -> Result<String> {
         );
     }
     ensure!(found.is_file() && found.len() <= 1_024, "--token-file {name}: not a token file.");
-    let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {name}"))?;
+    let text = townlet_files::read_to_string(file).with_context(|| format!("--token-file {name}"))?;
     let token = text.trim();
     ensure!(
         token.starts_with("twn_") && !token.contains(char::is_whitespace),

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::audit::write_atomically;
 use super::config_sources::ConfigSources;
 use super::run::{Args, Pace, launch};
 use super::script::Script;
@@ -50,7 +51,7 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
     let bar = output::progress_bar(until, false, "{bar:30} tick {human_pos} of {human_len} · {per_sec} · {eta} left");
     bar.set_position(from);
     bar.reset_elapsed();
-    let answers = run_script(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
+    let (answers, mut printed) = run_script(&shard, script.as_ref(), until, &interrupted, &bar, args.json);
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let view = shard.view();
@@ -64,17 +65,16 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
         }
     };
     if let Some(path) = &args.export_audit {
-        export(&shard, path, &names)?;
+        printed = printed.and(export(&shard, path, &names));
     }
     let interrupted = interrupted.load(Ordering::Relaxed) && view.tick < until;
     let report =
         Report { view: &view, digest: &digest, answers: &answers, seconds, from, interrupted, snapshot: &stopped };
-    if args.json {
-        output::line(&report.json(&shard).to_string())?;
-    } else {
-        let mut text = Vec::new();
-        report.print(&shard, &mut text)?;
-        output::print(&String::from_utf8_lossy(&text))?;
+    let text = if args.json { format!("{}\n", report.json(&shard)) } else { report.text(&shard)? };
+    // The run is saved; say so where the report cannot.
+    if let Err(lost) = printed.and_then(|()| output::print(&text)) {
+        output::stderr!("{} stopped at tick {}; snapshot {stopped}", shard.run_id, view.tick);
+        return Err(lost);
     }
     Ok(if interrupted {
         ExitCode::from(EXIT_INTERRUPTED)
@@ -85,7 +85,8 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
     })
 }
 
-/// Runs the town to `until` and sends the commands of the script at their ticks.
+/// Runs the town to `until` and sends the commands of the script at their ticks. Returns the answers, and the first failure to
+/// print one, after which the run goes on in silence.
 fn run_script(
     shard: &Handle,
     script: Option<&Script>,
@@ -93,39 +94,33 @@ fn run_script(
     interrupted: &AtomicBool,
     bar: &ProgressBar,
     quiet: bool,
-) -> anyhow::Result<Vec<Answer>> {
+) -> (Vec<Answer>, anyhow::Result<()>) {
     let keep_going = |tick: u64| {
         bar.set_position(tick);
         !interrupted.load(Ordering::Relaxed)
     };
-    let mut answers = Vec::new();
+    let (mut answers, mut printed) = (Vec::new(), Ok(()));
     let session = script.map(|script| script.session(shard));
     for ((tick, line), session) in script.iter().flat_map(|script| &script.lines).zip(session.into_iter().cycle()) {
         if shard.run_to(*tick, keep_going) != Some(*tick) {
-            return Ok(answers);
+            return (answers, printed);
         }
         let Some(answer) = line.send(shard, session) else { break };
-        if !quiet {
-            bar.suspend(|| print_answer(&answer))?;
+        if !quiet && printed.is_ok() {
+            printed = bar.suspend(|| print_answer(&answer));
         }
         answers.push(answer);
     }
     shard.run_to(until, keep_going);
-    Ok(answers)
+    (answers, printed)
 }
 
 /// Prints an answer at once, so that a printed command is an acknowledged one.
-fn print_answer(answer: &Answer) -> std::io::Result<()> {
+fn print_answer(answer: &Answer) -> anyhow::Result<()> {
     let sign = if answer.status == Status::Error { '✗' } else { '✓' };
     let again = if answer.replayed { " (replayed)" } else { "" };
     let (line, summary) = (escape(&answer.command), escape(&answer.summary()));
-    let mut out = std::io::stdout().lock();
-    let printed = writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id));
-    match printed.and_then(|()| out.flush()) {
-        // The run continues without a reader.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        printed => printed,
-    }
+    output::line(&format!("{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id)))
 }
 
 /// Writes the lines of this run byte for byte, so that the copy can be verified. Under privacy mode the lines are redacted
@@ -133,19 +128,15 @@ fn print_answer(answer: &Answer) -> std::io::Result<()> {
 fn export(shard: &Handle, path: &Path, names: &PrivacyFilter) -> anyhow::Result<()> {
     let prefix = format!("{}-", shard.run_id);
     let folder = shard.home().console();
-    let mut segments: Vec<_> = std::fs::read_dir(&folder)
-        .with_context(|| folder.display().to_string())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
-        .collect();
-    segments.sort();
-    let mut out = std::fs::File::create(path).with_context(|| path.display().to_string())?;
-    for segment in segments {
-        let bytes = std::fs::read(&segment).with_context(|| segment.display().to_string())?;
-        out.write_all(&names.redact_lines(&bytes)).with_context(|| path.display().to_string())?;
-    }
-    out.sync_all().with_context(|| path.display().to_string())
+    write_atomically(path, |out| {
+        let mut segments: Vec<_> = std::fs::read_dir(&folder)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
+            .collect();
+        segments.sort();
+        segments.iter().try_for_each(|segment| out.write_all(&names.redact_lines(&std::fs::read(segment)?)))
+    })
 }
 
 struct Report<'a> {
@@ -199,6 +190,12 @@ impl Report<'_> {
             "audit": { "folder": shard.home().console().display().to_string(), "file": view.audit.file,
                        "seq": view.audit.seq, "head": view.audit.head },
         })
+    }
+
+    fn text(&self, shard: &Handle) -> anyhow::Result<String> {
+        let mut text = Vec::new();
+        self.print(shard, &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     fn print(&self, shard: &Handle, out: &mut impl Write) -> std::io::Result<()> {

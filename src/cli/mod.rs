@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand, and the mapping of errors to exit statuses.
 //!
 //! Exit status: 0 success, 1 a check failed, 2 invalid input, 3 the town stopped with an error, could not be saved or was
-//! not reached, 130 interrupted.
+//! not reached, or the output could not be written, 130 interrupted.
 
 mod audit;
 mod audit_tail;
@@ -32,6 +32,7 @@ mod train;
 mod tune;
 mod user_config;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -122,7 +123,7 @@ pub fn command() -> clap::Command {
 
 const EXIT_CHECK_FAILED: u8 = 1;
 const EXIT_BAD_INPUT: u8 = 2;
-/// The town stopped with an error, could not be saved or was not reached.
+/// The town stopped with an error, could not be saved or was not reached, or the output could not be written.
 const EXIT_FAILED: u8 = 3;
 const EXIT_INTERRUPTED: u8 = 130;
 
@@ -160,7 +161,15 @@ pub fn main() -> ExitCode {
     // Handles SIGXFSZ, so that a file size limit is a write error and does not kill the process.
     #[cfg(target_os = "linux")]
     drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default()));
-    let cli = Cli::parse();
+    let definition = Cli::command();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(console) = definition.find_subcommand("console") {
+        arguments = console::options_first(arguments, console);
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(message) => return print_usage(&message),
+    };
     let result = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
@@ -189,6 +198,18 @@ pub fn main() -> ExitCode {
         for cause in error.chain().skip(1) {
             output::stderr!("  {}", printable(&cause.to_string()));
         }
-        ExitCode::from(EXIT_BAD_INPUT)
+        let ran = error.downcast_ref::<output::OutputLost>().is_some();
+        ExitCode::from(if ran { EXIT_FAILED } else { EXIT_BAD_INPUT })
     })
+}
+
+/// Prints a help text, the version, or the mistake in the arguments.
+fn print_usage(message: &clap::Error) -> ExitCode {
+    match message.print() {
+        Err(error) if !message.use_stderr() && error.kind() != std::io::ErrorKind::BrokenPipe => {
+            output::stderr!("townlet: standard output: {error}");
+            ExitCode::from(EXIT_FAILED)
+        }
+        _ => u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from),
+    }
 }

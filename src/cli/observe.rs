@@ -36,6 +36,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     output::require_terminal("use `townlet telemetry tail` or `townlet console` without one.")?;
     let session = townlet_tui::TerminalSession::open(options);
     let last = session.and_then(|session| session.run(sources)).context("the terminal failed")?;
-    output::line(&last)?;
+    output::notice(&last);
     Ok(ExitCode::SUCCESS)
 }

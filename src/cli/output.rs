@@ -21,10 +21,34 @@ use townlet_wire::escape;
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))))
+        $crate::cli::output::print_error(&format!($($text)*))
     };
 }
 pub(super) use stderr;
+
+/// Prints a line to standard error; write errors are ignored.
+pub(super) fn print_error(line: &str) {
+    townlet_shard::note_output("err", line);
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// The context of an error that kept a command from writing its result after it had run: what could not be written.
+/// Such an error is not bad input, and has an exit status of its own.
+#[derive(Clone, Debug)]
+pub(super) struct OutputLost(String);
+
+impl OutputLost {
+    /// The loss of a file.
+    pub(super) fn file(path: &Path) -> Self {
+        Self(path.display().to_string())
+    }
+}
+
+impl std::fmt::Display for OutputLost {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}: cannot be written. The command ran; only this output is missing or incomplete.", self.0)
+    }
+}
 
 /// Whether the reader of standard output has closed it.
 static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
@@ -64,19 +88,27 @@ pub(super) fn print(text: &str) -> Result<()> {
     if stdout_closed() {
         return Ok(());
     }
+    townlet_shard::note_output("out", text);
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             STDOUT_CLOSED.store(true, Ordering::Relaxed);
             Ok(())
         }
-        written => written.context("standard output"),
+        written => written.context(OutputLost("standard output".to_owned())),
     }
 }
 
 /// Whether the reader of standard output has closed it, which ends endless commands.
 pub(super) fn stdout_closed() -> bool {
     STDOUT_CLOSED.load(Ordering::Relaxed)
+}
+
+/// Prints a line of a service that must go on without a reader: on standard error when standard output cannot be written.
+pub(super) fn notice(text: &str) {
+    if let Err(error) = line(text) {
+        stderr!("{text}\n{error:#}");
+    }
 }
 
 pub(super) fn line(text: &str) -> Result<()> {
@@ -123,10 +155,9 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text file of at most `limit` bytes.
+/// Reads a text file of at most `limit` bytes, without a byte order mark.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
-    let not_text = |_| read_error(path, &io::ErrorKind::InvalidData.into());
-    String::from_utf8(read(path, limit)?).map_err(not_text)
+    townlet_files::decode_text(read(path, limit)?).map_err(|error| read_error(path, &error))
 }
 
 /// A size with a unit.
@@ -193,15 +224,6 @@ impl CheckReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_aligned_and_safe() {
-        let rows = [["key".into(), "value".into()], ["seed".into(), "7\u{1b}[31m".into()], ["x".into(), String::new()]];
-        assert_eq!(columns(&rows), "key   value\nseed  7\\u{1b}[31m\nx\n");
-        let long = [["k".repeat(MAX_COLUMN_WIDTH + 5), "1".into()], ["s".into(), "2".into()]];
-        let text = columns(&long);
-        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(MAX_COLUMN_WIDTH + 2)));
-    }
 
     #[test]
     fn a_file_over_the_limit_is_refused() {

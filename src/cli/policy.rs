@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use townlet_learn::checkpoint::Checkpoint;
+use townlet_learn::checkpoint::{Checkpoint, Meta};
 use townlet_learn::network::Output;
+use townlet_learn::train::Evaluation;
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_town::observations::layout;
 use townlet_town::{Rules, Town};
@@ -15,7 +16,7 @@ use townlet_town::{Rules, Town};
 use super::ConfigArgs;
 use super::config_sources;
 use super::output;
-use townlet_shard::policies::{PolicyCatalog, shipped};
+use townlet_shard::policies::{PolicyCatalog, SCRIPTED, shipped};
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
@@ -75,7 +76,8 @@ pub(super) fn release_mismatch(rules: &Rules) -> Option<String> {
 
 fn list(catalog: &CatalogArgs) -> Result<()> {
     let input = config_sources::load(&catalog.config, Vec::new())?;
-    let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
+    let mut rows =
+        vec![["id", "kind", "steps", "score", "held out", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
     let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
     for (kind, registry) in PolicyCatalog::of(&catalog.home, &input.loaded.config.policy).registries() {
@@ -85,18 +87,28 @@ fn list(catalog: &CatalogArgs) -> Result<()> {
         };
         found.extend(registry.ids().into_iter().map(load));
     }
+    let surpassed: Vec<String> = found
+        .iter()
+        .filter_map(|(_, _, loaded)| loaded.as_ref().ok().filter(|it| is_best_so_far(it)))
+        .filter_map(|it| it.meta.best_before.clone())
+        .collect();
     for (kind, id, loaded) in found {
         match loaded {
             Ok(it) => {
                 let score = it.meta.town_score.map_or_else(|| "–".into(), |score| format!("{score:.3}"));
                 let parent = it.meta.parent.clone().unwrap_or_else(|| "–".into());
                 let (steps, seen) = (it.meta.steps.to_string(), it.meta.observations.clone());
-                rows.push([it.id.clone(), kind.into(), steps, score, seen, it.meta.config_id.clone(), parent]);
-                values.push(json!({ "id": it.id, "kind": kind, "meta": it.meta }));
+                let best = is_best_so_far(&it) && !surpassed.contains(&it.id);
+                let held_out = it.meta.evaluation.as_ref().and_then(|evaluation| evaluation.score);
+                let held_out = held_out.map_or_else(|| "–".into(), |score| format!("{score:.3}"))
+                    + if best { " best" } else { "" };
+                let config = it.meta.config_id.clone();
+                rows.push([it.id.clone(), kind.into(), steps, score, held_out, seen, config, parent]);
+                values.push(json!({ "id": it.id, "kind": kind, "best": best, "meta": it.meta }));
             }
             Err(why) => {
-                let [score, seen, config, parent] = std::array::from_fn(|_| String::new());
-                rows.push([id.clone(), kind.into(), why.clone(), score, seen, config, parent]);
+                let [score, held_out, seen, config, parent] = std::array::from_fn(|_| String::new());
+                rows.push([id.clone(), kind.into(), why.clone(), score, held_out, seen, config, parent]);
                 values.push(json!({ "id": id, "kind": kind, "refused": why }));
             }
         }
@@ -105,6 +117,36 @@ fn list(catalog: &CatalogArgs) -> Result<()> {
         return output::json(&Value::Array(values));
     }
     output::print(&output::columns(&rows))
+}
+
+/// The policy that its training imitated.
+fn warm_start(meta: &Meta) -> String {
+    // Older checkpoints imitated the scripted policy alone, and do not name it.
+    let unnamed = if meta.warm_start { SCRIPTED } else { "none" };
+    meta.imitated.clone().unwrap_or_else(|| unnamed.into())
+}
+
+/// Whether it was the best of its training when it was made.
+fn is_best_so_far(it: &Checkpoint) -> bool {
+    it.meta.evaluation.as_ref().is_some_and(|evaluation| evaluation.best)
+}
+
+/// Rows of the evaluation in training.
+fn evaluation_rows(it: &Checkpoint) -> Vec<[String; 2]> {
+    let Some(evaluation) = &it.meta.evaluation else {
+        let best = it.meta.best_before.iter().map(|best| ["best before".into(), best.clone()]);
+        return best.collect();
+    };
+    let Evaluation { seed, towns, days, .. } = evaluation;
+    let score = evaluation.score.map_or_else(|| "–".into(), |score| format!("{score:.4}"));
+    let per_1000 = |events: u64, rate: f64| format!("{events}, or {rate:.2} per 1,000 resident-days");
+    let best = if evaluation.best { Some("this one".into()) } else { it.meta.best_before.clone() };
+    vec![
+        ["held-out score".into(), format!("{score} on {towns} towns of {days} days, seeds from {seed}")],
+        ["starved, held out".into(), per_1000(evaluation.starvation_events, evaluation.starvation_rate)],
+        ["exits, held out".into(), per_1000(evaluation.involuntary_exits, evaluation.involuntary_exit_rate)],
+        ["best so far".into(), best.unwrap_or_else(|| "–".into())],
+    ]
 }
 
 fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
@@ -133,7 +175,8 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         ["hidden".into(), format!("{} and {}", meta.hidden[0], meta.hidden[1])],
         ["steps".into(), format!("{} in {} updates", meta.steps, meta.updates)],
         ["seed".into(), meta.seed.to_string()],
-        ["warm start".into(), if meta.warm_start { "scripted" } else { "none" }.into()],
+        ["warm start".into(), warm_start(meta)],
+        ["started from".into(), text(meta.started_from.clone())],
         ["trained with".into(), meta.training_hash.clone()],
         ["parent".into(), text(meta.parent.clone())],
         ["town score".into(), text(meta.town_score.map(|score| format!("{score:.3} in training")))],
@@ -141,6 +184,7 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         ["range".into(), it.reason_outside(&rules).map_or_else(|| "inside".into(), |why| format!("outside: {why}"))],
         ["fits".into(), fits.map_or_else(|| "this configuration".into(), |why| format!("no: {why}"))],
     ];
+    rows.extend(evaluation_rows(&it));
     rows.extend(meta.kpis.iter().map(|kpi| [kpi.name.clone(), text(kpi.value.map(|value| format!("{value:.3}")))]));
     rows.extend(tensors().map(|column| [column.name.clone(), format!("{:?}", column.shape)]));
     output::print(&output::columns(&rows))

@@ -235,7 +235,6 @@ mod tests {
     use std::sync::Arc;
 
     use townlet_learn::Scripted;
-    use townlet_town::config::{Layers, load};
     use townlet_town::{Command, Rules, Sources, Town, snapshot};
 
     use super::*;
@@ -245,13 +244,7 @@ mod tests {
     /// same tick.
     #[test]
     fn a_file_that_begins_after_a_lost_command_is_accepted_with_a_note() {
-        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        let sources = Sources {
-            config: load(&Layers::default()).expect("it holds").config,
-            plan: text("default.txt", include_str!("../../configs/towns/default.txt")),
-            affordances: text("affordances.yaml", include_str!("../../configs/affordances.yaml")),
-            perturbations: text("default.yaml", include_str!("../../configs/perturbations/default.yaml")),
-        };
+        let sources = Sources::default_town(&[]).expect("it holds");
         let mut town = Town::new(Arc::new(Rules::new(sources.clone()).expect("they make a town")), 7);
         let header = |base: Base| {
             let (run_id, shard) = ("harbour-1".to_owned(), "harbour".to_owned());

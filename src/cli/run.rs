@@ -13,7 +13,7 @@ use townlet_town::config::{Config, Difference, Layer};
 use super::config_sources::{self, ConfigSources};
 use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, one_of, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
-use townlet_shard::training::TrainingSpec;
+use townlet_shard::training::{TrainingSpec, check_memory};
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::capabilities::{Capabilities, Colours};
@@ -117,7 +117,7 @@ pub(super) struct ScreenArgs {
 /// TLS certificate of the service.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct TlsArgs {
-    /// Certificate chain in PEM; reloaded when the file changes and on SIGHUP
+    /// Certificate chain in PEM; reloaded when it changes, and by `serve` on SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Service")]
     pub(super) tls_cert: Option<PathBuf>,
     /// Private key of the certificate in PEM
@@ -176,7 +176,7 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
         let rules = Rules::new(input.sources.clone())?;
         options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
         options.training = training_spec(args, &rules, options.driver.id())?;
-        return Ok(townlet_shard::start(input.sources, config.seed, options)?);
+        return Ok(keep_output(townlet_shard::start(input.sources, config.seed, options)?, &args.home));
     };
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
@@ -192,7 +192,13 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
     if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
         shard.notes.push(format!("a newer headless run exists: resume it with `--resume {newest}`."));
     }
-    Ok(shard)
+    Ok(keep_output(shard, &args.home))
+}
+
+/// Copies what this process prints to a file of the run.
+fn keep_output(shard: Handle, home: &Path) -> Handle {
+    townlet_shard::keep_output(Home::new(home).output(&shard.run_id));
+    shard
 }
 
 /// The training that runs beside the town, with `--train`.
@@ -203,8 +209,10 @@ fn training_spec(args: &LaunchArgs, rules: &Rules, release: &str) -> anyhow::Res
     let policies = PolicyCatalog::of(&args.home, &rules.config.policy);
     policies.check_folders_differ().map_err(|why| anyhow!("{why} Set policy.shadow_dir to another folder."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
-    let spec = TrainingSpec::new(&rules.sources, release);
-    Ok(Some(spec.context("--train: the configuration cannot be combined with the training configuration")?))
+    let spec = TrainingSpec::new(&rules.sources, release)
+        .context("--train: the configuration cannot be combined with the training configuration")?;
+    check_memory(spec.rules()).context("--train")?;
+    Ok(Some(spec))
 }
 
 /// Refuses requested settings that differ from those of the resumed run, because a run keeps its configuration.
@@ -259,6 +267,7 @@ pub(super) fn screen_options(
         history: terminal::history_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
+        reason: user.reason_prompt()?,
         notifications: user.notifications()?,
     })
 }
@@ -282,19 +291,20 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // If the interface panics, the town is saved before the program exits.
     let result = catch_unwind(AssertUnwindSafe(|| session.run(vec![WatchedSource::new(source)])));
-    let Ok(result) = result else {
-        drop(server);
+    let failed = match &result {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("the terminal failed ({error})")),
+        Err(_) => Some("the interface crashed".to_owned()),
+    };
+    drop(server);
+    if let Some(why) = failed {
         let saved = shard
             .stop()
             .map_or_else(|why| format!("saving failed: {why}"), |path| format!("the town was saved in {path}."));
-        output::stderr!(
-            "townlet: the interface crashed at tick {}; {saved} Resume with `townlet run --resume`.",
-            shard.tick()
-        );
+        output::stderr!("townlet: {why} at tick {}; {saved} Resume with `townlet run --resume`.", shard.tick());
         return Ok(ExitCode::from(EXIT_FAILED));
-    };
-    let last = result.context("the terminal failed")?;
-    drop(server);
+    }
+    let last = result.ok().and_then(Result::ok).unwrap_or_default();
     for note in notes.iter().chain(&warnings) {
         output::stderr!("{note}");
     }
@@ -302,7 +312,7 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
         output::stderr!("townlet: {last}");
         return Ok(ExitCode::from(EXIT_FAILED));
     }
-    output::line(&last)?;
+    output::notice(&last);
     Ok(ExitCode::SUCCESS)
 }
 

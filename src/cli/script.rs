@@ -8,7 +8,7 @@ use townlet_town::names;
 
 use super::output;
 use townlet_shard::{Handle, is_id, specs};
-use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, command_line};
+use townlet_wire::{Answer, ArgKind, CommandSpec, Effect, ErrorBody, Request, Role, Session, command_line};
 
 /// Maximum size of a script, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -49,20 +49,9 @@ impl Script {
             let example = r#"Example: {"tick": 120, "command": "employment_exit approve ada"}."#;
             let it: Line = serde_json::from_str(text)
                 .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {example}", error.column(), message_only(&error)))?;
-            let parsed = command_line::parse(&specs, &it.command)
-                .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
+            check_command(&specs, &it.command).map_err(|why| anyhow::anyhow!("{place}: {why}"))?;
             if it.cmd_id.as_ref().is_some_and(|cmd_id| !is_id(cmd_id)) {
                 bail!("{place}: invalid cmd_id. Use 1 to 128 printable ASCII characters without spaces and `|`.");
-            }
-            ensure!(
-                parsed.spec.effect != Effect::Pace,
-                "{place}: `{}` is not available in headless runs, which always run at full speed. Remove it.",
-                parsed.spec.name
-            );
-            for (_, value) in parsed.given().filter(|(arg, _)| arg.kind == ArgKind::Agent) {
-                if let Some(id) = value.map(ToString::to_string).filter(|id| names::resident(id).is_none()) {
-                    bail!("{place}: {}", unknown_resident(&id));
-                }
             }
             let tick = it.tick.unwrap_or(from);
             ensure!((from..=until).contains(&tick), "{place}: tick {tick} is outside the run ({from} to {until}).");
@@ -90,6 +79,22 @@ impl Line {
         };
         shard.ask_and_wait(session, request)
     }
+}
+
+/// Checks a command of a script: its grammar, that it has an effect in headless runs, and that its residents can exist.
+pub(super) fn check_command(specs: &[CommandSpec], command: &str) -> Result<(), String> {
+    let parsed =
+        command_line::parse(specs, command).map_err(|ErrorBody { message, hint, .. }| format!("{message} {hint}"))?;
+    if parsed.spec.effect == Effect::Pace {
+        let name = &parsed.spec.name;
+        return Err(format!("`{name}` is not available in headless runs, which always run at full speed. Remove it."));
+    }
+    for (_, value) in parsed.given().filter(|(arg, _)| arg.kind == ArgKind::Agent) {
+        if let Some(id) = value.map(ToString::to_string).filter(|id| names::resident(id).is_none()) {
+            return Err(unknown_resident(&id));
+        }
+    }
+    Ok(())
 }
 
 fn unknown_resident(id: &str) -> String {

@@ -1,4 +1,5 @@
-//! `townlet serve`: runs a town without a screen and serves it over the network until a signal stops it.
+//! `townlet serve`: runs a town without a screen and serves it over the network until a signal stops it. SIGHUP reloads
+//! certificate, tokens and configuration. Rule: "HTTP service".
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use super::run::{LaunchArgs, Pace, SPEEDS, TlsArgs, launch, shard_facts, token_f
 use super::{ConfigArgs, EXIT_FAILED, one_of, output};
 use townlet_server::{BoundListener, Server};
 use townlet_shard::{Handle, Log, Speed};
+use townlet_wire::{Request, Role, Session};
 
 /// Interval at which signals and the state of the shard are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -45,11 +47,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for note in warnings.iter().chain(&shard.notes) {
         output::stderr!("{note}");
     }
-    output::line(&format!("{} is served at {}", shard.run_id, server.url()))?;
+    output::notice(&format!("{} is served at {}", shard.run_id, server.url()));
     let mut stopped = false;
+    let mut reload = Reload { shard: &shard, session: None };
     while !stopped && !shard.is_over() {
         for signal in signals.pending() {
-            if signal == SIGHUP && args.tls.tls_cert.is_some() { server.reload() } else { stopped = true }
+            if signal == SIGHUP { reload.run(&server) } else { stopped = true }
         }
         if !stopped {
             std::thread::sleep(POLL_INTERVAL);
@@ -59,13 +62,36 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     server.stop();
     match shard.stop() {
         Ok(path) => {
-            output::line(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()))?;
+            output::notice(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()));
             Ok(ExitCode::SUCCESS)
         }
         Err(why) => {
             output::stderr!("townlet: {} at tick {}: saving failed: {why}", shard.run_id, shard.tick());
             Ok(ExitCode::from(EXIT_FAILED))
         }
+    }
+}
+
+/// What SIGHUP does.
+struct Reload<'a> {
+    shard: &'a Arc<Handle>,
+    session: Option<u64>,
+}
+
+impl Reload<'_> {
+    /// Reads certificate and tokens again, and sends `reload_config`. Does not wait: the town may hang, and signals must still
+    /// end the program.
+    fn run(&mut self, server: &Server) {
+        server.reload();
+        let session = *self.session.get_or_insert_with(|| {
+            let issuer = String::from("signal:hup");
+            let session = Session { issuer, role: Role::Admin, transport: "signal".into(), owner: true };
+            self.shard.open(session, |_| {})
+        });
+        let log = Log::new(self.shard.home().log(), "service", true);
+        self.shard.ask(session, Request::line("reload_config"), move |answer| {
+            log.write(&format!("SIGHUP: reload_config: {}", answer.summary()));
+        });
     }
 }
 

@@ -83,7 +83,14 @@ fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
 
 fn create(file: &Path, role: Role) -> Result<()> {
     let token = change(file, |tokens| tokens.create(role).map_err(|why| anyhow!(why)))?;
-    output::line(&token)?;
+    // A secret that nobody has seen is of no use and must not stay valid.
+    let printed = output::line(&token);
+    if printed.is_err() || output::stdout_closed() {
+        let id = token.strip_prefix("twn_").and_then(|rest| rest.split('_').next()).unwrap_or_default();
+        change(file, |tokens| Ok(tokens.revoke(id)))?;
+        output::stderr!("townlet: the token could not be shown, so it was revoked.");
+        return printed;
+    }
     output::stderr!("New {} token; it is not shown again. Its hash is stored in {}.", role.word(), file.display());
     Ok(())
 }

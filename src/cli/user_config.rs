@@ -8,6 +8,7 @@ use townlet_town::config::{TextFormat, free, parse_file, text};
 
 use townlet_tui::keymap::Keymap;
 use townlet_tui::notification::{Desktop, Notifications, SEVERITIES};
+use townlet_tui::pane::ReasonPrompt;
 
 townlet_town::section! {
     /// The user's configuration.
@@ -18,12 +19,20 @@ townlet_town::section! {
         mouse: Option<bool> = free(),
         /// Whether the last screen stays in the scrollback on quitting.
         keep_screen: Option<bool> = free(),
+        /// The console and the keys that send commands.
+        console: Option<Console> = free(),
         /// Keys by action.
         keys: Option<BTreeMap<String, String>> = text(TextFormat::Label),
         /// Notifications of alerts outside the screen.
         notify: Option<Notify> = free(),
         /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
         shards: Option<Vec<Shard>> = free(),
+    }
+
+    /// How commands are sent.
+    Console {
+        /// When the reason of a command is asked for: `ask`, `optional`, `required`.
+        reason: Option<String> = text(TextFormat::Label),
     }
 
     /// Notifications of alerts outside the screen.
@@ -67,6 +76,17 @@ pub(super) fn load() -> anyhow::Result<UserConfig> {
 }
 
 impl UserConfig {
+    /// When the reason of a command is asked for.
+    pub(super) fn reason_prompt(&self) -> anyhow::Result<ReasonPrompt> {
+        let Some(name) = self.console.as_ref().and_then(|console| console.reason.as_deref()) else {
+            return Ok(ReasonPrompt::default());
+        };
+        ReasonPrompt::named(name).ok_or_else(|| {
+            let names = ReasonPrompt::NAMES.join(", ");
+            anyhow::anyhow!("{}: console.reason: `{name}` is not one of {names}.", path().unwrap_or_default().display())
+        })
+    }
+
     /// What is notified outside the screen.
     pub(super) fn notifications(&self) -> anyhow::Result<Notifications> {
         let Some(notify) = &self.notify else { return Ok(Notifications::default()) };

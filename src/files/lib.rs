@@ -35,9 +35,24 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a regular UTF-8 file.
+/// Reads a regular UTF-8 file, without the byte order mark that some editors put first.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
-    io::read_to_string(open(path)?)
+    decode_text(read(path)?)
+}
+
+/// UTF-8 as text, without a byte order mark. Text in UTF-16, which some shells write, is refused by its name.
+pub fn decode_text(bytes: Vec<u8>) -> io::Result<String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is UTF-16 text; save it as UTF-8"));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    text.drain(..text.len() - without_bom(&text).len());
+    Ok(text)
+}
+
+/// `text` without a byte order mark at its start.
+pub fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Replaces a file so that its name always refers to the complete old or the complete new content: writes a temporary file,
@@ -63,6 +78,16 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        let decode = |bytes: &[u8]| decode_text(bytes.to_vec()).map_err(|error| error.to_string());
+        assert_eq!(decode("\u{feff}a\u{feff}".as_bytes()), Ok("a\u{feff}".to_owned()));
+        assert_eq!(decode("a".as_bytes()), Ok("a".to_owned()));
+        assert!(decode(&[0xff, 0xfe, b'a', 0]).unwrap_err().contains("UTF-16"));
+        assert!(decode(&[0xfe, 0xff, 0, b'a']).unwrap_err().contains("UTF-16"));
+        assert!(decode(&[b'a', 0xff]).unwrap_err().contains("utf-8"));
+    }
 
     #[test]
     fn only_regular_files_are_opened() {

@@ -47,6 +47,11 @@ impl Authenticator {
         Ok(Self { path: path.to_owned(), seen, tokens: TokenStore::load(path)? })
     }
 
+    /// Reads the token store again at the next request, whether or not the file seems to have changed.
+    pub(super) fn reload(&mut self) {
+        self.seen = None;
+    }
+
     pub(super) fn has_tokens(&self) -> bool {
         !self.tokens.stored().is_empty()
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, TcpListener as Bound};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -48,7 +48,10 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            () = reload.notified() => reload_certificate(&app, tls.as_deref(), true),
+            () = reload.notified() => {
+                app.authenticator.lock().unwrap_or_else(PoisonError::into_inner).reload();
+                reload_certificate(&app, tls.as_deref(), true);
+            }
             () = sleep(CERTIFICATE_POLL), if tls.is_some() => reload_certificate(&app, tls.as_deref(), false),
             Some(_) = open.join_next(), if !open.is_empty() => {}
             taken = listener.accept() => match taken {

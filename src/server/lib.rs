@@ -7,7 +7,9 @@ mod auth;
 mod connections;
 mod console;
 mod http_status;
+mod index_page;
 mod metrics;
+mod negotiation;
 mod openapi;
 mod read_handlers;
 mod routes;
@@ -169,7 +171,7 @@ impl Server {
         format!("{}://{}", if self.secure { "https" } else { "http" }, self.address)
     }
 
-    /// Reads the certificate files again.
+    /// Reads the certificate files and the token store again.
     pub fn reload(&self) {
         self.reload.notify_one();
     }

@@ -1,10 +1,10 @@
-//! Prometheus metrics of the service and of the town.
+//! Prometheus metrics of the service and of the town, in the text format 0.0.4 or as `OpenMetrics`.
 //!
 //! KPIs, alerts and counters are named rows of the snapshot, so a new one appears here without a change.
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,7 +12,9 @@ use prometheus_client::registry::Registry;
 
 use townlet_wire::Snapshot;
 
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Media types of the two formats, the default first.
+pub(super) const MEDIA_TYPES: [&str; 2] = ["text/plain", OPEN_METRICS];
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// The only counter of the snapshot that is a maximum.
 const PEAK: &str = "exit_queue_peak";
@@ -41,8 +43,22 @@ impl RequestCounts {
     }
 }
 
-/// All metrics in the `OpenMetrics` text format.
-pub(super) fn text(counts: &RequestCounts, view: &Snapshot) -> String {
+/// All metrics with their content type: in `OpenMetrics` 1.0 when that is the media type, and otherwise in the Prometheus text
+/// format 0.0.4.
+pub(super) fn encoded(media_type: &str, counts: &RequestCounts, view: &Snapshot) -> (&'static str, String) {
+    let registry = registry(counts, view);
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    if media_type == OPEN_METRICS {
+        let _ = text::encode(&mut text, &registry);
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+    } else {
+        let _ = prometheus_text::encode(&mut text, &registry);
+        (prometheus_text::CONTENT_TYPE, text)
+    }
+}
+
+fn registry(counts: &RequestCounts, view: &Snapshot) -> Registry {
     let labels = [("shard", &view.shard), ("config_id", &view.config_id)];
     let labels = labels.map(|(name, value)| (name.into(), value.clone().into()));
     let mut registry = Registry::with_prefix_and_labels("townlet", labels.into_iter());
@@ -95,10 +111,7 @@ pub(super) fn text(counts: &RequestCounts, view: &Snapshot) -> String {
     gauge_family(&mut registry, "price_meals", "item", "Price of an item, in meals", {
         view.prices.iter().map(|(item, price)| (item.clone(), *price))
     });
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    let _ = encode(&mut text, &registry);
-    text
+    registry
 }
 
 fn gauge_family(

@@ -1,14 +1,13 @@
-//! The `OpenAPI` document of the service, generated from the endpoint table and the wire types.
+//! The `OpenAPI` document of the service: paths from the endpoint table, schemas as published in `docs/schema`.
 
 use std::collections::BTreeMap;
 
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::http_status;
 use super::routes::{ENDPOINTS, Endpoint, JSON};
-use townlet_wire::service::{Refusal, STREAM, ServiceInfo};
-use townlet_wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
+use townlet_wire::SCHEMA_VERSION;
+use townlet_wire::service::STREAM;
 
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
@@ -75,23 +74,51 @@ fn header(name: &str, help: &str) -> Value {
     json!({ "name": name, "in": "header", "description": help, "required": false, "schema": { "type": "string" } })
 }
 
-/// The wire types and every type that they contain.
-fn schemas() -> Map<String, Value> {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.definitions_path = "/components/schemas".into();
-    let mut generator = settings.into_generator();
-    generator.subschema_for::<Request>();
-    generator.subschema_for::<Answer>();
-    generator.subschema_for::<ServiceInfo>();
-    generator.subschema_for::<Refusal>();
-    generator.subschema_for::<Snapshot>();
-    generator.subschema_for::<Envelope>();
-    generator.take_definitions(true)
+/// The schemas of the wire types, as published. A test compares them with the types.
+fn schemas() -> Value {
+    serde_json::from_str(include_str!("../../docs/schema/components-0.2.0.json")).expect("a test reads the file")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use schemars::generate::SchemaSettings;
+    use serde_json::Map;
+    use townlet_wire::service::{Refusal, ServiceInfo};
+    use townlet_wire::{Answer, Envelope, Request, Snapshot};
+
     use super::*;
+
+    /// The wire types and every type that they contain.
+    fn schemas_of_types() -> Map<String, Value> {
+        let mut settings = SchemaSettings::draft2020_12();
+        settings.definitions_path = "/components/schemas".into();
+        let mut generator = settings.into_generator();
+        generator.subschema_for::<Request>();
+        generator.subschema_for::<Answer>();
+        generator.subschema_for::<ServiceInfo>();
+        generator.subschema_for::<Refusal>();
+        generator.subschema_for::<Snapshot>();
+        generator.subschema_for::<Envelope>();
+        generator.take_definitions(true)
+    }
+
+    #[test]
+    fn published_component_schemas_match_the_types() {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/schema/components-{SCHEMA_VERSION}.json"));
+        let text = format!("{}\n", serde_json::to_string_pretty(&schemas_of_types()).unwrap());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == text,
+            "{}: the types make another; UPDATE_DOCS=1 cargo test -p townlet-server",
+            path.display()
+        );
+    }
 
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::auth::{Caller, Rejection};
+use super::negotiation::preferred;
+use super::routes::JSON;
 use super::{AppState, metrics, openapi};
 use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
@@ -73,7 +76,7 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
 
 pub(super) async fn snapshot(State(app): State<Arc<AppState>>, _caller: Caller) -> Result<Response, Rejection> {
     let view = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
-    Ok(Json(view.as_ref()).into_response())
+    Ok(([(CONTENT_TYPE, JSON)], view.to_json()).into_response())
 }
 
 pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -> Result<Response, Rejection> {
@@ -126,10 +129,11 @@ pub(super) async fn audit(
     }
 }
 
-pub(super) async fn metrics_text(State(app): State<Arc<AppState>>) -> Result<Response, Rejection> {
+pub(super) async fn metrics_text(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Result<Response, Rejection> {
     let view = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
-    let kind = [("content-type", metrics::CONTENT_TYPE)];
-    Ok((kind, metrics::text(&app.counts, &view)).into_response())
+    let media_type = preferred(&headers, &metrics::MEDIA_TYPES);
+    let (content_type, text) = metrics::encoded(media_type, &app.counts, &view);
+    Ok(([("content-type", content_type), ("vary", "accept")], text).into_response())
 }
 
 pub(super) async fn openapi_document() -> Response {

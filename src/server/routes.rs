@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::auth::{Rejection, reject_foreign_host, reject_token_in_uri};
 use super::connections::PeerAddress;
-use super::{AppState, console, read_handlers, stream};
+use super::{AppState, console, index_page, read_handlers, stream};
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
 
@@ -111,7 +111,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::METRICS,
-        help: "Metrics in the Prometheus format.",
+        help: "Metrics in the Prometheus text format 0.0.4, or as OpenMetrics to clients that prefer it.",
         response: ("text/plain", None),
         error_codes: &["E_STOPPING"],
         handler: || get(read_handlers::metrics_text),
@@ -132,6 +132,7 @@ pub(super) fn router(app: &Arc<AppState>) -> Router {
         router = router.route(endpoint.path, (endpoint.handler)());
     }
     router
+        .route("/", get(index_page::index))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -171,7 +172,7 @@ async fn common(
     response
 }
 
-async fn not_found() -> Rejection {
+pub(super) async fn not_found() -> Rejection {
     let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
     Rejection::new("E_NOT_FOUND", "unknown path.", format!("Paths: {}.", paths.join(", ")))
 }

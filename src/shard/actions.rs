@@ -1,10 +1,12 @@
 //! Commands that act on the shard: pace, snapshots, incident bundles, narration, names, telemetry, training.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::Value;
 use townlet_audit::Record;
 use townlet_wire::Status;
+use townlet_wire::telemetry::Stepping;
 
 use super::command_table::Invocation;
 use super::commands::session::PERSISTENT;
@@ -29,14 +31,28 @@ impl Engine {
     pub(super) fn describe_pace(&self, change: PaceChange) -> String {
         let tick = self.town.tick();
         let paused = self.clock.word() == "paused";
-        match change {
-            PaceChange::Pause if paused => format!("the town is paused already, at tick {tick}."),
+        let stepping = self.clock.stepping();
+        let left = |steps: &Stepping| steps.total - steps.done;
+        let mut summary = match change {
+            PaceChange::Pause if paused && stepping.is_none() => {
+                format!("the town is paused already, at tick {tick}.")
+            }
             PaceChange::Pause => format!("the town pauses, at tick {tick}."),
-            PaceChange::Step(ticks) => format!("{ticks} tick{} from {tick}, then a pause.", plural(ticks)),
+            PaceChange::Step(ticks) => match &stepping {
+                None => format!("{ticks} tick{} from {tick}, then a pause.", plural(ticks)),
+                Some(steps) => {
+                    let left = left(steps).saturating_add(ticks);
+                    format!("{ticks} more tick{}: {left} from {tick}, then a pause.", plural(ticks))
+                }
+            },
             PaceChange::Speed(speed) => format!("the town runs at {}.", speed.row().1),
             PaceChange::Resume if paused => format!("the town runs on from tick {tick}."),
             PaceChange::Resume => "nothing changes: the town is not paused.".to_owned(),
+        };
+        if let Some(steps) = stepping.filter(|_| !matches!(change, PaceChange::Step(_))) {
+            let _ = write!(summary, " {} of {} steps are not done.", left(&steps), steps.total);
         }
+        summary
     }
 
     /// What an action comes to. The preview and the answer say the same, from the state before the action.

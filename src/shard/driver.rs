@@ -26,11 +26,14 @@ impl Driver {
 
     /// As telemetry shows it. The id of a checkpoint is the beginning of its hash.
     pub(super) fn policy(&self) -> telemetry::Policy {
-        let (kind, hash, outside_range) = match self {
-            Self::Scripted => ("scripted", "", None),
-            Self::Network(policy) => ("network", policy.id(), policy.outside_range().map(str::to_owned)),
+        let (kind, hash, outside_range, trained_range) = match self {
+            Self::Scripted => ("scripted", "", None, None),
+            Self::Network(policy) => {
+                let range = policy.trained_range().map(str::to_owned);
+                ("network", policy.id(), policy.outside_range().map(str::to_owned), range)
+            }
         };
-        telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into(), outside_range }
+        telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into(), outside_range, trained_range }
     }
 
     /// What was weighed at a resident's latest decision, when somebody weighs.

@@ -307,6 +307,7 @@ impl Engine {
         if let Some(late) = self.clock.ticked(now, self.town.rules().config.time.tick_ms) {
             self.status.lateness.note(late);
         }
+        self.status.stepping = self.clock.stepping();
         if tick.is_multiple_of(DIGEST_TICKS) {
             self.write_journal();
         }

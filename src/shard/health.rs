@@ -29,6 +29,7 @@ impl Engine {
         health.audit_ok = audit_ok;
         health.uptime_seconds = self.started.elapsed().as_secs();
         self.status.speed = self.clock.word().into();
+        self.status.stepping = self.clock.stepping();
     }
 
     /// Writes a change of the problems to the program's log. Alerts are written there by those who raise them.

@@ -1,5 +1,6 @@
 //! The home folder: paths of every kind of file, run ids, and the lock of a shard's name. Rule: "Home folder and runs".
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ paths! {
     journals: "logs/journal";
     /// Folder of archives of the raw telemetry stream.
     archives: "logs/telemetry";
+    /// The runs of this home in the order in which they began, an id a line. Clocks of machines may be set back.
+    run_list: "logs/runs";
     /// Folder of training metrics.
     trainings: "logs/training";
     /// The Markdown log of exit decisions.
@@ -58,6 +61,11 @@ impl Home {
     pub fn unused_journal_path(&self, run_id: &str, from: u64) -> PathBuf {
         let mut names = (from.max(1)..).map(|tick| self.journal(run_id, tick));
         names.find(|path| !path.exists()).expect("ticks do not run out")
+    }
+
+    /// The copy of what a run's process printed.
+    pub fn output(&self, run_id: &str) -> PathBuf {
+        self.0.join("logs/output").join(format!("{run_id}.log"))
     }
 
     /// A run's journal files, oldest first.
@@ -90,19 +98,34 @@ impl Home {
         runs
     }
 
-    /// Run ids of all shards that have a journal or an audit log, oldest first.
+    /// Run ids of all shards that have a journal or an audit log, oldest first: in the order of the list, after those that it
+    /// does not have in the order of their names.
     pub fn all_runs(&self) -> Vec<String> {
         let files = files(&self.journals(), "tlj").into_iter().chain(files(&self.console(), "jsonl"));
+        let list = townlet_files::read(&self.run_list()).unwrap_or_default();
+        let list = String::from_utf8_lossy(&list);
+        let places: BTreeMap<&str, usize> = list.lines().zip(1..).collect();
         let stamp = |run: &str| run.len().checked_sub(STAMP_LENGTH).and_then(|from| run.get(from..)).map(str::to_owned);
-        let mut runs: Vec<(String, String)> = files
+        let mut runs: Vec<(usize, String, String)> = files
             .filter_map(|file| {
                 let run = file.file_stem()?.to_str()?.rsplit_once('-')?.0.to_owned();
-                Some((stamp(&run)?, run))
+                Some((places.get(run.as_str()).copied().unwrap_or(0), stamp(&run)?, run))
             })
             .collect();
         runs.sort();
         runs.dedup();
-        runs.into_iter().map(|(_, run)| run).collect()
+        runs.into_iter().map(|(.., run)| run).collect()
+    }
+
+    /// Adds a run to the list, before it has any file.
+    pub fn list_run(&self, run_id: &str) -> io::Result<()> {
+        let path = self.run_list();
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        std::fs::create_dir_all(self.0.join("logs")).map_err(named)?;
+        townlet_files::ensure_regular(&path).map_err(named)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(named)?;
+        // Ends a line that a crash has cut.
+        file.write_all(format!("\n{run_id}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(named)
     }
 
     /// Locks a shard's name in this home for a run, until the lock is dropped. The error names the process that holds it.

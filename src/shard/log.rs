@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::process_output::note_output;
 use townlet_wire::escape;
 
 /// Size in bytes at which the file is renamed to `townlet.log.1`, replacing the one before.
@@ -60,6 +61,7 @@ impl Inner {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
         let line = format!("{now}  {}  {}", self.who, escape(text));
         if self.aloud {
+            note_output("err", &line);
             drop(writeln!(std::io::stderr(), "{line}"));
         }
         // A log that cannot be written must not stop the program; the audit log has the essentials.
@@ -67,7 +69,7 @@ impl Inner {
     }
 }
 
-fn append(path: &Path, line: &str) -> std::io::Result<()> {
+pub(crate) fn append(path: &Path, line: &str) -> std::io::Result<()> {
     townlet_files::ensure_regular(path)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() >= MAX_BYTES) {
         std::fs::rename(path, path.with_extension("log.1"))?;

@@ -37,14 +37,14 @@ pub fn find_run(
 ) -> Result<ResumableRun, ShardError> {
     let runs = home.runs(shard);
     let folder = home.journals().display().to_string();
+    let known = || known_runs(home, shard);
     let run_id = run_id
         .map(str::to_owned)
         .or_else(|| runs.last().cloned())
-        .ok_or_else(|| ShardError::Resume(format!("no run of `{shard}` in {folder}; start one without `--resume`.")))?;
+        .ok_or_else(|| ShardError::Resume(format!("no run of `{shard}` in {folder}; {}", known())))?;
     let newest = home.journal_files(&run_id).pop();
     if newest.is_none() && !runs.contains(&run_id) {
-        let runs = if runs.is_empty() { "none".to_owned() } else { listed(&runs) };
-        return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; runs of `{shard}`: {runs}.")));
+        return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; {}", known())));
     }
     let log = home.console().join(format!("{run_id}-0001.jsonl"));
     // A run that died before its log was created has no commands and can be resumed.
@@ -60,6 +60,21 @@ pub fn find_run(
         recover_run(home, snapshot_root, &run_id).map_err(ShardError::Resume)?.header.sources
     };
     Ok(ResumableRun { run_id, config: sources.config.clone(), sources })
+}
+
+/// What can be resumed instead: the runs of the shard, newest first, or those of other shards.
+fn known_runs(home: &Home, shard: &str) -> String {
+    let newest_first = |mut runs: Vec<String>| {
+        runs.reverse();
+        listed(&runs)
+    };
+    match (home.runs(shard), home.all_runs()) {
+        (_, all) if all.is_empty() => "start one without `--resume`, or name another home with `--home`.".to_owned(),
+        (own, all) if own.is_empty() => {
+            format!("runs of other shards: {}. Resume one with `--resume RUN`.", newest_first(all))
+        }
+        (own, _) => format!("runs of `{shard}`: {}.", newest_first(own)),
+    }
 }
 
 /// Digest of the texts of the last acknowledged `reload_config` of a run, from its audit log, which is complete even if the

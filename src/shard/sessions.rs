@@ -80,7 +80,7 @@ impl SessionTable {
                 .map_err(|why| error("E_FORBIDDEN", why, "Type `:escalate` and give the admin token when asked."));
         }
         if reason.is_none_or(|reason| reason.trim().is_empty()) {
-            let hint = "Such as `escalate --reason \"review of the exit queue\"`.";
+            let hint = "For example: `escalate --reason \"review of the exit queue\"`.";
             return Err(error("E_INVALID_ARG", "an escalation needs a reason.", hint));
         }
         Ok(())

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use townlet_files::write_atomically;
 use townlet_town::affordances::ITEMS;
-use townlet_town::config::{Layers, load};
 use townlet_town::ids::{JobId, ResidentId};
 use townlet_town::{Command, Event, EventKind, Micro, Rules, Sources, Town, snapshot};
 
@@ -17,19 +16,12 @@ use super::journal::{self, Base, Entry, Header, Journal};
 use super::operation::Operation;
 use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
-use super::telemetry::EventFeed;
+use super::telemetry::{EventFeed, ShardStatus, active_alerts};
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
 fn sources(settings: &[(&str, &str)]) -> Sources {
-    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let layers = Layers { file: None, environment: Vec::new(), flags };
-    Sources {
-        config: load(&layers).unwrap().config,
-        plan: ("plan.txt".into(), include_str!("../../configs/towns/default.txt").into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
-        perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
-    }
+    Sources::default_town(settings).unwrap().without_perturbations()
 }
 
 fn rules(settings: &[(&str, &str)]) -> Arc<Rules> {
@@ -203,6 +195,27 @@ fn later_runs_sort_later_and_are_found_by_shard() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_does_not_reorder_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let at = |text: &str| run_id_at("harbour", text.parse().unwrap(), "aaa");
+    let before = [at("2026-03-01T10:00:00Z"), at("2026-03-02T10:00:00Z")];
+    let (ahead, right) = (at("2031-01-01T00:00:00Z"), at("2026-03-03T10:00:00Z"));
+    for run in before.iter().chain([&ahead, &right]) {
+        journal(&home.journal(run, 0), Base::Seed(1), &[]);
+    }
+    home.list_run(&ahead).unwrap();
+    // Cut by a crash in the middle of a line.
+    std::fs::write(home.run_list(), [std::fs::read(home.run_list()).unwrap(), b"harbour-2026".to_vec()].concat())
+        .unwrap();
+    home.list_run(&right).unwrap();
+    home.list_run(&at("2026-03-04T10:00:00Z")).unwrap();
+    let expected = [before[0].clone(), before[1].clone(), ahead, right];
+    assert_eq!(home.runs("harbour"), expected, "the last one listed has no file");
+    assert_eq!(home.all_runs(), expected);
+}
+
+#[test]
 fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
@@ -341,4 +354,25 @@ fn nothing_is_said_twice_inside_the_window_nor_too_much() {
     assert_eq!(narrated_ticks(&feed), [200, 220, 225], "three sentences in 100 ticks");
     feed.record(&limits, &late(20, 300));
     assert_eq!(narrated_ticks(&feed), [200, 220, 225, 300]);
+}
+
+#[test]
+fn an_explosion_of_rewards_is_an_alert_and_a_long_life_is_none() {
+    let alert = |settings: &[(&str, &str)], ticks: u64| {
+        let mut town = Town::new(rules(settings), 7);
+        let mut raised = false;
+        while town.tick() < ticks {
+            town.step(&mut townlet_learn::Scripted);
+            town.clear_events();
+            let alerts = active_alerts(town.rules(), town.state(), &ShardStatus::default());
+            raised |= alerts.iter().any(|alert| alert.name == "reward_explosion");
+        }
+        (raised, town.state().rewards.clip_events)
+    };
+    let (raised, clips) = alert(&[("rewards.clip.clip_per_tick", "0.01")], 1_000);
+    assert!(raised && clips > 80, "{clips}");
+    // The limit of an episode clips every reward of a resident who has lived here long enough. That is no explosion.
+    let (raised, clips) = alert(&[("rewards.clip.clip_per_episode", "10")], 3_000);
+    assert!(!raised && clips > 1_000, "{clips}");
+    assert!(!alert(&[], 12_000).0, "the default town");
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::engine::Speed;
 use super::operation::PaceChange;
+use townlet_wire::telemetry::Stepping;
 
 /// A town that fell behind by more than this does not run to catch up.
 const MAX_BACKLOG: Duration = Duration::from_millis(250);
@@ -13,7 +14,8 @@ const MAX_BACKLOG: Duration = Duration::from_millis(250);
 pub(super) struct TickClock {
     paused: bool,
     speed: Speed,
-    steps_left: u64,
+    /// The single steps asked for; all done when they are equal.
+    steps: Stepping,
     next_tick: Instant,
     limit: Option<(u64, Vec<Sender<u64>>)>,
 }
@@ -22,19 +24,33 @@ impl TickClock {
     /// A clock that starts now; `limit` is a tick that it must not pass.
     pub(super) fn new(paused: bool, speed: Speed, limit: Option<u64>) -> Self {
         let limit = limit.map(|tick| (tick, Vec::new()));
-        Self { paused, speed, steps_left: 0, next_tick: Instant::now(), limit }
+        Self { paused, speed, steps: Stepping::default(), next_tick: Instant::now(), limit }
     }
 
-    pub(super) fn change(&mut self, change: PaceChange) {
+    /// Changes the pace. Steps are added to those that are left; any other change drops them, and they are returned.
+    pub(super) fn change(&mut self, change: PaceChange) -> Option<Stepping> {
+        let stepping = self.stepping();
+        if !(change == PaceChange::Pause || stepping.is_some() && matches!(change, PaceChange::Step(_))) {
+            self.next_tick = Instant::now();
+        }
         match change {
+            PaceChange::Step(ticks) => {
+                let steps = stepping.unwrap_or_default();
+                self.steps = Stepping { total: steps.total.saturating_add(ticks), ..steps };
+                self.paused = true;
+                return None;
+            }
             PaceChange::Speed(speed) => (self.speed, self.paused) = (speed, false),
             PaceChange::Pause => self.paused = true,
             PaceChange::Resume => self.paused = false,
-            PaceChange::Step(ticks) => (self.paused, self.steps_left) = (true, ticks),
         }
-        if change != PaceChange::Pause {
-            self.next_tick = Instant::now();
-        }
+        self.steps = Stepping::default();
+        stepping
+    }
+
+    /// The single steps in progress.
+    pub(super) fn stepping(&self) -> Option<Stepping> {
+        (self.steps.done < self.steps.total).then(|| self.steps.clone())
     }
 
     /// `paused`, `1x`, `10x`, `100x` or `max`.
@@ -45,12 +61,12 @@ impl TickClock {
     /// When the town at this tick is to tick next; `None` while it is not.
     pub(super) fn due(&self, tick: u64) -> Option<Instant> {
         let held = self.limit.as_ref().is_some_and(|(limit, _)| tick >= *limit);
-        (!held && (!self.paused || self.steps_left > 0)).then_some(self.next_tick)
+        (!held && (!self.paused || self.steps.done < self.steps.total)).then_some(self.next_tick)
     }
 
     /// A tick was done that began `now`. Returns how late it began; `None` at full speed, where no tick is due at any time.
     pub(super) fn ticked(&mut self, now: Instant, tick_ms: u32) -> Option<Duration> {
-        self.steps_left = self.steps_left.saturating_sub(1);
+        self.steps.done = (self.steps.done + 1).min(self.steps.total);
         let factor = self.speed.row().2;
         if factor == 0 {
             self.next_tick = now;
@@ -80,6 +96,49 @@ impl TickClock {
             for reached in waiting.drain(..) {
                 let _ = reached.send(tick);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ticks until the clock stops, at most `most`.
+    fn run(clock: &mut TickClock, most: u64) -> u64 {
+        let ticks = (0..most).take_while(|tick| {
+            let due = clock.due(*tick);
+            due.is_some_and(|due| clock.ticked(due, 250).is_some())
+        });
+        ticks.count() as u64
+    }
+
+    #[test]
+    fn steps_add_up() {
+        let mut clock = TickClock::new(false, Speed::X1, None);
+        assert_eq!(clock.change(PaceChange::Step(20)), None);
+        assert_eq!(run(&mut clock, 12), 12);
+        assert_eq!(clock.stepping(), Some(Stepping { done: 12, total: 20 }));
+        assert_eq!(clock.change(PaceChange::Step(5)), None);
+        assert_eq!(clock.stepping(), Some(Stepping { done: 12, total: 25 }));
+        assert_eq!(run(&mut clock, 1_000), 13, "the eight that were left, and five");
+        assert_eq!((clock.stepping(), clock.word()), (None, "paused"));
+        clock.change(PaceChange::Step(1));
+        assert_eq!(clock.stepping(), Some(Stepping { done: 0, total: 1 }), "counted from the beginning");
+        clock.change(PaceChange::Step(u64::MAX));
+        assert_eq!(clock.stepping().map(|steps| steps.total), Some(u64::MAX));
+    }
+
+    #[test]
+    fn every_other_change_of_pace_drops_the_steps_that_are_left() {
+        for change in [PaceChange::Pause, PaceChange::Resume, PaceChange::Speed(Speed::X10)] {
+            let mut clock = TickClock::new(true, Speed::X1, None);
+            clock.change(PaceChange::Step(9));
+            run(&mut clock, 4);
+            assert_eq!(clock.change(change), Some(Stepping { done: 4, total: 9 }), "{change:?}");
+            assert_eq!(clock.stepping(), None);
+            let ticks = if change == PaceChange::Pause { 0 } else { 50 };
+            assert_eq!(run(&mut clock, 50), ticks, "{change:?}");
         }
     }
 }

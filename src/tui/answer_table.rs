@@ -124,4 +124,13 @@ mod tests {
     fn a_result_without_rows_has_none() {
         assert!(rows(&json!({ "summary": "done" })).is_empty() && rows(&Value::Null).is_empty());
     }
+
+    #[test]
+    fn columns_are_aligned_and_safe() {
+        let rows = [["key".into(), "value".into()], ["seed".into(), "7\u{1b}[31m".into()], ["x".into(), String::new()]];
+        assert_eq!(columns(&rows), "key   value\nseed  7\\u{1b}[31m\nx\n");
+        let long = [["k".repeat(MAX_COLUMN_WIDTH + 5), "1".into()], ["s".into(), "2".into()]];
+        let text = columns(&long);
+        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(MAX_COLUMN_WIDTH + 2)));
+    }
 }

@@ -1,6 +1,6 @@
 //! The metrics of a snapshot: what the Metrics screen lists and the history records. Rule: "Screens".
 
-use super::screens::learning::training_metrics::TRAINING_METRICS;
+use super::screens::learning::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use townlet_wire::Snapshot;
 
 /// One metric with its current value.
@@ -61,12 +61,14 @@ pub(crate) fn all(view: &Snapshot) -> Vec<Metric> {
     town(view, &mut metrics);
     economy(view, &mut metrics);
     shard(view, &mut metrics);
-    let newest = view.learning.history.last();
-    metrics.extend(newest.into_iter().flat_map(|row| {
-        TRAINING_METRICS
-            .iter()
-            .map(|metric| Metric::new("training", metric.name, metric.title, metric.unit, (metric.value)(row)))
-    }));
+    if !view.learning.history.is_empty() {
+        let value = |metric: &TrainingMetric| metric.newest(&view.learning);
+        metrics.extend(
+            TRAINING_METRICS
+                .iter()
+                .map(|metric| Metric::new("training", metric.name, metric.title, metric.unit, value(metric))),
+        );
+    }
     metrics
 }
 
@@ -114,7 +116,7 @@ fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
     into.push(Metric::new("rewards", "total", "reward, all items", "", Some(rewards.total)));
     let items = rewards.breakdown.iter();
     into.extend(items.map(|(item, sum)| Metric::new("rewards", item, item, "", Some(*sum))));
-    into.push(Metric::count("rewards", "clip_events", "rewards clipped", rewards.reward_clip_events));
+    into.push(Metric::count("rewards", "reward_clip_events", "reward_clip_events", rewards.reward_clip_events));
     into.extend(view.prices.iter().map(|(item, price)| {
         let metric = Metric::new("economy", &format!("price.{item}"), &format!("price, {item}"), "meals", Some(*price));
         let list = view.list_prices.get(item).copied();
@@ -185,6 +187,7 @@ mod tests {
             "employment.pending",
             "queues.waiting.shower_1",
             "rewards.wages",
+            "rewards.reward_clip_events",
             "economy.price.meal",
             "economy.stock.till_1",
             "counters.employment_exit_pending",

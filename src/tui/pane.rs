@@ -214,7 +214,7 @@ impl DetailCard {
 }
 
 /// Content of a confirmation dialog.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Confirmation {
     /// Title, such as `Approve exit`.
     pub title: String,
@@ -224,6 +224,33 @@ pub struct Confirmation {
     pub verb: String,
     /// Commands to send on confirmation.
     pub requests: Vec<Request>,
+    /// The reason that is suggested if the commands take one.
+    pub reason: String,
+    /// Whether it asks for nothing but the reason, so that it is left out if no reason is asked for.
+    pub only_reason: bool,
+}
+
+/// When the reason of a command is asked for: `console.reason` of the user's configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReasonPrompt {
+    /// Asked for with a suggestion; may be emptied.
+    #[default]
+    Ask,
+    /// Asked for only where a confirmation is needed anyway, without a suggestion.
+    Optional,
+    /// Nothing is sent without one.
+    Required,
+}
+
+impl ReasonPrompt {
+    /// The names in the configuration.
+    pub const NAMES: [&str; 3] = ["ask", "optional", "required"];
+
+    /// The value of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|known| *known == name)?;
+        Some([Self::Ask, Self::Optional, Self::Required][at])
+    }
 }
 
 /// A screen.

@@ -15,7 +15,7 @@ use super::capabilities::Capabilities;
 use super::fixtures::{done, hello, snapshot};
 use super::keymap::Keymap;
 use super::notification::Notifications;
-use super::pane::Screen;
+use super::pane::{ReasonPrompt, Screen};
 use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
 use townlet_source::{Source, SourceEvent, SourceInfo};
@@ -75,6 +75,7 @@ fn child() {
         history: None,
         screen: Screen::Operations,
         keep_last_screen: true,
+        reason: ReasonPrompt::Optional,
         notifications: Notifications::default(),
     };
     let mut session = TerminalSession::open(options).unwrap();

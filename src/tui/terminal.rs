@@ -4,6 +4,7 @@
 //! Rule: "Terminal behaviour".
 
 use std::io::{self, Write, stdout};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -32,7 +33,7 @@ use super::fleet::{Fleet, ShardLabel};
 use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
 use super::notification::Notifications;
-use super::pane::{Screen, draw_empty};
+use super::pane::{ReasonPrompt, Screen, draw_empty};
 use super::screenshot;
 use super::theme::Theme;
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
@@ -62,6 +63,8 @@ pub struct Options {
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
     pub keep_last_screen: bool,
+    /// When the reason of a command is asked for.
+    pub reason: ReasonPrompt,
     /// What is notified outside the screen.
     pub notifications: Notifications,
 }
@@ -130,13 +133,26 @@ fn restore_terminal() {
     }
 }
 
+/// The error of a terminal that is gone, such as a closed window.
+const EIO: i32 = 5;
+
+/// Takes the loss of the terminal as a request to quit, because its hang-up signal may come later.
+fn unless_gone<T>(result: io::Result<T>, quit: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(EIO) => Ok(quit),
+        result => result,
+    }
+}
+
 /// The terminal while the interface owns it: raw mode, alternate screen, input and signal threads. Dropping it restores the
 /// terminal.
 ///
 /// The input thread outlives the session: it waits for a key until the process ends.
 pub struct TerminalSession {
     options: Options,
-    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    /// Not dropped: its drop prints to standard error when the cursor cannot be shown, which panics when the window was
+    /// closed. [`restore_terminal`] shows the cursor.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<io::Stdout>>>,
     inbox: Receiver<ShellEvent>,
     sender: Sender<ShellEvent>,
     /// Set when the session ends. Signals then have their default effect, so that a source that is slow to close can be
@@ -156,7 +172,7 @@ impl TerminalSession {
     pub fn open(options: Options) -> io::Result<Self> {
         let (sender, inbox) = channel();
         install_panic_hook(sender.clone());
-        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        let terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(stdout()))?);
         let session = Self { options, terminal, inbox, sender, ended: Arc::default() };
         take_terminal(session.options.mouse)?;
         spawn_input_threads(&session.sender, &session.ended)?;
@@ -176,7 +192,7 @@ impl TerminalSession {
             let _ = sender.send(ShellEvent::Loaded);
             built
         })?;
-        if self.wait_for(&loader, message)? {
+        if unless_gone(self.wait_for(&loader, message), false)? {
             loader.join().map_or_else(|panic| std::panic::resume_unwind(panic), |built| Ok(Some(built)))
         } else {
             Ok(None)
@@ -218,7 +234,7 @@ impl TerminalSession {
         let latest_views =
             indexed.map(|(index, watched)| start_source(index, watched.source.as_mut(), self.sender.clone())).collect();
         let mut shell = Shell::new(&mut self, &mut sources, latest_views);
-        let result = shell.run_loop();
+        let result = unless_gone(shell.run_loop(), ());
         let last = shell.last.take();
         drop(self);
         if let (Ok(()), Some(last)) = (&result, last) {
@@ -348,6 +364,7 @@ impl<'a> Shell<'a> {
                 console_history: console_history.clone(),
                 label: watched.label.clone(),
                 fleet: sources.len() > 1,
+                reason: options.reason,
                 notifications: options.notifications,
             };
             App::new(info, options)

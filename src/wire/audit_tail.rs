@@ -2,7 +2,6 @@
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::diff::with_diff;
@@ -26,7 +25,8 @@ with_diff! {
 }
 
 /// One line of the audit log as a screen shows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct AuditRow {
     pub seq: u64,
@@ -39,7 +39,7 @@ pub struct AuditRow {
     pub command: String,
     pub args: serde_json::Value,
     pub reason: Option<String>,
-    /// `intent`, `outcome`, `rejected`, `abort`, `recovered`, `rotate`.
+    /// `intent`, `outcome`, `rejected`, `replayed` (a retry got the first answer), `abort`, `recovered`, `rotate`.
     pub stage: String,
     /// `ok`, `error`, `dry_run`; empty for an intent.
     pub status: String,

@@ -2,7 +2,6 @@
 //!
 //! A [`CommandSpec`] describes a row of the command table; the code that runs it is in the shard.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,7 +24,8 @@ macro_rules! word_enum {
 
 word_enum! {
     /// What a session may do. A session starts as a viewer.
-    #[derive(JsonSchema)]
+    #[derive()]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     pub enum Role {
         /// Reads; changes nothing.
         Viewer = "viewer",
@@ -35,7 +35,8 @@ word_enum! {
 }
 
 /// The caller of a command: issuer, role and transport.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// A name for the log: `tui:<user>`, `script:<file>`, `token:<id>`.
     pub issuer: String,
@@ -48,7 +49,8 @@ pub struct Session {
 }
 
 /// What a command acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Reads; changes nothing.
@@ -62,7 +64,8 @@ pub enum Effect {
 }
 
 /// What an argument may be; also where its completions come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ArgKind {
     /// A resident by id, name or hashed id.
@@ -100,7 +103,8 @@ pub enum ArgKind {
 }
 
 /// One argument of a command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ArgSpec {
     /// As shown in the help: `<agent>`.
     pub name: String,
@@ -113,7 +117,8 @@ pub struct ArgSpec {
 }
 
 /// One row of the command table, as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CommandSpec {
     /// One or two words: `employment_exit approve`.
     pub name: String,
@@ -162,7 +167,8 @@ pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
 }
 
 /// A command on its way to a shard.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The whole line as typed, such as `employment_exit approve ada --reason "moved away"`.
@@ -193,7 +199,8 @@ impl Request {
 
 word_enum! {
     /// How a command ended.
-    #[derive(JsonSchema)]
+    #[derive()]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     pub enum Status {
         /// Done.
         Ok = "ok",
@@ -205,7 +212,8 @@ word_enum! {
 }
 
 /// An error and its remedy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// `E_NOT_FOUND`, `E_INVALID_ARG`, `E_FORBIDDEN`, `E_CONFLICT`, `E_UNKNOWN_COMMAND`, `E_CMD_ID_REUSED`, …
     pub code: String,
@@ -240,7 +248,8 @@ impl std::fmt::Display for ErrorBody {
 }
 
 /// The answer to a command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Answer {
     /// The request's id, or one made for it.
     pub cmd_id: String,

@@ -3,6 +3,7 @@
 //! One parser for the console line, scripts, REST and completion. Knows rows, not what they do.
 
 use serde_json::Value;
+pub use townlet_text::nearest;
 
 use super::command::{ArgKind, ArgSpec, CommandSpec, ErrorBody};
 
@@ -127,18 +128,6 @@ pub fn find<'a>(specs: &'a [CommandSpec], words: &[String]) -> Option<(&'a Comma
         .max_by_key(|(_, length)| *length)
 }
 
-/// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong. Settings have
-/// the same rule in `townlet-town`, which this crate must not depend on.
-pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let typed = typed.to_lowercase();
-    let near = (typed.chars().count() / 3).max(1);
-    names
-        .map(|name| (strsim::damerau_levenshtein(&typed, &name.to_lowercase()), name))
-        .min()
-        .filter(|(distance, _)| *distance <= near)
-        .map(|(_, name)| name)
-}
-
 /// Reads a line against the table.
 /// Fails with `E_TOO_LARGE`, `E_UNKNOWN_COMMAND` or `E_INVALID_ARG` and a hint.
 pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, ErrorBody> {
@@ -181,7 +170,7 @@ fn unknown(specs: &[CommandSpec], words: &[String]) -> ErrorBody {
         .collect();
     if !family.is_empty() {
         let message = format!("`{first}` needs one of: {}.", family.join(", "));
-        return ErrorBody::new("E_INVALID_ARG", message, format!("Such as `{first} {}`.", family[0]));
+        return ErrorBody::new("E_INVALID_ARG", message, format!("For example: `{first} {}`.", family[0]));
     }
     let typed = words.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
     let near = nearest(&typed, specs.iter().map(|spec| spec.name.as_str()))

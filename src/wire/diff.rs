@@ -4,8 +4,8 @@
 
 use super::field_change::{Change, Keyed, Tail};
 use super::telemetry::{
-    Agent, Alert, AuditRow, Check, Diff, Event, ExitEntry, Kpi, LearningRow, Narration, PromotionStep, Queue, Snapshot,
-    Tie, Window,
+    Agent, Alert, AuditRow, Check, Diff, Event, ExitEntry, HeldOutEvaluation, Kpi, LearningRow, Narration,
+    PromotionStep, Queue, Snapshot, Tie, Window,
 };
 
 /// Defines a block and its diff, which holds the change of each field. A field is replaced as a whole, unless `=>` names
@@ -18,12 +18,14 @@ macro_rules! with_diff {
         $(#[$diff_about:meta])*
         pub struct $diff:ident;
     ) => {
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         $(#[$about])*
         pub struct $whole { $($(#[$meaning])* pub $field: $type,)* }
 
         $(#[$diff_about])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub struct $diff {$(
             #[serde(
                 default,
@@ -82,6 +84,7 @@ keys! {
     ExitEntry: String = entry => entry.agent.clone();
     Kpi: String = kpi => kpi.name.clone();
     Queue: String = queue => queue.object.clone();
+    HeldOutEvaluation: u64 = row => row.update;
     LearningRow: u64 = row => row.update;
     PromotionStep: u64 = step => step.number;
     Tie: (String, String) = tie => (tie.agent.clone(), tie.other.clone());

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Formatter};
 use std::marker::PhantomData;
 
-use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -66,7 +65,8 @@ pub(super) fn joined<C: Change>(earlier: Option<C>, later: Option<C>) -> Result<
 }
 
 /// Replaced as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Whole<T>(pub T);
 
@@ -88,7 +88,8 @@ impl<T: Clone + PartialEq> Change for Whole<T> {
 }
 
 /// Entries of a map, by their name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Entries<T> {
     /// New or changed entries.
@@ -104,19 +105,24 @@ impl<T: Clone + PartialEq> Change for Entries<T> {
 
     fn between(from: &Self::Of, to: &Self::Of) -> Option<Self> {
         let changed = to.iter().filter(|(name, value)| from.get(*name) != Some(*value));
-        let upsert: BTreeMap<_, _> = changed.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut upsert = BTreeMap::new();
+        upsert.extend(changed.map(|(name, value)| (name.clone(), value.clone())));
         let remove: BTreeSet<_> = from.keys().filter(|name| !to.contains_key(*name)).cloned().collect();
         (!upsert.is_empty() || !remove.is_empty()).then_some(Self { upsert, remove })
     }
 
     fn apply(self, piece: &mut Self::Of) -> Result<(), Mismatch> {
-        piece.retain(|name, _| !self.remove.contains(name));
+        for name in &self.remove {
+            piece.remove(name);
+        }
         piece.extend(self.upsert);
         Ok(())
     }
 
     fn then(mut self, later: Self) -> Result<Self, Mismatch> {
-        self.upsert.retain(|name, _| !later.remove.contains(name));
+        for name in &later.remove {
+            self.upsert.remove(name);
+        }
         self.remove.retain(|name| !later.upsert.contains_key(name));
         self.upsert.extend(later.upsert);
         self.remove.extend(later.remove);
@@ -134,9 +140,10 @@ pub trait Keyed {
 }
 
 /// Rows of a list, by their key.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, bound(serialize = "T: Serialize, T::Key: Serialize"))]
-#[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
+#[cfg_attr(feature = "schema", schemars(bound = "T: schemars::JsonSchema, T::Key: schemars::JsonSchema"))]
 pub enum Rows<T: Keyed> {
     /// The whole list; also when two rows have the same key.
     Anew(Vec<T>),
@@ -178,10 +185,11 @@ where
 }
 
 /// Removed rows, then added and changed rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, bound(serialize = "T: Serialize, T::Key: Serialize"))]
 #[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
-#[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
+#[cfg_attr(feature = "schema", schemars(bound = "T: schemars::JsonSchema, T::Key: schemars::JsonSchema"))]
 pub struct SomeRows<T: Keyed> {
     /// Keys of removed rows. They are removed first; unknown keys are ignored.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -201,16 +209,15 @@ impl<T: Keyed + Clone + PartialEq> Change for Rows<T> {
         if from == to {
             return None;
         }
-        let (old, new) = (by_key(from), by_key(to));
+        let (old_keys, new_keys) = (keys(from), keys(to));
+        let (old, new) = (places(&old_keys), places(&new_keys));
         if old.len() < from.len() || new.len() < to.len() {
             return Some(Self::Anew(to.clone()));
         }
-        let upsert: Vec<T> = to.iter().filter(|row| old.get(&row.key()) != Some(row)).cloned().collect();
-        let remove = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
-        let kept = from.iter().map(Keyed::key).filter(|key| new.contains_key(key));
-        let added = to.iter().map(Keyed::key).filter(|key| !old.contains_key(key));
-        let (comes, wanted): (Vec<_>, Vec<_>) = (kept.chain(added).collect(), to.iter().map(Keyed::key).collect());
-        let order = (comes != wanted).then_some(wanted);
+        let unchanged = |row: &T, key| old.get(key).is_some_and(|at| from[*at] == *row);
+        let changed = to.iter().zip(&new_keys).filter(|(row, key)| !unchanged(row, key));
+        let upsert = changed.map(|(row, _)| row.clone()).collect();
+        let (remove, order) = removed_and_order(&old_keys, new_keys);
         Some(Self::Some(SomeRows { remove, upsert, order }))
     }
 
@@ -248,15 +255,32 @@ impl<T: Keyed + Clone + PartialEq> Change for Rows<T> {
     }
 }
 
-fn by_key<T: Keyed>(rows: &[T]) -> BTreeMap<T::Key, &T> {
-    rows.iter().map(|row| (row.key(), row)).collect()
+fn keys<T: Keyed>(rows: &[T]) -> Vec<T::Key> {
+    rows.iter().map(Keyed::key).collect()
+}
+
+// What follows is generic over the key alone where it can be, so that it is compiled once per type of key.
+
+/// The place of each key in a list.
+fn places<K: Clone + Ord>(keys: &[K]) -> BTreeMap<K, usize> {
+    keys.iter().cloned().zip(0..).collect()
+}
+
+/// The removed keys, and the order of the new list if it is not the one that removals and additions at the end leave.
+fn removed_and_order<K: Clone + Ord>(old_keys: &[K], new_keys: Vec<K>) -> (BTreeSet<K>, Option<Vec<K>>) {
+    let (old, new) = (places(old_keys), places(&new_keys));
+    let kept = old_keys.iter().filter(|key| new.contains_key(*key));
+    let added = new_keys.iter().filter(|key| !old.contains_key(*key));
+    let in_order = kept.chain(added).eq(&new_keys);
+    let remove = old_keys.iter().filter(|key| !new.contains_key(*key)).cloned().collect();
+    (remove, (!in_order).then_some(new_keys))
 }
 
 fn put<T: Keyed>(rows: &mut Vec<T>, remove: &BTreeSet<T::Key>, upsert: Vec<T>) {
     if !remove.is_empty() {
         rows.retain(|row| !remove.contains(&row.key()));
     }
-    let mut places: BTreeMap<T::Key, usize> = rows.iter().enumerate().map(|(at, row)| (row.key(), at)).collect();
+    let mut places = places(&keys(rows));
     for row in upsert {
         let key = row.key();
         if let Some(at) = places.get(&key) {
@@ -270,8 +294,9 @@ fn put<T: Keyed>(rows: &mut Vec<T>, remove: &BTreeSet<T::Key>, upsert: Vec<T>) {
 
 fn ordered<T: Keyed>(rows: Vec<T>, order: &[T::Key]) -> Result<Vec<T>, Mismatch> {
     let count = rows.len();
-    let mut by_key: BTreeMap<T::Key, T> = rows.into_iter().map(|row| (row.key(), row)).collect();
-    let sorted: Vec<T> = order.iter().filter_map(|key| by_key.remove(key)).collect();
+    let mut places = places(&keys(&rows));
+    let mut rows: Vec<Option<T>> = rows.into_iter().map(Some).collect();
+    let sorted: Vec<T> = order.iter().filter_map(|key| rows[places.remove(key)?].take()).collect();
     if sorted.len() == count && order.len() == count {
         Ok(sorted)
     } else {
@@ -280,7 +305,8 @@ fn ordered<T: Keyed>(rows: Vec<T>, order: &[T::Key]) -> Result<Vec<T>, Mismatch>
 }
 
 /// A list to which rows are appended, and whose oldest rows are dropped.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tail<T> {
     /// Rows added since the previous message, oldest first, also those dropped again since.
     pub append: Vec<T>,

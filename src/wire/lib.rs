@@ -12,7 +12,7 @@ pub mod field_change;
 pub mod learning;
 pub mod perturbations;
 pub mod renamed;
-pub mod schema;
+pub mod residents;
 pub mod schema_check;
 pub mod service;
 pub mod sse;

@@ -4,11 +4,11 @@
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A perturbation that is active, expected today or cooling down.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Perturbation {
     pub kind: String,
@@ -22,7 +22,8 @@ pub struct Perturbation {
 }
 
 /// The events of the perturbation file, and whether they start automatically.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct PerturbationEvents {
     pub by_themselves: bool,
@@ -31,7 +32,8 @@ pub struct PerturbationEvents {
 }
 
 /// One event of the perturbation file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct PerturbationEvent {
     pub name: String,

@@ -1,7 +1,6 @@
 //! The contract of a shard's service besides messages: paths, headers, sessions, and the comparison of schema versions. Rule:
 //! "HTTP service".
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
@@ -28,7 +27,8 @@ pub const METRICS: &str = "/metrics";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// The first answer of a shard to a client.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceInfo {
     /// The shard's name.
     pub shard: String,
@@ -46,7 +46,8 @@ pub struct ServiceInfo {
 }
 
 /// The body of every refusal that is not an answer to a command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// The error.
     pub error: ErrorBody,

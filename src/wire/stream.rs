@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -19,7 +19,8 @@ use super::{Diff, SCHEMA_VERSION, Snapshot};
 pub const DIGEST_EVERY: u64 = 10;
 
 /// One message of a stream. [`Envelope::from_json`] reads it.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Envelope {
     /// Version of the contract.
     pub schema_version: String,
@@ -47,7 +48,8 @@ pub struct Envelope {
 }
 
 /// The content of a message: `kind` and `payload`.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Body {
     /// The whole state: the first message of a stream.
@@ -112,6 +114,11 @@ impl Envelope {
         Ok(Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, body, digest, reason })
     }
 
+    /// The message as JSON in one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a message is plain data")
+    }
+
     /// The envelope of a message that leads from the state `prev_seq` to `state` with the number `seq`; without a digest.
     pub fn leading_to(state: &Snapshot, epoch: u64, seq: u64, prev_seq: u64, body: Body) -> Self {
         Self {
@@ -131,6 +138,27 @@ impl Envelope {
     /// The position of a reader after this message, for `Last-Event-ID`.
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
+    }
+}
+
+// Conversions are functions here and not generic code of the callers, so that they are compiled once.
+impl Snapshot {
+    /// The state as JSON in one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a snapshot is plain data")
+    }
+
+    /// The state as a JSON value.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("a snapshot is plain data")
+    }
+
+    /// The state of a JSON value.
+    ///
+    /// # Errors
+    /// A field that is missing or has the wrong type.
+    pub fn from_value(value: Value) -> serde_json::Result<Self> {
+        serde_json::from_str(&value.to_string())
     }
 }
 
@@ -174,8 +202,8 @@ pub enum Lost {
         /// `seq` of the state.
         read: u64,
     },
-    /// The shard was started anew.
-    #[error("the shard was started anew: its messages are of {came}, those read of {read}")]
+    /// The shard restarted.
+    #[error("the shard restarted: new messages are from epoch {came}, earlier ones from epoch {read}")]
     Epoch {
         /// Of the message.
         came: u64,
@@ -266,7 +294,7 @@ impl Mirror {
 /// The digest of a state: the first 128 bits of SHA-256 over its JSON without blanks, the keys of every object in the
 /// order of their bytes, as 32 hex digits.
 pub fn digest(state: &Snapshot) -> String {
-    let mut value = serde_json::to_value(state).expect("a snapshot is plain data");
+    let mut value = state.to_value();
     value.sort_all_objects();
     let mut digest = sha256(value.to_string().as_bytes());
     digest.truncate(32);

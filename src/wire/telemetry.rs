@@ -10,16 +10,18 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::audit_tail::AuditDiff;
 pub use super::audit_tail::{AuditRow, AuditTail};
 use super::diff::with_diff;
 use super::field_change::{Entries, Rows, Tail};
-pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
+pub use super::learning::{
+    Evidence, HarmRate, HeldOutEvaluation, Learning, LearningRow, Promotion, PromotionStep, SafetyCheck, SafetyRate,
+};
 use super::learning::{LearningDiff, PromotionDiff};
 pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEvents};
+pub use super::residents::{Agent, MaskBit, Need, Objective, ObjectiveTerm, Shift, TopOption, Trait};
 
 with_diff! {
     /// Everything an observer knows at one tick.
@@ -88,7 +90,8 @@ with_diff! {
 }
 
 /// The time of the town and its speed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Clock {
     pub ticks_per_day: u64,
@@ -100,10 +103,23 @@ pub struct Clock {
     pub speed: String,
     /// Measured over the last second.
     pub ticks_per_second: f64,
+    /// The single steps in progress; missing when there are none. `speed` is `paused` meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepping: Option<Stepping>,
+}
+
+/// Single steps of a paused town.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct Stepping {
+    pub done: u64,
+    pub total: u64,
 }
 
 /// The policy that drives the residents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Policy {
     pub id: String,
     /// `scripted` or `network`.
@@ -112,10 +128,14 @@ pub struct Policy {
     /// Why the town lies outside the range of towns that the policy was trained on, such as `40 residents; trained on 4 to 32`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside_range: Option<String>,
+    /// The range of towns that the policy was trained on, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_range: Option<String>,
 }
 
 /// A resident's job status. Names are fixed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Job {
     /// Empty when without a job.
     pub job_id: String,
@@ -139,7 +159,8 @@ pub struct Job {
 }
 
 /// What an object holds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Store {
     #[serde(rename = "type")]
     pub kind: String,
@@ -180,7 +201,8 @@ with_diff! {
 }
 
 /// One resident waiting for review.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExitEntry {
     pub agent: String,
     pub reason: String,
@@ -209,7 +231,8 @@ with_diff! {
 }
 
 /// One object that residents use in turn.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Queue {
     pub object: String,
@@ -230,7 +253,8 @@ pub struct Queue {
 }
 
 /// A resident that uses or has reserved the object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueUser {
     pub agent: String,
@@ -240,7 +264,8 @@ pub struct QueueUser {
 }
 
 /// A resident that waits for the object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueWaiter {
     pub agent: String,
@@ -249,7 +274,8 @@ pub struct QueueWaiter {
 }
 
 /// A resident in cooldown, and the tick at which it ends.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct QueueCooldown {
     pub agent: String,
@@ -270,7 +296,8 @@ with_diff! {
 }
 
 /// The tie of one resident to another; each value in [-1, 1].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Tie {
     pub agent: String,
@@ -303,7 +330,8 @@ with_diff! {
 }
 
 /// One closed window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Window {
     pub number: u64,
@@ -314,7 +342,8 @@ pub struct Window {
 }
 
 /// One check of a window.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Check {
     pub name: String,
@@ -332,7 +361,8 @@ pub struct Check {
 }
 
 /// Rewards of the last tick, summed over residents.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rewards {
     /// Item → sum; items add up to `total`.
     pub breakdown: BTreeMap<String, f64>,
@@ -343,7 +373,8 @@ pub struct Rewards {
 }
 
 /// A sentence about the town.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Narration {
     pub tick: u64,
@@ -354,7 +385,8 @@ pub struct Narration {
 }
 
 /// An event, with its own fields beside the fixed ones.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Such as `employment_exit_processed`.
     pub event: String,
@@ -364,7 +396,8 @@ pub struct Event {
 }
 
 /// One KPI. Without enough data it has no value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Kpi {
     pub name: String,
@@ -387,7 +420,8 @@ pub struct Kpi {
 }
 
 /// A condition that needs an operator.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Alert {
     /// Such as `exit_queue_overflow`.
@@ -407,7 +441,8 @@ pub struct Alert {
 }
 
 /// The state of telemetry itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transport {
     /// Messages that wait for subscribers.
     pub queue_length: u64,
@@ -434,7 +469,8 @@ pub struct Transport {
 }
 
 /// The health of the shard.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Health {
     /// `ok`, `degraded`.
@@ -446,91 +482,9 @@ pub struct Health {
     pub audit_ok: bool,
 }
 
-/// A named level with the level below which it is critical.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Need {
-    pub name: String,
-    pub value: f64,
-    pub critical: f64,
-}
-
-/// A resident as the inspector shows one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Agent {
-    pub id: String,
-    pub name: String,
-    pub x: u64,
-    pub y: u64,
-    /// Name of the current place, such as `cafe`.
-    pub place: String,
-    /// Name of the home.
-    pub home: String,
-    pub arrived_tick: u64,
-    pub needs: Vec<Need>,
-    /// The chosen option: `eat`, `work`, …
-    pub option: String,
-    pub option_since: u64,
-    /// In words: `waiting for shower_1, 2nd in line`.
-    pub activity: String,
-    /// The object of the current activity.
-    pub target: Option<String>,
-    pub mask: Vec<MaskBit>,
-    pub top_options: Vec<TopOption>,
-    /// The policy's value estimate; `None` when it has none.
-    pub value: Option<f64>,
-    /// Driven by an operator instead of the policy.
-    pub possessed: bool,
-    pub shift: Option<Shift>,
-    /// Groceries carried.
-    pub groceries: u64,
-    pub rent_owed_days: u64,
-    /// Fixed at arrival.
-    pub personality: Vec<Trait>,
-}
-
-/// A personality trait, in [-1, 1].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Trait {
-    /// `extroversion`, `forgiveness`, `ambition`.
-    pub name: String,
-    pub value: f64,
-}
-
-/// Whether an option may be chosen now.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct MaskBit {
-    pub option: String,
-    pub allowed: bool,
-    /// Why not, in words; empty when allowed.
-    pub reason: String,
-}
-
-/// An option with its probability under the policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct TopOption {
-    pub option: String,
-    pub probability: f64,
-}
-
-/// A resident's shift of the day, in ticks of the day.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Shift {
-    pub start: u64,
-    pub end: u64,
-    pub arrived: Option<u64>,
-    pub worked: u64,
-    /// Outcomes of past shifts, oldest first: `on_time`, `late`, `absent`.
-    pub history: Vec<String>,
-}
-
 /// The plan of the town. It is unchanged while `revision` is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Map {
     pub revision: u64,
@@ -543,7 +497,8 @@ pub struct Map {
 }
 
 /// A named area.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MapPlace {
     pub name: String,
@@ -556,7 +511,8 @@ pub struct MapPlace {
 }
 
 /// An object that residents use.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MapObject {
     pub id: String,

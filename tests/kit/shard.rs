@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{ConfigReloader, Driver, Handle, Home, Options, Speed};
-use townlet_wire::telemetry::Agent;
+use townlet_wire::telemetry::{Agent, Evidence};
 use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
 use super::sources::{CONFIG_FILE, default_sources, read_config};
@@ -52,6 +52,12 @@ impl TestShard {
         Self::from_handle(townlet_shard::start(default_sources(&[]), 7, options(home, true)).expect("the shard starts"))
     }
 
+    /// The same with a safety gate that passes a candidate after 35 pairs without an event.
+    pub(crate) fn with_wide_safety_margin(home: &Path) -> Self {
+        let sources = default_sources(&[("stability.promotion.safety_margin", "0.1")]);
+        Self::from_handle(townlet_shard::start(sources, 7, options(home, true)).expect("the shard starts"))
+    }
+
     /// The same with a small training beside it.
     pub(crate) fn with_training(home: &Path) -> Self {
         let (sources, options) = (default_sources(SMALL_TRAINING), options(home, true));
@@ -59,9 +65,9 @@ impl TestShard {
         Self::from_handle(townlet_shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
     }
 
-    /// The same with the shipped policy as a candidate that is eligible for promotion.
+    /// The same with the shipped policy as a candidate that is eligible for promotion, after few pairs of towns.
     pub(crate) fn with_eligible_candidate(home: &Path) -> Self {
-        let live = Self::new(home);
+        let live = Self::with_wide_safety_margin(home);
         live.make_candidate_eligible();
         live
     }
@@ -100,9 +106,7 @@ impl TestShard {
     pub(crate) fn make_candidate_eligible(&self) {
         let views = self.watch();
         self.expect_ok("promotion_candidate shipped");
-        wait_for(&views, "a verdict", |view| {
-            view.promotion.evidence.as_ref().is_some_and(|evidence| evidence.verdict == "better")
-        });
+        wait_for(&views, "a verdict", |view| view.promotion.evidence.as_ref().is_some_and(Evidence::is_sufficient));
         self.run_until_promotion("eligible");
     }
 

@@ -164,6 +164,8 @@ fn bundle_without_a_journal_uses_a_whole_snapshot() {
     let into = tempfile::tempdir().unwrap();
     let folder = unpacked(&home.join("b.tar.zst"), into.path());
     assert_eq!(json(&folder, "telemetry.json")["tick"], 300);
+    let printed = std::fs::read_to_string(folder.join(format!("logs/output/{run_id}.log"))).unwrap();
+    assert!(printed.contains("Z  out  ") && printed.contains("tick 300"), "what the dead process printed: {printed}");
     let config = std::fs::read_to_string(folder.join("config/effective.yaml")).unwrap();
     assert!(config.contains("seed: 4711") && !config.contains(CANARIES[0]), "{config}");
     let summary = std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap();

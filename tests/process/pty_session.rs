@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use townlet_audit::{Record, records};
 
+use super::kit::wait_until;
+
 /// Nothing here takes this long; it only turns a hang into a failure.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -35,7 +37,8 @@ pub(crate) fn log_of(home: &Path) -> Vec<Record> {
 
 /// A terminal with the program in it.
 pub(crate) struct PtySession {
-    master: Box<dyn MasterPty + Send>,
+    /// `None` once the window is closed.
+    master: Option<Box<dyn MasterPty + Send>>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     bytes: Receiver<Vec<u8>>,
@@ -82,7 +85,7 @@ impl PtySession {
             }
         });
         let terminal = vt100::Parser::new(cells(cells_of.1), cells(cells_of.0), 2_000);
-        Self { master: pair.master, keys, child, bytes, terminal, written: Vec::new() }
+        Self { master: Some(pair.master), keys, child, bytes, terminal, written: Vec::new() }
     }
 
     /// The screen as it is by what was read.
@@ -194,7 +197,23 @@ impl PtySession {
     /// The window becomes another size.
     pub(crate) fn resize(&mut self, (columns, rows): (u16, u16)) {
         self.terminal.screen_mut().set_size(cells(rows), cells(columns));
-        self.master.resize(size((columns, rows))).expect("a window may be resized");
+        let master = self.master.as_ref().expect("an open window");
+        master.resize(size((columns, rows))).expect("a window may be resized");
+    }
+
+    /// Closes the window, as its user does with the mouse; the exit status of the program.
+    #[track_caller]
+    pub(crate) fn closed(&mut self) -> u32 {
+        self.master = None;
+        self.keys = Box::new(std::io::sink());
+        // The thread that reads the screen ends with the next bytes.
+        self.bytes = channel().1;
+        let mut status = None;
+        wait_until("the program ends", || {
+            status = self.child.try_wait().expect("its status");
+            status.is_some()
+        });
+        status.expect("it has ended").exit_code()
     }
 
     /// The terminal is as it was before: main screen, cursor, no mouse, no bracketed paste.

@@ -14,6 +14,7 @@ use townlet_source::{Link, Remote, Source as _, SourceEvent};
 use townlet_wire::stream::digest;
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
+use super::kit::wait_until;
 use super::pty_session::{BINARY, PtySession, TIMEOUT, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
@@ -336,8 +337,11 @@ fn the_fleet_screen_lists_every_shard_and_opens_one() {
 fn the_console_prompt_runs_commands_and_prints_answers() {
     let home = tempfile::tempdir().unwrap();
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
-    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "--json", "kpi"], "");
-    assert!(status == Some(0) && said.starts_with('{'), "{said}");
+    for order in [["--json", "kpi"], ["kpi", "--json"]] {
+        let line = [&["console", "--connect", &served.url], &order[..]].concat();
+        let (status, said) = townlet(home.path(), &line, "");
+        assert!(status == Some(0) && said.starts_with('{'), "{said}");
+    }
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
     assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
     let mut pty = PtySession::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
@@ -471,6 +475,56 @@ fn a_served_shard_reloads_its_file_and_a_restart_keeps_the_reloaded_settings() {
     file("0.2", "");
     let (status, said) = resume(&over);
     assert_eq!((status, said.contains("rewards.clip.clip_per_tick differs")), (Some(2), true), "{said}");
+}
+
+#[test]
+fn a_service_whose_output_is_a_full_disk_runs_on() {
+    let home = tempfile::tempdir().unwrap();
+    let said = tempfile::NamedTempFile::new().expect("a file");
+    let mut child = Command::new(BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--paused"])
+        .current_dir(home.path())
+        .env_clear()
+        .env("HOME", home.path())
+        .stdin(Stdio::null())
+        .stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"))
+        .stderr(said.reopen().expect("the file"))
+        .spawn()
+        .expect("the program starts");
+    let said = || std::fs::read_to_string(said.path()).expect("what it said");
+    wait_until("its address", || said().contains("is served at http://127.0.0.1:"));
+    let kill = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+    assert!(kill.success());
+    assert_eq!(child.wait().expect("its status").code(), Some(0), "{}", said());
+    assert!(said().contains("stopped at tick 0; snapshot"), "{}", said());
+}
+
+#[test]
+fn sighup_reloads_what_can_be() {
+    let home = tempfile::tempdir().unwrap();
+    let (home, serve) = (home.path(), ["--config", "town.yaml", "--listen", "127.0.0.1:0", "--paused"]);
+    let file = |clip: &str| {
+        let text = format!("policy: {{ release: scripted }}\nrewards: {{ clip: {{ clip_per_tick: {clip} }} }}\n");
+        std::fs::write(home.join("town.yaml"), text).unwrap();
+    };
+    file("0.2");
+    let server = Server::start(home, &serve);
+    let reload = |says: &str| {
+        server.signal("kill -HUP $1");
+        wait_until(says, || server.said().contains(says));
+    };
+    file("0.1");
+    reload("clip_per_tick 0.2 -> 0.1");
+    file("soon");
+    reload("town.yaml:2");
+    // It still runs, and each reload is in the audit log.
+    let (status, said) = townlet(home, &["console", "--connect", &server.url, "kpi"], "");
+    assert_eq!(status, Some(0), "{said}");
+    server.terminate();
+    let records = log_of(home);
+    let by_signal = records.iter().filter(|record| record.command == "reload_config" && record.transport == "signal");
+    let statuses: Vec<_> = by_signal.filter_map(|record| record.status).collect();
+    assert_eq!(statuses, [Status::Ok, Status::Error]);
 }
 
 #[test]

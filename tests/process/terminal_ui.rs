@@ -117,12 +117,14 @@ fn a_shift(size: (u16, u16)) {
     assert_eq!(stages, [Stage::Intent, Stage::Outcome], "what the viewer pressed is not in the log");
     assert_eq!(approved[0].cmd_id, approved[1].cmd_id);
 
-    // Deferring one asks nothing; deferring several does, and each is a command of its own.
+    // Deferring one asks for the reason alone; deferring several asks, and each is a command of its own.
     pty.wait_until_still();
     let left = names(pty.screen());
     pty.press("g");
     pty.until("the first row", |screen| queue(screen).first().is_some_and(|row| row.selected));
     pty.press("d");
+    pty.shows("Defer exit");
+    pty.press("moves nearer\r");
     pty.until("the first to stay", |screen| !names(screen).contains(&left[0]));
     pty.wait_until_still();
     let left = names(pty.screen());
@@ -200,6 +202,20 @@ fn signals_to_end_end_it_well() {
         pty.shows("Employment");
         pty.signal(signal);
         assert_clean_exit(&mut pty, home.path());
+    }
+}
+
+#[test]
+fn a_closed_window_ends_it_well_and_is_no_incident() {
+    for args in [&["--speed", "max"][..], &["--speed", "max", "--keep-screen"]] {
+        let home = tempfile::tempdir().unwrap();
+        let mut pty = PtySession::start(home.path(), SMALL, args, &[]);
+        pty.shows("Employment");
+        assert_eq!(pty.closed(), 0, "{args:?}");
+        assert!(!home.path().join("ops/incidents").exists(), "{args:?}");
+        assert!(!snapshots(home.path()).is_empty(), "{args:?}");
+        let log = std::fs::read_to_string(home.path().join("logs/townlet.log")).unwrap_or_default();
+        assert!(!log.contains("panicked") && !log.contains("crashed"), "{log}");
     }
 }
 

@@ -79,6 +79,39 @@ fn bad_arguments_are_refused_by_name() {
 }
 
 #[test]
+fn a_byte_order_mark_is_accepted_in_every_text() {
+    let telemetry = std::fs::read_to_string(repository("tests/import/hybrid.yaml")).expect("a file");
+    let marked = |text: &str| format!("\u{feff}{text}");
+    let files = [
+        ("s.jsonl", marked("{\"tick\":9,\"command\":\"price meal 0.5\"}\r\n")),
+        ("town.yaml", marked("seed: 5\r\nperturbations: { file: events.yaml }\r\nworld: { plan: plan.txt }\r\n")),
+        ("events.yaml", marked(include_str!("../../configs/perturbations/none.yaml"))),
+        ("plan.txt", marked(include_str!("../../configs/towns/default.txt"))),
+        ("old.yaml", marked(&telemetry)),
+        ("payload.json", marked("{\"schema_version\":\"9.0.0\"}")),
+        (".config/townlet/config.yaml", marked("theme: light\n")),
+    ];
+    let home = temp_home();
+    std::fs::create_dir_all(home.path().join(".config/townlet")).expect("a folder");
+    for (name, text) in &files {
+        std::fs::write(home.path().join(name), text).expect("a file");
+    }
+    for (line, status) in [
+        ("--headless --config town.yaml --script s.jsonl --tick-limit 20", 0),
+        ("config check town.yaml", 0),
+        ("config import old.yaml", 0),
+        ("telemetry check payload.json", 1),
+        ("console --connect http://127.0.0.1:1 kpi", 3),
+    ] {
+        let output = townlet(home.path(), line);
+        assert_eq!(output.status.code(), Some(status), "townlet {line}\n{}", text(&output.stderr));
+    }
+    std::fs::write(home.path().join("s.jsonl"), [0xff, 0xfe, b'{', 0]).expect("a file");
+    let output = townlet(home.path(), "--headless --script s.jsonl --tick-limit 20");
+    assert!(text(&output.stderr).contains("s.jsonl: it is UTF-16 text; save it as UTF-8"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn missing_and_damaged_files_are_refused_by_name() {
     refused(&[], "audit verify logs/console", &["logs/console", "no such file or folder"]);
     refused(&[], "audit verify .", &["contains no audit log"]);
@@ -361,6 +394,38 @@ fn resume_requires_the_same_configuration_and_audit_log() {
     let output = resume("");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("audit log of this run is missing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_resume_that_finds_nothing_names_what_there_is() {
+    let (folder, run) = ran();
+    let refusal = |line: &str| {
+        let output = townlet(folder.path(), line);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        text(&output.stderr)
+    };
+    // The home holds only runs of another shard.
+    let other = "--set shard=elsewhere --headless --days 1 --resume";
+    for line in [other.to_owned(), format!("{other} elsewhere-20260101-000000-000abc")] {
+        let said = refusal(&line);
+        assert!(
+            said.contains(&run) && said.contains("runs of other shards") && said.contains("--resume RUN"),
+            "{said}"
+        );
+    }
+    let said = refusal("--headless --days 1 --resume nope");
+    assert!(said.contains(&format!("runs of `harbour`: {run}")), "{said}");
+    // A policy whose training state is gone.
+    std::fs::create_dir_all(folder.path().join("snapshots/shadow")).expect("a folder");
+    std::fs::copy(
+        repository("configs/policies/shipped.safetensors"),
+        folder.path().join("snapshots/shadow/lone.safetensors"),
+    )
+    .expect("a file");
+    let said = refusal("train --resume lone");
+    assert!(said.contains("`lone.training` is missing in") && said.contains("snapshots/shadow"), "{said}");
+    let said = refusal("train --resume nothing");
+    assert!(said.contains("no checkpoint `nothing`"), "{said}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! `townlet eval`: its report, its verdicts and its refusals.
 //!
-//! Runs the program in an empty folder, in which it must write nothing. Rule: "Scripted baseline".
+//! Without `--out` it must write nothing. Rule: "Policy evaluation" and "Scripted baseline".
 
+use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::kit::{self, command, text};
+use crate::kit::{self, command, temp_home, text};
 use serde_json::Value;
+use townlet_learn::checkpoint::{Checkpoint, Meta, Registry};
 
 /// Runs a command line in an empty folder, which must stay empty.
 fn townlet(line: &str) -> Output {
@@ -103,6 +105,9 @@ fn shipped_policy_beats_the_scripted_one_sampled_and_greedy() {
         assert_eq!(difference["towns"], 12);
         assert!(difference["interval"][0].as_f64().expect("an interval") > 0.0, "{difference}");
     }
+    let starvation = &report["against"]["safety"][0];
+    assert_eq!((&starvation["name"], &starvation["pairs"]), (&"starvation_events".into(), &12.into()));
+    assert_eq!((&starvation["verdict"], &starvation["pairs_needed"]), (&"running".into(), &354.into()), "{starvation}");
     assert!(report["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
     assert_eq!(report["fell_short"], false, "every charter KPI is met");
     // With `--choice` only that way is reported, with the same figures as before.
@@ -120,7 +125,7 @@ fn text_report_has_score_kpis_and_speed() {
     for part in [
         "policy scripted",
         "4 towns of 3 days, seeds 1 to 4",
-        "held out",
+        "Test seeds",
         "town score",
         "% bootstrap interval",
         "by day",
@@ -164,8 +169,22 @@ fn invalid_arguments_are_refused_before_a_town_starts() {
         ("--days many", &["--days", "many"]),
         ("--threads 0", &["--threads", "0"]),
         ("--seeds 1000 --days 1000", &["1000000 days", "500000"]),
-        ("--seed 4503599627370495 --seeds 2", &["--seed 4503599627370495", "held out", "trained"]),
-        ("--set features.systems.observations=full", &["--policy", "`shipped`", "observations", "`compact`", "`full`"]),
+        ("--seed 4503599627370495 --seeds 2", &["seeds 4503599627370495 to 4503599627370496", "trained"]),
+        ("--seeds training:3", &["trained on seeds from 4503599627370496"]),
+        ("--seeds 2251799813685247..2251799813685249", &["mix two sets", "2251799813685248"]),
+        ("--seeds 9007199254740992..9007199254740993", &["the last seed is 9007199254740991"]),
+        ("--seeds 1..5 --seed 3", &["--seed 3", "--seeds"]),
+        ("--seeds 5..5", &["--seeds", "no seed", "5001..5021"]),
+        ("--seeds selecton:5", &["--seeds", "test, selection and training"]),
+        ("--towns drawn:0", &["--towns", "drawn:1"]),
+        ("--towns drawn:2 --residents 8,40", &["--residents 40", "4 to 32"]),
+        ("--towns drawn:2 --seed 2251799813685247 --seeds 1", &["--towns", "two sets"]),
+        ("--towns drawn:1000 --residents 8,9", &["2000 towns", "at most 1000"]),
+        ("--towns drawn:500 --seeds 101", &["505000 days", "500000"]),
+        ("--residents 0", &["--residents", "0"]),
+        ("--residents 8,65", &["world.population", "embedding_allocator.max_slots"]),
+        ("--scenarios --config none.yaml", &["--scenarios", "--config"]),
+        ("--out none/rows.jsonl", &["--out", "none/rows.jsonl", "folder does not exist"]),
         ("--set employment.grace_tick=5", &["employment.grace_tick", "grace_ticks"]),
         ("--config none.yaml", &["none.yaml", "no such file"]),
     ] {
@@ -177,6 +196,152 @@ fn invalid_arguments_are_refused_before_a_town_starts() {
             assert!(message.contains(part), "{line}: {part:?} is not in\n{message}");
         }
     }
+}
+
+/// Stores the shipped policy with changed metadata among the shadow policies of a home; its id.
+fn store_altered(home: &Path, alter: impl FnOnce(&mut Meta)) -> String {
+    let mut policy = kit::shipped_policy();
+    alter(&mut policy.meta);
+    let (id, bytes) = Checkpoint::encode(&policy.meta, &policy.weights, &policy.normalizer);
+    Registry::new(home.join("snapshots/shadow")).store(&id, &bytes).expect("it can be stored");
+    id
+}
+
+#[test]
+fn policies_with_other_observation_layouts_are_compared_on_the_same_towns() {
+    let home = temp_home();
+    let line = "train --steps 1 --set features.systems.observations=full --set training.replicas=1 --set training.rollout_ticks=20 \
+                --set training.hidden_units=8 --json";
+    let trained = kit::json(home.path(), line);
+    let wide = trained["checkpoint"].as_str().expect("an id");
+    let eval = |rest: &str| kit::json(home.path(), &format!("eval --seeds 2 --days 1 --choice sampled --json {rest}"));
+    let compact = eval("--policy shipped --against scripted");
+    let full = eval("--policy shipped --against scripted --set features.systems.observations=full");
+    assert_eq!(compact["towns"], full["towns"], "each policy sees its own layout, and the towns are the same");
+    let both = eval(&format!("--policy shipped --against {wide}"));
+    assert_eq!(both["towns"], compact["towns"]);
+    assert_eq!(both["against"]["policy"], format!("{wide} sampled"));
+    let turned = eval(&format!("--policy {wide} --against shipped"));
+    assert_eq!(turned["against"]["score"], both["score"]);
+
+    let unknown = store_altered(home.path(), |meta| meta.layout_hash = "0".repeat(32));
+    let output = kit::townlet(home.path(), &format!("eval --policy {unknown} --seeds 1 --days 1"));
+    let message = text(&output.stderr);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
+    for part in ["--policy", &unknown, "layout `compact 00000000", "this build", "full", "hybrid"] {
+        assert!(message.contains(part), "{part} is not in\n{message}");
+    }
+}
+
+#[test]
+fn greedy_is_compared_with_greedy() {
+    // A copy under another id makes the same choices, so every difference is 0 unless the two sides choose differently.
+    let home = temp_home();
+    let copy = store_altered(home.path(), |meta| meta.seed += 1);
+    let line = format!("eval --policy shipped --against {copy} --seeds 3 --days 2 --json");
+    let report = kit::json(home.path(), &line);
+    let greedy = &report["other_choice"];
+    assert_eq!(report["against"]["policy"], format!("{copy} sampled"));
+    assert_eq!(greedy["against"], format!("{copy} greedy"));
+    for difference in [&report["against"]["difference"], &greedy["difference"]] {
+        assert_eq!((&difference["min"], &difference["max"]), (&0.0.into(), &0.0.into()), "{report}");
+    }
+    assert_ne!(report["score"], greedy["score"]);
+    assert_eq!(report["speed"]["ticks"], 4 * 3 * 2_000, "both policies, both ways of choosing");
+    let said = text(&kit::townlet(home.path(), &line.replace(" --json", "")).stdout);
+    assert!(said.contains(&format!("greedy against {copy} greedy")), "{said}");
+}
+
+#[test]
+fn selection_seeds_are_no_claim() {
+    let line = "eval --policy scripted --days 1";
+    for (seeds, set, note) in [
+        ("--seeds 5001..5003", "test", Value::Null),
+        ("--seeds selection:2", "selection", "selection seeds: not a claim".into()),
+        ("--seed 2251799813685248 --seeds 2", "selection", "selection seeds: not a claim".into()),
+    ] {
+        let report = json(&format!("{line} {seeds} --json"));
+        assert_eq!((&report["seed_set"], &report["note"], &report["seeds"]), (&set.into(), &note, &2.into()));
+        let several = json(&format!("{line} {seeds} --residents 8 --json"));
+        assert_eq!((&several["seed_set"], &several["note"]), (&set.into(), &note));
+        for rest in ["", "--residents 8"] {
+            let said = text(&townlet(&format!("{line} {seeds} {rest}")).stdout);
+            assert_eq!(said.contains("selection seeds: not a claim"), set == "selection", "{said}");
+        }
+    }
+}
+
+#[test]
+fn out_writes_a_row_per_seed_and_policy_and_never_overwrites() {
+    let home = temp_home();
+    let line = "eval --policy scripted --against shipped --seeds 2 --days 2 --choice greedy --out rows.jsonl";
+    let report = kit::json(home.path(), &format!("{line} --json"));
+    let path = home.path().join("rows.jsonl");
+    let written = std::fs::read_to_string(&path).expect("the rows");
+    let rows: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).expect("a row a line")).collect();
+    let named = |row: &Value| (row["policy"].clone(), row["choice"].clone(), row["seed"].as_u64());
+    let id = kit::shipped_policy().id;
+    let expected = [("scripted", None, 1), ("scripted", None, 2), (&id, Some("greedy"), 1), (&id, Some("greedy"), 2)];
+    let expected = expected.map(|(policy, choice, seed)| (policy.into(), choice.into(), Some(seed)));
+    assert_eq!(rows.iter().map(named).collect::<Vec<_>>(), expected);
+    for (row, town) in rows.iter().zip(report["towns"].as_array().expect("the towns")) {
+        for key in ["seed", "score", "starvation_events", "exits", "involuntary_exits", "digest"] {
+            assert_eq!(row[key], town[key], "{key}");
+        }
+        assert_eq!((&row["town"], &row["seed_set"], &row["days"]), (&"configured".into(), &"test".into(), &2.into()));
+        assert_eq!(row["kpis"]["attendance"], town["days"][1]["kpis"]["attendance"]);
+    }
+    let difference = rows[0]["score"].as_f64().expect("a score") - rows[2]["score"].as_f64().expect("a score");
+    assert_eq!(report["against"]["by_town"][0], difference);
+    let again = kit::townlet(home.path(), line);
+    let message = text(&again.stderr);
+    assert_eq!((again.status.code(), again.stdout.len()), (Some(2), 0), "{message}");
+    assert!(message.contains("--out") && message.contains("not overwritten"), "{message}");
+    assert_eq!(std::fs::read_to_string(&path).expect("the rows"), written);
+    assert_eq!(kit::files_below(home.path()), [path], "nothing else was written");
+}
+
+#[test]
+fn several_towns_have_a_row_each() {
+    let line = "eval --policy shipped --seeds 2 --days 1";
+    let report = json(&format!("{line} --towns drawn:2 --residents 4,16 --scenarios --json"));
+    let rows = report["rows"].as_array().expect("the rows");
+    let towns: Vec<(&str, u64)> =
+        rows.iter().map(|row| (row["town"].as_str().expect("a name"), row["residents"].as_u64().unwrap())).collect();
+    let expected = [
+        ("drawn 1", 4),
+        ("drawn 1", 16),
+        ("drawn 2", 4),
+        ("drawn 2", 16),
+        ("blackout", 8),
+        ("employment_backlog", 16),
+        ("price_spike", 8),
+        ("queue_conflict", 12),
+        ("rivalry", 12),
+    ];
+    assert_eq!(towns, expected);
+    assert_ne!(rows[0]["policy"]["score"], rows[2]["policy"]["score"], "another plan");
+    assert_eq!(rows[5]["config_id"], "employment-backlog-v1");
+    assert!(rows[0]["outside_range"].as_str().expect("4 residents").starts_with("4 residents; trained on "));
+    // The row of the configured town has the figures of its own report.
+    let (one, own) = (json(&format!("{line} --residents 8 --json")), json(&format!("{line} --choice sampled --json")));
+    let row = &one["rows"][0];
+    assert_eq!((&row["town"], &row["policy"]["score"]), (&"configured".into(), &own["score"]));
+    assert_eq!((&row["difference"], &row["by_seed"]), (&own["against"]["difference"], &own["against"]["by_town"]));
+    let said = text(&townlet(&format!("{line} --towns drawn:1 --scenarios")).stdout);
+    for part in ["drawn 1", "employment_backlog", "all", "lowest end of an interval", "outside the trained range"] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
+}
+
+#[test]
+fn strict_fails_over_several_towns_when_the_policy_is_worse_in_one() {
+    let line = "eval --seeds 8 --days 6 --residents 8 --strict";
+    assert_eq!(townlet(&format!("{line} --policy shipped --against scripted")).status.code(), Some(0));
+    let worse = townlet(&format!("{line} --policy scripted --against shipped"));
+    assert_eq!(worse.status.code(), Some(1));
+    assert!(text(&worse.stdout).contains("worse in 1"), "{}", text(&worse.stdout));
 }
 
 #[cfg(unix)]

@@ -7,7 +7,10 @@
 mod kit;
 
 mod cli;
+#[cfg(target_os = "linux")]
+mod command_output;
 mod command_table;
+mod config_import;
 mod determinism;
 mod employment;
 mod eval_command;
@@ -27,6 +30,7 @@ mod service;
 mod shadow_training;
 #[cfg(target_os = "linux")]
 mod special_files;
+mod sweep_command;
 mod telemetry;
 #[cfg(unix)]
 mod train_command;

@@ -9,7 +9,7 @@ use std::sync::mpsc::Receiver;
 use crate::kit::{TestShard, default_sources, options, refusal, store_idle_policy, temp_home, wait_for};
 use townlet_shard::{Home, incident};
 use townlet_wire::Snapshot;
-use townlet_wire::telemetry::Alert;
+use townlet_wire::telemetry::{Alert, Evidence};
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
@@ -22,6 +22,15 @@ fn candidate_is_promoted_to_stable_and_survives_a_restart() {
     let live = TestShard::with_eligible_candidate(home.path());
     let evidence = live.view().promotion.evidence.expect("it was judged");
     assert!(evidence.low > Some(0.0) && evidence.pairs > 0, "{evidence:?}");
+    for row in &evidence.safety {
+        assert!(row.has_passed() && row.pairs > evidence.pairs && row.pairs_needed == 0, "{row:?}");
+        assert!(row.release.resident_days > 0.0 && row.candidate.high.is_some(), "{row:?}");
+    }
+    let words = live.result("promotion_status")["safety"][0].as_str().expect("a row").to_owned();
+    assert!(
+        words.starts_with("starvation events: passed after ") && words.contains(" per 1,000 resident-days"),
+        "{words}"
+    );
     assert!(live.view().alerts.iter().any(|alert| alert.name == "candidate_ready"));
     live.expect_ok("promote_policy shipped");
     let view = live.view();
@@ -33,6 +42,7 @@ fn candidate_is_promoted_to_stable_and_survives_a_restart() {
     let rows = rollouts(home.path());
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows[0].contains("promotion") && rows[0].contains("test:admin") && rows[0].contains("better"), "{rows:?}");
+    assert!(rows[0].contains(&words) && rows[0].contains("involuntary exits: passed after"), "{rows:?}");
     assert!(rows[1].contains("stable"), "{rows:?}");
     // The configuration still names `scripted`, but the release pointer decides.
     let live = TestShard::resumed(home.path());
@@ -50,9 +60,14 @@ fn starving_policy_is_refused_and_rolled_back_when_forced() {
     let live = TestShard::new(home.path());
     let views = live.watch();
     live.shard.offer(&id);
-    wait_for(&views, "a refusal", |view| {
-        view.promotion.evidence.as_ref().is_some_and(|evidence| evidence.verdict == "not_better")
+    let view = wait_for(&views, "a refusal", |view| {
+        view.promotion.evidence.as_ref().is_some_and(|evidence| !evidence.refusals().is_empty())
     });
+    let starvation = &view.promotion.evidence.as_ref().expect("it was judged").safety[0];
+    assert_eq!((&*starvation.name, &*starvation.verdict), ("starvation_events", "failed"));
+    assert_eq!(starvation.worse, starvation.pairs, "they starve in every town: {starvation:?}");
+    let why = &view.promotion.history.last().expect("it is recorded").why;
+    assert!(why.contains("is refused: ") && why.contains("starvation events: failed, worse in "), "{why}");
     live.run(3_000);
     assert_ne!(live.view().promotion.state, "eligible");
     assert_eq!(refusal(&live.line(&format!("promote_policy {id}"))), "E_CONFLICT");
@@ -85,6 +100,29 @@ fn rolled_back(home: &Path, run_id: &str) -> String {
     let notes: Vec<_> = std::fs::read_dir(home.join("ops/incidents")).expect("incidents").flatten().collect();
     assert_eq!(notes.len(), 1, "one folder an incident");
     std::fs::read_to_string(notes[0].path().join("note.md")).expect("a note")
+}
+
+#[test]
+fn a_restart_continues_an_evaluation_where_it_was() {
+    let judged = |home: &Path, restarts: bool| {
+        let mut live = TestShard::with_wide_safety_margin(home);
+        let views = live.watch();
+        live.expect_ok("promotion_candidate shipped");
+        if restarts {
+            let pairs = |view: &Snapshot| view.promotion.evidence.as_ref().map_or(0, |it| it.safety[0].pairs);
+            let before = pairs(&wait_for(&views, "some pairs", |view| pairs(view) >= 15));
+            live.shard.stop().expect("it is saved");
+            live = TestShard::resumed(home);
+            let after = pairs(&live.view());
+            assert!(after > 0, "pairs are lost: {before} before, {after} after");
+        }
+        let views = live.watch();
+        let view =
+            wait_for(&views, "a verdict", |view| view.promotion.evidence.as_ref().is_some_and(Evidence::is_sufficient));
+        view.promotion.evidence.clone()
+    };
+    let (home, other) = (temp_home(), temp_home());
+    assert_eq!(judged(home.path(), true), judged(other.path(), false), "as if it had never been interrupted");
 }
 
 #[test]

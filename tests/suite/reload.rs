@@ -414,10 +414,11 @@ fn privacy_setting_follows_a_reload() {
 #[test]
 fn reload_restarts_the_evaluation_of_a_candidate() {
     let home = temp_home();
-    let live = TestShard::from_file(home.path(), QUIET);
+    let few_pairs = "stability: { promotion: { safety_margin: 0.1 } }";
+    let live = TestShard::from_file(home.path(), &quiet(few_pairs));
     live.make_candidate_eligible();
     let candidate = live.view().promotion.candidate.expect("somebody is judged");
-    write(home.path(), CONFIG_FILE, &quiet("kpis: { attendance: 0.5 }"));
+    write(home.path(), CONFIG_FILE, &quiet("stability: { promotion: { safety_margin: 0.09 } }"));
     live.expect_ok("reload_config");
     let promotion = live.view().promotion;
     assert_eq!((promotion.state.as_str(), promotion.green), ("evaluating", 0));

@@ -32,12 +32,13 @@ fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
 }
 
-/// Starts a long training, waits for its first training state, and sends a signal.
+/// Starts a long training, waits for a training state of its own, and sends a signal.
 fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
+    let before = shadows(home, "training");
     let mut child = command(home, line.split_whitespace()).spawn().expect("the program starts");
     wait_until("a training that can be resumed", || {
         assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
-        !shadows(home, "training").is_empty()
+        shadows(home, "training").iter().any(|state| !before.contains(state))
     });
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
@@ -54,7 +55,95 @@ fn ctrl_c_saves_and_prints_how_to_resume() {
     assert!(std::fs::read_to_string(home.path().join(svg)).expect("curves").starts_with("<svg"));
     let again = json(home.path(), &format!("train --resume {id} --minutes 0.001 --json"));
     assert_eq!(again["end"], "time limit reached");
-    assert!(again["row"]["update"].as_u64() > Some(2));
+    assert!(again["row"]["update"].as_u64() >= Some(2));
+}
+
+#[test]
+fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
+    let home = temp_home();
+    let evaluated = "--set training.evaluation.every_steps=10000 --set training.evaluation.towns=2 \
+                     --set training.evaluation.days=1 --set training.checkpoint_updates=1";
+    let report = json(home.path(), &format!("{SMALL} --steps 60000 --json {evaluated}"));
+    let best = report["best"]["checkpoint"].as_str().expect("an evaluation");
+    assert!(home.path().join(report["best"]["policy"].as_str().expect("a path")).is_file());
+    let listed = json(home.path(), "policy list --json");
+    let listed = listed.as_array().expect("a list");
+    let marked: Vec<&Value> = listed.iter().filter(|row| row["best"] == true).map(|row| &row["id"]).collect();
+    assert_eq!(marked, [best], "one of the {} checkpoints", listed.len());
+    let inspected = json(home.path(), &format!("policy inspect {best} --json"));
+    assert_eq!(inspected["meta"]["evaluation"], report["best"]["evaluation"]);
+    let (_, text, _) = townlet(home.path(), &format!("policy inspect {best}"));
+    let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+    assert!(row("held-out score").contains("on 2 towns of 1 days, seeds from 2251799813685248"), "{text}");
+    assert!(row("best so far").contains("this one"), "{text}");
+    let (_, text, _) = townlet(home.path(), "train --resume --plot");
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("best "));
+    let [path, verdict] = [lines.next(), lines.next()].map(Option::unwrap_or_default);
+    assert!(path.ends_with(&format!("{best}.safetensors")), "{text}");
+    assert!(
+        verdict.contains(" on 2 held-out towns of 1 days after ") && verdict.contains("not to be shipped"),
+        "{text}"
+    );
+    assert!(text.lines().any(|line| line.starts_with("held-out score ")), "a curve: {text}");
+}
+
+#[test]
+fn a_training_starts_from_a_checkpoint_or_imitates_it_and_says_so() {
+    let home = temp_home();
+    let first = json(home.path(), &format!("{SMALL} --steps 10000 --json"));
+    let id = first["checkpoint"].as_str().expect("an id");
+    let meta = |report: &Value| {
+        let id = report["checkpoint"].as_str().expect("an id");
+        json(home.path(), &format!("policy inspect {id} --json"))["meta"].clone()
+    };
+    let staged = meta(&json(home.path(), &format!("{SMALL} --steps 9000 --json --from {id}")));
+    assert_eq!((&staged["parent"], &staged["started_from"]), (&Value::from(id), &Value::from(id)));
+    assert_eq!((&staged["warm_start"], &staged["imitated"]), (&Value::Bool(false), &Value::Null));
+    assert!(staged["steps"].as_u64() < Some(20_000), "its steps are counted anew: {staged}");
+    let other = "--set training.hidden_units=24 --set training.warm_start_rollouts=1";
+    let taught = meta(&json(home.path(), &format!("{SMALL} --steps 9000 --json --warm-start {id} {other}")));
+    assert_eq!((&taught["parent"], &taught["imitated"]), (&Value::Null, &Value::from(id)));
+    assert_eq!(taught["started_from"], Value::Null);
+}
+
+#[test]
+fn a_training_beside_a_town_that_needs_too_much_memory_is_refused_before_anything_is_written() {
+    let home = temp_home();
+    let huge = "--set training.replicas=4096 --set training.rollout_ticks=100000";
+    let (code, out, said) = townlet(home.path(), &format!("--headless --train --tick-limit 9 {huge}"));
+    assert_eq!((code, out.as_str()), (Some(2), ""), "{said}");
+    assert!(said.contains("--train") && said.contains("4096 towns × 100000 ticks"), "{said}");
+    assert!(std::fs::read_dir(home.path()).expect("a folder").next().is_none(), "something was written");
+}
+
+/// Records in a `TFRecord` file: a length, its checksum, the content, its checksum.
+fn records(path: &Path) -> usize {
+    let bytes = std::fs::read(path).expect("an event file");
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() {
+        at += 16 + u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")) as usize;
+        count += 1;
+    }
+    assert_eq!(at, bytes.len(), "the last record is complete");
+    count
+}
+
+#[test]
+fn event_files_hold_a_record_per_update_and_a_resumed_training_starts_another() {
+    let home = temp_home();
+    let line = format!("{SMALL} --steps 100000000 --tensorboard events");
+    let (code, out, said) = stopped(home.path(), &line, "-TERM");
+    assert_eq!(code, Some(130), "{said}");
+    let first = home.path().join(out.lines().find_map(|line| line.strip_prefix("events ")).expect("a path").trim());
+    let resumed = json(home.path(), "train --resume --minutes 0.0001 --json --tensorboard events");
+    let updates = resumed["row"]["update"].as_u64().expect("a number") as usize;
+    assert_eq!(records(&first), 1 + updates, "the version and the rows");
+    let second = home.path().join(resumed["tensorboard"].as_str().expect("a path"));
+    assert_eq!((records(&second), first.parent()), (2, second.parent()), "the version and what to drop");
+    assert!(first < second, "TensorBoard reads them in this order");
+    std::fs::write(home.path().join("file"), "").expect("it can be written");
+    let (code, _, said) = townlet(home.path(), &format!("{SMALL} --tensorboard file"));
+    assert!(code == Some(2) && said.contains("--tensorboard file"), "{said}");
 }
 
 #[test]
@@ -200,12 +289,12 @@ fn training_continues_while_the_disk_fails_and_writes_everything_later() {
         .map(|line| serde_json::from_str::<Value>(line).expect("a row")["update"].as_u64().expect("a number"))
         .collect();
     assert_eq!(updates, (1..=updates.len() as u64).collect::<Vec<_>>(), "none is missing, none stands twice");
-    // After a short resume there are two states. When the newest is damaged, the one before it is resumed, with a note.
-    assert_eq!(townlet(home.path(), "train --resume --minutes 0.0001").0, Some(0));
+    // After a resume there are two states. When the newest is damaged, the one before it is resumed, with a note.
+    assert_eq!(stopped(home.path(), "train --resume", "-INT").0, Some(130));
     let newest =
         shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
     let newest = newest.expect("a training");
-    std::fs::write(&newest, b"townlet-train-1\ncut").expect("it can be written");
+    std::fs::write(&newest, b"townlet-train-2\ncut").expect("it can be written");
     let (code, _, said) = townlet(home.path(), "train --resume --minutes 0.0001");
     let id = newest.file_stem().unwrap().to_str().unwrap();
     assert!(code == Some(0) && said.contains(id) && said.contains("Skipped"), "{said}");

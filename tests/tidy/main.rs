@@ -118,10 +118,11 @@ const RULES: &[Rule] = &[
 
 /// Each crate with the workspace's crates that it may depend on. `townlet` itself, the command line, may use all of them.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("townlet-town", &[]),
+    ("townlet-text", &[]),
+    ("townlet-town", &["townlet-text"]),
     ("townlet-learn", &["townlet-town"]),
     ("townlet-files", &[]),
-    ("townlet-wire", &[]),
+    ("townlet-wire", &["townlet-text"]),
     ("townlet-audit", &["townlet-files", "townlet-wire"]),
     ("townlet-shard", &["townlet-town", "townlet-learn", "townlet-files", "townlet-wire", "townlet-audit"]),
     ("townlet-source", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),

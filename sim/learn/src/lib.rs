@@ -14,8 +14,6 @@ mod replicas;
 pub mod rollout;
 mod scripted;
 pub mod seeds;
-#[cfg(test)]
-mod test_sources;
 pub mod train;
 pub mod tune;
 

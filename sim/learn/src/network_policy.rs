@@ -3,7 +3,7 @@
 //! The same checkpoint, town and [`Choice`] give the same options. Rule: "Network policy".
 
 use townlet_town::ids::Key;
-use townlet_town::observations::{Layout, layout};
+use townlet_town::observations::Layout;
 use townlet_town::options::OPTIONS;
 use townlet_town::{AgentId, Decider, OptionKind, Policy, ResidentId, Rules, Town};
 
@@ -35,6 +35,7 @@ pub struct LastDecision {
 pub struct NetworkPolicy {
     id: String,
     outside_range: Option<String>,
+    trained_range: Option<String>,
     choice: Choice,
     layout: &'static Layout,
     forward: Forward,
@@ -51,12 +52,22 @@ impl NetworkPolicy {
     /// The mismatch between checkpoint and rules; see [`Checkpoint::fits`].
     pub fn new(checkpoint: &Checkpoint, rules: &Rules, choice: Choice) -> Result<Self, CheckpointError> {
         checkpoint.fits(rules)?;
+        Self::with_own_layout(checkpoint, rules, choice)
+    }
+
+    /// A policy that sees its own observation layout, whatever that of the configuration. The town is the same.
+    ///
+    /// # Errors
+    /// A layout that this build does not have; see [`Checkpoint::layout`].
+    pub fn with_own_layout(checkpoint: &Checkpoint, rules: &Rules, choice: Choice) -> Result<Self, CheckpointError> {
+        let layout = checkpoint.layout()?;
         let slots = townlet_town::lifecycle::slots(rules);
         Ok(Self {
             id: checkpoint.id.clone(),
             outside_range: checkpoint.reason_outside(rules),
+            trained_range: checkpoint.meta.towns.as_ref().map(ToString::to_string),
             choice,
-            layout: layout(rules.config.features.systems.observations),
+            layout,
             forward: checkpoint.forward(),
             normalizer: checkpoint.normalizer.clone(),
             rows: Vec::new(),
@@ -75,6 +86,11 @@ impl NetworkPolicy {
         self.outside_range.as_deref()
     }
 
+    /// The range of towns that the policy was trained on, in words; `None` when the checkpoint does not say.
+    pub fn trained_range(&self) -> Option<&str> {
+        self.trained_range.as_deref()
+    }
+
     /// The latest decision of the resident in a slot; `None` before their first.
     pub fn last_decision(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
         let (who, last_decision) = self.last_decision[agent.at()]?;
@@ -87,10 +103,8 @@ impl Policy for NetworkPolicy {
         let width = self.layout.width;
         self.rows.clear();
         self.rows.resize(deciders.len() * width, 0.0);
-        for (decider, row) in deciders.iter().zip(self.rows.chunks_exact_mut(width)) {
-            self.layout.observe(town, decider.agent, row);
-            self.normalizer.scale(row);
-        }
+        self.layout.observe_each(town, deciders.iter().map(|decider| decider.agent), &mut self.rows);
+        self.rows.chunks_exact_mut(width).for_each(|row| self.normalizer.scale(row));
         self.forward.run(&self.rows, &mut self.out);
         let logits = self.out.logits.chunks_exact(OPTIONS.len());
         for ((decider, logits), value) in deciders.iter().zip(logits).zip(&self.out.values) {

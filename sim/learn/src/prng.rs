@@ -2,6 +2,11 @@
 //!
 //! Draws inside a town come from `townlet_town::counter_rng` instead.
 
+use crate::parallel::ShouldContinue;
+
+/// Swaps of a shuffle between two questions.
+const SWAPS: usize = 1 << 18;
+
 /// A stream of pseudo-random numbers; the same key gives the same stream.
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
@@ -49,9 +54,18 @@ impl Prng {
 
     /// Shuffles in place (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        self.shuffle_while(items, &|| true);
+    }
+
+    /// Like [`Self::shuffle`], but asks `should_continue` now and then. Returns `false` when it said no.
+    pub(crate) fn shuffle_while<T>(&mut self, items: &mut [T], should_continue: ShouldContinue<'_>) -> bool {
         for last in (1..items.len()).rev() {
+            if last % SWAPS == 0 && !should_continue() {
+                return false;
+            }
             items.swap(last, self.below(last + 1));
         }
+        true
     }
 }
 

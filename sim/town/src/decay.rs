@@ -2,7 +2,8 @@
 
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
-use crate::needs::{ENERGY, HUNGER, HYGIENE, SUFFICIENT_LEVEL};
+use crate::needs::{ENERGY, HUNGER, HYGIENE};
+use crate::score;
 use crate::tick_context::TickContext;
 
 /// Lowers every need by its decay and updates the counters that depend on the levels.
@@ -23,7 +24,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
         if urgent {
             agents.decide[agent] = true;
         }
-        if levels.iter().any(|level| *level <= SUFFICIENT_LEVEL) {
+        if score::is_low(&levels) {
             agents.low_tick[agent] = Some(tick);
         }
         let collapsing = levels[HUNGER] <= cx.rules.config.lifecycle.collapse_hunger;
@@ -33,7 +34,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
         let starving = levels[HUNGER] <= starvation.hunger_threshold;
         if extend(&mut agents.starving_ticks[agent], starving) == starvation.min_duration_ticks {
             cx.count(|counters| counters.starvation_events += 1);
-            cx.rewards.by_agent[agent].starved = true;
+            score::add_starvation(cx, agent);
             cx.emit_for(agent, |who| EventKind::Starving { who });
         }
     }

@@ -303,7 +303,7 @@ impl Plan {
 }
 
 fn parse_place(line: &str) -> Result<Place, String> {
-    let right = "Such as `place home_1 home 1 1 9 8`: name, kind, left, top, width, height.";
+    let right = "For example: `place home_1 home 1 1 9 8`: name, kind, left, top, width, height.";
     let words: Vec<&str> = line.split_whitespace().collect();
     let ["place", name, kind, x, y, width, height] = words[..] else {
         return Err(format!("this line is neither a place nor `map`. {right}"));

@@ -5,6 +5,7 @@
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, Key, ObjectId};
+use crate::names;
 use crate::needs::HUNGER;
 use crate::rules::Rules;
 use crate::state::{Activity, Cooldown, State, Waiter};
@@ -12,7 +13,7 @@ use crate::tick_context::TickContext;
 use crate::ties;
 
 /// Ticks until a reservation lapses.
-pub(crate) const HOLD_TICKS: u64 = 10;
+pub const HOLD_TICKS: u64 = 10;
 
 /// Adds a resident to the tail of a queue.
 pub(crate) fn join(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
@@ -134,6 +135,7 @@ fn next(cx: &TickContext<'_>, object: ObjectId) -> Option<usize> {
 /// Every violated invariant, for tests and for `debug queues`.
 pub fn violations(rules: &Rules, state: &State) -> Vec<String> {
     let mut found = Vec::new();
+    let name = |agent: AgentId| names::name(state.agents.resident[agent]);
     let mut seen = vec![0_u32; state.agents.tile.len()];
     for (object, plan) in rules.plan.objects() {
         let it = &state.objects[object];
@@ -151,7 +153,8 @@ pub fn violations(rules: &Rules, state: &State) -> Vec<String> {
             if !state.agents.is_present(agent) {
                 found.push(format!("slot {} is free and still registered at {}", agent.0, plan.name));
             } else if !fits {
-                found.push(format!("slot {} is registered at {}, which its activity does not say", agent.0, plan.name));
+                let activity = state.agents.activity[agent];
+                found.push(format!("{} is registered at {}, and its activity is {activity:?}", name(agent), plan.name));
             }
         }
         if it.cooldowns.iter().any(|cooldown| !state.agents.is_present(cooldown.agent)) {
@@ -161,7 +164,9 @@ pub fn violations(rules: &Rules, state: &State) -> Vec<String> {
     for agent in &state.agents.present {
         let held = u32::from(!matches!(state.agents.activity[*agent], Activity::Idle | Activity::Walking(..)));
         if seen[agent.at()] != held {
-            found.push(format!("slot {} is registered {} times as waiting or using", agent.0, seen[agent.at()]));
+            let (times, activity) = (seen[agent.at()], state.agents.activity[*agent]);
+            let who = name(*agent);
+            found.push(format!("{who} is registered {times} times as waiting or using; its activity is {activity:?}"));
         }
     }
     found

@@ -91,7 +91,10 @@ fn clip(cx: &mut TickContext<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT
     let limits = &cx.rules.config.rewards.clip;
     let sum: Micro = items.iter().copied().sum();
     let kept = sum.clamp(-limits.clip_per_tick, limits.clip_per_tick);
-    cx.state.rewards.clip_events += u64::from(kept != sum);
+    if kept != sum {
+        cx.state.rewards.clip_events += 1;
+        cx.count(|counters| counters.reward_clips += 1);
+    }
     let so_far = cx.state.agents.episode_return[agent];
     // A limit lowered by a reload takes nothing back that was already given.
     let (least, most) = (so_far.min(-limits.clip_per_episode), so_far.max(limits.clip_per_episode));

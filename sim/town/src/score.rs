@@ -17,9 +17,9 @@
 
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, JobId};
-use crate::needs::NEED_COUNT;
+use crate::needs::{NEED_COUNT, SUFFICIENT_LEVEL};
 use crate::rules::Rules;
-use crate::state::{DayTotals, State, Ties};
+use crate::state::{DayTotals, ResidentDay, State, Ties};
 use crate::tick_context::TickContext;
 
 /// The terms of a day's score and the score.
@@ -81,14 +81,41 @@ pub(crate) fn add_worked(cx: &mut TickContext<'_>, agent: AgentId, paid: Micro) 
     today.earned_wages += paid;
     cx.rewards.by_agent[agent].worked += 1;
     cx.rewards.by_agent[agent].paid += paid;
+    let day = &mut cx.state.agents.score_day[agent];
+    day.worked += 1;
+    day.paid += paid;
+}
+
+/// Adds a tick of its own shift that a resident did not work, and its pay.
+pub(crate) fn add_missed(cx: &mut TickContext<'_>, agent: AgentId, unpaid: Micro) {
+    let day = &mut cx.state.agents.score_day[agent];
+    day.missed += 1;
+    day.unpaid += unpaid;
+}
+
+/// Adds a penalty withheld from a resident's wages.
+pub(crate) fn add_withheld(cx: &mut TickContext<'_>, agent: AgentId, unpaid: Micro) {
+    cx.state.agents.score_day[agent].unpaid += unpaid;
+}
+
+/// Adds a starvation event.
+pub(crate) fn add_starvation(cx: &mut TickContext<'_>, agent: AgentId) {
+    cx.rewards.by_agent[agent].starved = true;
+    cx.state.agents.score_day[agent].starvation_events += 1;
 }
 
 /// Adds the needs and residents of the tick, and closes the day at its last tick.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
-    let agents = &cx.state.agents;
+    let agents = &mut cx.state.agents;
     let mut squares = 0;
-    for agent in &agents.present {
-        squares += squared_deficits(&agents.needs[*agent]);
+    for agent in agents.present.iter().copied() {
+        let needs = &agents.needs[agent];
+        let own = squared_deficits(needs);
+        let day = &mut agents.score_day[agent];
+        day.ticks += 1;
+        day.squared_deficits += own;
+        day.low_ticks += u32::from(is_low(needs));
+        squares += own;
     }
     let residents = agents.present.len() as u64;
     let today = &mut cx.state.score.today;
@@ -100,15 +127,20 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
 }
 
 fn close(cx: &mut TickContext<'_>) {
-    let agents = &cx.state.agents;
-    let trust = agents.present.iter().map(|agent| trust(&agents.ties[*agent])).sum();
+    let agents = &mut cx.state.agents;
+    let mut sum = Micro::ZERO;
+    for agent in agents.present.iter().copied() {
+        let trust_before = trust(&agents.ties[agent]);
+        agents.score_day[agent] = ResidentDay { trust_before, ..ResidentDay::default() };
+        sum += trust_before;
+    }
     let counters = cx.state.days.days[0];
     let today = std::mem::take(&mut cx.state.score.today);
     cx.state.score.last = DayTotals {
         starvation_events: counters.starvation_events,
         involuntary_exits: counters.involuntary_exits,
         residents: cx.state.agents.present.len() as u32,
-        trust,
+        trust: sum,
         ..today
     };
 }
@@ -116,6 +148,11 @@ fn close(cx: &mut TickContext<'_>) {
 /// Σ (1 − level)² over the needs of one resident, in 10⁻¹².
 pub fn squared_deficits(needs: &[Micro; NEED_COUNT]) -> i64 {
     needs.iter().map(|level| (Micro::ONE - *level).0).map(|missing| missing * missing).sum()
+}
+
+/// Whether a need is at or below the level of self-sufficiency.
+pub fn is_low(needs: &[Micro; NEED_COUNT]) -> bool {
+    needs.iter().any(|level| *level <= SUFFICIENT_LEVEL)
 }
 
 /// The trust term of one resident: the mean of their two highest trusts.

@@ -16,7 +16,7 @@ use crate::town::Town;
 /// First bytes of a snapshot.
 const MAGIC: &[u8; 8] = b"TOWNLET\n";
 /// Version of the layout. It changes whenever [`State`] or [`Sources`] do.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Most bytes of a snapshot, compressed and uncompressed.
 pub const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Compression level. The tick loop waits for it, so it is a fast one.

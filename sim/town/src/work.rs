@@ -83,6 +83,11 @@ fn shift(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
         }
         _ => {}
     }
+    let after = cx.state.agents.shift[agent];
+    let scheduled = (it.start..it.end).contains(&now) && after.state != ShiftState::PostShift;
+    if scheduled && after.worked == shift.worked {
+        score::add_missed(cx, agent, it.wage);
+    }
 }
 
 fn arrive(cx: &mut TickContext<'_>, agent: AgentId, job: JobId, now: u32) {
@@ -123,6 +128,7 @@ fn work(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let kept = cx.state.agents.penalty[agent].min(wage);
     cx.state.agents.penalty[agent] -= kept;
     withhold(cx, agent, kept);
+    score::add_withheld(cx, agent, kept);
     let paid = wage - kept;
     cx.state.agents.wages_earned[agent] += paid;
     score::add_worked(cx, agent, paid);

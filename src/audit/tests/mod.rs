@@ -66,6 +66,13 @@ fn finished(dir: &Path, commands: usize, segment_bytes: u64) {
     }
 }
 
+#[test]
+fn the_row_of_a_replay_says_so() {
+    let row = |result: Value| Record { stage: Stage::Rejected, result: Some(result), ..intent("again") }.row().stage;
+    assert_eq!(row(json!({ "replayed": true })), "replayed");
+    assert_eq!(row(Value::Null), "rejected");
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(dir).expect("a folder").map(|file| file.unwrap().path()).collect();
     files.sort();

@@ -30,6 +30,20 @@ fn every_flipped_byte_is_named() {
 }
 
 #[test]
+fn a_damaged_line_still_counts_as_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path(), 3, 1 << 20);
+    let path = dir.path().join("r-0001.jsonl");
+    let mut all = lines(&path);
+    let count = all.len() as u64;
+    let counted = |dir: &Path| verify(dir).unwrap().runs.iter().map(|run| (run.lines, run.records)).collect::<Vec<_>>();
+    assert_eq!(counted(dir.path()), [(count, count)]);
+    all[1][5] ^= 1;
+    std::fs::write(&path, all.concat()).unwrap();
+    assert_eq!(counted(dir.path()), [(count, count - 1)]);
+}
+
+#[test]
 fn every_flipped_byte_of_the_head_is_seen() {
     let dir = tempfile::tempdir().unwrap();
     finished(dir.path(), 2, 1 << 20);

@@ -24,7 +24,7 @@ use townlet_shard::Speed;
 use townlet_source::{Local, Source, SourceEvent};
 use townlet_tui::app::{App, AppOptions, Message};
 use townlet_tui::keymap::Keymap;
-use townlet_tui::pane::Screen;
+use townlet_tui::pane::{ReasonPrompt, Screen};
 use townlet_tui::theme::Theme;
 
 /// Columns and rows of the terminal.
@@ -60,6 +60,7 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         console_history: Vec::new(),
         label: None,
         fleet: false,
+        reason: ReasonPrompt::default(),
         notifications: townlet_tui::notification::Notifications::default(),
     };
     let mut app = App::new(source.hello(), setup);

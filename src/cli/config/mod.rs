@@ -38,12 +38,12 @@ pub(super) enum Subcommand {
     },
     /// Print the JSON Schema of a configuration file, for editors
     Schema,
-    /// Convert a configuration of the original program and report every key
+    /// Convert a file of the original program and report every key
     Import {
-        /// Configuration of the original program
+        /// Configuration, perturbation file, affordance manifest or timeline of the original program
         old: PathBuf,
         /// Write the result to a new file instead of standard output
-        #[arg(long, value_name = "NEW.yaml")]
+        #[arg(long, value_name = "NEW")]
         out: Option<PathBuf>,
         /// Print the report as a JSON object
         #[arg(long, requires = "out")]

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 refused or failed, 2 invalid input, 3 not reached. A mutating command is sent with the same
 //! `cmd_id` until it is answered, so it runs once even if the connection breaks.
 
+mod option_order;
 mod prompt;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tokio::runtime::Runtime;
+
+pub(super) use option_order::options_first;
 
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
@@ -67,8 +70,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut worst = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
+        let line = townlet_files::without_bom(&line);
         if !line.trim().is_empty() {
-            worst = worst.max(console.send(new_request(&line, args.dry_run), args.json)?);
+            worst = worst.max(console.send(new_request(line, args.dry_run), args.json)?);
         }
     }
     Ok(ExitCode::from(worst))

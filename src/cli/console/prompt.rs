@@ -4,12 +4,15 @@
 //! Tokens are masked and never stored.
 
 use std::io::stdout;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use crossterm::cursor::Show;
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::execute;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -17,6 +20,7 @@ use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::{ConsoleClient, new_request, summary_line};
+use crate::cli::output;
 use townlet_tui::console::{CommandLine, LineInput};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::terminal::{append, history_file, read_lines};
@@ -32,11 +36,12 @@ const PREVIEW_DELAY: Duration = Duration::from_millis(150);
 /// Time limit of a preview.
 const PREVIEW_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Leaves raw mode when dropped.
+/// Shows the cursor and leaves raw mode when dropped. The terminal may be gone by then.
 struct RawMode;
 
 impl Drop for RawMode {
     fn drop(&mut self) {
+        drop(execute!(stdout(), Show));
         drop(disable_raw_mode());
     }
 }
@@ -48,7 +53,9 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
     let options = TerminalOptions { viewport: Viewport::Inline(VIEWPORT_ROWS) };
-    let mut screen = Terminal::with_options(CrosstermBackend::new(stdout()), options).context("the terminal")?;
+    // Not dropped: its drop panics when the window was closed and the cursor cannot be shown.
+    let screen = Terminal::with_options(CrosstermBackend::new(stdout()), options).context("the terminal")?;
+    let mut screen = ManuallyDrop::new(screen);
     let called = name.map_or_else(String::new, |name| format!("{name}, "));
     let hello = format!(
         "{called}{} at {}: {}. Tab completes, `quit` leaves; the town keeps running.",
@@ -90,8 +97,7 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
     }
     screen.clear()?;
     drop(raw);
-    println!();
-    Ok(())
+    output::line("")
 }
 
 /// The effect of a key.

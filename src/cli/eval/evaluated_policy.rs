@@ -9,57 +9,62 @@ use townlet_learn::checkpoint::Checkpoint;
 use townlet_learn::evaluate::{Record, Span, evaluate};
 use townlet_learn::{Choice, NetworkPolicy, Scripted};
 use townlet_town::Rules;
+use townlet_town::config::Policy;
 
-use townlet_shard::policies::PolicyCatalog;
+use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 
+/// A policy as it was requested.
 #[derive(Clone, Debug)]
-pub(super) enum EvaluatedPolicy {
-    Scripted,
-    /// A checkpoint, and how options are chosen.
-    Network(Arc<Checkpoint>, Choice),
+pub(super) struct EvaluatedPolicy {
+    name: String,
+    /// The network and how options are chosen; `None` for the scripted policy, which has no choice.
+    network: Option<(Arc<Checkpoint>, Choice)>,
 }
 
 impl EvaluatedPolicy {
-    /// The policy of a name: `scripted`, `shipped`, or a checkpoint's id.
-    pub(super) fn named(flag: &str, name: &str, choice: Choice, home: &Path, rules: &Rules) -> Result<Self> {
-        if name == "scripted" {
-            return Ok(Self::Scripted);
+    /// The policy of a name: `scripted`, `shipped`, or a checkpoint's id. A network sees its own observation layout, whatever
+    /// that of the configuration.
+    pub(super) fn named(flag: &str, name: &str, choice: Choice, home: &Path, folders: &Policy) -> Result<Self> {
+        if name == SCRIPTED {
+            return Ok(Self { name: name.into(), network: None });
         }
-        let policies = PolicyCatalog::of(home, &rules.config.policy);
-        let checkpoint = policies.checkpoint(name).with_context(|| flag.to_owned())?;
-        checkpoint
-            .fits(rules)
-            .with_context(|| format!("{flag}: `{name}` cannot drive this town; `scripted` drives any."))?;
-        Ok(Self::Network(Arc::new(checkpoint), choice))
+        let checkpoint = PolicyCatalog::of(home, folders).checkpoint(name).with_context(|| flag.to_owned())?;
+        checkpoint.layout().with_context(|| format!("{flag}: this build cannot run `{name}`."))?;
+        Ok(Self { name: name.into(), network: Some((Arc::new(checkpoint), choice)) })
+    }
+
+    /// Whether it is a trained network.
+    pub(super) const fn is_network(&self) -> bool {
+        self.network.is_some()
     }
 
     /// Why the town lies outside the range that the policy was trained on.
     pub(super) fn reason_outside(&self, rules: &Rules) -> Option<String> {
-        match self {
-            Self::Scripted => None,
-            Self::Network(checkpoint, _) => checkpoint.reason_outside(rules),
-        }
+        self.network.as_ref().and_then(|(checkpoint, _)| checkpoint.reason_outside(rules))
     }
 
     /// The same policy with the other choice; `None` for the scripted one.
     pub(super) fn other_choice(&self) -> Option<Self> {
-        match self {
-            Self::Scripted => None,
-            Self::Network(checkpoint, Choice::Greedy) => Some(Self::Network(Arc::clone(checkpoint), Choice::Sampled)),
-            Self::Network(checkpoint, Choice::Sampled) => Some(Self::Network(Arc::clone(checkpoint), Choice::Greedy)),
-        }
+        let (checkpoint, choice) = self.network.as_ref()?;
+        let other = if *choice == Choice::Greedy { Choice::Sampled } else { Choice::Greedy };
+        Some(Self { name: self.name.clone(), network: Some((Arc::clone(checkpoint), other)) })
     }
 
-    /// The title in reports; `name` is as requested.
-    pub(super) fn title(&self, name: &str) -> String {
-        match self {
-            Self::Scripted => name.to_owned(),
-            Self::Network(checkpoint, choice) => {
-                let choice = if *choice == Choice::Greedy { "greedy" } else { "sampled" };
-                let id = if checkpoint.id == name { String::new() } else { format!(" {}", checkpoint.id) };
-                format!("{name}{id} {choice}")
-            }
-        }
+    /// `greedy` or `sampled`; `None` for the scripted policy.
+    pub(super) fn choice(&self) -> Option<&'static str> {
+        self.network.as_ref().map(|(_, choice)| if *choice == Choice::Greedy { "greedy" } else { "sampled" })
+    }
+
+    /// The checkpoint's id, or `scripted`.
+    pub(super) fn id(&self) -> &str {
+        self.network.as_ref().map_or(self.name.as_str(), |(checkpoint, _)| &checkpoint.id)
+    }
+
+    /// The title in reports: the name as requested, the checkpoint's id and the choice.
+    pub(super) fn title(&self) -> String {
+        let id = if self.id() == self.name { String::new() } else { format!(" {}", self.id()) };
+        let choice = self.choice().map_or_else(String::new, |choice| format!(" {choice}"));
+        format!("{}{id}{choice}", self.name)
     }
 
     /// Runs the policy over the span's towns; `done` is called after each town.
@@ -70,10 +75,12 @@ impl EvaluatedPolicy {
         threads: NonZero<usize>,
         done: impl Fn() + Sync,
     ) -> Vec<Record> {
-        match self {
-            Self::Scripted => evaluate(rules, span, threads, |_| Scripted, done),
-            Self::Network(checkpoint, choice) => {
-                let policy = |_| NetworkPolicy::new(checkpoint, rules, *choice).expect("it fits: `named` asked");
+        match &self.network {
+            None => evaluate(rules, span, threads, |_| Scripted, done),
+            Some((checkpoint, choice)) => {
+                let policy = |_| {
+                    NetworkPolicy::with_own_layout(checkpoint, rules, *choice).expect("`named` asked for the layout")
+                };
                 evaluate(rules, span, threads, policy, done)
             }
         }

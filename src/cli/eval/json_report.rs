@@ -1,54 +1,77 @@
-//! The evaluation as one JSON object with every town and day.
+//! The evaluation as one JSON object, for the configured town with every seed and day.
 //!
 //! Everything except `speed` depends only on policy, configuration and seeds.
 
 use serde_json::{Map, Value, json};
 use townlet_learn::evaluate::invariant_monitor::Violation;
-use townlet_learn::evaluate::stats::{CONFIDENCE, Estimate, RESAMPLES};
+use townlet_learn::evaluate::stats::{CONFIDENCE, Estimate, RESAMPLES, Rate};
 use townlet_learn::evaluate::{Day, Record, SIGNS};
 use townlet_town::kpi::{KPIS, KpiReading, Target};
 use townlet_town::score::ScoreTerms;
 
-use super::summary::{Check, Comparison, KpiLine, RateLine, Summary};
+use super::summary::{Check, Comparison, Evaluation, KpiLine, Summary};
 
-pub(super) fn json(summary: &Summary) -> Value {
+/// The fields that every report has: what was evaluated, on which seeds.
+pub(super) fn head(evaluation: &Evaluation) -> Value {
+    let seeds = &evaluation.seeds;
+    json!({
+        "townlet": env!("CARGO_PKG_VERSION"),
+        "policy": evaluation.policy.title(),
+        "choice": evaluation.policy.choice(),
+        "seed": seeds.span.seed,
+        "seeds": seeds.span.seeds,
+        "seed_set": seeds.set.name(),
+        "note": seeds.note(),
+        "days": seeds.span.days,
+        "bootstrap": { "resamples": RESAMPLES, "confidence": CONFIDENCE, "of": "interquartile mean over towns" },
+    })
+}
+
+/// How long it took. The only part that does not depend on policy, configuration and seeds alone.
+pub(super) fn speed(evaluation: &Evaluation, ticks: u64) -> Value {
+    let seconds = evaluation.started.elapsed().as_secs_f64();
+    json!({
+        "ticks": ticks, "seconds": seconds, "threads": evaluation.threads,
+        "ticks_per_second": (ticks as f64 / seconds.max(1e-9)).round(),
+    })
+}
+
+/// The report on the configured town.
+pub(super) fn json(summary: &Summary<'_>) -> Value {
     let records = &summary.entry.records;
     let signs = summary.signs.iter().map(|line| {
         let (name, by_day) = (line.sign.name, &line.by_day);
         json!({ "name": name, "by_day": by_day, "towns_days_that_show_it": line.shown })
     });
-    json!({
-        "townlet": env!("CARGO_PKG_VERSION"),
-        "policy": summary.entry.name,
+    let rates = summary.rates.iter().map(|line| json!({ "name": line.name, "figures": line.rate.map(rate) }));
+    let mut report = head(summary.evaluation);
+    let rest = json!({
         "outside_range": summary.entry.outside_range,
         "config_id": summary.config.0,
         "config_digest": summary.config.1,
         "residents": summary.residents,
         "perturbations": summary.perturbations,
-        "seed": summary.span.seed,
-        "seeds": summary.span.seeds,
-        "days": summary.span.days,
-        "bootstrap": { "resamples": RESAMPLES, "confidence": CONFIDENCE, "of": "interquartile mean over towns" },
         "score": estimate(summary.score),
         "score_by_day": summary.score_by_day,
         "kpis": summary.kpis.iter().map(kpi).collect::<Vec<_>>(),
         "signs_of_life": signs.collect::<Vec<_>>(),
-        "per_1000_resident_days": summary.rates.iter().map(rate).collect::<Vec<_>>(),
+        "per_1000_resident_days": rates.collect::<Vec<_>>(),
         "must_show": summary.checks.iter().map(check).collect::<Vec<_>>(),
         "against": summary.against.as_ref().map(against),
-        "other_choice": summary.other_choice.as_ref().map(|other_choice| json!({
-            "policy": other_choice.name, "score": estimate(other_choice.score), "difference": estimate(other_choice.difference),
+        "other_choice": summary.other_choice.as_ref().map(|it| json!({
+            "policy": it.name, "score": estimate(it.score), "against": it.against, "difference": estimate(it.difference),
         })),
         "towns": records.iter().map(town).collect::<Vec<_>>(),
         "fell_short": summary.fell_short(),
-        "speed": {
-            "ticks": summary.ticks(), "seconds": summary.seconds, "threads": summary.threads,
-            "ticks_per_second": (summary.ticks() as f64 / summary.seconds.max(1e-9)).round(),
-        },
-    })
+        "speed": speed(summary.evaluation, summary.ticks),
+    });
+    if let (Value::Object(report), Value::Object(rest)) = (&mut report, rest) {
+        report.extend(rest);
+    }
+    report
 }
 
-fn estimate(it: Option<Estimate>) -> Value {
+pub(super) fn estimate(it: Option<Estimate>) -> Value {
     it.map_or(Value::Null, |it| {
         json!({
             "iqm": it.iqm, "interval": [it.low, it.high], "mean": it.mean, "min": it.min, "max": it.max,
@@ -73,11 +96,8 @@ fn kpi(line: &KpiLine) -> Value {
     })
 }
 
-fn rate(line: &RateLine) -> Value {
-    let rate = line.rate.map(
-        |it| json!({ "events": it.events, "resident_days": it.days, "rate": it.rate, "interval": [it.low, it.high] }),
-    );
-    json!({ "name": line.name, "figures": rate })
+pub(super) fn rate(it: Rate) -> Value {
+    json!({ "events": it.events, "resident_days": it.days, "rate": it.rate, "interval": [it.low, it.high] })
 }
 
 fn check(check: &Check) -> Value {
@@ -90,7 +110,7 @@ fn check(check: &Check) -> Value {
 fn against(pairing: &Comparison) -> Value {
     json!({
         "policy": pairing.name, "score": estimate(pairing.theirs),
-        "difference": estimate(pairing.estimate), "by_town": pairing.differences,
+        "difference": estimate(pairing.estimate), "by_town": pairing.differences, "safety": pairing.safety,
     })
 }
 

@@ -1,12 +1,17 @@
 //! `townlet eval`: one policy over many towns, compared with another on the same towns.
 //!
-//! Policies are found in `evaluated_policy`, records aggregated in `summary` and printed by `text_report` and
-//! `json_report`. Writes no file. Rule: "Policy evaluation".
+//! Seeds are checked in `seed_range`, policies are found in `evaluated_policy` and towns in `evaluated_town`. Records of the
+//! configured town are aggregated in `summary` and printed by `text_report` and `json_report`, those of several towns by
+//! `town_table`; `town_rows` writes them to a file. Rule: "Policy evaluation".
 
 mod evaluated_policy;
+mod evaluated_town;
 mod json_report;
+mod seed_range;
 mod summary;
 mod text_report;
+mod town_rows;
+mod town_table;
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -14,18 +19,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
+use indicatif::ProgressBar;
 use townlet_learn::Choice;
-use townlet_learn::evaluate::Span;
-use townlet_learn::seeds::HELD_OUT;
+use townlet_learn::evaluate::Record;
 use townlet_town::Rules;
 
-use super::{ConfigArgs, EXIT_CHECK_FAILED, config_sources, output};
+use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_FAILED, config_sources, output};
 use evaluated_policy::EvaluatedPolicy;
-use summary::{Entry, Summary};
-
-/// Limit on the days of all towns together, so that the records take a few hundred megabytes at most.
-const MAX_TOWN_DAYS: u64 = 500_000;
+use evaluated_town::{EvaluatedTown, TownArgs};
+use seed_range::{SeedRange, SeedsArg};
+use summary::{Entry, Evaluation, Summary};
+use town_rows::TownRows;
+use town_table::TownTable;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -35,30 +41,37 @@ pub(super) struct Args {
     /// Policy to compare with on the same towns (default: `scripted`, unless that is evaluated)
     #[arg(long, value_name = "NAME")]
     against: Option<String>,
-    /// How a trained policy chooses (default: sampled as in a running town, with the greedy score beside it)
+    /// How trained policies choose, on both sides (default: sampled as in a running town, with the greedy scores beside it)
     #[arg(long, value_enum)]
     choice: Option<ChoiceArg>,
     /// Folder with checkpoints
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// Seed of the first town; the others follow one by one
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    seed: u64,
-    /// Number of towns
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    seeds: u64,
-    /// Days per town
+    /// First seed (default: 1); the others follow one by one
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Seeds: a number, a range such as `5001..5021` without its end, or `selection:20` for the first of that set. Each set of
+    /// seeds serves one thing: claims are made on test seeds, choices on selection seeds, and training seeds are refused
+    #[arg(long, value_name = "SEEDS", default_value = "20", value_parser = SeedsArg::parse)]
+    seeds: SeedsArg,
+    /// Days per seed
     #[arg(long, value_name = "D", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     days: u64,
+    #[command(flatten)]
+    towns: TownArgs,
     #[command(flatten)]
     config: ConfigArgs,
     /// Threads (default: one per core); they do not affect results
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Exit with status 1 when a charter KPI is missed on average, money was not conserved or a queue was stuck
+    /// Exit with status 1 when a charter KPI is missed on average, money was not conserved or a queue was stuck; over several
+    /// towns, when the policy is significantly worse in one of them
     #[arg(long)]
     strict: bool,
-    /// Print one JSON object with every town and day
+    /// Write one JSON line per town, seed and policy to a new file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print one JSON object with every town and day; over several towns, with every town
     #[arg(long)]
     json: bool,
 }
@@ -81,58 +94,98 @@ impl From<ChoiceArg> for Choice {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let span = span(args)?;
+    let seeds = SeedRange::new(args.seed, args.seeds, args.days, args.towns.count().max(1))?;
+    if let Some(path) = &args.out {
+        output::require_new_file(path).context("--out")?;
+    }
     let texts = config_sources::load(&args.config, Vec::new())?;
+    let towns = args.towns.list(&args.config, &texts.sources, seeds.span.seed)?;
     let rules = Arc::new(Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?);
     let choice = args.choice.map_or_else(Choice::default, Choice::from);
-    let named = |flag, name: &str| EvaluatedPolicy::named(flag, name, choice, &args.home, &rules);
-    let name = args.policy.as_deref().unwrap_or(&rules.config.policy.release);
-    let policy = named("--policy", name)?;
-    let trained = matches!(policy, EvaluatedPolicy::Network(..));
-    let baseline = args.against.as_deref().or(trained.then_some("scripted"));
-    let against = baseline.map(|name| Ok::<_, anyhow::Error>((name, named("--against", name)?))).transpose()?;
-    let other = policy.other_choice().filter(|_| args.choice.is_none());
+    let folders = &rules.config.policy;
+    let named = |flag, name: &str| EvaluatedPolicy::named(flag, name, choice, &args.home, folders);
+    let policy = named("--policy", args.policy.as_deref().unwrap_or(&folders.release))?;
+    let baseline = args.against.as_deref().or(policy.is_network().then_some("scripted"));
+    let against = baseline.map(|name| named("--against", name)).transpose()?;
     output::exit_at_once_on_interrupt()?;
     for warning in &texts.loaded.warnings {
         output::stderr!("warning: {warning}");
     }
     let threads = output::worker_threads(args.threads.and_then(|threads| NonZero::new(threads.into())));
-    let started = Instant::now();
-    let towns = span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some()));
-    let bar = output::progress_bar(towns, args.json, "{bar:30} town {human_pos} of {human_len} · {eta} left");
-    let run = |name: &str, evaluated_policy: &EvaluatedPolicy| Entry {
-        name: evaluated_policy.title(name),
-        outside_range: evaluated_policy.reason_outside(&rules),
-        records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
-    };
-    let ours = run(name, &policy);
-    let theirs = against.map(|(name, evaluated_policy)| run(name, &evaluated_policy));
-    let other = other.map(|evaluated_policy| run(name, &evaluated_policy));
+    let evaluation = Evaluation { seeds, threads, started: Instant::now(), policy, against };
+    if towns.is_empty() { in_one_town(args, &evaluation, &rules) } else { in_towns(args, &evaluation, &towns) }
+}
+
+impl Evaluation {
+    /// A progress bar over `towns` towns for each of `policies` policies.
+    fn bar(&self, args: &Args, towns: usize, policies: usize) -> ProgressBar {
+        let runs = (self.seeds.span.seeds * towns * policies) as u64;
+        output::progress_bar(runs, args.json, "{bar:30} town {human_pos} of {human_len} · {eta} left")
+    }
+
+    fn records(&self, policy: &EvaluatedPolicy, rules: &Arc<Rules>, bar: &ProgressBar) -> Vec<Record> {
+        policy.evaluate(rules, self.seeds.span, self.threads, || bar.inc(1))
+    }
+}
+
+/// Evaluates in the configured town: both policies and, unless `--choice` says one, both ways of choosing.
+fn in_one_town(args: &Args, evaluation: &Evaluation, rules: &Arc<Rules>) -> Result<ExitCode> {
+    let other = evaluation.policy.other_choice().filter(|_| args.choice.is_none());
+    // Greedy is compared with greedy. The scripted policy has one way of choosing.
+    let other_against = other.as_ref().and(evaluation.against.as_ref()).and_then(EvaluatedPolicy::other_choice);
+    let all = [Some(&evaluation.policy), evaluation.against.as_ref(), other.as_ref(), other_against.as_ref()];
+    let policies: Vec<Option<&EvaluatedPolicy>> = all.to_vec();
+    let bar = evaluation.bar(args, 1, policies.iter().flatten().count());
+    let mut rows = TownRows::default();
+    let entries = policies.iter().map(|policy| {
+        let policy = (*policy)?;
+        let records = evaluation.records(policy, rules, &bar);
+        rows.add("configured", rules, evaluation.seeds, policy, &records);
+        Some(Entry { name: policy.title(), outside_range: policy.reason_outside(rules), records })
+    });
+    let mut entries = entries.collect::<Vec<_>>().into_iter();
+    let mut next = || entries.next().flatten();
+    let ours = next().expect("the policy itself");
+    let summary = Summary::of(rules, evaluation, ours, [next(), next(), next()]);
     bar.finish_and_clear();
-    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), ours, theirs, other);
     if args.json {
         output::line(&json_report::json(&summary).to_string())?;
     } else {
         output::print(&text_report::text(&summary))?;
     }
-    Ok(ExitCode::from(if args.strict && summary.fell_short() { EXIT_CHECK_FAILED } else { 0 }))
+    finish(args, &rows, summary.fell_short())
 }
 
-fn span(args: &Args) -> Result<Span> {
-    ensure!(
-        args.seeds * args.days <= MAX_TOWN_DAYS,
-        "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} fit in memory.",
-        args.seeds,
-        args.days,
-        args.seeds * args.days
-    );
-    let last = HELD_OUT.end - 1;
-    ensure!(
-        args.seed.saturating_add(args.seeds - 1) <= last,
-        "--seed {}: {} seeds from there go beyond {last}, the last that is held out: policies are trained on those after \
-             it.",
-        args.seed,
-        args.seeds
-    );
-    Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
+/// Evaluates in several towns and prints one row each.
+fn in_towns(args: &Args, evaluation: &Evaluation, towns: &[EvaluatedTown]) -> Result<ExitCode> {
+    let bar = evaluation.bar(args, towns.len(), 1 + usize::from(evaluation.against.is_some()));
+    let (mut table, mut rows) = (TownTable::default(), TownRows::default());
+    for town in towns {
+        let rules = town.rules()?;
+        let ours = evaluation.records(&evaluation.policy, &rules, &bar);
+        rows.add(&town.name, &rules, evaluation.seeds, &evaluation.policy, &ours);
+        let theirs = evaluation.against.as_ref().map(|against| {
+            let theirs = evaluation.records(against, &rules, &bar);
+            rows.add(&town.name, &rules, evaluation.seeds, against, &theirs);
+            theirs
+        });
+        table.add(&town.name, &rules, evaluation, &ours, theirs.as_deref());
+    }
+    bar.finish_and_clear();
+    if args.json {
+        output::line(&table.json(evaluation).to_string())?;
+    } else {
+        output::print(&table.text(evaluation))?;
+    }
+    finish(args, &rows, table.fell_short())
+}
+
+/// Writes the rows and says how it went.
+fn finish(args: &Args, rows: &TownRows, fell_short: bool) -> Result<ExitCode> {
+    let written = args.out.as_ref().map(|path| output::require_new_file(path).and_then(|()| rows.write(path)));
+    if let Some(Err(why)) = written {
+        output::stderr!("townlet: --out: {why:#}");
+        return Ok(ExitCode::from(EXIT_FAILED));
+    }
+    Ok(ExitCode::from(if args.strict && fell_short { EXIT_CHECK_FAILED } else { 0 }))
 }

@@ -2,12 +2,36 @@
 //! Rule: "KPIs", "Town score" and "Scripted baseline".
 
 use std::num::NonZero;
+use std::time::Instant;
 
+use townlet_learn::evaluate::safety_gate::{HARMS, Harm, SafetyGate, SafetyPlan, Tally};
 use townlet_learn::evaluate::stats::{Estimate, Rate, mean};
-use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences, has_enough_towns, meets, rate};
+use townlet_learn::evaluate::{Record, SIGNS, Sign, differences, has_enough_towns, meets, rate};
 use townlet_town::Rules;
 use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
 use townlet_town::state::LiveSettings;
+
+use super::evaluated_policy::EvaluatedPolicy;
+use super::seed_range::SeedRange;
+use townlet_shard::safety_check;
+use townlet_wire::learning::SafetyCheck;
+
+/// What is evaluated, and how.
+pub(super) struct Evaluation {
+    pub(super) seeds: SeedRange,
+    pub(super) threads: NonZero<usize>,
+    pub(super) started: Instant,
+    pub(super) policy: EvaluatedPolicy,
+    /// The policy compared with.
+    pub(super) against: Option<EvaluatedPolicy>,
+}
+
+impl Evaluation {
+    /// Ticks of one policy in one town over all seeds.
+    pub(super) fn ticks(&self, rules: &Rules) -> u64 {
+        (self.seeds.span.seeds * self.seeds.span.days) as u64 * rules.day_length()
+    }
+}
 
 /// A policy with its records.
 pub(super) struct Entry {
@@ -18,11 +42,12 @@ pub(super) struct Entry {
     pub(super) records: Vec<Record>,
 }
 
-/// The score of the same policy with the other choice.
+/// The score of the same policy with the other choice, compared with the other policy with that choice.
 pub(super) struct OtherChoice {
     pub(super) name: String,
     pub(super) score: Option<Estimate>,
-    /// Its difference from the policy compared with.
+    /// The policy compared with.
+    pub(super) against: Option<String>,
     pub(super) difference: Option<Estimate>,
 }
 
@@ -85,20 +110,20 @@ pub(super) struct Comparison {
     pub(super) differences: Vec<f64>,
     /// Statistics of the differences.
     pub(super) estimate: Option<Estimate>,
+    /// The safety gate of a promotion, a row per kind of harm.
+    pub(super) safety: Vec<SafetyCheck>,
 }
 
-/// An aggregated evaluation.
-pub(super) struct Summary {
+/// An aggregated evaluation in the configured town.
+pub(super) struct Summary<'a> {
+    pub(super) evaluation: &'a Evaluation,
     /// The configuration's name and digest.
     pub(super) config: (String, String),
     pub(super) residents: u32,
     /// Whether perturbations are scheduled.
     pub(super) perturbations: bool,
-    /// Ticks per day.
-    pub(super) day_length: u64,
-    pub(super) span: Span,
-    pub(super) threads: usize,
-    pub(super) seconds: f64,
+    /// Ticks that were run.
+    pub(super) ticks: u64,
     /// The policy and its towns.
     pub(super) entry: Entry,
     /// Mean score per town, over the towns.
@@ -115,43 +140,41 @@ pub(super) struct Summary {
     pub(super) other_choice: Option<OtherChoice>,
 }
 
-impl Summary {
-    /// Aggregates the records.
-    pub(super) fn of(
-        rules: &Rules,
-        span: Span,
-        threads: NonZero<usize>,
-        seconds: f64,
-        entry: Entry,
-        theirs: Option<Entry>,
-        other: Option<Entry>,
-    ) -> Self {
+impl<'a> Summary<'a> {
+    /// Aggregates the records of the policy and of `others`: the policy compared with, the policy with the other choice, and the
+    /// policy compared with with the other choice.
+    pub(super) fn of(rules: &Rules, evaluation: &'a Evaluation, entry: Entry, others: [Option<Entry>; 3]) -> Self {
+        let policies = 1 + others.iter().flatten().count();
+        let [theirs, other, other_theirs] = others;
         let records = &entry.records;
-        let other_choice = other.map(|other| OtherChoice {
-            score: score(&other.records),
-            difference: theirs.as_ref().and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
-            name: other.name,
+        let other_choice = other.map(|other| {
+            let against = other_theirs.as_ref().or(theirs.as_ref());
+            OtherChoice {
+                score: score(&other.records),
+                against: against.map(|against| against.name.clone()),
+                difference: against.and_then(|against| Estimate::of(&differences(&other.records, &against.records))),
+                name: other.name,
+            }
         });
         let against = theirs.map(|theirs| {
             let differences = differences(records, &theirs.records);
             let estimate = Estimate::of(&differences);
-            Comparison { name: theirs.name, theirs: score(&theirs.records), differences, estimate }
+            let safety = safety(rules, records, &theirs.records);
+            Comparison { name: theirs.name, theirs: score(&theirs.records), differences, estimate, safety }
         });
-        let config = &rules.config;
+        let (config, days) = (&rules.config, evaluation.seeds.span.days);
         Self {
             config: (config.config_id.clone(), config.digest()),
             residents: config.world.population,
             perturbations: LiveSettings::at_start(config).perturbations,
-            day_length: rules.day_length(),
-            span,
-            threads: threads.get(),
-            seconds,
+            evaluation,
+            ticks: policies as u64 * evaluation.ticks(rules),
             score: score(records),
-            score_by_day: (0..span.days).map(|day| score_on(records, day)).collect(),
+            score_by_day: (0..days).map(|day| score_on(records, day)).collect(),
             kpis: (0..KPIS.len()).map(|index| kpi(rules, records, index)).collect(),
-            signs: SIGNS.iter().map(|sign| signs(records, sign, span.days)).collect(),
+            signs: SIGNS.iter().map(|sign| signs(records, sign, days)).collect(),
             rates: rates(records, rules.day_length()),
-            checks: checks(records, span.days),
+            checks: checks(records, days),
             against,
             other_choice,
             entry,
@@ -164,15 +187,21 @@ impl Summary {
         self.kpis.iter().any(|kpi| kpi.row.charter && kpi.verdict == Verdict::Missed)
             || self.entry.records.iter().any(broken)
     }
-
-    /// Ticks of all towns and policies.
-    pub(super) fn ticks(&self) -> u64 {
-        let policies = 1 + u64::from(self.against.is_some()) + u64::from(self.other_choice.is_some());
-        (self.span.seeds * self.span.days) as u64 * self.day_length * policies
-    }
 }
 
-fn score(records: &[Record]) -> Option<Estimate> {
+/// The safety gate over pairs of towns in the order of their seeds.
+fn safety(rules: &Rules, ours: &[Record], theirs: &[Record]) -> Vec<SafetyCheck> {
+    let margin = rules.config.stability.promotion.safety_margin.to_f64();
+    let row = |harm: &Harm| {
+        let mut gate = SafetyGate::new(SafetyPlan { margin, ..SafetyPlan::default() });
+        ours.iter().zip(theirs).for_each(|(ours, theirs)| gate.add(Tally::of(ours, harm), Tally::of(theirs, harm)));
+        safety_check(harm, &gate, rules.day_length())
+    };
+    HARMS.iter().map(row).collect()
+}
+
+/// The score of a sample of towns.
+pub(super) fn score(records: &[Record]) -> Option<Estimate> {
     Estimate::of(&records.iter().filter_map(Record::score).collect::<Vec<_>>())
 }
 

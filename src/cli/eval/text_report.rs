@@ -5,7 +5,8 @@ use townlet_learn::evaluate::stats::{Estimate, mean};
 use townlet_town::Micro;
 use townlet_town::kpi::{Target, Verdict};
 
-use super::summary::{Check, Comparison, KpiLine, OtherChoice, RateLine, SignLine, Summary};
+use super::seed_range::{NO_CLAIM, SeedRange};
+use super::summary::{Check, Comparison, Evaluation, KpiLine, OtherChoice, RateLine, SignLine, Summary};
 use crate::cli::headless::format_kpi;
 use townlet_tui::format::{spark, thousands};
 use townlet_wire::escape;
@@ -18,8 +19,9 @@ macro_rules! line {
         $text.push('\n');
     }};
 }
+pub(super) use line;
 
-pub(super) fn text(summary: &Summary) -> String {
+pub(super) fn text(summary: &Summary<'_>) -> String {
     let mut text = String::new();
     head(&mut text, summary);
     score(&mut text, summary);
@@ -29,11 +31,12 @@ pub(super) fn text(summary: &Summary) -> String {
     if let Some(it) = &summary.other_choice {
         other_choice(&mut text, it);
     }
-    let days = summary.span.days;
+    let span = summary.evaluation.seeds.span;
+    let days = span.days;
     line!(text);
     let title = format!("KPI after day {days}");
     line!(text, "  {title:<24}{:>11}{:>11}{:>11}   {:<13} met in", "mean", "min", "max", "target");
-    summary.kpis.iter().for_each(|kpi| kpi_line(&mut text, kpi, summary.span.seeds));
+    summary.kpis.iter().for_each(|kpi| kpi_line(&mut text, kpi, span.seeds));
     line!(text);
     let (lowest, highest) = ("lowest", "highest");
     line!(text, "  {:<24}{:>11}{lowest:>11}{highest:>11}   shown on", "signs of life per day", "mean");
@@ -46,34 +49,41 @@ pub(super) fn text(summary: &Summary) -> String {
     summary.checks.iter().for_each(|check| check_line(&mut text, check));
     violations(&mut text, &summary.entry.records);
     line!(text);
-    let (ticks, seconds) = (summary.ticks(), summary.seconds);
-    let speed = thousands((ticks as f64 / seconds.max(1e-9)).round() as u64);
-    let threads = if summary.threads == 1 { "thread" } else { "threads" };
-    line!(
-        text,
-        "  speed      {speed} ticks/s: {} ticks in {seconds:.2} s on {} {threads}",
-        thousands(ticks),
-        summary.threads
-    );
+    speed(&mut text, summary.evaluation, summary.ticks);
     text
 }
 
-fn head(text: &mut String, summary: &Summary) {
-    let span = summary.span;
-    let last = span.seed + span.seeds as u64 - 1;
-    let (towns, days) = (count(span.seeds, "town"), count(span.days, "day"));
+/// How fast all ticks were run.
+pub(super) fn speed(text: &mut String, evaluation: &Evaluation, ticks: u64) {
+    let seconds = evaluation.started.elapsed().as_secs_f64();
+    let speed = thousands((ticks as f64 / seconds.max(1e-9)).round() as u64);
+    let threads = count(evaluation.threads.get(), "thread");
+    line!(text, "  speed      {speed} ticks/s: {} ticks in {seconds:.2} s on {threads}", thousands(ticks));
+}
+
+fn head(text: &mut String, summary: &Summary<'_>) {
+    let seeds = &summary.evaluation.seeds;
+    let (towns, days) = (count(seeds.span.seeds, "town"), count(seeds.span.days, "day"));
     let perturbations = if summary.perturbations { "on" } else { "off" };
     let (policy, config) = (escape(&summary.entry.name), escape(&summary.config.0));
     line!(text, "policy {policy} · {config} · {} residents · perturbations {perturbations}", summary.residents);
     if let Some(why) = &summary.entry.outside_range {
         line!(text, "These towns lie outside the range that the policy was trained on: {}.", escape(why));
     }
-    line!(text, "{towns} of {days}, seeds {} to {last}", span.seed);
-    line!(text, "These seeds are held out: training never uses them.");
+    line!(text, "{towns} of {days}, seeds {} to {}", seeds.span.seed, seeds.last());
+    seed_set(text, seeds);
     line!(text);
 }
 
-fn score(text: &mut String, summary: &Summary) {
+/// Says which set the seeds belong to.
+pub(super) fn seed_set(text: &mut String, seeds: &SeedRange) {
+    match seeds.note() {
+        None => line!(text, "Test seeds: neither training nor selection uses them."),
+        Some(_) => line!(text, "{NO_CLAIM}. Policies and their settings are chosen on them."),
+    }
+}
+
+fn score(text: &mut String, summary: &Summary<'_>) {
     let Some(it) = summary.score else {
         line!(text, "  town score    not enough data yet: no day had residents and shifts");
         return;
@@ -123,6 +133,10 @@ fn against(text: &mut String, pairing: &Comparison) {
     };
     let ties = if equal > 0 { format!(", equal in {equal}") } else { String::new() };
     line!(text, "                {word}; better in {better} of {}{ties}", count(it.count, "town"));
+    for (index, row) in pairing.safety.iter().enumerate() {
+        let label = if index == 0 { "safety" } else { "" };
+        line!(text, "  {label:<12}  {}: {}", row.title, row.in_words());
+    }
 }
 
 fn other_choice(text: &mut String, other_choice: &OtherChoice) {
@@ -131,7 +145,8 @@ fn other_choice(text: &mut String, other_choice: &OtherChoice) {
     let score = other_choice.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
     let difference = other_choice.difference.as_ref().map_or_else(String::new, change);
     line!(text);
-    line!(text, "  {}", escape(&other_choice.name));
+    let against = other_choice.against.as_ref().map_or_else(String::new, |against| format!(" against {against}"));
+    line!(text, "  {}", escape(&format!("{}{against}", other_choice.name)));
     line!(text, "                 {score}{difference}");
 }
 
@@ -215,7 +230,7 @@ fn violations(text: &mut String, records: &[Record]) {
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{} {what}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
 }
 
@@ -232,7 +247,7 @@ mod tests {
     #[test]
     fn a_chart_spans_its_values_and_stays_narrow() {
         assert_eq!(chart(&[0.0, 1.0, 0.5]), "▁█▅");
-        assert_eq!(chart(&[0.3, 0.3]), "▁▁");
+        assert_eq!(chart(&[0.3, 0.3]), "▄▄");
         let long: Vec<f64> = (0..1_000).map(f64::from).collect();
         assert_eq!(chart(&long).chars().count(), WIDEST);
     }

@@ -79,7 +79,7 @@ fn arrange_meet(sandbox: &Sandbox) -> CheckResult {
         let now = sandbox.view()?.0;
         let met = |event: &&Event| event.event == "met" && pair.contains(&field(event, "agent"));
         if now.events.iter().rev().find(met).is_some_and(|event| pair.contains(&field(event, "other"))) {
-            return Ok(format!("{} and {} met at {place} after {ticks} ticks", one.name, other.name));
+            return Ok(format!("{} and {} met at {place}, {ticks} ticks after the command", one.name, other.name));
         }
     }
     Err(CheckFailure::new(format!("{} and {} to meet at {place} within a day", one.name, other.name), "no meeting"))
@@ -155,7 +155,11 @@ fn narration(sandbox: &Sandbox) -> CheckResult {
     ensure(narration_count(&*sandbox.next_snapshot()?) == before, "no narration of a spawn with limit 0", "one")?;
     sandbox.run_command("narration limit 10000")?;
     sandbox.run_command("spawn")?;
-    ensure(narration_count(&*sandbox.next_snapshot()?) > before, "a narration of a spawn with limit 10000", "none")?;
+    ensure(
+        narration_count(&*sandbox.next_snapshot()?) > before,
+        "a spawn is narrated when the limit is 10,000",
+        "none",
+    )?;
     Ok("off, on, limit 0 and limit 10000 apply from the next message".into())
 }
 

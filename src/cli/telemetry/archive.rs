@@ -58,8 +58,13 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
 }
 
 fn cat(file: &Path) -> Result<ExitCode> {
-    let damage = archive::lines(file, |line| output::line(line).map_err(|error| error.to_string()))
-        .map_err(|error| output::read_error(file, &error))?;
+    let mut printed = Ok(());
+    let damage = archive::lines(file, |line| {
+        printed = output::line(line);
+        printed.as_ref().copied().map_err(ToString::to_string)
+    });
+    printed?;
+    let damage = damage.map_err(|error| output::read_error(file, &error))?;
     let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
     output::stderr!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
     Ok(ExitCode::from(EXIT_CHECK_FAILED))

@@ -1,7 +1,9 @@
 //! `townlet telemetry check`: validates payloads of any producer against the published schema of their version.
 //!
 //! A payload is a snapshot, an answer to `telemetry_snapshot` or a message of the stream. The schemas in `docs/schema` are
-//! part of the program. Exit status 1 when a payload is invalid, 2 when a file cannot be read.
+//! part of the program. Of a snapshot only [`REQUIRED`] names must be there, because other producers do not have the names that
+//! this program adds; what is there must have the right type. Exit status 1 when a payload is invalid, 2 when a file cannot be
+//! read. Rule: "Telemetry".
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +23,31 @@ const SCHEMAS: &[(&str, &str, &str)] = &[(
     include_str!("../../../docs/schema/stream-0.2.0.json"),
 )];
 
+/// Names that every producer writes into a snapshot. A `*` is the name of a resident or an object.
+const REQUIRED: &[&str] = &[
+    "schema_version",
+    "jobs",
+    "jobs.*.job_id",
+    "jobs.*.on_shift",
+    "jobs.*.wallet",
+    "jobs.*.shift_state",
+    "jobs.*.attendance_ratio",
+    "jobs.*.late_ticks_today",
+    "jobs.*.wages_withheld",
+    "economy",
+    "economy.*.type",
+    "economy.*.stock",
+    "employment",
+    "employment.pending",
+    "employment.pending_count",
+    "employment.exits_today",
+    "employment.daily_exit_cap",
+    "employment.queue_limit",
+    "employment.review_window",
+    "events[].event",
+    "events[].tick",
+];
+
 /// Largest file read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Violations printed for each payload.
@@ -31,6 +58,9 @@ pub(in crate::cli) struct Args {
     /// Payloads (.json), streams (.jsonl, one payload per line), or folders of both
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Require every name that this program writes, not only those of every producer
+    #[arg(long)]
+    strict_own: bool,
     /// Print a JSON array
     #[arg(long)]
     json: bool,
@@ -41,6 +71,8 @@ struct PayloadReport {
     version: String,
     kind: &'static str,
     violations: Vec<SchemaViolation>,
+    /// Number of names that this program writes and the payload does not have.
+    optional: usize,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
@@ -53,7 +85,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         });
         for file in files {
             match read(&file) {
-                Ok(payloads) => reports.extend(payloads.iter().map(|(name, value)| check(&schemas, name, value))),
+                Ok(payloads) => {
+                    reports.extend(payloads.iter().map(|(name, value)| check(&schemas, name, value, args.strict_own)));
+                }
                 Err(error) => unread.push((file, error)),
             }
         }
@@ -76,7 +110,7 @@ fn print_reports(reports: &[PayloadReport], unread: &[(PathBuf, anyhow::Error)],
                 it.violations.iter().map(|it| json!({ "path": it.path, "message": it.message })).collect();
             json!({
                 "file": it.name, "kind": it.kind, "schema_version": it.version,
-                "passed": mistakes.is_empty(), "mistakes": mistakes,
+                "passed": mistakes.is_empty(), "mistakes": mistakes, "optional_missing": it.optional,
             })
         });
         let unread = unread.iter().map(|(path, error)| {
@@ -86,7 +120,11 @@ fn print_reports(reports: &[PayloadReport], unread: &[(PathBuf, anyhow::Error)],
     }
     for it in reports {
         let count = it.violations.len();
-        let verdict = if count == 0 { "valid".to_owned() } else { format!("INVALID ({count})") };
+        let verdict = match (count, it.optional) {
+            (0, 0) => "valid".to_owned(),
+            (0, optional) => format!("valid, without {optional} optional names (`--strict-own` lists them)"),
+            _ => format!("INVALID ({count})"),
+        };
         output::line(&escape(&format!("{}: {} {}: {verdict}", it.name, it.kind, it.version)))?;
         for violation in it.violations.iter().take(MAX_SHOWN) {
             output::line(&format!("  {}: {}", escape(&violation.path), escape(&violation.message)))?;
@@ -147,7 +185,7 @@ fn parse_schemas() -> Result<Schemas> {
     SCHEMAS.iter().map(|(version, snapshot, message)| Ok((*version, parse(snapshot)?, parse(message)?))).collect()
 }
 
-fn check(schemas: &Schemas, name: &str, file: &Value) -> PayloadReport {
+fn check(schemas: &Schemas, name: &str, file: &Value, strict: bool) -> PayloadReport {
     let has = |key: &str| file.get(key).is_some();
     let (kind, path, payload) = match file.get("result") {
         Some(result) if has("cmd_id") => ("answer", "$.result", result),
@@ -155,8 +193,13 @@ fn check(schemas: &Schemas, name: &str, file: &Value) -> PayloadReport {
         _ => ("snapshot", "$", file),
     };
     let version = payload.get("schema_version").and_then(Value::as_str);
-    let report =
-        |version: &str, violations| PayloadReport { name: name.into(), version: version.into(), kind, violations };
+    let report = |version: &str, mut violations: Vec<SchemaViolation>| {
+        let all = violations.len();
+        // A message of the stream has only one producer.
+        violations.retain(|it| strict || kind == "message" || !it.is_missing() || is_required(&it.path[path.len()..]));
+        let optional = all - violations.len();
+        PayloadReport { name: name.into(), version: version.into(), kind, violations, optional }
+    };
     if let Some((version, snapshot, message)) = schemas.iter().find(|schema| version == Some(schema.0)) {
         let mut found = violations(if kind == "message" { message } else { snapshot }, payload, path);
         let old_name = find_old_name(payload.get("payload").unwrap_or(payload), renamed::SNAPSHOT);
@@ -170,4 +213,14 @@ fn check(schemas: &Schemas, name: &str, file: &Value) -> PayloadReport {
     };
     let violation = SchemaViolation::new(format!("{path}.schema_version"), message);
     report(version.unwrap_or("without a version"), vec![violation])
+}
+
+/// Whether every producer must write the name at this path, such as `.jobs.ada.wallet` or `.events[3].tick`.
+fn is_required(path: &str) -> bool {
+    let plain = |part: &str| part.split_once('[').map_or_else(|| part.to_owned(), |(list, _)| format!("{list}[]"));
+    let parts: Vec<String> = path.trim_start_matches('.').split('.').map(plain).collect();
+    REQUIRED.iter().any(|row| {
+        let row: Vec<&str> = row.split('.').collect();
+        row.len() == parts.len() && row.iter().zip(&parts).all(|(name, part)| *name == "*" || name == part)
+    })
 }

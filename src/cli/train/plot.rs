@@ -7,9 +7,12 @@ use townlet_learn::train::Row;
 /// A curve's title, and its value in a row.
 type Curve = (&'static str, fn(&Row) -> Option<f64>);
 
-const CURVES: [Curve; 8] = [
-    ("return per day", |row| row.return_per_day),
+const CURVES: [Curve; 11] = [
+    ("held-out score", |row| row.evaluation.as_ref()?.score),
+    ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate)),
+    ("exits, held out", |row| Some(row.evaluation.as_ref()?.involuntary_exit_rate)),
     ("town score", |row| row.town_score),
+    ("return per day", |row| row.return_per_day),
     ("self-sufficiency", |row| kpi(row, "self_sufficiency")),
     ("tenure, days", |row| kpi(row, "tenure")),
     ("relationship coverage", |row| kpi(row, "relationship_coverage")),
@@ -65,41 +68,88 @@ pub(super) fn terminal(rows: &[Row]) -> String {
 const FIELD: (f64, f64) = (360.0, 120.0);
 const MARGIN: f64 = 40.0;
 
+/// A line of a panel.
+#[derive(Default)]
+pub(super) struct Series {
+    /// (steps, value), in the order of the steps.
+    pub(super) points: Vec<(f64, f64)>,
+    /// An area around the line: (steps, lowest, highest).
+    pub(super) band: Vec<(f64, f64, f64)>,
+    /// Whether it stays in the background.
+    pub(super) faint: bool,
+}
+
+/// One field of a plot. The last series is drawn above the others.
+pub(super) struct Panel {
+    pub(super) title: String,
+    pub(super) series: Vec<Series>,
+}
+
 /// All curves in two columns.
 pub(super) fn svg(run: &str, rows: &[Row]) -> String {
-    let lines = CURVES.len().div_ceil(2) as f64;
-    let (width, height) = (2.0 * (FIELD.0 + MARGIN) + MARGIN, lines * (FIELD.1 + MARGIN) + MARGIN * 1.5);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{MARGIN}\" y=\"24\" font-size=\"15\">{run}: {:.1} million resident-ticks in {:.1} minutes</text>\n",
+    let heading = format!(
+        "{run}: {:.1} million resident-ticks in {:.1} minutes",
         rows.last().map_or(0.0, |row| row.steps as f64 / 1e6),
         rows.last().map_or(0.0, |row| row.seconds / 60.0),
     );
-    let last_step = rows.last().map_or(1.0, |row| row.steps as f64).max(1.0);
-    for (place, (title, value)) in CURVES.iter().enumerate() {
-        let left = MARGIN + (place % 2) as f64 * (FIELD.0 + MARGIN);
-        let top = MARGIN * 1.5 + (place / 2) as f64 * (FIELD.1 + MARGIN);
-        let points = points(rows, *value);
-        let (low, high) = range(&points).unwrap_or((0.0, 1.0));
-        let line: Vec<String> = points
-            .iter()
-            .map(|(step, value)| {
-                let share = (value - low) / (high - low).max(1e-12);
-                format!("{:.1},{:.1}", left + step / last_step * FIELD.0, top + FIELD.1 * (1.0 - share))
-            })
-            .collect();
+    let panel = |(title, value): &Curve| Panel {
+        title: (*title).to_owned(),
+        series: vec![Series { points: points(rows, *value), ..Series::default() }],
+    };
+    svg_panels(&heading, &CURVES.iter().map(panel).collect::<Vec<_>>())
+}
+
+/// Panels in two columns over the same steps, each with the range of its values.
+pub(super) fn svg_panels(heading: &str, panels: &[Panel]) -> String {
+    // A single panel takes both columns.
+    let field = if panels.len() == 1 { (2.0 * FIELD.0 + MARGIN, 2.0 * FIELD.1) } else { FIELD };
+    let lines = panels.len().div_ceil(2) as f64;
+    let (width, height) = (2.0 * (FIELD.0 + MARGIN) + MARGIN, lines * (field.1 + MARGIN) + MARGIN * 1.5);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+         <text x=\"{MARGIN}\" y=\"24\" font-size=\"15\">{heading}</text>\n",
+    );
+    let steps = panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
+    let last_step = steps.map(|point| point.0).fold(1.0, f64::max);
+    for (place, panel) in panels.iter().enumerate() {
+        let left = MARGIN + (place % 2) as f64 * (field.0 + MARGIN);
+        let top = MARGIN * 1.5 + (place / 2) as f64 * (field.1 + MARGIN);
+        let points = panel.series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
+        let bands = panel.series.iter().flat_map(|series| series.band.iter().flat_map(|(_, low, high)| [*low, *high]));
+        let range = townlet_tui::format::range(points.chain(bands));
+        let (low, high) = range.unwrap_or((0.0, 1.0));
+        let at = |step: f64, value: f64| {
+            let share = (value - low) / (high - low).max(1e-12);
+            format!("{:.1},{:.1}", left + step / last_step * field.0, top + field.1 * (1.0 - share))
+        };
+        let last = panel.series.last().and_then(|series| series.points.last()).map_or(0.0, |point| point.1);
+        let values = range.map_or("no values".to_owned(), |_| format!("{low:.3} to {high:.3}, last {last:.3}"));
         let _ = writeln!(
             svg,
             "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"#cccccc\"/>\n\
-             <text x=\"{left}\" y=\"{}\">{title}: {low:.3} to {high:.3}, last {:.3}</text>\n\
-             <polyline points=\"{}\" fill=\"none\" stroke=\"#1f6fb2\" stroke-width=\"1.2\"/>",
-            FIELD.0,
-            FIELD.1,
+             <text x=\"{left}\" y=\"{}\">{}: {values}</text>",
+            field.0,
+            field.1,
             top - 6.0,
-            points.last().map_or(0.0, |point| point.1),
-            line.join(" ")
+            panel.title,
         );
+        for series in &panel.series {
+            let (colour, width) = if series.faint { ("#b9c4ce", 0.8) } else { ("#1f6fb2", 1.2) };
+            if !series.band.is_empty() {
+                let upper = series.band.iter().map(|(step, _, high)| at(*step, *high));
+                let lower = series.band.iter().rev().map(|(step, low, _)| at(*step, *low));
+                let corners: Vec<String> = upper.chain(lower).collect();
+                let _ =
+                    writeln!(svg, "<polygon points=\"{}\" fill=\"#1f6fb2\" fill-opacity=\"0.2\"/>", corners.join(" "));
+            }
+            let line: Vec<String> = series.points.iter().map(|(step, value)| at(*step, *value)).collect();
+            let _ = writeln!(
+                svg,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>",
+                line.join(" ")
+            );
+        }
     }
     svg.push_str("</svg>\n");
     svg
@@ -135,6 +185,22 @@ mod tests {
         for (title, _) in CURVES {
             assert!(svg.contains(title), "{title}");
         }
-        assert!(svg.contains("400.0,60.0"), "the last point is at the top right: {svg}");
+        assert!(svg.contains("return per day: 1.000 to 10.000, last 10.000</text>"), "{svg}");
+        assert!(svg.contains("400.0,380.0\""), "the last point is at the top right of the third row: {svg}");
+        assert!(svg.contains("held-out score: no values</text>"), "{svg}");
+    }
+
+    #[test]
+    fn a_band_surrounds_its_line_and_the_range_includes_it() {
+        let series = Series {
+            points: vec![(0.0, 1.0), (10.0, 2.0)],
+            band: vec![(0.0, 0.0, 1.5), (10.0, 1.0, 4.0)],
+            faint: false,
+        };
+        let svg = svg_panels("seeds", &[Panel { title: "score".into(), series: vec![series] }]);
+        assert!(svg.contains("score: 0.000 to 4.000, last 2.000"), "{svg}");
+        // The upper edge from left to right, then the lower edge back.
+        assert!(svg.contains("points=\"40.0,210.0 800.0,60.0 800.0,240.0 40.0,300.0\""), "{svg}");
+        assert!(svg.contains("points=\"40.0,240.0 800.0,180.0\""), "{svg}");
     }
 }

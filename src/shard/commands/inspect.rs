@@ -5,6 +5,7 @@ use townlet_town::masks::closure_reason;
 use townlet_town::options::OPTIONS;
 use townlet_town::{ResidentId, names, queues};
 use townlet_wire::CommandSpec;
+use townlet_wire::telemetry::Objective;
 
 use crate::arguments::{CommandName, Location};
 use crate::command_table::{Reply, error, near_hint, row, specs};
@@ -75,7 +76,7 @@ fn help(name: Option<&str>) -> Reply {
 
 fn telemetry_snapshot(view: &ShardView<'_>) -> Reply {
     let snapshot = telemetry::snapshot(view.town, view.status, view.log.tail(20));
-    let mut value = serde_json::to_value(&snapshot).map_err(|why| error("E_INTERNAL", why.to_string(), ""))?;
+    let mut value = snapshot.to_value();
     value["summary"] = json!(format!(
         "schema {}, tick {}, {} residents.",
         snapshot.schema_version,
@@ -130,17 +131,24 @@ fn debug_queues(view: &ShardView<'_>) -> Reply {
     let (rules, state) = (view.town.rules(), view.town.state());
     let conflict = telemetry::conflict(rules, state);
     let disorder = queues::violations(rules, state);
+    let entries = telemetry::queue_entries(rules, state);
     let busy = conflict.queues.iter().filter(|queue| !queue.users.is_empty()).count();
     let waiting: usize = conflict.queues.iter().map(|queue| queue.waiting.len()).sum();
     let order = if disorder.is_empty() { "in order".to_owned() } else { format!("DISORDER: {}", disorder.join("; ")) };
     let fairness = if conflict.queue_fairness { "on" } else { "off" };
+    let ghosts: Vec<Value> = (conflict.queues.iter().filter(|queue| queue.ghost_steps > 0))
+        .map(|queue| json!({ "object": queue.object, "ghost_steps": queue.ghost_steps }))
+        .collect();
+    let disorder: Vec<Value> = disorder.into_iter().map(|what| json!({ "what": what })).collect();
     Ok(json!({
         "summary": format!(
             "{busy} in use, {waiting} waiting, {} ghost steps, fairness {fairness}, {order}.",
             conflict.ghost_steps
         ),
-        "conflict": conflict,
-        "violations": disorder,
+        "tick": state.tick,
+        "entries": entries,
+        "ghost_steps": ghosts,
+        "disorder": disorder,
     }))
 }
 
@@ -167,6 +175,16 @@ fn affordance_status(view: &ShardView<'_>) -> Reply {
     Ok(json!({ "summary": format!("{} of {} usable now.", rows.len() - broken, rows.len()), "affordances": rows }))
 }
 
+/// The terms of an objective that are not zero: `needs +0.147, trust +0.031, late −0.011`.
+fn objective(objective: &Objective) -> String {
+    let value = |name: &str| objective.terms.iter().find(|term| term.name == name);
+    let late = value("attendance").and_then(|term| term.lost).map(|lost| ("late".to_owned(), lost));
+    let terms = objective.terms.iter().map(|term| (term.name.replace('_', " "), term.value)).chain(late);
+    let shown = terms.filter(|(_, value)| value.abs() >= 0.000_5);
+    let shown: Vec<String> = shown.map(|(name, value)| format!("{name} {value:+.3}").replace('-', "−")).collect();
+    if shown.is_empty() { "no share of the town score yet".to_owned() } else { shown.join(", ") }
+}
+
 fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
     let agent = view.agent(resident)?;
     let state = view.town.state();
@@ -180,8 +198,12 @@ fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
         it.mask.iter().filter(|bit| !bit.allowed).map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
     let barred = if barred.is_empty() { String::new() } else { format!("; may not {}", barred.join(", ")) };
     let since = state.tick - it.option_since;
-    let summary =
-        format!("{name} chose {} {since} ticks ago (driven by {driver}): {}{lowest}{barred}.", it.option, it.activity);
+    let summary = format!(
+        "{name} chose {} {since} ticks ago (driven by {driver}): {}{lowest}{barred}. Today: {}.",
+        it.option,
+        it.activity,
+        it.objective.as_ref().map(objective).unwrap_or_default()
+    );
     let mut result = json!(it);
     result["summary"] = json!(summary);
     Ok(result)

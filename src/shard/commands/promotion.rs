@@ -5,11 +5,11 @@ use serde_json::json;
 use crate::arguments::{Flag, PolicyName, Reason, ReleaseName};
 use crate::command_table::{Reply, row};
 use crate::operation::ShardView;
-use crate::promotion::Event;
+use crate::promotion::{Event, safety_in_words};
 
 row! {
     STATUS = "promotion_status", Viewer,
-    "the release, the candidate with its evidence, and the release snapshots";
+    "the release, the candidate with its evidence and the safety gate, and the release snapshots";
     Read() => status
 }
 
@@ -22,7 +22,7 @@ row! {
 row! {
     PROMOTE = "promote_policy", Destructive,
     "makes the candidate the release, once its windows and paired runs suffice; both policies are saved first";
-    Release(checkpoint: PolicyName) => Event::Promote(checkpoint.0)
+    Release(checkpoint: PolicyName, reason: Reason) => Event::Promote(checkpoint.0)
 }
 
 row! {
@@ -51,6 +51,7 @@ fn status(view: &ShardView<'_>) -> Reply {
     let state = promotion.state.replace('_', " ");
     Ok(json!({
         "summary": format!("{} drives the town; {state}: {}", promotion.release, promotion.detail),
+        "safety": promotion.evidence.iter().flat_map(|it| &it.safety).map(safety_in_words).collect::<Vec<_>>(),
         "promotion": promotion,
         "snapshots": releases.saved,
     }))

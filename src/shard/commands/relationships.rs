@@ -45,7 +45,7 @@ row! {
 row! { EVENTS = "social_events", Viewer, "lists the newest talks, meals, quarrels and favours"; Read() => social_events }
 
 row! {
-    SET_REL = "set_rel", Admin, "sets a resident's tie to another, in one direction";
+    SET_REL = "set_rel", Admin, "sets the tie of one resident to another resident, in one direction only";
     Town(agent: ResidentId, other: ResidentId, aspect: Aspect, value: Decimal<-1_000, 1_000>)
         => Command::SetRel { who: agent, other, aspect: aspect.0 as u8, value: value.0 }
 }
@@ -106,7 +106,7 @@ fn detail(view: &ShardView<'_>, resident: ResidentId) -> Reply {
         (all.iter().filter(|tie| tie.agent == id).collect(), all.iter().filter(|tie| tie.other == id).collect());
     let name = names::name(state.agents.resident[agent]);
     Ok(json!({
-        "summary": format!("{name} has {} ties; {} others have one to {name}.", own.len(), towards.len()),
+        "summary": format!("{name}: {} outgoing ties, {} incoming ties.", own.len(), towards.len()),
         "personality": telemetry::personality(state, agent),
         "ties": own,
         "towards": towards,

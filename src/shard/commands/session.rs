@@ -22,9 +22,9 @@ row! {
     "sets narration on, off, or to a maximum per window, from the next message on";
     Shard(switch: NarrationSwitch, number: Option<Integer<0, 10_000>>) => match (switch.0, number) {
         (2, Some(limit)) => ShardAction::NarrationLimit(limit.0 as u32),
-        (2, None) => return Err(error("E_INVALID_ARG", "`limit` needs a number.", "Such as `narration limit 5`.")),
+        (2, None) => return Err(error("E_INVALID_ARG", "`limit` needs a number.", "For example: `narration limit 5`.")),
         (_, Some(_)) => {
-            return Err(error("E_INVALID_ARG", "only `limit` takes a number.", "Such as `narration limit 5`."));
+            return Err(error("E_INVALID_ARG", "only `limit` takes a number.", "For example: `narration limit 5`."));
         }
         (switch, None) => ShardAction::Narration(switch == 0),
     }

@@ -64,7 +64,7 @@ pub(super) struct BundleContents {
 
 type Get = fn(&mut BundleContents, &Run, &IncidentTrigger) -> Result<(), String>;
 
-const ITEMS: [(&str, Get); 12] = [
+const ITEMS: [(&str, Get); 13] = [
     ("versions.json", versions),
     ("crash report", crash),
     ("configuration", configuration),
@@ -73,6 +73,7 @@ const ITEMS: [(&str, Get); 12] = [
     ("system facts", system_facts),
     ("audit log", audit_log),
     ("logs", logs),
+    ("standard output and error", process_output),
     ("notes", notes),
     ("release pointer", releases),
     ("snapshot", newest_snapshot),
@@ -104,7 +105,7 @@ pub(super) fn collect(run: &Run, trigger: &IncidentTrigger, timeout: Duration) -
         audit: String::from("the audit log could not be read"),
     };
     if whole == Some(false) {
-        let why = "reading the journal to its end takes too long; a later reload may be missing";
+        let why = "the time limit was reached before the end of the journal; later reloads may be missing";
         all.bundle.add_missing("configuration at the end", why);
     }
     for (item, get) in ITEMS {
@@ -245,9 +246,18 @@ fn audit_log(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result
 }
 
 fn logs(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
-    let log = run.home.log();
+    add_log(all, run, &run.home.log())
+}
+
+/// What the process printed to standard output and standard error.
+fn process_output(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
+    add_log(all, run, &run.home.output(&run.id))
+}
+
+/// The end of a log and of the file before it.
+fn add_log(all: &mut BundleContents, run: &Run, log: &Path) -> Result<(), String> {
     let older = log.with_extension("log.1");
-    for file in [&log, &older].into_iter().filter(|file| file.exists()) {
+    for file in [log, &older].into_iter().filter(|file| file.exists()) {
         let bytes = end_of(file).map_err(|error| format!("{}: {error}", file.display()))?;
         all.bundle.text(inside(&run.home, file), &bytes);
     }

@@ -9,6 +9,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
 use super::diagnostics::Diagnostics;
+use crate::process_output::note_panic;
 
 thread_local! {
     static OURS: RefCell<Option<Weak<Diagnostics>>> = const { RefCell::new(None) };
@@ -30,6 +31,7 @@ pub(super) fn watch(diagnostics: &Arc<Diagnostics>) {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             before(info);
+            note_panic(&info.to_string());
             record(info);
         }));
     });

@@ -109,7 +109,7 @@ impl Replay {
             }
             if player.is_some() && Instant::now() > deadline {
                 self.notes.push(
-                    "it was not replayed to its end while the bundle was made, because that takes too long.".into(),
+                    "it was not replayed to its end, because the time limit for making the bundle was reached.".into(),
                 );
                 player = None;
             }

@@ -2,7 +2,6 @@
 
 use std::sync::Weak;
 
-use townlet_town::config::{Layers, load};
 use townlet_town::{Rules, Sources, Town, snapshot};
 
 use super::*;
@@ -97,13 +96,7 @@ fn sources(attendance: &str) -> Sources {
 }
 
 fn with(settings: &[(&str, &str)]) -> Sources {
-    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Sources {
-        config: load(&Layers { flags, ..Layers::default() }).expect("it holds").config,
-        plan: ("plan.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
-        perturbations: ("none.yaml".into(), include_str!("../../../configs/perturbations/none.yaml").into()),
-    }
+    Sources::default_town(settings).expect("it holds").without_perturbations()
 }
 
 fn reload(index: u64, tick: u64, sources: Sources) -> Entry {

@@ -19,6 +19,7 @@ use townlet_town::names;
 use super::home::Home;
 use super::tokens::random_bytes;
 use townlet_audit::Record;
+use townlet_wire::Snapshot;
 
 const DIGITS: usize = 12;
 
@@ -60,6 +61,14 @@ impl PrivacyFilter {
         }
         let value = serde_json::to_value(message).expect("a message is plain data");
         serde_json::from_str(&self.value(value).to_string()).expect("only texts have changed")
+    }
+
+    /// Like [`PrivacyFilter::apply`].
+    pub fn apply_to_snapshot(&self, snapshot: Snapshot) -> Snapshot {
+        if !self.hidden {
+            return snapshot;
+        }
+        Snapshot::from_value(self.value(snapshot.to_value())).expect("only texts have changed")
     }
 
     /// Redacts an audit record, whether or not names are hidden now.

@@ -1,7 +1,6 @@
 //! Privacy: no resident's name or id in any byte that leaves, and hashed ids that work.
 
 use townlet_learn::Scripted;
-use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
 use townlet_town::{Command, Rules, Sources, Town};
 
 use super::*;
@@ -13,14 +12,8 @@ fn names() -> PrivacyFilter {
 }
 
 fn town() -> Town {
-    let flags = [("employment.max_absent_shifts", "1"), ("embedding_allocator.max_slots", "8")];
-    let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    let sources = Sources {
-        config: load(&Layers { flags, ..Layers::default() }).unwrap().config,
-        plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
-        perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),
-    };
+    let settings = [("employment.max_absent_shifts", "1"), ("embedding_allocator.max_slots", "8")];
+    let sources = Sources::default_town(&settings).unwrap();
     Town::new(std::sync::Arc::new(Rules::new(sources).unwrap()), 7)
 }
 

@@ -8,6 +8,7 @@ mod release_pointer;
 mod release_snapshots;
 mod rollback_note;
 mod rollout_log;
+mod safety_report;
 mod state_machine;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ mod tests;
 pub(super) use operations::{AfterLoad, ReleaseFileWritten, ReleasePromoted};
 pub(super) use release_pointer::ReleasePointer;
 pub use release_pointer::ReleasePointerError;
+pub use safety_report::safety_check;
+pub(super) use safety_report::safety_in_words;
 pub(super) use state_machine::Event;
 
 use std::collections::BTreeMap;
@@ -28,7 +31,7 @@ use super::command_table::error;
 use super::policies::{LoadedPolicy, PolicyCatalog, PolicyError};
 use super::{Driver, Home};
 use evaluator::{EvaluationJob, PairedEvaluation};
-use state_machine::{Machine, Origin, Stage};
+use state_machine::{Machine, Origin, RUNNING, Stage};
 use townlet_wire::ErrorBody;
 use townlet_wire::learning::{Promotion, PromotionStep};
 
@@ -267,7 +270,7 @@ impl Releases {
         let last = machine.steps.last().map_or("", |step| step.why.as_str());
         let text = match machine.stage {
             Stage::Idle => "there is no candidate; a shadow training or `promotion_candidate` provides one.".into(),
-            Stage::Evaluating => format!("{last}; {green} of {required} green windows."),
+            Stage::Evaluating => format!("{last}; {green} of {required} green windows{}.", self.safety_in_progress()),
             Stage::Eligible => {
                 format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default())
             }
@@ -280,6 +283,13 @@ impl Releases {
             Stage::Held => format!("{last}; `promotion_hold off` resumes promotions."),
         };
         format!("{text}{waiting}")
+    }
+
+    /// The rows of the safety gate without a verdict, for the end of a sentence.
+    fn safety_in_progress(&self) -> String {
+        let rows = self.machine.evidence.iter().flat_map(|evidence| &evidence.safety);
+        let open = rows.filter(|row| row.verdict == RUNNING);
+        open.map(|row| format!("; {}: {}", row.title, row.in_words())).collect()
     }
 
     /// Whether a change of stage still has to be written.
@@ -297,7 +307,7 @@ impl Releases {
     }
 
     /// Starts or stops the paired evaluation to match the state machine; the candidate must be loaded.
-    fn update_evaluation(&mut self, tell: impl Fn(u64, townlet_wire::learning::Evidence) + Send + 'static) {
+    fn update_evaluation(&mut self, tell: impl Fn(Event) + Send + 'static) {
         let number = self.machine.evaluations;
         let Some(key) = self.machine.open_evaluation().filter(|_| self.trouble.is_none()).cloned() else {
             self.evaluation = None;
@@ -308,9 +318,10 @@ impl Releases {
         }
         self.evaluation = None;
         let Ok(candidate) = self.named(&key.candidate).map(|loaded| loaded.driver.clone()) else { return };
-        let case = EvaluationJob { key, number, candidate, release: self.release.driver.clone() };
-        self.evaluation =
-            Some(PairedEvaluation::start(Arc::clone(&self.rules), case, move |evidence| tell(number, evidence)));
+        let (release, test) = (self.release.driver.clone(), self.machine.test.clone());
+        let case = EvaluationJob { key, number, candidate, release, test };
+        let tell = move |evidence, test: Option<_>| tell(Event::Evidence(number, evidence, test.map(Box::new)));
+        self.evaluation = Some(PairedEvaluation::start(Arc::clone(&self.rules), case, tell));
     }
 
     /// The candidate to load before its evaluation can start.

@@ -375,9 +375,9 @@ impl Engine {
             self.load_policy(PolicySource::policy(name), AfterLoad::Evaluate);
         }
         let sender = self.sender.clone();
-        self.releases.update_evaluation(move |evaluation, evidence| {
+        self.releases.update_evaluation(move |event| {
             // Fails only when the loop has ended.
-            drop(sender.send(Message::ReleaseEvent(Event::Evidence(evaluation, evidence))));
+            drop(sender.send(Message::ReleaseEvent(event)));
         });
         self.retry_release_file();
         self.publish_releases();
@@ -500,7 +500,7 @@ impl Engine {
     /// Adds rows that a crash left out of `ops/rollouts.md`, and continues an open evaluation.
     pub(crate) fn resume_releases(&mut self) {
         let releases = &self.releases;
-        if releases.kept.steps.iter().any(rollout_log::is_listed) {
+        if releases.kept.steps.iter().any(|step| step.listed.is_some()) {
             let rows = RolloutRows { steps: releases.kept.steps.clone(), ..new_rows(releases, &releases.kept) };
             self.on_disk(move || rows.write(), |written| Message::RolloutsWritten(written.and_then(|done| done)));
         }

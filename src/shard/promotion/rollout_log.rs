@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::safety_report::safety_in_words;
 use super::state_machine::{ConfigFingerprint, Stage, Step};
 use crate::markdown_log::{append_missing, cell};
 use townlet_wire::learning::Evidence;
@@ -17,10 +18,6 @@ current release; the audit log in `logs/console` is the record of who requested 
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-pub(super) fn is_listed(step: &Step) -> bool {
-    step.replaced.is_some() || step.to == Stage::Stable || step.from == Stage::Promoting
-}
-
 /// Appends the rows of these steps that are missing.
 pub(super) fn append(
     path: &Path,
@@ -29,7 +26,7 @@ pub(super) fn append(
     fingerprint: &ConfigFingerprint,
     evidence: Option<&Evidence>,
 ) -> Result<(), String> {
-    let steps: Vec<&Step> = steps.iter().filter(|step| is_listed(step)).collect();
+    let steps: Vec<&Step> = steps.iter().filter(|step| step.listed.is_some()).collect();
     let is_row_of = |line: &str, step: &&Step| line.starts_with(&row_start(shard, step));
     append_missing(path, HEADER, &steps, is_row_of, |step| row(shard, step, fingerprint, evidence)).map(drop)
 }
@@ -41,7 +38,7 @@ pub(super) fn has_shard(path: &Path, shard: &str) -> bool {
 
 /// The start of a row, which identifies its step.
 fn row_start(shard: &str, step: &Step) -> String {
-    format!("| {} | {} | {} |", cell(shard), step.number, cell(&step.origin.ts))
+    format!("| {} | {} | {} |", cell(shard), step.listed.unwrap_or_default(), cell(&step.origin.ts))
 }
 
 fn row(shard: &str, step: &Step, fingerprint: &ConfigFingerprint, evidence: Option<&Evidence>) -> String {
@@ -79,12 +76,16 @@ fn row(shard: &str, step: &Step, fingerprint: &ConfigFingerprint, evidence: Opti
 pub(super) fn in_words(it: &Evidence) -> String {
     let verdict = it.verdict.replace('_', " ");
     let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.4}"));
-    format!(
+    let mut text = format!(
         "{verdict}: {} [{}, {}] over {} pairs from seed {}",
         figure(it.difference),
         figure(it.low),
         figure(it.high),
         it.pairs,
         it.first_seed
-    )
+    );
+    for row in &it.safety {
+        let _ = write!(text, "; {}", safety_in_words(row));
+    }
+    text
 }

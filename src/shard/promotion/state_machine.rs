@@ -4,6 +4,7 @@
 //! promotion, rollback".
 
 use serde::{Deserialize, Serialize};
+use townlet_learn::evaluate::promotion_test::PromotionTest;
 
 use townlet_wire::learning::Evidence;
 
@@ -75,6 +76,9 @@ pub(super) struct Origin {
 pub(super) struct Step {
     /// From 1, without gaps.
     pub number: u64,
+    /// Number among the steps that `ops/rollouts.md` lists, from 1, without gaps; `None` for the others.
+    #[serde(default)]
+    pub listed: Option<u64>,
     pub origin: Origin,
     pub from: Stage,
     pub to: Stage,
@@ -104,8 +108,8 @@ pub(crate) enum Event {
     Offered(String),
     /// An operator chose a candidate, replacing the current one.
     Nominated(String),
-    /// New evidence of the evaluation with this number.
-    Evidence(u64, Evidence),
+    /// New evidence of the evaluation with this number, and its test while more pairs are needed.
+    Evidence(u64, Evidence, Option<Box<PromotionTest>>),
     Promote(String),
     /// Make this policy the release, with a reason, bypassing the gates.
     Swap(String, String),
@@ -139,12 +143,17 @@ pub(super) struct Machine {
     key: Option<EvaluationKey>,
     pub(super) waiting: Option<String>,
     pub(super) evidence: Option<Evidence>,
+    /// The test of the open evaluation, which a restart continues.
+    #[serde(default)]
+    pub(super) test: Option<PromotionTest>,
     target: Option<Target>,
     refused: Vec<String>,
     /// Number of evaluations started; gives each its own seeds.
     pub(super) evaluations: u64,
     pub(super) steps: Vec<Step>,
     number: u64,
+    #[serde(default)]
+    listed: u64,
 }
 
 impl Machine {
@@ -167,7 +176,8 @@ impl Machine {
 
     /// The evaluation that is still undecided.
     pub(super) fn open_evaluation(&self) -> Option<&EvaluationKey> {
-        let open = self.evidence.as_ref().is_none_or(|evidence| evidence.verdict == RUNNING);
+        let is_open = |evidence: &Evidence| !evidence.is_sufficient() && evidence.refusals().is_empty();
+        let open = self.evidence.as_ref().is_none_or(is_open);
         self.key.as_ref().filter(|_| self.stage == Stage::Evaluating && open)
     }
 
@@ -193,17 +203,24 @@ impl Machine {
         if self.green < self.required {
             blockers.push(format!("{} of {} consecutive green windows", self.green, self.required));
         }
-        match &self.evidence {
-            Some(evidence) if evidence.verdict == BETTER => {}
-            Some(evidence) if evidence.verdict == NOT_BETTER => {
-                blockers.push(format!("it is not better than the release over {} pairs", evidence.pairs));
-            }
-            evidence => {
-                let pairs = evidence.as_ref().map_or(0, |evidence| evidence.pairs);
-                blockers.push(format!("not yet shown to be better than the release, after {pairs} pairs"));
-            }
-        }
+        blockers.extend(self.missing_evidence());
         blockers
+    }
+
+    /// What the evaluation has not shown, or has shown against the candidate.
+    fn missing_evidence(&self) -> Vec<String> {
+        let Some(evidence) = &self.evidence else {
+            return vec!["not yet shown to be better than the release, after 0 pairs".into()];
+        };
+        let refusals = evidence.refusals();
+        if !refusals.is_empty() {
+            return refusals;
+        }
+        let score = (evidence.verdict != BETTER)
+            .then(|| format!("not yet shown to be better than the release, after {} pairs", evidence.pairs));
+        let none = evidence.safety.is_empty().then(|| "not yet shown to be safe".to_owned());
+        let rows = evidence.safety.iter().filter(|row| !row.has_passed());
+        score.into_iter().chain(none).chain(rows.map(|row| format!("{}: {}", row.title, row.in_words()))).collect()
     }
 
     /// Keeps the candidate that arrived during the promotion.
@@ -238,10 +255,6 @@ impl Machine {
             if self.key.is_some() {
                 self.restart_evaluation(&changed, origin);
             }
-        } else if self.open_evaluation().is_some() {
-            // Running pairs are lost, so a new evaluation with other seeds starts.
-            self.evidence = None;
-            self.evaluations += 1;
         }
     }
 
@@ -251,7 +264,7 @@ impl Machine {
             Event::Window(green) => self.window(green, origin),
             Event::Offered(name) => self.offered(name, origin),
             Event::Nominated(name) => self.nominated(&name, origin)?,
-            Event::Evidence(evaluation, evidence) => self.add_evidence(evaluation, evidence, origin),
+            Event::Evidence(evaluation, evidence, test) => self.add_evidence(evaluation, evidence, test, origin),
             Event::Promote(name) => {
                 let blockers = self.blockers(Some(&name));
                 if !blockers.is_empty() {
@@ -314,8 +327,8 @@ impl Machine {
                 self.on_trial = false;
                 self.go_to(Stage::Stable, windows, origin);
             }
-            Stage::Evaluating if self.evidence.as_ref().is_some_and(|it| it.verdict == BETTER) => {
-                self.go_to(Stage::Eligible, format!("{windows}, and better than the release"), origin);
+            Stage::Evaluating if self.evidence.as_ref().is_some_and(Evidence::is_sufficient) => {
+                self.go_to(Stage::Eligible, format!("{windows}, better than the release and as safe"), origin);
             }
             _ => {}
         }
@@ -379,7 +392,7 @@ impl Machine {
     }
 
     fn reset_evaluation(&mut self, why: String, origin: &Origin) {
-        (self.green, self.evidence) = (0, None);
+        (self.green, self.evidence, self.test) = (0, None, None);
         self.evaluations += 1;
         self.go_to(Stage::Evaluating, why, origin);
     }
@@ -392,24 +405,25 @@ impl Machine {
         }
     }
 
-    /// Adds evidence if it belongs to the current evaluation; late pairs of an earlier one are ignored.
-    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, origin: &Origin) {
+    /// Adds evidence if it belongs to the current evaluation and is not older than what is known; late pairs of an earlier
+    /// evaluation are ignored.
+    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, test: Option<Box<PromotionTest>>, origin: &Origin) {
         let about = |key: &EvaluationKey| key.candidate == evidence.candidate && key.release == evidence.release;
-        if evaluation != self.evaluations || !self.open_evaluation().is_some_and(about) {
+        let known = self.test.as_ref().map_or(0, PromotionTest::pairs);
+        let is_late = test.as_ref().is_some_and(|test| test.pairs() < known);
+        if evaluation != self.evaluations || is_late || !self.open_evaluation().is_some_and(about) {
             return;
         }
-        let refused = evidence.verdict == NOT_BETTER;
-        let pairs = evidence.pairs;
-        self.evidence = Some(evidence);
-        if refused {
-            let name = self.key.take().map(|key| key.candidate).unwrap_or_default();
-            self.green = 0;
-            self.go_to(Stage::Idle, format!("`{name}` is not better than the release over {pairs} pairs"), origin);
-            self.refuse(name);
-            self.evaluate_waiting(origin);
-        } else {
-            self.advance_if_ready(origin);
+        let refusals = evidence.refusals();
+        (self.evidence, self.test) = (Some(evidence), test.map(|test| *test));
+        if refusals.is_empty() {
+            return self.advance_if_ready(origin);
         }
+        let name = self.key.take().map(|key| key.candidate).unwrap_or_default();
+        self.green = 0;
+        self.go_to(Stage::Idle, format!("`{name}` is refused: {}", refusals.join("; ")), origin);
+        self.refuse(name);
+        self.evaluate_waiting(origin);
     }
 
     fn refuse(&mut self, name: String) {
@@ -491,7 +505,7 @@ impl Machine {
 
     /// Ends the current evaluation; the candidate waits to be evaluated again unless a newer one is waiting.
     fn shelve_candidate(&mut self) {
-        (self.green, self.red) = (0, false);
+        (self.green, self.red, self.test) = (0, false, None);
         if let Some(key) = self.key.take().filter(|key| key.candidate != self.release) {
             self.waiting.get_or_insert(key.candidate);
         }
@@ -508,7 +522,9 @@ impl Machine {
             self.steps.remove(0);
         }
         self.number += 1;
-        let (number, release) = (self.number, self.release.clone());
-        self.steps.push(Step { number, origin: origin.clone(), from, to, why, release, replaced, forced });
+        let is_listed = replaced.is_some() || to == Stage::Stable || from == Stage::Promoting;
+        self.listed += u64::from(is_listed);
+        let (number, listed, release) = (self.number, is_listed.then_some(self.listed), self.release.clone());
+        self.steps.push(Step { number, listed, origin: origin.clone(), from, to, why, release, replaced, forced });
     }
 }

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::rollout_log;
 use super::state_machine::{BETTER, ConfigFingerprint, Event, Machine, NOT_BETTER, Origin, RUNNING, Stage};
-use townlet_wire::learning::Evidence;
+use townlet_learn::evaluate::promotion_test::PromotionTest;
+use townlet_learn::evaluate::safety_gate::{SafetyPlan, Tally};
+use townlet_learn::evaluate::sequential_test::Plan;
+use townlet_wire::learning::{Evidence, SafetyCheck};
 
 const REQUIRED: u64 = 2;
 const NAMES: [&str; 5] = ["scripted", "a", "b", "c", "d"];
@@ -25,9 +28,22 @@ fn fingerprint(config: u8) -> ConfigFingerprint {
     ConfigFingerprint { config: config.to_string(), layout: "layout".into() }
 }
 
-fn evidence(machine: &Machine, verdict: &str, name: Option<&str>) -> Evidence {
+/// Evidence with a verdict on the scores and one on safety.
+fn judged(machine: &Machine, [score, safety]: [&str; 2], name: Option<&str>) -> Evidence {
     let candidate = name.or(machine.candidate()).unwrap_or_default().to_owned();
-    Evidence { candidate, release: machine.release.clone(), verdict: verdict.into(), pairs: 9, ..Evidence::default() }
+    let row = SafetyCheck {
+        title: "starvation events".into(),
+        verdict: safety.into(),
+        pairs: 9,
+        pairs_needed: 357,
+        ..SafetyCheck::default()
+    };
+    let release = machine.release.clone();
+    Evidence { candidate, release, verdict: score.into(), pairs: 9, safety: vec![row], ..Evidence::default() }
+}
+
+fn evidence(machine: &Machine, verdict: &str, name: Option<&str>) -> Evidence {
+    judged(machine, [verdict, if verdict == BETTER { "passed" } else { RUNNING }], name)
 }
 
 fn machine() -> Machine {
@@ -50,7 +66,7 @@ fn eligible() -> Machine {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(None)]);
     let better = evidence(&machine, BETTER, None);
-    let judged = Event::Evidence(machine.evaluations, better);
+    let judged = Event::Evidence(machine.evaluations, better, None);
     taken(&mut machine, &[judged, Event::Window(Some(true))]);
     assert_eq!(machine.stage, Stage::Eligible);
     machine
@@ -89,6 +105,55 @@ fn every_blocker_is_named() {
 }
 
 #[test]
+fn a_candidate_that_scores_higher_waits_for_the_safety_gate() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(Some(true))]);
+    let undecided = judged(&machine, [BETTER, RUNNING], None);
+    let evaluation = machine.evaluations;
+    taken(&mut machine, &[Event::Evidence(evaluation, undecided, None)]);
+    assert_eq!(machine.stage, Stage::Evaluating);
+    assert!(machine.open_evaluation().is_some(), "more pairs are needed");
+    assert_eq!(machine.blockers(Some("a")), ["starvation events: needs 357 more pairs"]);
+    let unsafe_or_undecided = [("failed", "failed, worse in 0"), ("undecided", "not shown to be safe in 9 pairs")];
+    for (verdict, words) in unsafe_or_undecided {
+        let mut machine = machine.clone();
+        let refused = judged(&machine, [BETTER, verdict], None);
+        taken(&mut machine, &[Event::Evidence(evaluation, refused, None)]);
+        let why = &machine.steps.last().expect("it is recorded").why;
+        assert_eq!((machine.stage, machine.candidate()), (Stage::Idle, None));
+        assert!(why.contains("`a` is refused: starvation events: ") && why.contains(words), "{why}");
+    }
+    let passed = judged(&machine, [BETTER, "passed"], None);
+    taken(&mut machine, &[Event::Evidence(evaluation, passed, None)]);
+    assert_eq!(machine.stage, Stage::Eligible);
+}
+
+#[test]
+fn a_restart_continues_the_test_unless_the_town_has_changed() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Offered(named("a"))]);
+    let mut test = PromotionTest::new(Plan::default(), SafetyPlan::default());
+    let mut earlier = None;
+    for _ in 0..5 {
+        test.add_pair(Some(0.125), [(Tally::default(), Tally::default()); 2]);
+        let running = evidence(&machine, RUNNING, None);
+        let found = Event::Evidence(machine.evaluations, running, Some(Box::new(test.clone())));
+        taken(&mut machine, std::slice::from_ref(&found));
+        earlier.get_or_insert(found);
+    }
+    // A thread that was replaced may report late.
+    taken(&mut machine, &[earlier.expect("five were sent")]);
+    assert_eq!(machine.test.as_ref(), Some(&test));
+    let evaluation = machine.evaluations;
+    let mut machine: Machine = serde_json::from_str(&serde_json::to_string(&machine).unwrap()).unwrap();
+    machine.open("scripted", &fingerprint(0), REQUIRED, &origin());
+    assert_eq!((machine.test.as_ref(), machine.evaluations), (Some(&test), evaluation));
+    assert!(machine.open_evaluation().is_some());
+    machine.open("scripted", &fingerprint(1), REQUIRED, &origin());
+    assert_eq!((machine.test.as_ref(), machine.evaluations), (None, evaluation + 1));
+}
+
+#[test]
 fn a_red_window_takes_eligibility_away() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Window(Some(false))]);
@@ -103,7 +168,7 @@ fn the_candidate_is_frozen_and_the_newest_waits() {
     taken(&mut machine, &[Event::Offered(named("a")), Event::Offered(named("b")), Event::Offered(named("c"))]);
     assert_eq!((machine.candidate(), machine.waiting.as_deref()), (Some("a"), Some("c")));
     let worse = evidence(&machine, NOT_BETTER, None);
-    let judged = Event::Evidence(machine.evaluations, worse);
+    let judged = Event::Evidence(machine.evaluations, worse, None);
     taken(&mut machine, &[judged]);
     assert_eq!((machine.candidate(), machine.waiting.as_deref()), (Some("c"), None));
     taken(&mut machine, &[Event::Offered(named("a"))]);
@@ -117,7 +182,7 @@ fn evidence_about_somebody_else_says_nothing() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(Some(true))]);
     let other = evidence(&machine, BETTER, Some("b"));
-    let judged = Event::Evidence(machine.evaluations, other);
+    let judged = Event::Evidence(machine.evaluations, other, None);
     taken(&mut machine, &[judged]);
     assert_eq!((machine.stage, machine.evidence.as_ref()), (Stage::Evaluating, None));
 }
@@ -127,7 +192,7 @@ fn evidence_from_other_ground_says_nothing() {
     for verdict in [BETTER, NOT_BETTER] {
         let mut machine = machine();
         taken(&mut machine, &[Event::Offered(named("a"))]);
-        let late = Event::Evidence(machine.evaluations, evidence(&machine, verdict, None));
+        let late = Event::Evidence(machine.evaluations, evidence(&machine, verdict, None), None);
         machine.open("scripted", &fingerprint(1), REQUIRED, &origin());
         taken(&mut machine, &[late, Event::Window(Some(true)), Event::Window(Some(true))]);
         assert_eq!((machine.stage, machine.evidence.as_ref()), (Stage::Evaluating, None), "{verdict}");
@@ -186,8 +251,17 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     assert_eq!(write(&machine, &machine.steps), 2);
     assert_eq!(write(&machine, &machine.steps), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
-    for part in ["promotion", "`scripted` → `a`", "better", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"]
-    {
+    assert!(text.contains("| harbour | 1 |") && text.contains("| harbour | 2 |"), "numbers have no gaps: {text}");
+    for part in [
+        "promotion",
+        "`scripted` → `a`",
+        "better",
+        "starvation events: passed after 9 pairs",
+        "rollback",
+        "`a` → `scripted`",
+        "a\\|b\\u{a}",
+        "| id |",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }
@@ -198,7 +272,7 @@ enum Draw {
     Window(Option<bool>),
     Offer(usize),
     Nominate(usize),
-    Verdict(&'static str, Option<usize>),
+    Verdict([&'static str; 2], Option<usize>),
     Promote(usize),
     PromoteCandidate,
     Swap(usize),
@@ -216,9 +290,10 @@ fn draw() -> impl Strategy<Value = Draw> {
         1 => name.clone().prop_map(Draw::Nominate),
         4 => (
             prop_oneof![4 => Just(BETTER), 1 => Just(NOT_BETTER), 1 => Just(RUNNING)],
+            prop_oneof![6 => Just("passed"), 1 => Just("failed"), 1 => Just("undecided"), 2 => Just(RUNNING)],
             prop_oneof![4 => Just(None), 1 => name.clone().prop_map(Some)],
         )
-            .prop_map(|(verdict, about)| Draw::Verdict(verdict, about)),
+            .prop_map(|(score, safety, about)| Draw::Verdict([score, safety], about)),
         1 => name.clone().prop_map(Draw::Promote),
         4 => Just(Draw::PromoteCandidate),
         1 => name.clone().prop_map(Draw::Swap),
@@ -299,12 +374,12 @@ impl Model {
                     self.write();
                 }
             }
-            Draw::Verdict(verdict, about) => {
-                let it = evidence(&self.machine, verdict, about.map(|place| NAMES[place]));
-                let judged = self.machine.candidate() == Some(&it.candidate) && self.machine.stage == Stage::Evaluating;
-                self.better |= judged && *verdict == BETTER;
+            Draw::Verdict(verdicts, about) => {
+                let it = judged(&self.machine, *verdicts, about.map(|place| NAMES[place]));
+                let counts = self.machine.candidate() == Some(&it.candidate) && self.machine.stage == Stage::Evaluating;
+                self.better |= counts && *verdicts == [BETTER, "passed"];
                 let evaluation = self.machine.evaluations;
-                self.machine.apply(Event::Evidence(evaluation, it), &origin()).unwrap();
+                self.machine.apply(Event::Evidence(evaluation, it, None), &origin()).unwrap();
                 self.write();
             }
             Draw::Promote(place) => self.promote(name(*place)),

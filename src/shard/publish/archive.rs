@@ -125,7 +125,10 @@ fn create(folder: &Path, run_id: &str) -> io::Result<OpenFile> {
             Err(error) => return Err(error),
         }
     }
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has 9,999 archives already; move some away"))
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        "the run already has 9,999 archives, the maximum; move some of them to another folder",
+    ))
 }
 
 /// The content of an archive.

@@ -472,6 +472,6 @@ impl Hub {
 }
 
 fn encode(envelope: &Envelope) -> Arc<EncodedMessage> {
-    let text = serde_json::to_string(envelope).expect("a message is plain data");
-    Arc::new(EncodedMessage { position: envelope.position(), kind: envelope.body.kind(), text: text.into() })
+    let text = envelope.to_json().into();
+    Arc::new(EncodedMessage { position: envelope.position(), kind: envelope.body.kind(), text })
 }

@@ -15,6 +15,9 @@ pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
 /// Alerts of which several may be active at once, distinguished by their messages.
 const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 
+/// Share of a stability window's rewards that may be clipped.
+const MAX_CLIPPED_SHARE: Micro = Micro(10_000);
+
 pub(crate) fn key(alert: &Alert) -> (String, String) {
     let message = REPEATABLE.contains(&alert.name.as_str()).then(|| alert.message.clone());
     (alert.name.clone(), message.unwrap_or_default())
@@ -75,12 +78,26 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
         let message = format!("stability window {} was red: {}.", window.number, broken.join(", "));
         alerts.push(("stability_red", "warning", message, "The Stability pane shows each check."));
     }
+    alerts.extend(reward_explosion(rules, state));
     let failures = state.stability.counters.affordance_failures;
     if failures > rules.config.stability.affordance_fail_threshold {
         let message = format!("{failures} uses failed in this window.");
         alerts.push(("affordance_failures", "warning", message, "`affordance_status` lists what cannot be used."));
     }
     alerts
+}
+
+/// Rewards so large that the limit of a tick clips more of them than [`MAX_CLIPPED_SHARE`].
+fn reward_explosion(rules: &Rules, state: &State) -> Option<AlertDraft> {
+    let clipped = i64::from(state.stability.counters.reward_clips);
+    let window = i64::from(rules.config.stability.window_ticks);
+    let rewards = window * state.agents.present.len().max(1) as i64;
+    (Micro::ratio(clipped, rewards) > MAX_CLIPPED_SHARE).then(|| {
+        let limit = rules.config.rewards.clip.clip_per_tick;
+        let message = format!("{clipped} rewards of this stability window were clipped at {limit} per tick.");
+        let hint = "`reward_clip_events` counts them. Pause the training, correct `rewards` in the shard's file, `reload_config`.";
+        ("reward_explosion", "warning", message, hint)
+    })
 }
 
 fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<AlertDraft> {

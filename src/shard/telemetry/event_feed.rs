@@ -266,19 +266,12 @@ fn in_words(rules: &Rules, name: &str, value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use townlet_town::config::DEFAULT_PERTURBATIONS;
     use townlet_town::{Rules, Sources};
 
     use super::*;
 
     fn rules() -> Rules {
-        Rules::new(Sources {
-            config: townlet_town::config::Config::shipped(),
-            plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
-            affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
-            perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),
-        })
-        .unwrap()
+        Rules::new(Sources::default_town(&[]).unwrap()).unwrap()
     }
 
     /// Records an event with a sentence of normal priority.

@@ -7,7 +7,7 @@ mod residents;
 
 pub(super) use alerts::{AlertDraft, active_alerts, key};
 pub(super) use event_feed::EventFeed;
-pub(super) use places::conflict;
+pub(super) use places::{conflict, queue_entries};
 pub(super) use residents::{inspect, personality, relationships};
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use super::privacy::PrivacyFilter;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::telemetry::{
     Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, PerturbationEvent,
-    PerturbationEvents, Policy, Promotion, Rewards, Snapshot, Stability, Transport, Window,
+    PerturbationEvents, Policy, Promotion, Rewards, Snapshot, Stability, Stepping, Transport, Window,
 };
 
 /// The status of the shard: everything in a snapshot that is not the town's state.
@@ -42,6 +42,8 @@ pub(super) struct ShardStatus {
     pub driver: Driver,
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
+    /// The single steps in progress.
+    pub stepping: Option<Stepping>,
     pub ticks_per_second: f64,
     pub feed: EventFeed,
     pub health: Health,
@@ -70,7 +72,7 @@ pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
 
 /// The snapshot for observers, after the privacy filter. All telemetry leaves the shard through it.
 pub(super) fn snapshot(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
-    status.names.apply(build(town, status, audit))
+    status.names.apply_to_snapshot(build(town, status, audit))
 }
 
 fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
@@ -89,6 +91,7 @@ fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
             tick_ms: u64::from(rules.config.time.tick_ms),
             speed: status.speed.clone(),
             ticks_per_second: status.ticks_per_second,
+            stepping: status.stepping.clone(),
         },
         observation_variant: rules.config.features.systems.observations.word().into(),
         policy: status.policy.clone(),

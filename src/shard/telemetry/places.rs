@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use townlet_town::Rules;
-use townlet_town::ids::ObjectId;
+use serde::Serialize;
+use townlet_town::ids::{AgentId, ObjectId};
 use townlet_town::masks::closure_reason;
 use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, State};
+use townlet_town::{Rules, queues};
 
 use super::agent_id;
 use townlet_wire::telemetry::{
@@ -79,6 +80,52 @@ fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
         ghost_steps: u64::from(it.ghost_steps),
         working,
     }
+}
+
+/// Who holds, has reserved, waits for or may not yet use an object again, and since when: a row each, in plan order.
+pub(crate) fn queue_entries(rules: &Rules, state: &State) -> Vec<QueueEntry> {
+    let mut rows = Vec::new();
+    for (id, object) in rules.plan.objects() {
+        let it = &state.objects[id];
+        let mut add = |agent: AgentId, holds: String, since, until| {
+            let (object, resident) = (object.name.clone(), agent_id(state, agent));
+            rows.push(QueueEntry { object, resident, state: holds, since, until });
+        };
+        for agent in it.uses.iter().copied() {
+            let affordance = |what| &rules.affordances[what];
+            match state.agents.activity[agent] {
+                Activity::Using(at, what, until) if at == id => {
+                    let since = until.saturating_sub(u64::from(affordance(what).duration));
+                    add(agent, format!("uses {}", affordance(what).id), Some(since), Some(until));
+                }
+                Activity::Holding(at, what, until, _) if at == id => {
+                    let since = until.saturating_sub(queues::HOLD_TICKS);
+                    add(agent, format!("has reserved {}", affordance(what).id), Some(since), Some(until));
+                }
+                _ => add(agent, "is registered; its activity is elsewhere".into(), None, None),
+            }
+        }
+        for (position, waiter) in it.queue.iter().enumerate() {
+            let affordance = &rules.affordances[waiter.affordance].id;
+            add(waiter.agent, format!("waits for {affordance}, number {}", position + 1), Some(waiter.since), None);
+        }
+        for cooldown in it.cooldowns.iter().filter(|cooldown| cooldown.until > state.tick) {
+            add(cooldown.agent, "cools down".into(), None, Some(cooldown.until));
+        }
+    }
+    rows
+}
+
+/// One row of `debug queues`.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueueEntry {
+    object: String,
+    resident: String,
+    state: String,
+    /// Tick.
+    since: Option<u64>,
+    /// Tick at which the use or the cooldown ends, or the reservation lapses.
+    until: Option<u64>,
 }
 
 /// The map; constant while a town runs.

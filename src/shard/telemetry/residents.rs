@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use townlet_learn::LastDecision;
+use townlet_learn::rollout::training_rewards::ScoreShare;
 use townlet_town::economy::basket;
 use townlet_town::fixed_point::Micro;
 use townlet_town::masks::reasons;
@@ -15,7 +16,9 @@ use townlet_town::{AgentId, Rules, Town};
 
 use super::agent_id;
 use crate::driver::Driver;
-use townlet_wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, TopOption, Trait};
+use townlet_wire::telemetry::{
+    Agent, Job, MaskBit, Need, Objective, ObjectiveTerm, Relationships, Shift, Tie, TopOption, Trait,
+};
 
 pub(super) fn jobs(rules: &Rules, state: &State) -> BTreeMap<String, Job> {
     state.agents.present.iter().map(|agent| (agent_id(state, *agent), job(rules, state, *agent))).collect()
@@ -87,7 +90,32 @@ pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
         groceries: u64::from(agents.groceries[agent]),
         rent_owed_days: u64::from(agents.rent_owed[agent]),
         personality: personality(state, agent),
+        objective: Some(objective(rules, state, agent)),
     }
+}
+
+/// The resident's share of the town score today, by terms.
+fn objective(rules: &Rules, state: &State, agent: AgentId) -> Objective {
+    let (has, lost) = (ScoreShare::today(rules, state, agent), ScoreShare::lost_today(rules, state, agent));
+    // Millionths, as everything else the town hands out.
+    let round = |value: f64| (value * 1e6).round() / 1e6 + 0.0;
+    let term = |name: &str, value, lost: Option<f64>| ObjectiveTerm {
+        name: name.into(),
+        value: round(value),
+        lost: lost.map(round),
+        scored: true,
+    };
+    let terms = vec![
+        term("needs", has.needs, Some(lost.needs)),
+        term("attendance", has.attendance, Some(lost.attendance)),
+        term("wages", has.wages, Some(lost.wages)),
+        term("trust", has.trust, None),
+        term("starvation", has.starvation, None),
+        term("exit", has.exit, None),
+        ObjectiveTerm { scored: false, ..term("low_needs", has.low_needs, None) },
+    ];
+    let total = terms.iter().filter(|term| term.scored).map(|term| term.value).sum();
+    Objective { total: round(total), terms }
 }
 
 /// Probabilities of the allowed options at the latest decision, most likely first.

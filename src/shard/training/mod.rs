@@ -1,12 +1,21 @@
 //! Shadow training: a thread that trains a policy on replicas of the town, and the shard's side of it: control, the `learning`
 //! block of telemetry, and new candidates. The live town is not affected. Rule: "Shadow training".
 
+mod available_memory;
 mod metrics_log;
 mod spec;
 mod worker;
 
 pub use metrics_log::{Log, LogError};
 pub use spec::TrainingSpec;
+
+/// Checks that a training with these rules finds the memory that it needs, before it takes any.
+///
+/// # Errors
+/// The estimate and what to reduce. Nothing is checked on systems that do not say how much there is.
+pub fn check_memory(rules: &Rules) -> Result<(), NotEnoughMemory> {
+    available_memory::available_memory().map_or(Ok(()), |available| MemoryEstimate::of(rules).check(available))
+}
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,13 +24,14 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use townlet_learn::checkpoint::Registry;
+use townlet_learn::train::{MemoryEstimate, NotEnoughMemory};
 use townlet_town::Rules;
 
 use super::engine::{Engine, Message};
 use super::home::Home;
 use super::incident::panic_message;
 use super::telemetry::AlertDraft;
-use townlet_wire::telemetry::{Learning, LearningRow};
+use townlet_wire::telemetry::{HeldOutEvaluation, Learning, LearningRow};
 use worker::{TrainerControl, TrainerState, Worker};
 
 const HISTORY: usize = 240;
@@ -32,10 +42,16 @@ pub(super) enum TrainerEvent {
         run: String,
         total_steps: u64,
         rows: Vec<LearningRow>,
+        evaluations: Vec<HeldOutEvaluation>,
+        /// Resident-ticks between two evaluations; 0 without.
+        evaluated_every: u64,
+        /// The towns that it is trained on, in words.
+        trained_range: String,
         checkpoint: Option<String>,
     },
     State(&'static str, String),
-    Row(Box<LearningRow>),
+    /// An update, with the evaluation after it if one was due.
+    Row(Box<LearningRow>, Option<Box<HeldOutEvaluation>>),
     Checkpoint(String),
 }
 
@@ -45,6 +61,8 @@ pub(super) struct Training {
     thread: Option<JoinHandle<Result<(), String>>>,
     /// Updates between two rows of the history.
     stride: u64,
+    /// Resident-ticks between two evaluations; 0 without.
+    evaluated_every: u64,
 }
 
 impl Training {
@@ -60,7 +78,7 @@ impl Training {
                 Err(why)
             })
         })?;
-        Ok(Self { control, thread: Some(thread), stride: 1 })
+        Ok(Self { control, thread: Some(thread), stride: 1, evaluated_every: 0 })
     }
 
     /// Requests a stop; [`Self::end`] waits for it.
@@ -104,8 +122,22 @@ impl Engine {
         self.publication.dirty = true;
         let learning = &mut self.status.learning;
         match event {
-            TrainerEvent::TrainingStarted { run, total_steps, rows, checkpoint } => {
+            TrainerEvent::TrainingStarted {
+                run,
+                total_steps,
+                rows,
+                evaluations,
+                evaluated_every,
+                trained_range,
+                checkpoint,
+            } => {
                 (learning.run, learning.total_steps) = (run, total_steps);
+                learning.trained_range = Some(trained_range);
+                evaluations.into_iter().for_each(|it| add_evaluation(&mut learning.evaluations, it));
+                if let Some(training) = &mut self.training {
+                    training.evaluated_every = evaluated_every;
+                }
+                self.plan_evaluation(0);
                 for row in rows {
                     self.add_row(row);
                 }
@@ -117,7 +149,10 @@ impl Engine {
                 (learning.state, learning.detail) = (state.into(), detail);
                 self.note_alerts();
             }
-            TrainerEvent::Row(row) => self.add_row(*row),
+            TrainerEvent::Row(row, evaluation) => {
+                evaluation.into_iter().for_each(|it| add_evaluation(&mut learning.evaluations, *it));
+                self.add_row(*row);
+            }
             TrainerEvent::Checkpoint(id) => self.checkpoint_written(id),
         }
     }
@@ -135,7 +170,16 @@ impl Engine {
         }
     }
 
+    /// Says when the next evaluation is due, for a training that has learned from `steps` resident-ticks.
+    fn plan_evaluation(&mut self, steps: u64) {
+        let (every, total) =
+            (self.training.as_ref().map_or(0, |it| it.evaluated_every), self.status.learning.total_steps);
+        let planned = every > 0 && steps < total && total >= every;
+        self.status.learning.next_evaluation_steps = planned.then(|| ((steps / every + 1) * every).min(total));
+    }
+
     fn add_row(&mut self, row: LearningRow) {
+        self.plan_evaluation(row.steps);
         if let Some(training) = &mut self.training {
             add_to_history(&mut self.status.learning.history, &mut training.stride, row);
         }
@@ -153,6 +197,19 @@ fn add_to_history(history: &mut Vec<LearningRow>, stride: &mut u64, row: Learnin
         let newest = history.pop();
         history.retain(|row| row.update.is_multiple_of(*stride));
         history.extend(newest);
+    }
+}
+
+/// Adds an evaluation. When there are too many, every second one is removed; the best and the newest are always kept.
+fn add_evaluation(evaluations: &mut Vec<HeldOutEvaluation>, new: HeldOutEvaluation) {
+    evaluations.push(new);
+    if evaluations.len() > HISTORY {
+        let (best, newest) = (evaluations.iter().rposition(|it| it.best), evaluations.len() - 1);
+        let mut places = 0..;
+        evaluations.retain(|_| {
+            let place = places.next().expect("without end");
+            place % 2 == 0 || place == newest || Some(place) == best
+        });
     }
 }
 
@@ -177,6 +234,20 @@ pub(super) fn alert(learning: &Learning) -> Option<AlertDraft> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evaluations_are_bounded_and_keep_the_best_and_the_newest() {
+        let mut evaluations = Vec::new();
+        for update in 1..=5_000 {
+            let best = update <= 77;
+            add_evaluation(&mut evaluations, HeldOutEvaluation { update, best, ..HeldOutEvaluation::default() });
+            assert!(evaluations.len() <= HISTORY, "{}", evaluations.len());
+            assert_eq!(evaluations.last().map(|it| it.update), Some(update));
+            let best = evaluations.iter().rev().find(|it| it.best).map(|it| it.update);
+            assert_eq!(best, Some(update.min(77)));
+            assert!(evaluations.is_sorted_by_key(|it| it.update));
+        }
+    }
 
     #[test]
     fn the_history_is_bounded_and_keeps_the_newest_row() {

@@ -32,6 +32,11 @@ pub struct TrainingSpec {
 }
 
 impl TrainingSpec {
+    /// The rules of its replicas.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// For a town with these texts, starting from `release`. Fails if its settings do not fit the training settings.
     pub fn new(town: &Sources, release: Option<Checkpoint>) -> Result<Self, RulesError> {
         let Config { shard, policy, .. } = town.config.clone();
@@ -105,15 +110,7 @@ mod tests {
     use super::*;
 
     fn sources(flags: &[(&str, &str)]) -> Sources {
-        let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let config = load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config;
-        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        Sources {
-            config,
-            plan: text("default.txt", include_str!("../../../configs/towns/default.txt")),
-            affordances: text("affordances.yaml", include_str!("../../../configs/affordances.yaml")),
-            perturbations: text("none.yaml", include_str!("../../../configs/perturbations/none.yaml")),
-        }
+        Sources::default_town(flags).expect("the settings hold").without_perturbations()
     }
 
     fn taught(flags: &[(&str, &str)]) -> Config {

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use townlet_learn::checkpoint::Registry;
+use townlet_learn::checkpoint::{Registry, TrainedRange};
+use townlet_learn::evaluate::stats::Rate;
 use townlet_learn::ppo::Diverged;
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
@@ -21,7 +22,7 @@ use super::metrics_log::{Log, LogError};
 use super::spec::TrainingSpec;
 use crate::engine::Message;
 use crate::home::new_run_id;
-use townlet_wire::telemetry::LearningRow;
+use townlet_wire::telemetry::{HeldOutEvaluation, LearningRow, SafetyRate};
 
 /// Threads of a shadow training; the other cores are for the town and its service.
 const THREADS: NonZero<usize> = NonZero::<usize>::MIN;
@@ -159,7 +160,10 @@ impl Worker {
             run: run.name.clone(),
             total_steps: run.trainer.plan().total_steps,
             rows: rows.iter().map(to_wire).collect(),
-            checkpoint: run.trainer.checkpoint().filter(|_| run.trainer.updates() > 0).map(str::to_owned),
+            evaluations: rows.iter().filter_map(to_evaluation).collect(),
+            evaluated_every: self.spec.rules.config.training.evaluation.every_steps,
+            trained_range: TrainedRange::of(&self.spec.rules).to_string(),
+            checkpoint: run.trainer.checkpoint().map(str::to_owned),
         });
         Some(run)
     }
@@ -184,7 +188,7 @@ impl Worker {
         let mut trainer = Trainer::new(&self.spec.rules, plan);
         let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
-        if !taken && !trainer.warm_start(&|| self.control.state() == TrainerState::Train, |_, _| {})? {
+        if !taken && !trainer.warm_start(None, &|| self.control.state() == TrainerState::Train, |_, _| {})? {
             return Ok(None);
         }
         let name = new_run_id(&self.spec.shard);
@@ -197,8 +201,9 @@ impl Worker {
         if self.retry_until_done(|| run.log.write(row)).is_none() {
             return;
         }
-        self.send(TrainerEvent::Row(Box::new(to_wire(row))));
-        if row.update.is_multiple_of(u64::from(self.spec.rules.config.training.checkpoint_updates)) {
+        self.send(TrainerEvent::Row(Box::new(to_wire(row)), to_evaluation(row).map(Box::new)));
+        let cadence = u64::from(self.spec.rules.config.training.checkpoint_updates);
+        if row.update.is_multiple_of(cadence) || run.trainer.has_unsaved_best() {
             self.save(run);
         }
     }
@@ -269,6 +274,26 @@ fn to_wire(row: &Row) -> LearningRow {
     let read = serde_json::to_value(row).and_then(serde_json::from_value);
     // Only a figure that is not finite cannot be written.
     read.unwrap_or_else(|_| LearningRow { update: row.update, ..LearningRow::default() })
+}
+
+/// The evaluation of a row, with the intervals of its rates.
+fn to_evaluation(row: &Row) -> Option<HeldOutEvaluation> {
+    let it = row.evaluation.as_ref()?;
+    let rate = |events| {
+        let rate = Rate::of(events, it.resident_days);
+        rate.map_or_else(SafetyRate::default, |it| SafetyRate { events, rate: it.rate, low: it.low, high: it.high })
+    };
+    Some(HeldOutEvaluation {
+        update: row.update,
+        steps: row.steps,
+        towns: it.towns.into(),
+        days: it.days.into(),
+        score: it.score,
+        starvation: rate(it.starvation_events),
+        involuntary_exits: rate(it.involuntary_exits),
+        charter_met: it.charter_met,
+        best: it.best,
+    })
 }
 
 /// Lowers the priority of this thread. Elsewhere than on Linux this would affect the whole program.

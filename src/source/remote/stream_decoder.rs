@@ -45,7 +45,7 @@ impl StreamDecoder {
             Ok(message) => message,
             Err(why) => {
                 self.mirror = Mirror::default();
-                return StreamEvent::OutOfSync(format!("cannot parse a message of the shard: {why}"));
+                return StreamEvent::OutOfSync(format!("cannot parse a message from the shard: {why}"));
             }
         };
         match self.mirror.take(message) {

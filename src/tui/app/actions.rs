@@ -209,6 +209,7 @@ impl App {
                 text: vec![typed.to_owned(), effect],
                 verb: "execute".into(),
                 requests,
+                ..Confirmation::default()
             })));
         } else {
             self.send(requests);

@@ -14,7 +14,7 @@ use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
 use crate::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::escape;
-use townlet_wire::telemetry::Alert;
+use townlet_wire::telemetry::{Alert, Stepping};
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// Minimum terminal size.
@@ -387,6 +387,10 @@ pub(crate) const fn role_word(role: Role) -> &'static str {
 }
 
 fn speed(view: &Snapshot, theme: &Theme) -> Span<'static> {
+    if let Some(Stepping { done, total }) = &view.clock.stepping {
+        let text = format!("‖ STEPPING {} of {}", thousands(*done), thousands(*total));
+        return Span::styled(text, theme.warn);
+    }
     match view.clock.speed.as_str() {
         "paused" => Span::styled("‖ PAUSED", theme.warn),
         other => Span::styled(format!("▶ {}", escape(&other.replace('x', "×").replace("ma×", "max"))), theme.good),

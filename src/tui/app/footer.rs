@@ -27,7 +27,7 @@ impl App {
 
     fn global_hints(&self) -> Vec<KeyHint> {
         let view = self.view.as_deref();
-        let paused = view.is_some_and(|view| view.clock.speed == "paused");
+        let paused = view.is_some_and(|view| view.clock.speed == "paused" && view.clock.stepping.is_none());
         let may = |name: &str| match view {
             Some(view) => check_allowed(&self.session, &self.hello.commands, view, name),
             None => Err("waiting for the first data from the shard".to_owned()),

@@ -8,6 +8,7 @@ mod answers;
 mod draw;
 mod footer;
 mod pace;
+mod reasons;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;
@@ -31,8 +32,8 @@ use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
 use super::notification::Notifications;
-use super::overlay::{ConfirmDialog, DetailDialog, Dialog, DialogResult};
-use super::pane::{Context, PANES, Pane, Reaction, Screen, has_newer_schema};
+use super::overlay::{DetailDialog, Dialog, DialogResult};
+use super::pane::{Context, PANES, Pane, Reaction, ReasonPrompt, Screen, has_newer_schema};
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::{Link, SourceEvent, SourceInfo, UnconfirmedCommand};
@@ -140,6 +141,8 @@ pub struct AppOptions {
     pub label: Option<ShardLabel>,
     /// Whether several shards are watched.
     pub fleet: bool,
+    /// When the reason of a command is asked for.
+    pub reason: ReasonPrompt,
     /// What is notified outside the screen.
     pub notifications: Notifications,
 }
@@ -180,6 +183,9 @@ pub struct App {
     too_small: bool,
     pub(crate) label: Option<ShardLabel>,
     fleet: bool,
+    reason_prompt: ReasonPrompt,
+    /// Reasons given in this session with the names of their commands, newest last.
+    reasons: Vec<(String, String)>,
     notifications: Notifications,
 }
 
@@ -216,6 +222,8 @@ impl App {
             too_small: false,
             label: setup.label,
             fleet: setup.fleet,
+            reason_prompt: setup.reason,
+            reasons: Vec::new(),
             notifications: setup.notifications,
         }
     }
@@ -347,7 +355,10 @@ impl App {
         }
         match result {
             DialogResult::Open | DialogResult::Closed => {}
-            DialogResult::Send(requests) => self.send(requests),
+            DialogResult::Send(requests) => {
+                self.keep_reason(&requests);
+                self.send(requests);
+            }
             DialogResult::Navigate(goal) => self.open_target(goal),
             DialogResult::Resend(id) => self.tasks.push(Task::Resend(id)),
             DialogResult::GiveUp(id) => self.tasks.push(Task::GiveUp(id)),
@@ -442,7 +453,7 @@ impl App {
         match reaction {
             Reaction::None | Reaction::Redraw => {}
             Reaction::Send(requests) => self.send(requests),
-            Reaction::Confirm(asked) => self.overlay = Some(Box::new(ConfirmDialog::new(asked))),
+            Reaction::Confirm(asked) => self.confirm(asked),
             Reaction::OpenAgent(id) => {
                 self.show(Screen::Agents);
                 self.open_agent(&id);

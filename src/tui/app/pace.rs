@@ -33,9 +33,10 @@ impl App {
     pub(super) fn change_pace(&mut self, action: Action) {
         let Some(view) = self.view.clone() else { return };
         let speed = self.pace.speed.unwrap_or(view.clock.speed.as_str());
+        let stepping = self.pace.speed.is_none() && view.clock.stepping.is_some();
         let at = SPEEDS.iter().position(|name| *name == speed);
         let (name, asked) = match action {
-            Action::Pause if speed == PAUSED => ("resume", RESUMED),
+            Action::Pause if speed == PAUSED && !stepping => ("resume", RESUMED),
             Action::Pause => ("pause", PAUSED),
             Action::Step => ("step", PAUSED),
             Action::Faster if at == Some(SPEEDS.len() - 1) => return self.set_status("max is the fastest speed"),

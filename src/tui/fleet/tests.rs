@@ -10,7 +10,7 @@ use super::*;
 use crate::app::AppOptions;
 use crate::fixtures::{hello, snapshot};
 use crate::notification::Notifications;
-use crate::pane::Screen;
+use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use townlet_source::{SourceEvent, SourceInfo};
 use townlet_wire::Snapshot;
@@ -24,6 +24,7 @@ fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
         console_history: Vec::new(),
         label: Some(ShardLabel { name: name.into(), style: Theme::label_style(colour, true).unwrap() }),
         fleet: true,
+        reason: ReasonPrompt::default(),
         notifications: Notifications::default(),
     };
     let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };

@@ -8,23 +8,138 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use super::{Dialog, DialogResult, buttons, is_cancel, outer_window, window};
 use crate::format::styled_lines;
-use crate::pane::{Confirmation, DetailCard};
+use crate::pane::{Confirmation, DetailCard, ReasonPrompt};
 use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::Request;
 
-/// A confirmation. *Cancel* has the focus first.
+/// A confirmation. *Cancel* has the focus first, or the reason if nothing else is asked.
 #[derive(Debug)]
 pub(crate) struct ConfirmDialog {
     confirmation: Confirmation,
-    confirm_focused: bool,
+    focus: Focus,
+    reason: Option<ReasonField>,
     /// Where the buttons were drawn.
     buttons: [Rect; 2],
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Focus {
+    Reason,
+    Cancel,
+    Confirm,
+}
+
+/// The reason of the commands. The first letter replaces a suggestion.
+#[derive(Debug)]
+struct ReasonField {
+    field: TextField,
+    suggested: bool,
+    required: bool,
+    /// Reasons given before, newest first.
+    history: Vec<String>,
+    at: Option<usize>,
+    /// Whether it was needed and missing.
+    missing: bool,
+}
+
+impl ReasonField {
+    fn key(&mut self, key: KeyEvent) {
+        let step = |at: Option<usize>| match (key.code, at) {
+            (KeyCode::Up, at) => Some(at.map_or(0, |at| at + 1).min(self.history.len().saturating_sub(1))),
+            (_, at) => at.and_then(|at| at.checked_sub(1)),
+        };
+        self.missing = false;
+        if matches!(key.code, KeyCode::Up | KeyCode::Down) {
+            self.at = step(self.at);
+            let text = self.at.and_then(|at| self.history.get(at)).cloned().unwrap_or_default();
+            self.field.set(&text);
+            self.suggested = !text.is_empty();
+            return;
+        }
+        if std::mem::take(&mut self.suggested) && matches!(key.code, KeyCode::Char(_) | KeyCode::Backspace) {
+            self.field.set("");
+        }
+        self.field.key(key);
+    }
+
+    fn lines(&self) -> Line<'static> {
+        let note = match (self.required, self.history.is_empty()) {
+            (true, true) => "required",
+            (true, false) => "required · ↑ earlier ones",
+            (false, true) => "optional",
+            (false, false) => "optional · ↑ earlier ones",
+        };
+        Line::raw(format!("Reason for the audit log ({note}):"))
+    }
+}
+
+/// A command line with a reason.
+fn with_reason(line: &str, reason: &str) -> String {
+    let reason = reason.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("{line} --reason \"{reason}\"")
+}
+
 impl ConfirmDialog {
+    /// A confirmation that asks for no reason.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
-        Self { confirmation, confirm_focused: false, buttons: [Rect::ZERO; 2] }
+        Self { confirmation, focus: Focus::Cancel, reason: None, buttons: [Rect::ZERO; 2] }
+    }
+
+    /// A confirmation of commands that take a reason; `history` has those given before, newest first.
+    pub(crate) fn with_reason(confirmation: Confirmation, prompt: ReasonPrompt, history: Vec<String>) -> Self {
+        let suggestion = if prompt == ReasonPrompt::Optional { "" } else { &confirmation.reason };
+        let reason = ReasonField {
+            field: TextField::with(suggestion),
+            suggested: !suggestion.is_empty(),
+            required: prompt == ReasonPrompt::Required,
+            history,
+            at: None,
+            missing: false,
+        };
+        let focus = if confirmation.only_reason { Focus::Reason } else { Focus::Cancel };
+        Self { focus, reason: Some(reason), confirmation, buttons: [Rect::ZERO; 2] }
+    }
+
+    fn send(&mut self) -> DialogResult {
+        let mut requests = std::mem::take(&mut self.confirmation.requests);
+        if let Some(reason) = &mut self.reason {
+            let text = reason.field.text().trim();
+            if text.is_empty() && reason.required {
+                (reason.missing, self.focus, self.confirmation.requests) = (true, Focus::Reason, requests);
+                return DialogResult::Open;
+            }
+            if !text.is_empty() {
+                requests.iter_mut().for_each(|request| request.command = with_reason(&request.command, text));
+            }
+        }
+        DialogResult::Send(requests)
+    }
+
+    fn move_focus(&mut self, forward: bool) {
+        let order: &[Focus] = if self.reason.is_some() {
+            &[Focus::Reason, Focus::Cancel, Focus::Confirm]
+        } else {
+            &[Focus::Cancel, Focus::Confirm]
+        };
+        let at = order.iter().position(|focus| *focus == self.focus).unwrap_or(0);
+        self.focus = order[(at + if forward { 1 } else { order.len() - 1 }) % order.len()];
+    }
+
+    fn draw_reason(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        let Some(reason) = &mut self.reason else { return };
+        let [label, field] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
+        let label_style = if reason.missing { theme.bad } else { theme.dim };
+        frame.render_widget(reason.lines().style(label_style), label);
+        let focused = self.focus == Focus::Reason;
+        let mark = if focused { Span::styled("›", theme.key) } else { Span::raw(" ") };
+        frame.render_widget(mark, field);
+        let text = Rect { x: field.x + 2, width: field.width.saturating_sub(2), ..field };
+        if focused {
+            reason.field.draw(frame, text, theme);
+        } else {
+            frame.render_widget(Span::styled(reason.field.text().to_owned(), theme.text), text);
+        }
     }
 }
 
@@ -33,25 +148,44 @@ impl Dialog for ConfirmDialog {
         true
     }
 
-    fn key(&mut self, key: KeyEvent) -> DialogResult {
-        match key.code {
-            _ if is_cancel(key) || matches!(key.code, KeyCode::Char('n' | 'q')) => DialogResult::Closed,
-            KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('h' | 'l') => {
-                self.confirm_focused = !self.confirm_focused;
-                DialogResult::Open
+    fn paste(&mut self, text: &str) {
+        if let Some(reason) = &mut self.reason {
+            if std::mem::take(&mut reason.suggested) {
+                reason.field.set("");
             }
-            KeyCode::Enter if self.confirm_focused => {
-                DialogResult::Send(std::mem::take(&mut self.confirmation.requests))
-            }
-            KeyCode::Enter => DialogResult::Closed,
-            _ => DialogResult::Open,
+            reason.field.paste(text.trim());
+            (self.focus, reason.missing) = (Focus::Reason, false);
         }
+    }
+
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
+        let asks = self.reason.is_some();
+        match (key.code, self.focus) {
+            _ if is_cancel(key) => return DialogResult::Closed,
+            (KeyCode::Char('n' | 'q'), _) if !asks => return DialogResult::Closed,
+            (KeyCode::Tab, _) => self.move_focus(true),
+            (KeyCode::BackTab, _) => self.move_focus(false),
+            (KeyCode::Left | KeyCode::Right, Focus::Cancel) => self.focus = Focus::Confirm,
+            (KeyCode::Left | KeyCode::Right, Focus::Confirm) => self.focus = Focus::Cancel,
+            (KeyCode::Char('h' | 'l'), _) if !asks => self.move_focus(true),
+            (KeyCode::Enter, Focus::Cancel) => return DialogResult::Closed,
+            (KeyCode::Enter, Focus::Confirm) => return self.send(),
+            (KeyCode::Enter, Focus::Reason) if self.confirmation.only_reason => return self.send(),
+            (KeyCode::Enter, Focus::Reason) => self.focus = Focus::Confirm,
+            _ => {
+                if let Some(reason) = &mut self.reason {
+                    self.focus = Focus::Reason;
+                    reason.key(key);
+                }
+            }
+        }
+        DialogResult::Open
     }
 
     fn click(&mut self, at: Position) -> DialogResult {
         match self.buttons.iter().position(|button| button.contains(at)) {
             Some(0) => DialogResult::Closed,
-            Some(_) => DialogResult::Send(std::mem::take(&mut self.confirmation.requests)),
+            Some(_) => self.send(),
             None => DialogResult::Open,
         }
     }
@@ -63,15 +197,29 @@ impl Dialog for ConfirmDialog {
         for text in &self.confirmation.text {
             lines.extend(styled_lines(text, columns, theme.text));
         }
-        let size = (width, lines.len() as u16 + 5);
-        let inside =
-            window(frame, area, size, &self.confirmation.title, "← → select · enter confirm · esc cancel", theme);
-        // The buttons stay visible, however long the text is.
-        let rows = [Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1), Constraint::Length(1)];
-        let [text, _, bottom, _] = Layout::vertical(rows).areas(inside);
+        let reason_rows = if self.reason.is_some() { 3 } else { 0 };
+        let size = (width, lines.len() as u16 + 5 + reason_rows);
+        let foot = match (self.focus, self.confirmation.only_reason) {
+            (Focus::Reason, true) => "enter send · esc cancel",
+            (Focus::Reason, false) => "enter next · esc cancel",
+            _ => "← → select · enter confirm · esc cancel",
+        };
+        let inside = window(frame, area, size, &self.confirmation.title, foot, theme);
+        // Reason and buttons stay visible, however long the text is.
+        let rows = [1, reason_rows, 1, 1].map(Constraint::Length);
+        let rows = [&[Constraint::Fill(1)], &rows[..]].concat();
+        let [text, _, reason, bottom, _] = Layout::vertical(rows).areas(inside);
         frame.render_widget(Paragraph::new(lines), text);
+        if self.reason.is_some() {
+            self.draw_reason(frame, Rect { height: 2.min(reason.height), ..reason }, theme);
+        }
+        let focused = match self.focus {
+            Focus::Cancel => 0,
+            Focus::Confirm => 1,
+            Focus::Reason => 2,
+        };
         let words = ["cancel", self.confirmation.verb.as_str()];
-        let (line, areas) = buttons(bottom, words, usize::from(self.confirm_focused), theme);
+        let (line, areas) = buttons(bottom, words, focused, theme);
         self.buttons = areas;
         frame.render_widget(line, bottom);
     }
@@ -104,10 +252,7 @@ impl Dialog for EscalateDialog {
             KeyCode::Enter if self.token => {
                 DialogResult::Send(vec![Request { secret: Some(typed.to_owned()), ..Request::line("escalate") }])
             }
-            KeyCode::Enter => {
-                let reason = typed.replace('\\', "\\\\").replace('"', "\\\"");
-                DialogResult::Send(vec![Request::line(format!("escalate --reason \"{reason}\""))])
-            }
+            KeyCode::Enter => DialogResult::Send(vec![Request::line(with_reason("escalate", typed))]),
             _ => {
                 self.field.key(key);
                 DialogResult::Open

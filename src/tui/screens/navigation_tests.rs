@@ -10,7 +10,7 @@ use crate::app::{App, AppOptions, Message};
 use crate::fixtures;
 use crate::keymap::{Key, Keymap};
 use crate::notification::Notifications;
-use crate::pane::Screen;
+use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::theme::Theme;
 use townlet_source::SourceEvent;
@@ -25,6 +25,7 @@ fn open() -> App {
         console_history: Vec::new(),
         label: None,
         fleet: false,
+        reason: ReasonPrompt::default(),
         notifications: Notifications::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);

@@ -4,13 +4,13 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::format::{clip, count, signed, thousands, width};
+use crate::format::{clip, count, fact, signed, thousands, width};
 use crate::keymap::Action;
 use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::theme::Theme;
 use townlet_wire::Request;
 use townlet_wire::escape;
-use townlet_wire::telemetry::{Evidence, Promotion};
+use townlet_wire::telemetry::{Evidence, Promotion, SafetyCheck};
 
 const PROMOTE: &str = "promote_policy";
 const ROLLBACK: &str = "rollback_policy";
@@ -126,6 +126,41 @@ pub(super) fn pairs(evidence: &Evidence) -> String {
     format!("{} of at most {} · seeds from {seeds}", count(evidence.pairs, "pair"), thousands(evidence.max_pairs))
 }
 
+/// Sign and style of a row of the safety gate.
+fn safety_sign(row: &SafetyCheck, theme: &Theme) -> (&'static str, Style) {
+    match row.verdict.as_str() {
+        "passed" => ("✓", theme.good),
+        "failed" | "undecided" => ("✗", theme.bad),
+        "running" => ("·", theme.accent),
+        _ => ("·", theme.dim),
+    }
+}
+
+/// A row of the safety gate in words, then the rates of candidate and release: `✓ starvation events: passed after 366 pairs`.
+pub(super) fn safety_row(row: &SafetyCheck, label: &str, columns: [usize; 2], theme: &Theme) -> Vec<Line<'static>> {
+    let (sign, style) = safety_sign(row, theme);
+    let verdict = format!("{sign} {}: {}", escape(&row.title), row.in_words());
+    let [ours, theirs] = [&row.candidate, &row.release].map(|rate| {
+        let [rate, low, high] = [rate.per_1000_resident_days, rate.low, rate.high]
+            .map(|value| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}")));
+        format!("{rate} [{low}, {high}]")
+    });
+    let rates = format!("{ours}, release {theirs} per 1,000 resident-days");
+    let [label_columns, columns] = columns;
+    let mut lines = fact((label, theme.dim), (&verdict, style), label_columns, columns);
+    lines.extend(fact(("", theme.dim), (&rates, theme.dim), label_columns, columns));
+    lines
+}
+
+/// The safety gate in one line: `✓ starvation events  · involuntary exits`.
+pub(super) fn safety_signs(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> {
+    let span = |row: &SafetyCheck| {
+        let (sign, style) = safety_sign(row, theme);
+        Span::styled(format!("{sign} {}  ", escape(&row.title)), style)
+    };
+    evidence.safety.iter().map(span).collect()
+}
+
 /// The candidate, if this session may promote it now; otherwise the reason.
 fn promotion_target<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
     cx.check_allowed(PROMOTE)?;
@@ -160,6 +195,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
     let asked = match action {
         Action::Promote => {
             let candidate = promotion_target(cx).ok()?;
+            let mut reason = String::new();
             let mut text = vec![format!(
                 "{candidate} controls the residents from the next tick. {release} is kept for a rollback."
             )];
@@ -167,6 +203,8 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 let words: String = verdict(evidence, cx.theme).iter().map(|span| span.content.as_ref()).collect();
                 let words = words.trim_start_matches(['✓', '✗', '·', ' ']).to_owned();
                 text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
+                text.extend(evidence.safety.iter().map(|row| format!("{}: {}.", escape(&row.title), row.in_words())));
+                reason = format!("{words}; {}", count(evidence.pairs, "pair"));
             }
             text.push(format!(
                 "Green stability windows in a row: {} of {} required.",
@@ -178,6 +216,8 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 text,
                 verb: "promote".into(),
                 requests: vec![Request::line(format!("{PROMOTE} {candidate}"))],
+                reason,
+                ..Confirmation::default()
             }
         }
         Action::Rollback => {
@@ -190,11 +230,23 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 ],
                 verb: "roll back".into(),
                 requests: vec![Request::line(ROLLBACK)],
+                reason: rollback_reason(cx),
+                ..Confirmation::default()
             }
         }
         _ => return None,
     };
     Some(Reaction::Confirm(asked))
+}
+
+/// The suggested reason of a rollback: what speaks against the release now.
+fn rollback_reason(cx: &Context<'_>) -> String {
+    let window = cx.view.stability.windows.last().filter(|window| window.verdict == "red");
+    match (cx.view.promotion.state.as_str(), window) {
+        (_, Some(window)) => format!("window {} was red", thousands(window.number)),
+        ("canary", None) => "the canary is not kept".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// When a canary is rolled back automatically.

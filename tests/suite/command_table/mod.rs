@@ -270,10 +270,10 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
         session: &session,
         commands: &commands,
         log: &log,
-        unconfirmed: &[],
         theme: &theme,
         focused: true,
         filter: "",
+        unconfirmed: &[],
     };
     let mut terminal = Terminal::new(TestBackend::new(140, 56)).unwrap();
     let mut pane = (row.new)();

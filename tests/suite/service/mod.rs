@@ -4,6 +4,9 @@
 //! Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
 mod hostile_clients;
+mod index_page;
+mod metrics;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -170,7 +173,7 @@ fn every_endpoint_answers_and_is_in_the_openapi_document() {
     let figures = served.get(METRICS, "").body;
     for part in [
         "townlet_residents",
-        "# TYPE townlet_ghost_steps counter",
+        "# TYPE townlet_ghost_steps_total counter",
         "townlet_ghost_steps_total",
         "townlet_exit_queue_peak",
     ] {

@@ -31,6 +31,63 @@ fn published_payloads_pass_as_a_folder() {
     assert!(text.lines().all(|line| line.ends_with(": snapshot 0.2.0: valid")), "{text}");
 }
 
+/// A snapshot of schema 0.2.0 as another producer writes it: residents' jobs, the economy's stock and the employment queue.
+fn of_another_producer() -> Value {
+    let job = json!({
+        "job_id": "grocer", "on_shift": false, "wallet": 0.2, "lateness_counter": 0, "wages_earned": 0, "meals_cooked": 0,
+        "meals_consumed": 2, "basket_cost": 0.62, "shift_state": "pre_shift", "attendance_ratio": 0.0,
+        "late_ticks_today": 0, "absent_shifts_7d": 0, "wages_withheld": 0.0, "exit_pending": false,
+    });
+    let employment = json!({
+        "pending": [], "pending_count": 0, "exits_today": 0, "daily_exit_cap": 2, "queue_limit": 8, "review_window": 1440,
+    });
+    json!({
+        "schema_version": "0.2.0",
+        "jobs": { "rosa": job.clone(), "emil": job },
+        "economy": { "bed_1": { "type": "bed", "stock": { "sleep_slots": 1 } }, "shower_1": { "type": "shower", "stock": {} } },
+        "employment": employment,
+        "events": [{ "event": "affordance_fail", "tick": 30, "agent_id": "rosa", "reason": "insufficient_stock" }],
+    })
+}
+
+#[test]
+fn another_producer_needs_only_the_common_names() {
+    let home = temp_home();
+    let path = home.path().join("payload.json");
+    let check_with = |value: &Value, flags: &[&str]| {
+        std::fs::write(&path, value.to_string()).unwrap();
+        let output = townlet(&[&["telemetry", "check", path.to_str().unwrap()], flags].concat());
+        (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (status, text) = check_with(&of_another_producer(), &[]);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains(" valid, without ") && text.contains("--strict-own"), "{text}");
+    let (status, text) = check_with(&of_another_producer(), &["--strict-own"]);
+    assert_eq!(status, 1, "{text}");
+    for missing in ["$.kpis: is missing", "$.jobs.rosa.tenure_days: is missing"] {
+        assert!(text.contains(missing), "{missing}\n{text}");
+    }
+    // Its own common names and every type still count.
+    let cases: [(Change<'_>, &str); 7] = [
+        (&|it| drop(it.as_object_mut().unwrap().shift_remove("economy")), "$.economy: is missing"),
+        (&|it| it["jobs"]["rosa"] = json!({}), "$.jobs.rosa.wages_withheld: is missing"),
+        (&|it| it["employment"] = json!({}), "$.employment.review_window: is missing"),
+        (&|it| it["economy"]["bed_1"] = json!({ "type": "bed" }), "$.economy.bed_1.stock: is missing"),
+        (&|it| it["events"][0] = json!({ "event": "x" }), "$.events[0].tick: is missing"),
+        (&|it| it["tick"] = json!("soon"), "$.tick: expected integer, found string"),
+        (&|it| it["jobs"]["emil"]["tenure_days"] = json!("long"), "$.jobs.emil.tenure_days: expected"),
+    ];
+    for (change, says) in cases {
+        let mut payload = of_another_producer();
+        change(&mut payload);
+        let (status, text) = check_with(&payload, &[]);
+        assert!(status == 1 && text.contains(says), "{says}\n{text}");
+    }
+    // What this program writes has all of its names.
+    let (status, text) = check_with(&fixed(), &["--strict-own"]);
+    assert_eq!(status, 0, "{text}");
+}
+
 type Change<'a> = &'a dyn Fn(&mut Value);
 
 #[test]

@@ -5,4 +5,5 @@
 
 mod check_command;
 mod schema;
+mod schema_of_types;
 mod stream;

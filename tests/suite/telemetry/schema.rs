@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::schema_check::violations;
-use townlet_wire::{SCHEMA_VERSION, schema};
 
+use super::schema_of_types;
 use crate::kit::{TestShard, temp_home};
 
 pub(crate) fn root() -> PathBuf {
@@ -19,7 +20,7 @@ fn published(name: &str) -> PathBuf {
 
 #[test]
 fn published_schemas_match_the_types() {
-    for (name, made) in [("telemetry", schema::snapshot()), ("stream", schema::stream())] {
+    for (name, made) in [("telemetry", schema_of_types::snapshot()), ("stream", schema_of_types::stream())] {
         let text = format!("{}\n", serde_json::to_string_pretty(&made).unwrap());
         let path = published(name);
         if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -107,7 +108,7 @@ fn quoted(cell: &str) -> BTreeSet<String> {
 
 #[test]
 fn fixed_names_in_the_changelog_match_the_schema() {
-    let schema = schema::snapshot();
+    let schema = schema_of_types::snapshot();
     let at = |path: &[&str]| {
         path.iter().fold(of(&schema, &schema), |schema_here, step| {
             let next = match *step {

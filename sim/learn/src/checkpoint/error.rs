@@ -15,6 +15,20 @@ pub enum CheckpointError {
         /// The folder searched.
         folder: PathBuf,
     },
+    /// The policy is there, but not the state from which its training continues.
+    #[error(
+        "`{id}.training` is missing in {}, so the training of this policy cannot be continued. The newest {kept} states of \
+         a run are kept; `--resume` without an id continues the newest",
+        folder.display()
+    )]
+    NoTrainingState {
+        /// The requested id.
+        id: String,
+        /// The folder searched.
+        folder: PathBuf,
+        /// States kept for each run.
+        kept: usize,
+    },
     /// An I/O error.
     #[error("{}: {error}", path.display())]
     Disk {
@@ -56,6 +70,18 @@ pub enum CheckpointError {
         id: String,
         /// The tensor's error.
         error: WeightsError,
+    },
+    /// The policy sees observations that this build cannot make.
+    #[error(
+        "checkpoint `{id}` sees the observation layout `{found}`, which this build does not know; it knows {known}"
+    )]
+    UnknownLayout {
+        /// Its id.
+        id: String,
+        /// Name and hash of its layout.
+        found: String,
+        /// Names and hashes of this build's layouts.
+        known: String,
     },
     /// The policy does not fit this town.
     #[error("checkpoint `{id}` has {what} `{found}`; this town needs `{wanted}`")]

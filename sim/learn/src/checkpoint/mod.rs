@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use townlet_town::Rules;
 use townlet_town::hash::hex;
-use townlet_town::observations::layout;
+use townlet_town::observations::{Layout, VARIANTS, layout};
 use townlet_town::options::OPTIONS;
 
 pub use error::CheckpointError;
@@ -24,7 +24,7 @@ pub use trained_range::TrainedRange;
 pub use training_state::TrainingState;
 
 use crate::network::{Forward, NamedTensor, Normalizer, Shape, Weights};
-use crate::train::KpiMean;
+use crate::train::{Evaluation, KpiMean};
 
 /// The format in the metadata.
 pub const FORMAT: &str = "townlet-policy-1";
@@ -58,14 +58,26 @@ pub struct Meta {
     /// The towns of its training; `None` for policies older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub towns: Option<TrainedRange>,
-    /// Whether it started by imitating the scripted policy.
+    /// Whether its training began by imitating another policy.
     pub warm_start: bool,
-    /// The previous checkpoint of its training; `None` for the first.
+    /// The policy that it imitated: `scripted` or the id of a checkpoint; `None` for policies older than this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imitated: Option<String>,
+    /// The checkpoint from whose weights its training started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_from: Option<String>,
+    /// The previous checkpoint of its training; for the first, the one that the training started from.
     pub parent: Option<String>,
     /// Mean town score of the latest days in training.
     pub town_score: Option<f64>,
     /// KPIs of the latest towns in training.
     pub kpis: Vec<KpiMean>,
+    /// Its evaluation on held-out towns; `None` when the training did not evaluate it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// The checkpoint of its training with the best evaluation before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_before: Option<String>,
 }
 
 impl Meta {
@@ -85,9 +97,13 @@ impl Meta {
             training_hash: rules.texts_digest.clone(),
             towns: Some(TrainedRange::of(rules)),
             warm_start: false,
+            imitated: None,
+            started_from: None,
             parent: None,
             town_score: None,
             kpis: Vec::new(),
+            evaluation: None,
+            best_before: None,
         }
     }
 }
@@ -174,26 +190,50 @@ impl Checkpoint {
         }
     }
 
-    /// Checks that this policy can drive a town with these rules.
+    /// Checks that this policy can drive a town with these rules, whose residents show the layout of the configuration.
     ///
     /// # Errors
     /// A mismatch of observation layout or options.
     pub fn fits(&self, rules: &Rules) -> Result<(), CheckpointError> {
         let layout = layout(rules.config.features.systems.observations);
-        let options: Vec<&str> = OPTIONS.iter().map(|row| row.1).collect();
-        let width = self.shape().observation.to_string();
         let rows = [
-            ("the observations", &self.meta.observations, layout.name.to_owned()),
-            ("the observation layout", &self.meta.layout_hash, layout.hash.clone()),
-            ("the options", &self.meta.options.join(" "), options.join(" ")),
-            ("observations as wide as", &width, layout.width.to_string()),
+            ("the observations", &self.meta.observations, layout.name),
+            ("the observation layout", &self.meta.layout_hash, &layout.hash),
         ];
         for (what, found, wanted) in rows {
-            if *found != wanted {
-                return Err(CheckpointError::Mismatch { id: self.id.clone(), what, found: found.clone(), wanted });
+            if found != wanted {
+                return Err(self.mismatch(what, found, wanted));
             }
         }
-        Ok(())
+        self.layout().map(|_| ())
+    }
+
+    /// The observation layout that this policy sees.
+    ///
+    /// # Errors
+    /// A layout, or options, that this build does not have.
+    pub fn layout(&self) -> Result<&'static Layout, CheckpointError> {
+        let known = VARIANTS.map(|(variant, _)| layout(variant));
+        let Some(layout) = known.into_iter().find(|layout| layout.hash == self.meta.layout_hash) else {
+            return Err(CheckpointError::UnknownLayout {
+                id: self.id.clone(),
+                found: format!("{} {}", self.meta.observations, self.meta.layout_hash),
+                known: known.map(|layout| format!("{} {}", layout.name, layout.hash)).join(", "),
+            });
+        };
+        let options: Vec<&str> = OPTIONS.iter().map(|row| row.1).collect();
+        let (width, options) = (self.shape().observation.to_string(), options.join(" "));
+        if self.meta.options.join(" ") != options {
+            return Err(self.mismatch("the options", &self.meta.options.join(" "), &options));
+        }
+        if width != layout.width.to_string() {
+            return Err(self.mismatch("observations as wide as", &width, &layout.width.to_string()));
+        }
+        Ok(layout)
+    }
+
+    fn mismatch(&self, what: &'static str, found: &str, wanted: &str) -> CheckpointError {
+        CheckpointError::Mismatch { id: self.id.clone(), what, found: found.into(), wanted: wanted.into() }
     }
 
     /// The sizes of its network.

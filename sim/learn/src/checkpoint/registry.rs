@@ -1,9 +1,10 @@
 //! A folder of checkpoints, either of trainings or of releases. Files appear completely or not at all. Rule: "Checkpoints".
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::training_state::TrainingHeader;
 use super::{Checkpoint, CheckpointError, TrainingState};
 
 /// Extension of a policy.
@@ -70,11 +71,8 @@ impl Registry {
     /// An I/O error; then the file does not exist.
     pub fn save(&self, saved: &TrainingState) -> Result<(), CheckpointError> {
         self.write(&self.0.join(format!("{}.{TRAINING}", saved.policy)), &saved.encode())?;
-        let mut older: Vec<TrainingState> =
-            self.trainings().into_iter().filter(|other| other.run == saved.run).collect();
-        older.sort_by_key(|other| other.progress.updates);
-        let beyond = older.len().saturating_sub(KEPT);
-        for other in &older[..beyond] {
+        let newest_first = self.headers().into_iter().filter(|other| other.run == saved.run);
+        for other in newest_first.skip(KEPT) {
             let path = self.0.join(format!("{}.{TRAINING}", other.policy));
             fs::remove_file(&path).map_err(CheckpointError::disk(path))?;
         }
@@ -86,14 +84,19 @@ impl Registry {
     /// # Errors
     /// The first problem found.
     pub fn training(&self, id: &str) -> Result<TrainingState, CheckpointError> {
-        let bytes = self.read(id, TRAINING)?;
+        let bytes = self.read(id, TRAINING).map_err(|error| match error {
+            CheckpointError::Missing { id, folder } if self.path(&id).is_file() => {
+                CheckpointError::NoTrainingState { id, folder, kept: KEPT }
+            }
+            other => other,
+        })?;
         TrainingState::decode(id, &bytes)
     }
 
-    /// The newest training state that is wanted: the last run by name, at its latest update.
+    /// The newest training state that is wanted: the last run by name, at its latest update. Damaged ones are skipped.
     pub fn newest_training(&self, is_wanted: impl Fn(&TrainingState) -> bool) -> Option<TrainingState> {
-        let wanted = self.trainings().into_iter().filter(is_wanted);
-        wanted.max_by(|a, b| (&a.run, a.progress.updates).cmp(&(&b.run, b.progress.updates)))
+        // One at a time, because each holds every replica.
+        self.headers().iter().filter_map(|header| self.training(&header.policy).ok()).find(is_wanted)
     }
 
     /// The errors of training states that cannot be read.
@@ -101,9 +104,16 @@ impl Registry {
         self.named(TRAINING).iter().filter_map(|id| self.training(id).err()).collect()
     }
 
-    /// All readable training states; damaged ones are skipped.
-    fn trainings(&self) -> Vec<TrainingState> {
-        self.named(TRAINING).iter().filter_map(|id| self.training(id).ok()).collect()
+    /// The headers of all training states, newest first.
+    fn headers(&self) -> Vec<TrainingHeader> {
+        let header = |id: String| {
+            let (file, mut start) = (File::open(self.0.join(format!("{id}.{TRAINING}"))).ok()?, Vec::new());
+            file.take(TrainingHeader::BYTES).read_to_end(&mut start).ok()?;
+            TrainingHeader::decode(&start).filter(|header| header.policy == id)
+        };
+        let mut headers: Vec<TrainingHeader> = self.named(TRAINING).into_iter().filter_map(header).collect();
+        headers.sort_by(|a, b| (&b.run, b.updates).cmp(&(&a.run, a.updates)));
+        headers
     }
 
     fn named(&self, ending: &str) -> Vec<String> {

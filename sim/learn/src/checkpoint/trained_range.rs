@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use townlet_town::config::TrainingTowns;
 use townlet_town::{Micro, Rules, hash};
 
-use crate::drawn_towns::{POPULATION, PRICES};
+use crate::drawn_towns::{POPULATION, PRICES, RENT};
 
 /// The towns of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,15 +31,16 @@ impl TrainedRange {
         let config = &rules.config;
         let drawn = config.training.towns == TrainingTowns::Drawn;
         let population = if drawn { POPULATION } else { config.world.population..=config.world.population };
-        let percent: RangeInclusive<u32> = if drawn { PRICES } else { 100..=100 };
-        let prices =
-            |price: Micro| [percent.start(), percent.end()].map(|part| price.to_f64() * f64::from(*part) / 100.0);
+        let prices = |price: Micro, percent: RangeInclusive<u32>| {
+            let percent = if drawn { percent } else { 100..=100 };
+            [percent.start(), percent.end()].map(|part| price.to_f64() * f64::from(*part) / 100.0)
+        };
         Self {
             population: [*population.start(), *population.end()],
             plan: (!drawn).then(|| plan_digest(rules)),
-            meal_cost: prices(config.economy.meal_cost),
-            ingredients_cost: prices(config.economy.ingredients_cost),
-            rent_per_day: prices(config.economy.rent_per_day),
+            meal_cost: prices(config.economy.meal_cost, PRICES),
+            ingredients_cost: prices(config.economy.ingredients_cost, PRICES),
+            rent_per_day: prices(config.economy.rent_per_day, RENT),
         }
     }
 
@@ -93,10 +94,9 @@ fn plan_digest(rules: &Rules) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_sources::default_town;
 
     fn rules(settings: &[(&str, &str)]) -> Rules {
-        Rules::new(default_town(settings)).expect("the default town")
+        Rules::new(townlet_town::Sources::default_town(settings).expect("valid settings")).expect("the default town")
     }
 
     #[test]
@@ -119,8 +119,8 @@ mod tests {
         }
         assert_eq!(reason("world.population", "33").unwrap(), "33 residents; trained on 4 to 32");
         assert_eq!(
-            reason("economy.rent_per_day", "1.5").unwrap(),
-            "economy.rent_per_day is 1.50; trained on 1.60 to 2.40"
+            reason("economy.rent_per_day", "2.5").unwrap(),
+            "economy.rent_per_day is 2.50; trained on 0.30 to 2.40"
         );
     }
 }

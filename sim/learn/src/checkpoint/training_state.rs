@@ -12,21 +12,43 @@ use crate::ppo::LearnerState;
 use crate::train::Progress;
 
 /// First bytes; the digit is the format version.
-const MAGIC: &[u8; 16] = b"townlet-train-1\n";
+const MAGIC: &[u8; 16] = b"townlet-train-2\n";
 /// Bytes of the SHA-256.
 const CHECK: usize = 32;
 
-/// A training between two updates.
+/// The first fields of a training state, which can be read without the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct TrainingHeader {
+    /// Id of the policy beside it.
+    pub(super) policy: String,
+    /// The run whose log it continues.
+    pub(super) run: String,
+    /// Updates done.
+    pub(super) updates: u64,
+}
+
+impl TrainingHeader {
+    /// Bytes of a file that contain its header: names are short.
+    pub(super) const BYTES: u64 = 4_096;
+
+    /// Reads the header from the first bytes of a file; `None` when it is no training state of this version. Damage further
+    /// on is only found by [`TrainingState::decode`].
+    pub(super) fn decode(start: &[u8]) -> Option<Self> {
+        let (_, content) = start.strip_prefix(MAGIC.as_slice())?.split_at_checked(CHECK)?;
+        Some(postcard::take_from_bytes(content).ok()?.0)
+    }
+}
+
+/// A training between two updates. Its first fields are those of [`TrainingHeader`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainingState {
     /// Id of the policy beside it.
     pub policy: String,
     /// The run whose log it continues.
     pub run: String,
+    updates: u64,
     /// The sources of its towns.
     pub sources: Sources,
-    /// Whether it started by imitating the scripted policy.
-    pub warm_start: bool,
     /// Progress and the state of every town.
     pub progress: Progress,
     learner: LearnerArrays,
@@ -47,7 +69,7 @@ impl TrainingState {
     /// Assembles the parts of a training.
     pub fn new(
         (policy, run): (String, String),
-        (sources, warm_start): (Sources, bool),
+        sources: Sources,
         progress: Progress,
         learner: &LearnerState,
         normalizer: &Normalizer,
@@ -62,7 +84,7 @@ impl TrainingState {
         };
         let (count, mean, squares) = normalizer.state();
         let scale = (count, mean.to_vec(), squares.to_vec());
-        Self { policy, run, sources, warm_start, progress, learner: numbers, scale }
+        Self { policy, run, updates: progress.updates, sources, progress, learner: numbers, scale }
     }
 
     /// The learner's state, for a network of this shape.

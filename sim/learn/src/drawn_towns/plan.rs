@@ -1,7 +1,7 @@
-//! Draws a town plan: four homes, park, grocer, café, office and gym on a grid of nine blocks between roads.
+//! Draws a town plan: homes, park, grocer, café, office and gym in blocks between roads.
 //!
-//! The blocks are shuffled, and sizes, doors and furniture are drawn, so ways to work, to food and to friends differ from
-//! plan to plan.
+//! The blocks form a square, a rectangle or a row and are shuffled; sizes, doors and furniture are drawn. Ways to work, to food
+//! and to friends, and what residents share, therefore differ from plan to plan.
 
 use std::fmt::Write as _;
 
@@ -9,18 +9,27 @@ use townlet_town::plan::PlaceKind;
 
 use crate::prng::Prng;
 
-/// Side of the map, in tiles.
-pub const SIDE: usize = 48;
 /// Homes of a drawn plan.
-const HOMES: usize = 4;
-/// Blocks per side of the map.
-const BLOCKS: usize = 3;
+const HOMES: [usize; 6] = [1, 1, 2, 3, 4, 4];
+/// Blocks of a map as columns and rows; most maps are square. Each has room for all places.
+const BLOCKS: [[usize; 2]; 6] = [[3, 3], [3, 3], [3, 3], [3, 3], [5, 2], [9, 1]];
 /// Side of a block, in tiles.
 const BLOCK: usize = 14;
 /// From the left edge of a block to that of the next: the block and a road.
 const PITCH: usize = BLOCK + 2;
 /// Smallest and largest outer side of a building, in tiles; the block keeps a margin around it.
 const BUILDING: (usize, usize) = (8, 12);
+/// Beds that share a stove or a shower.
+const BEDS_PER_STOVE: [usize; 4] = [3, 5, 8, 16];
+
+/// A plan for [`townlet_town::plan::Plan::parse`].
+#[derive(Clone, Debug)]
+pub struct DrawnPlan {
+    /// Legend and map.
+    pub text: String,
+    /// Width and height of the map, in tiles.
+    pub size: [u32; 2],
+}
 
 /// An area of the map, in tiles.
 #[derive(Clone, Copy)]
@@ -33,51 +42,60 @@ struct Area {
 
 /// A map that is being drawn.
 struct Drawing {
-    tiles: [[char; SIDE]; SIDE],
+    /// Blocks in a row.
+    columns: usize,
+    tiles: Vec<Vec<char>>,
     legend: String,
 }
 
-/// The text of a plan for this many residents, for [`townlet_town::plan::Plan::parse`] with a map of [`SIDE`] × [`SIDE`].
-/// It has a bed for each of them.
-pub fn draw_plan(prng: &mut Prng, population: usize) -> String {
-    let mut drawing = Drawing::with_roads();
-    let mut blocks: Vec<usize> = (0..BLOCKS * BLOCKS).collect();
+/// A plan for this many residents, with a bed for each of them.
+pub fn draw_plan(prng: &mut Prng, population: usize) -> DrawnPlan {
+    let [columns, rows] = BLOCKS[prng.below(BLOCKS.len())];
+    let mut drawing = Drawing::with_roads(columns, rows);
+    let mut blocks: Vec<usize> = (0..columns * rows).collect();
     prng.shuffle(&mut blocks);
+    let mut blocks = blocks.into_iter();
+    let mut block = || blocks.next().expect("a block for each place");
     let spare_beds = prng.below(population / 2 + 1);
-    let beds = population + spare_beds;
-    for (home, block) in blocks[..HOMES].iter().enumerate() {
-        let own_beds = (beds * (home + 1) / HOMES) - (beds * home / HOMES);
-        let busy = 1 + own_beds / 5;
-        let furniture = format!("{}f{}{}T", "b".repeat(own_beds), "s".repeat(busy), "w".repeat(busy));
-        drawing.building(prng, *block, PlaceKind::Home, home + 1, &furniture);
+    let (beds, homes) = (population + spare_beds, HOMES[prng.below(HOMES.len())]);
+    let per_stove = BEDS_PER_STOVE[prng.below(BEDS_PER_STOVE.len())];
+    for home in 0..homes {
+        let own_beds = (beds * (home + 1) / homes) - (beds * home / homes);
+        let shared = own_beds.div_ceil(per_stove).max(1);
+        let table = "T".repeat(prng.below(2));
+        let furniture = format!("{}f{}{}{table}", "b".repeat(own_beds), "s".repeat(shared), "w".repeat(shared));
+        drawing.building(prng, block(), PlaceKind::Home, home + 1, &furniture);
     }
     let share = |each: usize, least: usize| least.max(population.div_ceil(each));
-    let furniture = format!("{}{}", "h".repeat(share(8, 2)), "t".repeat(share(16, 1)));
-    drawing.building(prng, blocks[HOMES], PlaceKind::Grocer, 1, &furniture);
-    let furniture = format!("{}{}", "t".repeat(share(5, 2)), "T".repeat(share(8, 2)));
-    drawing.building(prng, blocks[HOMES + 1], PlaceKind::Cafe, 1, &furniture);
-    drawing.building(prng, blocks[HOMES + 2], PlaceKind::Office, 1, &"d".repeat(share(4, 4)));
-    drawing.building(prng, blocks[HOMES + 3], PlaceKind::Gym, 1, &format!("T{}", "w".repeat(share(8, 2))));
-    drawing.park(prng, blocks[HOMES + 4], &"T".repeat(share(6, 3)));
-    drawing.text()
-}
-
-/// The left and top edge of a block inside its margin of one tile.
-fn corner(block: usize) -> [usize; 2] {
-    [block % BLOCKS, block / BLOCKS].map(|at| at * PITCH + 2)
+    let some = |prng: &mut Prng, most: usize| 1 + prng.below(most);
+    let (shelves, tills) = (some(prng, share(8, 3)), some(prng, share(16, 1)));
+    drawing.building(prng, block(), PlaceKind::Grocer, 1, &format!("{}{}", "h".repeat(shelves), "t".repeat(tills)));
+    let (tills, tables) = (some(prng, share(5, 2)), some(prng, share(8, 3)));
+    drawing.building(prng, block(), PlaceKind::Cafe, 1, &format!("{}{}", "t".repeat(tills), "T".repeat(tables)));
+    drawing.building(prng, block(), PlaceKind::Office, 1, &"d".repeat(share(4, 4)));
+    let showers = prng.below(share(8, 2) + 1);
+    drawing.building(prng, block(), PlaceKind::Gym, 1, &format!("T{}", "w".repeat(showers)));
+    let tables = some(prng, share(6, 4));
+    drawing.park(prng, block(), &"T".repeat(tables));
+    drawing.finish()
 }
 
 impl Drawing {
-    fn with_roads() -> Self {
-        let is_edge = |at: usize| at == 0 || at == SIDE - 1;
+    fn with_roads(columns: usize, rows: usize) -> Self {
+        let (width, height) = (columns * PITCH, rows * PITCH);
         let is_road = |at: usize| at.is_multiple_of(PITCH) || at % PITCH == PITCH - 1;
         let tile = |x: usize, y: usize| match () {
-            () if is_edge(x) || is_edge(y) => '#',
+            () if x == 0 || y == 0 || x == width - 1 || y == height - 1 => '#',
             () if is_road(x) || is_road(y) => ':',
             () => '"',
         };
-        let tiles = std::array::from_fn(|y| std::array::from_fn(|x| tile(x, y)));
-        Self { tiles, legend: String::new() }
+        let tiles = (0..height).map(|y| (0..width).map(|x| tile(x, y)).collect()).collect();
+        Self { columns, tiles, legend: String::new() }
+    }
+
+    /// The left and top edge of a block inside its margin of one tile.
+    fn corner(&self, block: usize) -> [usize; 2] {
+        [block % self.columns, block / self.columns].map(|at| at * PITCH + 2)
     }
 
     /// Adds a place to the legend.
@@ -89,9 +107,12 @@ impl Drawing {
 
     /// Draws walls, one or two doors and furniture, and names the inside.
     fn building(&mut self, prng: &mut Prng, block: usize, kind: PlaceKind, number: usize, furniture: &str) {
-        let side = |prng: &mut Prng| BUILDING.0 + prng.below(BUILDING.1 - BUILDING.0 + 1);
+        // A fifth of the floor stays free of furniture.
+        let roomy = |side: &usize| (side - 2).pow(2) * 4 >= furniture.len() * 5;
+        let least = (BUILDING.0..BUILDING.1).find(roomy).unwrap_or(BUILDING.1);
+        let side = |prng: &mut Prng| least + prng.below(BUILDING.1 - least + 1);
         let (width, height) = (side(prng), side(prng));
-        let [left, top] = corner(block);
+        let [left, top] = self.corner(block);
         let (left, top) = (left + prng.below(BLOCK - width - 1), top + prng.below(BLOCK - height - 1));
         for y in top..top + height {
             for x in left..left + width {
@@ -115,7 +136,7 @@ impl Drawing {
     }
 
     fn park(&mut self, prng: &mut Prng, block: usize, furniture: &str) {
-        let [left, top] = corner(block);
+        let [left, top] = self.corner(block);
         let area = Area { left, top, width: BLOCK - 2, height: BLOCK - 2 };
         self.furnish(prng, area, furniture);
         self.place(PlaceKind::Park, 1, area);
@@ -130,9 +151,10 @@ impl Drawing {
         }
     }
 
-    fn text(&self) -> String {
+    fn finish(self) -> DrawnPlan {
         let rows = self.tiles.iter().map(|row| row.iter().collect::<String>() + "\n");
-        format!("{}map\n{}", self.legend, rows.collect::<String>())
+        let text = format!("{}map\n{}", self.legend, rows.collect::<String>());
+        DrawnPlan { text, size: [self.tiles[0].len() as u32, self.tiles.len() as u32] }
     }
 }
 
@@ -142,16 +164,21 @@ mod tests {
 
     use super::*;
 
+    fn drawn(seed: u64, population: usize) -> (Plan, String) {
+        let DrawnPlan { text, size: [width, height] } = draw_plan(&mut Prng::new([seed, 0, 0]), population);
+        let plan = Plan::parse("drawn", &text, (width, height)).unwrap_or_else(|why| panic!("{why}\n{text}"));
+        (plan, text)
+    }
+
     #[test]
     fn a_drawn_plan_is_valid_has_a_bed_for_each_resident_and_differs_from_others() {
         let mut seen = std::collections::BTreeSet::new();
         for (seed, population) in (0..400).zip((4..=32).cycle()) {
-            let text = draw_plan(&mut Prng::new([seed, 0, 0]), population);
-            let plan =
-                Plan::parse("drawn", &text, (SIDE as u32, SIDE as u32)).unwrap_or_else(|why| panic!("{why}\n{text}"));
+            let (plan, text) = drawn(seed, population);
             let count = |kind| plan.objects.iter().filter(|object| object.kind == kind).count();
             assert!(count(ObjectKind::Bed) >= population, "{text}");
-            assert_eq!(count(ObjectKind::Fridge), HOMES);
+            assert!(HOMES.contains(&count(ObjectKind::Fridge)), "{text}");
+            assert!([ObjectKind::Till, ObjectKind::Shelf, ObjectKind::Table].iter().all(|kind| count(*kind) > 0));
             assert!(seen.insert(text), "seed {seed} repeats a plan");
         }
     }
@@ -159,8 +186,7 @@ mod tests {
     #[test]
     fn ways_differ_from_plan_to_plan() {
         let steps = |seed| {
-            let text = draw_plan(&mut Prng::new([seed, 0, 0]), 8);
-            let plan = Plan::parse("drawn", &text, (SIDE as u32, SIDE as u32)).unwrap();
+            let (plan, _) = drawn(seed, 8);
             let tile = |kind| {
                 let (id, _) = plan.places().find(|(_, place)| place.kind == kind).unwrap();
                 plan.floor_of(id).next().unwrap()
@@ -169,6 +195,6 @@ mod tests {
         };
         let drawn: Vec<u16> = (0..50).map(steps).collect();
         let (nearest, farthest) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
-        assert!(*nearest < 30 && *farthest > 60, "{nearest} to {farthest} steps from home to the café");
+        assert!(*nearest < 30 && *farthest > 90, "{nearest} to {farthest} steps from home to the café");
     }
 }

@@ -4,6 +4,8 @@
 //! [`invariant_monitor`]. Rule: "Town score" and "Scripted baseline".
 
 pub mod invariant_monitor;
+pub mod promotion_test;
+pub mod safety_gate;
 pub mod sequential_test;
 pub mod stats;
 
@@ -15,7 +17,7 @@ use townlet_town::score::{self, ScoreTerms};
 use townlet_town::state::Counters;
 use townlet_town::{Policy, Rules, Town};
 
-use crate::parallel;
+use crate::parallel::{self, ShouldContinue};
 use invariant_monitor::{InvariantMonitor, Violation};
 use stats::Rate;
 
@@ -116,29 +118,37 @@ pub fn evaluate<P: Policy>(
     let mut towns: Vec<(u64, Option<Record>)> = seeds.map(|seed| (seed, None)).collect();
     parallel::for_each_chunk(&mut towns, 1, threads, |towns| {
         for (seed, record) in towns {
-            *record = Some(run_town(rules, *seed, span.days, policy(*seed)));
+            *record = run_town(rules, *seed, span.days, policy(*seed), &|| true);
             done();
         }
     });
     towns.into_iter().filter_map(|(_, record)| record).collect()
 }
 
-/// Runs one town.
-fn run_town(rules: &Arc<Rules>, seed: u64, days: usize, mut policy: impl Policy) -> Record {
+/// Runs one town. Asks `should_continue` at every tick and returns `None` when it said no.
+pub(crate) fn run_town(
+    rules: &Arc<Rules>,
+    seed: u64,
+    days: usize,
+    mut policy: impl Policy,
+    should_continue: ShouldContinue<'_>,
+) -> Option<Record> {
     let mut town = Town::new(Arc::clone(rules), seed);
     let mut monitor = InvariantMonitor::new(&town);
-    let days = (0..days)
-        .map(|_| {
-            for _ in 0..rules.day_length() {
-                town.step(&mut policy);
-                monitor.check(&town);
-                town.clear_events();
+    let mut records = Vec::with_capacity(days);
+    for _ in 0..days {
+        for _ in 0..rules.day_length() {
+            if !should_continue() {
+                return None;
             }
-            day(&town)
-        })
-        .collect();
+            town.step(&mut policy);
+            monitor.check(&town);
+            town.clear_events();
+        }
+        records.push(day(&town));
+    }
     let InvariantMonitor { money, deadlock, .. } = monitor;
-    Record { seed, days, digest: town.digest(), money, deadlock }
+    Some(Record { seed, days: records, digest: town.digest(), money, deadlock })
 }
 
 fn day(town: &Town) -> Day {

@@ -27,7 +27,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { alpha: 0.025, power: 0.9, effect: 0.005, min_pairs: 12, max_pairs: 160 }
+        Self { alpha: 0.025, power: 0.95, effect: 0.005, min_pairs: 12, max_pairs: 240 }
     }
 }
 

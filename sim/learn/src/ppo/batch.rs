@@ -2,6 +2,10 @@
 
 use super::Diverged;
 use crate::network::Shape;
+use crate::parallel::ShouldContinue;
+
+/// Values checked between two questions whether to continue.
+const CHECKED: usize = 1 << 22;
 
 /// Columns of decisions, each with one entry per decision.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +37,18 @@ impl Batch {
         self.actions.is_empty()
     }
 
+    /// Makes room for this many decisions of observations of this width, and for no more.
+    pub(crate) fn reserve(&mut self, decisions: usize, width: usize) {
+        let more = decisions.saturating_sub(self.len());
+        self.observations.reserve_exact(more * width);
+        self.actions.reserve_exact(more);
+        self.action_masks.reserve_exact(more);
+        self.log_probs.reserve_exact(more);
+        self.values.reserve_exact(more);
+        self.advantages.reserve_exact(more);
+        self.returns.reserve_exact(more);
+    }
+
     /// Removes all decisions and keeps the allocations.
     pub fn clear(&mut self) {
         self.observations.clear();
@@ -44,11 +60,16 @@ impl Batch {
         self.returns.clear();
     }
 
-    /// Checks that every value is finite.
+    /// Checks that every value is finite. Asks `should_continue` now and then and returns `false` when it said no.
     ///
     /// # Panics
     /// When columns differ in length or a choice was masked, which is a bug of the caller.
-    pub(super) fn check(&self, shape: &Shape, update: u64) -> Result<(), Diverged> {
+    pub(super) fn check(
+        &self,
+        shape: &Shape,
+        update: u64,
+        should_continue: ShouldContinue<'_>,
+    ) -> Result<bool, Diverged> {
         let count = self.len();
         assert_eq!(self.observations.len(), count * shape.observation, "one observation per decision");
         assert_eq!(self.action_masks.len(), count, "one mask per decision");
@@ -66,10 +87,16 @@ impl Batch {
         for (column, values) in columns {
             let width = if column == "observations" { shape.observation } else { 1 };
             assert_eq!(values.len(), count * width, "one entry per decision in `{column}`");
-            if let Some(place) = values.iter().position(|value| !value.is_finite()) {
-                return Err(Diverged::Batch { column, value: values[place], place: place / width, update });
+            for (chunk, part) in values.chunks(CHECKED).enumerate() {
+                if !should_continue() {
+                    return Ok(false);
+                }
+                if let Some(place) = part.iter().position(|value| !value.is_finite()) {
+                    let (value, place) = (part[place], (chunk * CHECKED + place) / width);
+                    return Err(Diverged::Batch { column, value, place, update });
+                }
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -12,6 +12,7 @@ use super::objective::{LossTerms, loss};
 use super::{Batch, Settings};
 use crate::network::ActorCritic;
 use crate::network::matmul::vectorized;
+use crate::parallel::ShouldContinue;
 
 /// Polls before a thread blocks: longer than the time between two minibatches.
 const SPINS: u32 = 4_000;
@@ -28,6 +29,7 @@ pub(super) type Backpropagated = (Gradients<f32, Cpu>, LossTerms);
 pub(super) struct GradientWorkers<'a> {
     settings: &'a Settings,
     batch: &'a Batch,
+    should_continue: ShouldContinue<'a>,
     device: Cpu,
     other: Option<Other>,
 }
@@ -35,17 +37,22 @@ pub(super) struct GradientWorkers<'a> {
 /// The channels to and from the second thread.
 struct Other {
     send: Sender<(ActorCritic, Part)>,
-    receive: Receiver<Backpropagated>,
+    receive: Receiver<Option<Backpropagated>>,
 }
 
 impl<'a> GradientWorkers<'a> {
     /// Only this thread.
-    pub(super) fn new(settings: &'a Settings, batch: &'a Batch) -> Self {
-        Self { settings, batch, device: Cpu::default(), other: None }
+    pub(super) fn new(settings: &'a Settings, batch: &'a Batch, should_continue: ShouldContinue<'a>) -> Self {
+        Self { settings, batch, should_continue, device: Cpu::default(), other: None }
     }
 
     /// This thread and a second one, which ends when the workers are dropped.
-    pub(super) fn shared<'scope>(settings: &'a Settings, batch: &'a Batch, scope: &'scope Scope<'scope, '_>) -> Self
+    pub(super) fn shared<'scope>(
+        settings: &'a Settings,
+        batch: &'a Batch,
+        should_continue: ShouldContinue<'a>,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Self
     where
         'a: 'scope,
     {
@@ -54,7 +61,7 @@ impl<'a> GradientWorkers<'a> {
         scope.spawn(move || {
             let device = Cpu::default();
             while let Some((agent, part)) = wait(&parts) {
-                let gradients = backward(&agent, &part, batch, settings, &device);
+                let gradients = backward(&agent, &part, (batch, settings), &device, should_continue);
                 // Dropped before the answer, so that the weights can be changed in place.
                 drop(agent);
                 if answer.send(gradients).is_err() {
@@ -62,20 +69,22 @@ impl<'a> GradientWorkers<'a> {
                 }
             }
         });
-        Self { other: Some(Other { send, receive }), ..Self::new(settings, batch) }
+        Self { other: Some(Other { send, receive }), ..Self::new(settings, batch, should_continue) }
     }
 
-    /// The gradients over the decisions of the batch at `places`.
-    pub(super) fn backward(&self, agent: &ActorCritic, places: &[usize]) -> Backpropagated {
+    /// The gradients over the decisions of the batch at `places`; `None` when interrupted.
+    pub(super) fn backward(&self, agent: &ActorCritic, places: &[usize]) -> Option<Backpropagated> {
         let [first, second] = split(self.batch, places, self.settings.norm_adv);
-        let run = |part: &Part| backward(agent, part, self.batch, self.settings, &self.device);
-        let ((mut sum, terms), (mut other, other_terms)) = match &self.other {
+        let inputs = (self.batch, self.settings);
+        let run = |part: &Part| backward(agent, part, inputs, &self.device, self.should_continue);
+        let (first, second) = match &self.other {
             Some(Other { send, receive }) if agent.shape().weights() * places.len() >= MIN_PARALLEL_WORK => {
                 send.send((agent.clone(), second)).expect("the other thread receives parts");
                 (run(&first), wait(receive).expect("the other thread answers each part"))
             }
             _ => (run(&first), run(&second)),
         };
+        let ((mut sum, terms), (mut other, other_terms)) = first.zip(second)?;
         let mut addends = Vec::new();
         agent.for_each_gradient(&mut other, |_, gradient| addends.push(std::mem::take(&mut **gradient)));
         agent.for_each_gradient(&mut sum, |place, sum| {
@@ -87,19 +96,28 @@ impl<'a> GradientWorkers<'a> {
                 }
             });
         });
-        (sum, terms.and(other_terms))
+        Some((sum, terms.and(other_terms)))
     }
 }
 
-/// The gradients of one part.
-fn backward(agent: &ActorCritic, part: &Part, batch: &Batch, settings: &Settings, device: &Cpu) -> Backpropagated {
+/// The gradients of one part; `None` when interrupted.
+fn backward(
+    agent: &ActorCritic,
+    part: &Part,
+    (batch, settings): (&Batch, &Settings),
+    device: &Cpu,
+    should_continue: ShouldContinue<'_>,
+) -> Option<Backpropagated> {
     let (mut gradients, mut terms) = (Gradients::leaky(), LossTerms::default());
     for rows in part.gather(batch, ROWS, device) {
+        if !should_continue() {
+            return None;
+        }
         let (loss, of_rows) = loss(agent, rows, gradients, settings);
         gradients = loss.backward();
         terms = terms.and(of_rows);
     }
-    (gradients, terms)
+    Some((gradients, terms))
 }
 
 /// The next message; `None` when the channel is closed.

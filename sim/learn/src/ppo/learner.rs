@@ -113,8 +113,8 @@ impl Learner {
         Ok(self.update_while(batch, progress, &|| true)?.expect("nothing interrupts it"))
     }
 
-    /// Like [`Self::update`], but asks `should_continue` at every minibatch. Returns `None` when it said no; weights and
-    /// moments are then those from before.
+    /// Like [`Self::update`], but asks `should_continue` before every few hundred decisions. Returns `None` when it said no;
+    /// weights and moments are then those from before.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -124,13 +124,15 @@ impl Learner {
         progress: f64,
         should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
-        batch.check(&self.shape, self.state.updates)?;
+        if !batch.check(&self.shape, self.state.updates, should_continue)? {
+            return Ok(None);
+        }
         let settings = self.settings;
         std::thread::scope(|scope| {
             let workers = if self.threads.get() < 2 {
-                GradientWorkers::new(&settings, batch)
+                GradientWorkers::new(&settings, batch, should_continue)
             } else {
-                GradientWorkers::shared(&settings, batch, scope)
+                GradientWorkers::shared(&settings, batch, should_continue, scope)
             };
             self.learn(batch, progress, &workers, should_continue)
         })
@@ -161,14 +163,14 @@ impl Learner {
         let minibatches = ((count + settings.minibatch_size / 2) / settings.minibatch_size.max(1)).max(1);
         for epoch in 0..if count == 0 { 0 } else { settings.update_epochs } {
             let mut places: Vec<usize> = (0..count).collect();
-            Prng::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
+            let mut prng = Prng::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]);
+            if !prng.shuffle_while(&mut places, should_continue) {
+                return Ok(None);
+            }
             means.begin_epoch();
             for minibatch in 0..minibatches {
-                if !should_continue() {
-                    return Ok(None);
-                }
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
-                let (mut gradients, terms) = workers.backward(&agent, places);
+                let Some((mut gradients, terms)) = workers.backward(&agent, places) else { return Ok(None) };
                 let grad_norm = clip_grad_norm(&agent, &mut gradients, settings.max_grad_norm);
                 MinibatchIndex { update, epoch, minibatch }.check(&agent, &mut gradients, terms.loss, grad_norm)?;
                 optimizer.step(&mut agent, &mut gradients);

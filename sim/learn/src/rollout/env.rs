@@ -62,7 +62,7 @@ impl Env {
     /// Replica `replica` of `replicas`, at its first tick.
     pub(super) fn new(towns: &TownSource, run: u64, replica: u32, replicas: u32, width: usize) -> Self {
         let seed = seeds::training(run, replica, 0);
-        let rules = towns.rules(seed);
+        let rules = towns.rules(seed, 0);
         let whole = whole_horizon(&rules);
         let gamma = rules.config.ppo.gamma.to_f64();
         let town = Town::new(Arc::clone(&rules), seed);
@@ -110,7 +110,7 @@ impl Env {
         self.stats.horizons.push(kpis(&self.town));
         self.resets += 1;
         let seed = seeds::training(self.run, self.replica, self.resets);
-        let rules = self.towns.rules(seed);
+        let rules = self.towns.rules(seed, self.resets);
         self.horizon = whole_horizon(&rules);
         self.town = Town::new(rules, seed);
         self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
@@ -118,7 +118,7 @@ impl Env {
 
     /// Applies other rules to the running town.
     pub(super) fn reload(&mut self, towns: &TownSource) -> Result<(), Refusal> {
-        self.town.reload(&towns.rules(self.town.state().seed))?;
+        self.town.reload(&towns.rules(self.town.state().seed, self.resets))?;
         self.towns = towns.clone();
         self.town.clear_events();
         self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
@@ -137,7 +137,7 @@ impl Env {
 
     /// Continues from a saved state.
     pub(super) fn restore(&mut self, state: EnvState) -> Result<(), String> {
-        let rules = self.towns.rules(state.state.seed);
+        let rules = self.towns.rules(state.state.seed, state.resets);
         if state.decisions.width() != self.decisions.width() {
             return Err("its decisions have another observation layout".into());
         }

@@ -26,7 +26,10 @@ pub(crate) use vec_env::uniform;
 use vec_env::{CollectContext, VecEnv};
 
 /// Environments per inference: enough for an efficient batch, few enough for a core's own cache.
-const ENVS_PER_BATCH: usize = 16;
+pub(crate) const ENVS_PER_BATCH: usize = 16;
+
+/// Decisions gathered between two questions whether to continue.
+const GATHERED: usize = 1 << 16;
 
 /// Replicas of the town and their decisions since the last batch.
 pub struct Rollout {
@@ -83,7 +86,7 @@ impl Rollout {
         &mut self,
         forward: &Forward,
         normalizer: &Normalizer,
-        behavior_policy: BehaviorPolicy,
+        behavior_policy: BehaviorPolicy<'_>,
         threads: NonZero<usize>,
         should_continue: ShouldContinue<'_>,
     ) -> bool {
@@ -91,7 +94,7 @@ impl Rollout {
         let (ticks, completed) = (self.ticks, AtomicBool::new(true));
         parallel::for_each_chunk(&mut self.vec_envs, 1, threads, |vec_envs| {
             for vec_env in vec_envs {
-                vec_env.set_network(forward.clone());
+                vec_env.set_policies(forward.clone(), behavior_policy);
                 if !vec_env.advance(ticks, &context) {
                     completed.store(false, Ordering::Relaxed);
                 }
@@ -102,11 +105,21 @@ impl Rollout {
 
     /// Moves all closed decisions into `batch` and returns the counters. Open decisions stay for the next batch. The
     /// observations' statistics are merged into `normalizer`, which uses them once settled.
-    pub fn gather(&mut self, batch: &mut Batch, normalizer: &mut Normalizer) -> RolloutStats {
+    ///
+    /// `should_continue` is asked now and then. Returns `None` when it said no: the replicas then need [`Self::restore`].
+    pub fn gather(
+        &mut self,
+        batch: &mut Batch,
+        normalizer: &mut Normalizer,
+        should_continue: ShouldContinue<'_>,
+    ) -> Option<RolloutStats> {
         batch.clear();
+        batch.reserve(self.decisions().map(DecisionBuffer::len).sum(), self.layout.width);
         let mut total = RolloutStats::default();
         for env in self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs) {
-            gather(&env.decisions, self.gae_lambda, &mut self.trajectory, batch);
+            if !gather(&env.decisions, self.gae_lambda, &mut self.trajectory, batch, should_continue) {
+                return None;
+            }
             env.decisions.retain_open();
             normalizer.merge(&env.seen);
             env.seen = env.seen.empty();
@@ -118,7 +131,7 @@ impl Rollout {
             total.decisions += std::mem::take(&mut stats.decisions);
             total.invalid += std::mem::take(&mut stats.invalid);
         }
-        total
+        Some(total)
     }
 
     /// The decisions of each replica since the last batch, in the order of the replicas.
@@ -161,10 +174,21 @@ impl Rollout {
     }
 }
 
-/// Appends the closed decisions to the batch in their order, and computes advantages resident by resident.
-fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajectory, batch: &mut Batch) {
+/// Appends the closed decisions to the batch in their order, and computes advantages resident by resident. Returns `false`
+/// when `should_continue` said no.
+fn gather(
+    decisions: &DecisionBuffer,
+    gae_lambda: f32,
+    trajectory: &mut Trajectory,
+    batch: &mut Batch,
+    should_continue: ShouldContinue<'_>,
+) -> bool {
+    let first_row = batch.len();
     trajectory.rows.clear();
     for at in 0..decisions.len() {
+        if at % GATHERED == 0 && !should_continue() {
+            return false;
+        }
         trajectory.rows.push(batch.len());
         if decisions.successors[at] == Successor::Open {
             continue;
@@ -191,6 +215,21 @@ fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajecto
             batch.advantages[trajectory.rows[*at]] = *advantage;
             batch.returns[trajectory.rows[*at]] = advantage + decisions.values[*at];
         }
+    }
+    scale_advantages(&mut batch.advantages[first_row..]);
+    true
+}
+
+/// Largest advantage after scaling.
+const MOST_ADVANTAGE: f32 = 4.0;
+
+/// Scales the advantages of a town to a root mean square of 1 and bounds them, so that a town in which residents starve counts
+/// as much as one in which they live well.
+fn scale_advantages(advantages: &mut [f32]) {
+    let squares: f64 = advantages.iter().map(|advantage| f64::from(*advantage).powi(2)).sum();
+    let scale = (squares / advantages.len().max(1) as f64).sqrt() as f32 + 1e-3;
+    for advantage in advantages {
+        *advantage = (*advantage / scale).clamp(-MOST_ADVANTAGE, MOST_ADVANTAGE);
     }
 }
 
@@ -219,5 +258,23 @@ impl Trajectory {
         self.advantages.clear();
         self.advantages.resize(self.at.len(), 0.0);
         bootstrap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advantages_of_a_town_are_scaled_to_one_and_bounded() {
+        let mut even = vec![30.0, -30.0, 30.0, -30.0];
+        scale_advantages(&mut even);
+        assert!(even.iter().all(|advantage| (advantage.abs() - 1.0).abs() < 1e-3), "{even:?}");
+        let mut rare = vec![0.1; 999];
+        rare.push(-300.0);
+        scale_advantages(&mut rare);
+        assert!((rare[999] + MOST_ADVANTAGE).abs() < 1e-6);
+        assert!(rare[0] > 0.0 && rare[0] < 0.1);
+        scale_advantages(&mut []);
     }
 }

@@ -4,7 +4,8 @@
 //! Each term is a mean over those it counts: see [`ScoreShare`]. Rule: "Training objective".
 
 use townlet_town::config::Objective;
-use townlet_town::needs::{NEED_COUNT, SUFFICIENT_LEVEL};
+use townlet_town::needs::NEED_COUNT;
+use townlet_town::state::ResidentDay;
 use townlet_town::{AgentId, Micro, ResidentId, Rules, State, TickReward, Town, score};
 
 /// Rewards per point of score, so that the returns of a week are of the order of ten and the value loss is well scaled.
@@ -31,6 +32,53 @@ pub struct ScoreShare {
     pub exit: f64,
     /// −1 per day with a need at or below the level of self-sufficiency. Not part of the score.
     pub low_needs: f64,
+}
+
+impl ScoreShare {
+    /// The share of a resident since the day began, without an exit: whoever is present has not left.
+    pub fn today(rules: &Rules, state: &State, agent: AgentId) -> Self {
+        let day = &state.agents.score_day[agent];
+        let trust = 0.2 * (score::trust(&state.agents.ties[agent]) - day.trust_before).to_f64();
+        Self { trust, ..Self::of(day, rules.day_length() as f64, MeanShift::of(rules)) }
+    }
+
+    /// What a resident lost since the day began: the difference from full needs and from its whole shift at full pay.
+    pub fn lost_today(rules: &Rules, state: &State, agent: AgentId) -> Self {
+        let day = &state.agents.score_day[agent];
+        let shift = MeanShift::of(rules);
+        Self {
+            needs: 0.0 - 0.4 * mean_deficits(day) / rules.day_length() as f64,
+            attendance: 0.0 - 0.2 * f64::from(day.missed) / shift.ticks,
+            wages: 0.0 - 0.2 * day.unpaid.to_f64() / shift.wages,
+            ..Self::default()
+        }
+    }
+
+    /// The terms of totals, without trust and exit.
+    fn of(totals: &ResidentDay, day: f64, shift: MeanShift) -> Self {
+        Self {
+            needs: 0.4 * (f64::from(totals.ticks) - mean_deficits(totals)) / day,
+            attendance: 0.2 * f64::from(totals.worked) / shift.ticks,
+            wages: 0.2 * totals.paid.to_f64() / shift.wages,
+            starvation: 0.0 - 0.5 * f64::from(totals.starvation_events),
+            low_needs: 0.0 - f64::from(totals.low_ticks) / day,
+            ..Self::default()
+        }
+    }
+}
+
+/// The mean squared deficit of the needs, summed over ticks.
+fn mean_deficits(totals: &ResidentDay) -> f64 {
+    totals.squared_deficits as f64 / (NEED_COUNT as f64 * 1e12)
+}
+
+fn work_and_hunger(tick: &TickReward) -> ResidentDay {
+    ResidentDay {
+        worked: tick.worked,
+        paid: tick.paid,
+        starvation_events: u32::from(tick.starved),
+        ..ResidentDay::default()
+    }
 }
 
 /// Length and pay of the mean shift of a town's jobs.
@@ -136,30 +184,25 @@ impl TrainingRewards {
     /// The share of a resident who left in the last tick. The score counts needs at the end of a tick, so not theirs.
     pub fn departure(&mut self, agent: AgentId, who: ResidentId, tick: &TickReward, involuntary: bool) -> ScoreShare {
         let exit = if involuntary { -0.2 } else { 0.0 };
-        ScoreShare { trust: self.trust_change(agent, who, Micro::ZERO), exit, ..self.work_and_hunger(tick) }
+        ScoreShare {
+            trust: self.trust_change(agent, who, Micro::ZERO),
+            exit,
+            ..ScoreShare::of(&work_and_hunger(tick), self.day, self.shift)
+        }
     }
 
     /// The share of a resident who is present after the last tick.
     pub fn resident(&mut self, town: &Town, agent: AgentId) -> ScoreShare {
         let agents = &town.state().agents;
         let needs = &agents.needs[agent];
-        let deficit = score::squared_deficits(needs) as f64 / (NEED_COUNT as f64 * 1e12);
-        let low = needs.iter().any(|level| *level <= SUFFICIENT_LEVEL);
-        ScoreShare {
-            needs: 0.4 * (1.0 - deficit) / self.day,
-            trust: self.trust_change(agent, agents.resident[agent], score::trust(&agents.ties[agent])),
-            low_needs: if low { -1.0 / self.day } else { 0.0 },
-            ..self.work_and_hunger(&town.reward(agent))
-        }
-    }
-
-    fn work_and_hunger(&self, tick: &TickReward) -> ScoreShare {
-        ScoreShare {
-            attendance: 0.2 * f64::from(tick.worked) / self.shift.ticks,
-            wages: 0.2 * tick.paid.to_f64() / self.shift.wages,
-            starvation: if tick.starved { -0.5 } else { 0.0 },
-            ..ScoreShare::default()
-        }
+        let tick = ResidentDay {
+            ticks: 1,
+            squared_deficits: score::squared_deficits(needs),
+            low_ticks: u32::from(score::is_low(needs)),
+            ..work_and_hunger(&town.reward(agent))
+        };
+        let trust = self.trust_change(agent, agents.resident[agent], score::trust(&agents.ties[agent]));
+        ScoreShare { trust, ..ScoreShare::of(&tick, self.day, self.shift) }
     }
 
     fn trust_change(&mut self, agent: AgentId, who: ResidentId, now: Micro) -> f64 {

@@ -10,24 +10,26 @@ use townlet_town::{Decider, OptionKind, Policy, ResidentId};
 
 use super::decision_buffer::NewDecision;
 use super::env::Env;
-use crate::Scripted;
 use crate::network::{Forward, MaskedCategorical, Normalizer, Output};
 use crate::parallel::ShouldContinue;
+use crate::{NetworkPolicy, Scripted};
 
 /// The policy that chooses options during collection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BehaviorPolicy {
-    /// The network, sampled by probability.
+#[derive(Clone, Copy)]
+pub enum BehaviorPolicy<'a> {
+    /// The network in training, sampled by probability.
     Network,
-    /// The scripted policy; the network only supplies log-probabilities and values.
+    /// The scripted policy; the network in training only supplies log-probabilities and values.
     Scripted,
+    /// A trained policy; the network in training only supplies log-probabilities and values.
+    Trained(&'a NetworkPolicy),
 }
 
 /// The inputs that all environments share.
 pub(super) struct CollectContext<'a> {
     pub(super) layout: &'static Layout,
     pub(super) normalizer: &'a Normalizer,
-    pub(super) behavior_policy: BehaviorPolicy,
+    pub(super) behavior_policy: BehaviorPolicy<'a>,
     pub(super) should_continue: ShouldContinue<'a>,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct CollectContext<'a> {
 pub(super) struct VecEnv {
     pub(super) envs: Vec<Env>,
     forward: Forward,
+    /// The trained policy that chooses, if one does.
+    trained: Option<NetworkPolicy>,
     deciders: Vec<Decider>,
     rows: Vec<f32>,
     out: Output,
@@ -44,12 +48,16 @@ pub(super) struct VecEnv {
 impl VecEnv {
     pub(super) fn new(envs: Vec<Env>, forward: Forward) -> Self {
         let (deciders, rows, out, choices) = (Vec::new(), Vec::new(), Output::default(), Vec::new());
-        Self { envs, forward, deciders, rows, out, choices }
+        Self { envs, forward, trained: None, deciders, rows, out, choices }
     }
 
-    /// Replaces the network.
-    pub(super) fn set_network(&mut self, forward: Forward) {
+    /// Replaces the network and the policy that chooses.
+    pub(super) fn set_policies(&mut self, forward: Forward, behavior_policy: BehaviorPolicy<'_>) {
         self.forward = forward;
+        self.trained = match behavior_policy {
+            BehaviorPolicy::Trained(policy) => Some(policy.clone()),
+            BehaviorPolicy::Network | BehaviorPolicy::Scripted => None,
+        };
     }
 
     /// Advances all environments by `ticks`. Returns `false` when it was told to stop before.
@@ -83,13 +91,16 @@ impl VecEnv {
             self.deciders.extend_from_slice(deciders);
             let from = self.rows.len();
             self.rows.resize(from + deciders.len() * context.layout.width, 0.0);
-            for (decider, row) in deciders.iter().zip(self.rows[from..].chunks_exact_mut(context.layout.width)) {
-                context.layout.observe(town, decider.agent, row);
+            let agents = deciders.iter().map(|decider| decider.agent);
+            context.layout.observe_each(town, agents, &mut self.rows[from..]);
+            for row in self.rows[from..].chunks_exact_mut(context.layout.width) {
                 env.seen.observe(row);
                 context.normalizer.scale(row);
             }
-            if context.behavior_policy == BehaviorPolicy::Scripted {
-                Scripted.decide(town, deciders, &mut self.choices);
+            match (context.behavior_policy, &mut self.trained) {
+                (BehaviorPolicy::Scripted, _) => Scripted.decide(town, deciders, &mut self.choices),
+                (BehaviorPolicy::Trained(_), Some(policy)) => policy.decide(town, deciders, &mut self.choices),
+                _ => {}
             }
         }
     }
@@ -110,8 +121,8 @@ impl VecEnv {
                         option
                     }
                     // An option outside the mask counts as `wait`.
-                    BehaviorPolicy::Scripted if !mask.allows(self.choices[at]) => OptionKind::Wait,
-                    BehaviorPolicy::Scripted => self.choices[at],
+                    _ if !mask.allows(self.choices[at]) => OptionKind::Wait,
+                    _ => self.choices[at],
                 };
                 env.stats.decisions += 1;
                 env.stats.invalid += u64::from(!mask.allows(option));

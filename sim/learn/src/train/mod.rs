@@ -4,6 +4,8 @@
 //! Rule: "Training command".
 
 mod divergence;
+mod evaluation;
+mod memory_estimate;
 mod row;
 mod running_metrics;
 mod warm_start;
@@ -23,8 +25,12 @@ use crate::parallel::ShouldContinue;
 use crate::ppo::{Batch, Learner, Settings, UpdateStats};
 use crate::rollout::{BehaviorPolicy, EnvState, Rollout, RolloutStats};
 pub use divergence::Divergence;
+use evaluation::HeldOutTowns;
+pub use evaluation::{Best, Evaluation};
+pub use memory_estimate::{MemoryEstimate, NotEnoughMemory};
 pub use row::{KpiMean, Row};
 use running_metrics::RunningMetrics;
+pub use warm_start::Origin;
 
 /// Parameters of a training besides the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +55,15 @@ pub struct Trainer {
     steps: u64,
     updates: u64,
     seconds: f64,
-    warm_start: bool,
+    origin: Origin,
     /// The latest checkpoint, and the number of updates it was made after.
     saved: Option<(u64, String)>,
+    held_out: HeldOutTowns,
+    /// The evaluation after the latest update, if one was due.
+    evaluation: Option<Evaluation>,
+    best: Option<Best>,
+    /// The bytes of the best policy until they are written.
+    unsaved_best: Option<Vec<u8>>,
 }
 
 /// The state of a training besides learner and normalizer.
@@ -67,6 +79,10 @@ pub struct Progress {
     pub seconds: f64,
     /// Seed of the training.
     pub seed: u64,
+    /// The best evaluation so far.
+    pub best: Option<Best>,
+    /// Where the first weights came from.
+    pub origin: Origin,
     metrics: RunningMetrics,
     envs: Vec<EnvState>,
 }
@@ -107,8 +123,12 @@ impl Trainer {
             steps: 0,
             updates: 0,
             seconds: 0.0,
-            warm_start: false,
+            origin: Origin::default(),
             saved: None,
+            held_out: HeldOutTowns::new(rules),
+            evaluation: None,
+            best: None,
+            unsaved_best: None,
         }
     }
 
@@ -129,6 +149,7 @@ impl Trainer {
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         self.rollout.reload(rules)?;
         self.rules = Arc::clone(rules);
+        self.held_out = HeldOutTowns::new(rules);
         Ok(())
     }
 
@@ -152,9 +173,19 @@ impl Trainer {
         self.updates
     }
 
-    /// The latest checkpoint; before the first update the policy it started from, if any.
+    /// The latest checkpoint.
     pub fn checkpoint(&self) -> Option<&str> {
         self.saved.as_ref().map(|(_, id)| id.as_str())
+    }
+
+    /// The best evaluation so far and its checkpoint, which [`Self::save`] writes.
+    pub fn best(&self) -> Option<&Best> {
+        self.best.as_ref()
+    }
+
+    /// Whether the checkpoint of the best evaluation is not written yet.
+    pub fn has_unsaved_best(&self) -> bool {
+        self.unsaved_best.is_some()
     }
 
     /// Whether the schedule is complete.
@@ -162,7 +193,7 @@ impl Trainer {
         self.steps >= self.plan.total_steps
     }
 
-    /// Runs one rollout and one update.
+    /// Runs one rollout and one update, and an evaluation when one is due.
     ///
     /// # Errors
     /// What diverged. The weights are then those from before.
@@ -170,7 +201,7 @@ impl Trainer {
         Ok(self.attempt(&|| true)?.expect("nothing interrupts it"))
     }
 
-    /// Like [`Self::advance`], but asks `should_continue` at every tick and minibatch. Returns `None` when it said no; the
+    /// Like [`Self::advance`], but asks `should_continue` at every tick and few hundred decisions. Returns `None` when it said no; the
     /// training is then as it was before.
     ///
     /// # Errors
@@ -186,47 +217,83 @@ impl Trainer {
         Ok(row)
     }
 
+    /// An update whose weights are those from before when it diverges or is interrupted.
     fn attempt(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
+        let before = self.learner.state().clone();
+        let row = self.update(should_continue);
+        if !matches!(row, Ok(Some(_))) {
+            let restored = self.learner.restore(before);
+            debug_assert!(restored.is_ok(), "weights of the same network");
+        }
+        row
+    }
+
+    fn update(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
         let started = Instant::now();
         let Some(rollout_stats) = self.collect(BehaviorPolicy::Network, should_continue) else { return Ok(None) };
         let collected = started.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
-        let Some(stats) = self.learn(progress, should_continue)? else { return Ok(None) };
+        let Some(stats) = self.learner.update_while(&self.batch, progress, should_continue)? else { return Ok(None) };
+        divergence::check(&stats, self.updates)?;
         self.normalizer.apply_statistics();
         let elapsed = started.elapsed().as_secs_f64();
         let resident_ticks = rollout_stats.resident_ticks;
-        self.steps += resident_ticks;
+        let steps = self.steps + resident_ticks;
+        let evaluation = if self.held_out.is_due(self.steps, steps, self.plan.total_steps) {
+            let Some(evaluation) = self.evaluate(should_continue) else { return Ok(None) };
+            Some(evaluation)
+        } else {
+            None
+        };
+        let total = started.elapsed().as_secs_f64();
+        self.steps = steps;
         self.updates += 1;
-        self.seconds += elapsed;
+        self.seconds += total;
         let mut row = self.row(&rollout_stats, &stats);
         row.steps_per_second = resident_ticks as f64 / elapsed.max(1e-9);
         row.rollout_share = collected / elapsed.max(1e-9);
+        row.evaluation_seconds = evaluation.is_some().then_some(total - elapsed);
         self.metrics.push(rollout_stats);
         self.metrics.fill(&self.rules, &mut row);
+        self.evaluation.clone_from(&evaluation);
+        self.keep_if_best();
+        row.evaluation = evaluation;
         Ok(Some(row))
     }
 
-    /// An update that changes nothing when it diverges or is interrupted.
-    fn learn(&mut self, progress: f64, should_continue: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
-        let before = self.learner.state().clone();
-        let Some(stats) = self.learner.update_while(&self.batch, progress, should_continue)? else { return Ok(None) };
-        let checked = divergence::check(&stats, self.updates);
-        if checked.is_err() {
-            let restored = self.learner.restore(before);
-            debug_assert!(restored.is_ok(), "weights of the same network");
-        }
-        checked.map(|()| Some(stats))
+    /// Evaluates the current policy; `None` when interrupted.
+    fn evaluate(&mut self, should_continue: ShouldContinue<'_>) -> Option<Evaluation> {
+        let policy = Checkpoint {
+            id: "current".into(),
+            meta: Meta::of(&self.rules, self.learner.shape()),
+            weights: self.learner.weights().clone(),
+            normalizer: self.normalizer.clone(),
+        };
+        let mut evaluation = self.held_out.evaluate(&policy, self.plan.threads, should_continue)?;
+        evaluation.best = self.best.as_ref().is_none_or(|best| evaluation.is_better_than(&best.evaluation));
+        Some(evaluation)
+    }
+
+    /// Keeps the current policy when its evaluation is the best so far.
+    fn keep_if_best(&mut self) {
+        let Some(evaluation) = self.evaluation.clone().filter(|evaluation| evaluation.best) else { return };
+        let (id, bytes) = self.policy();
+        self.best = Some(Best { id, steps: self.steps, evaluation });
+        self.unsaved_best = Some(bytes);
     }
 
     fn collect(
         &mut self,
-        behavior_policy: BehaviorPolicy,
+        behavior_policy: BehaviorPolicy<'_>,
         should_continue: ShouldContinue<'_>,
     ) -> Option<RolloutStats> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
         let completed =
             self.rollout.collect(&forward, &self.normalizer, behavior_policy, self.plan.threads, should_continue);
-        completed.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
+        if !completed {
+            return None;
+        }
+        self.rollout.gather(&mut self.batch, &mut self.normalizer, should_continue)
     }
 
     fn row(&self, rollout_stats: &RolloutStats, stats: &UpdateStats) -> Row {
@@ -268,13 +335,14 @@ impl Trainer {
         let towns = trainer.rollout.restore(progress.envs);
         towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
         (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
-        (trainer.seconds, trainer.metrics, trainer.warm_start) = (progress.seconds, progress.metrics, saved.warm_start);
+        (trainer.seconds, trainer.metrics, trainer.origin) = (progress.seconds, progress.metrics, progress.origin);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
+        trainer.best = progress.best;
         Ok(trainer)
     }
 
-    /// Writes the policy and the training state beside it, and returns the checkpoint's id. Saving again after the same
-    /// update returns the same id.
+    /// Writes the policy and the training state beside it, and the best policy if it is another, and returns the
+    /// checkpoint's id. Saving again after the same update returns the same id.
     ///
     /// # Errors
     /// An I/O error. Earlier checkpoints are then untouched.
@@ -282,26 +350,47 @@ impl Trainer {
         if let Some((_, id)) = self.saved.as_ref().filter(|(updates, _)| *updates == self.updates) {
             return Ok(id.clone());
         }
+        let mut current = None;
+        if let (Some(best), Some(bytes)) = (&self.best, &self.unsaved_best) {
+            registry.store(&best.id, bytes)?;
+            // The current policy may be the best.
+            current = (best.steps == self.steps).then(|| best.id.clone());
+        }
+        let id = if let Some(id) = current {
+            id
+        } else {
+            let (id, bytes) = self.policy();
+            registry.store(&id, &bytes)?;
+            id
+        };
+        let names = (id.clone(), run.to_owned());
+        let sources = self.rules.sources.clone();
+        let saved = TrainingState::new(names, sources, self.progress(), self.learner.state(), &self.normalizer);
+        registry.save(&saved)?;
+        self.saved = Some((self.updates, id.clone()));
+        self.unsaved_best = None;
+        Ok(id)
+    }
+
+    /// The id and the bytes of the current policy.
+    fn policy(&self) -> (String, Vec<u8>) {
         let mut row = Row::default();
         self.metrics.fill(&self.rules, &mut row);
         let meta = Meta {
             steps: self.steps,
             updates: self.updates,
             seed: self.plan.seed,
-            warm_start: self.warm_start,
-            parent: self.saved.as_ref().map(|(_, id)| id.clone()),
+            warm_start: self.origin.imitated.is_some(),
+            imitated: self.origin.imitated.clone(),
+            started_from: self.origin.started_from.clone(),
+            parent: self.saved.as_ref().map(|(_, id)| id.clone()).or_else(|| self.origin.started_from.clone()),
             town_score: row.town_score,
             kpis: row.kpis,
+            evaluation: self.evaluation.clone(),
+            best_before: self.best.as_ref().map(|best| best.id.clone()),
             ..Meta::of(&self.rules, self.learner.shape())
         };
-        let (id, bytes) = Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer);
-        registry.store(&id, &bytes)?;
-        let origin = (self.rules.sources.clone(), self.warm_start);
-        let names = (id.clone(), run.to_owned());
-        let saved = TrainingState::new(names, origin, self.progress(), self.learner.state(), &self.normalizer);
-        registry.save(&saved)?;
-        self.saved = Some((self.updates, id.clone()));
-        Ok(id)
+        Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer)
     }
 
     /// The state for a checkpoint, besides learner and normalizer.
@@ -312,6 +401,8 @@ impl Trainer {
             updates: self.updates,
             seconds: self.seconds,
             seed: self.plan.seed,
+            best: self.best.clone(),
+            origin: self.origin.clone(),
             metrics: self.metrics.clone(),
             envs: self.rollout.state(),
         }

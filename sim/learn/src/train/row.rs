@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use townlet_town::Rules;
 use townlet_town::kpi::KPIS;
 
+use super::Evaluation;
 use crate::evaluate::{has_enough_towns, meets};
 
 /// One update, as a line of `logs/training/<run>.jsonl`.
@@ -65,6 +66,12 @@ pub struct Row {
     pub kpis: Vec<KpiMean>,
     /// Whether every charter KPI meets its target over enough of these towns.
     pub charter_met: bool,
+    /// Evaluation on held-out towns after this update, if one was due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// Seconds that the evaluation took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation_seconds: Option<f64>,
 }
 
 /// A KPI averaged over several towns.
@@ -91,6 +98,11 @@ pub(super) fn kpi_means(rules: &Rules, towns: &VecDeque<Vec<Option<f64>>>) -> Ve
         KpiMean { name: row.name.into(), value, met, charter: row.charter }
     };
     (0..KPIS.len()).map(row).collect()
+}
+
+/// Whether every charter KPI is met.
+pub(super) fn charter_met(kpis: &[KpiMean]) -> bool {
+    kpis.iter().filter(|kpi| kpi.charter).all(|kpi| kpi.met == Some(true))
 }
 
 /// The mean; `None` without values.

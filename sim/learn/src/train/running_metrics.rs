@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use townlet_town::Rules;
 use townlet_town::kpi::KPIS;
 
-use super::row::{KpiMean, Row, kpi_means, mean};
+use super::row::{Row, charter_met, kpi_means, mean};
 use crate::rollout::RolloutStats;
 use crate::rollout::decision_buffer::Episode;
 
@@ -50,10 +50,6 @@ impl RunningMetrics {
         row.kpis = kpi_means(rules, &self.towns);
         row.charter_met = self.towns.len() >= MIN_TOWNS && charter_met(&row.kpis);
     }
-}
-
-fn charter_met(kpis: &[KpiMean]) -> bool {
-    kpis.iter().filter(|kpi| kpi.charter).all(|kpi| kpi.met == Some(true))
 }
 
 fn push_bounded<T>(kept: &mut VecDeque<T>, most: usize, new: impl Iterator<Item = T>) {

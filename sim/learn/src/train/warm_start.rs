@@ -1,13 +1,25 @@
-//! Starting a training from another policy: by imitating the scripted policy, or from the weights of a checkpoint.
+//! Starting a training from another policy: by imitating it, or from the weights of a checkpoint.
 //!
-//! Imitation uses the PPO update itself: every scripted choice has advantage 1, so the gradient at ratio 1 is that of the
-//! log-likelihood. Rule: "Behaviour cloning warm start".
+//! Imitation uses the PPO update itself: every choice of the imitated policy has advantage 1, so the gradient at ratio 1 is that
+//! of the log-likelihood. Rule: "Behaviour cloning warm start" and "Staged training".
+
+use serde::{Deserialize, Serialize};
 
 use super::{BehaviorPolicy, Trainer, settings};
+use crate::NetworkPolicy;
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::Normalizer;
 use crate::parallel::ShouldContinue;
 use crate::ppo::{Diverged, Learner, Settings, UpdateStats};
+
+/// Where the first weights of a training came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The policy that it imitated: `scripted` or the id of a checkpoint.
+    pub imitated: Option<String>,
+    /// The checkpoint that it started from.
+    pub started_from: Option<String>,
+}
 
 /// Learning rate during imitation.
 const LEARNING_RATE: f32 = 1e-3;
@@ -15,16 +27,17 @@ const LEARNING_RATE: f32 = 1e-3;
 const MINIBATCH: usize = 256;
 
 impl Trainer {
-    /// Imitates the scripted policy for `training.warm_start_rollouts` rollouts, then clears the moments. It counts as no
-    /// step. `on_rollout` gets the number and the statistics of each rollout.
+    /// Imitates a trained policy, or the scripted one, for `training.warm_start_rollouts` rollouts, then clears the moments.
+    /// It counts as no step. `on_rollout` gets the number and the statistics of each rollout.
     ///
-    /// `should_continue` is asked at every tick and minibatch. Returns `false` when it said no; the training is then of no
+    /// `should_continue` is asked at every tick and few hundred decisions. Returns `false` when it said no; the training is then of no
     /// use.
     ///
     /// # Errors
     /// What diverged. The weights are then those from before.
     pub fn warm_start(
         &mut self,
+        trained: Option<&NetworkPolicy>,
         should_continue: ShouldContinue<'_>,
         mut on_rollout: impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
@@ -44,25 +57,27 @@ impl Trainer {
         let mut imitator = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
         imitator.set_threads(self.plan.threads);
         std::mem::swap(&mut imitator, &mut self.learner);
-        let done = self.imitate(should_continue, &mut on_rollout);
+        let imitated = trained.map_or(BehaviorPolicy::Scripted, BehaviorPolicy::Trained);
+        let done = self.imitate(imitated, should_continue, &mut on_rollout);
         std::mem::swap(&mut imitator, &mut self.learner);
         if !done? {
             return Ok(false);
         }
         let kept = self.learner.start_from(imitator.weights().clone());
         debug_assert!(kept.is_ok(), "weights of the same network");
-        self.warm_start = true;
+        self.origin.imitated = Some(trained.map_or("scripted", NetworkPolicy::id).to_owned());
         Ok(true)
     }
 
     fn imitate(
         &mut self,
+        imitated: BehaviorPolicy<'_>,
         should_continue: ShouldContinue<'_>,
         on_rollout: &mut impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         for rollout in 0..self.rules.config.training.warm_start_rollouts {
-            // Decisions of the scripted policy do not count in the log.
-            if self.collect(BehaviorPolicy::Scripted, should_continue).is_none() {
+            // Decisions of the imitated policy do not count in the log.
+            if self.collect(imitated, should_continue).is_none() {
                 return Ok(false);
             }
             self.batch.advantages.fill(1.0);
@@ -73,8 +88,8 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Starts from a trained policy: takes its weights and normalizer, and records it as the parent. Valid before the first
-    /// update.
+    /// Starts from a trained policy: takes its weights and normalizer, with new moments, and records it. Valid before the
+    /// first update.
     ///
     /// # Errors
     /// A mismatch with these rules or other hidden layers; then nothing has changed.
@@ -94,8 +109,7 @@ impl Trainer {
         taken.map_err(|error| CheckpointError::Weights { id: checkpoint.id.clone(), error })?;
         let (count, mean, squares) = checkpoint.normalizer.state();
         self.normalizer = Normalizer::restore(count, mean.to_vec(), squares.to_vec());
-        self.warm_start = checkpoint.meta.warm_start;
-        self.saved = Some((self.updates, checkpoint.id.clone()));
+        self.origin.started_from = Some(checkpoint.id.clone());
         Ok(())
     }
 }

@@ -13,18 +13,11 @@ mod tune;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
 use townlet_town::{Rules, Sources};
 
 /// The rules of the default town with some settings changed.
 fn default_rules(flags: &[(&str, &str)]) -> Arc<Rules> {
-    let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let sources = Sources {
-        config: load(&Layers { flags, ..Layers::default() }).expect("the settings are valid").config,
-        plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
-        perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),
-    };
+    let sources = Sources::default_town(flags).expect("the settings are valid");
     Arc::new(Rules::new(sources).expect("the sources are valid"))
 }
 

@@ -1,8 +1,9 @@
 //! Commands on perturbations. They ignore cooldowns and limits, but an event that is already active cannot begin again. Events
 //! begun by command count towards the limits of those that start by themselves.
 
+use townlet_text::nearest;
+
 use super::{Refusal, conflict, invalid, not_found, present};
-use crate::config::nearest;
 use crate::fixed_point::Micro;
 use crate::ids::{PlaceId, ResidentId};
 use crate::names;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use townlet_text::nearest;
 
 use super::cross_checks;
 use super::error::{ConfigError, ConfigErrors};
 use super::reference::rows;
 use super::schema::{ConfigValue, Shape};
 use super::town_settings::Config;
-use super::validate::{join, nearest, validate};
-use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
+use super::validate::{join, validate};
+use super::yaml_parser::parse;
+use super::yaml_tree::{Entry, Layer, Node, Source, Value};
 use crate::hash;
 
 /// The embedded default configuration. All default values are here.
@@ -103,6 +105,11 @@ pub fn parse_file<T: ConfigValue>(file_name: &str, text: &str) -> Result<(T, Nod
             Err(ConfigErrors(errors))
         }
     }
+}
+
+/// Parses a YAML file as it is, without a shape. Values have their positions.
+pub fn parse_yaml(file_name: &str, text: &str) -> Result<Node, ConfigErrors> {
+    parse(&source(Layer::File, file_name, text))
 }
 
 impl Config {

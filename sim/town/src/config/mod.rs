@@ -15,14 +15,14 @@ mod shard_settings;
 mod tests;
 mod town_settings;
 mod validate;
+mod yaml_parser;
 mod yaml_tree;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use load::{DEFAULT, ENVIRONMENT_PREFIX, EffectiveSetting, Layers, LoadedConfig, load, parse_file};
+pub use load::{DEFAULT, ENVIRONMENT_PREFIX, EffectiveSetting, Layers, LoadedConfig, load, parse_file, parse_yaml};
 pub use perturbation_file::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
 pub use reference::{Difference, Row, diff, markdown, row, rows, schema};
 pub use schema::{AtStart, ConfigValue, Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free, text};
 pub use shard_settings::*;
 pub use town_settings::*;
-pub(crate) use validate::nearest;
-pub use yaml_tree::{Layer, Node, Place, Source, Value};
+pub use yaml_tree::{Entry, Layer, Node, Place, Source, Value};

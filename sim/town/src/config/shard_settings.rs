@@ -73,6 +73,9 @@ section! {
     Promotion {
         /// Green windows in a row.
         required_passes: u32 = whole(1, 100, "windows").hot(),
+        /// Share of towns by which a candidate may not starve or lose residents in more towns than the release. A smaller one
+        /// needs more towns.
+        safety_margin: Micro = decimal(0.002, 0.5, "").hot(),
         /// Alerts that do not make a window red.
         allowed_alerts: Vec<String> = text(TextFormat::Name).hot(),
         /// When the release is rolled back automatically. It happens at most once.
@@ -186,8 +189,8 @@ section! {
         exit_weight: Micro = decimal(0.0, 100.0, ""),
         /// Price of a day with a need at or below 0.3, which the score does not see.
         low_needs_weight: Micro = decimal(0.0, 100.0, "score a day"),
-        /// Whether all towns have the configured plan, population and prices, or each is drawn: 4 to 32 residents, another
-        /// plan, prices 80 to 120 %.
+        /// Whether all towns are the configured one, or a growing share of them is drawn: 4 to 32 residents, other plans,
+        /// prices, needs and perturbations.
         towns: TrainingTowns = free(),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
@@ -205,8 +208,20 @@ section! {
         target_kl: Micro = decimal(0.0, 10.0, ""),
         /// Updates between two checkpoints.
         checkpoint_updates: u32 = whole(1, 1_000_000, "updates"),
-        /// Rollouts of the scripted policy used by `--warm-start scripted`.
+        /// Rollouts of the imitated policy used by `--warm-start`.
         warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
+        /// Evaluations of the policy in training on held-out towns.
+        evaluation: TrainingEvaluation = free(),
+    }
+
+    /// Evaluations of the policy in training on held-out towns, by which the best checkpoint is chosen.
+    TrainingEvaluation {
+        /// Resident-ticks between two evaluations; 0 turns them off.
+        every_steps: u64 = whole(0, 1_000_000_000_000, "resident-ticks"),
+        /// Towns, the same in each evaluation.
+        towns: u32 = whole(1, 1_000, "towns"),
+        /// Days per town.
+        days: u32 = whole(1, 100, "days"),
     }
 
     Policy {

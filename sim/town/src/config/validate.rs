@@ -1,6 +1,8 @@
 //! Validation of a tree against a shape: unknown, duplicate and missing keys, types and ranges. It collects all errors, so that
 //! a file can be corrected in one pass. Combinations of settings are checked in `cross_checks`.
 
+use townlet_text::nearest;
+
 use super::error::ConfigError;
 use super::reference::rows_of;
 use super::schema::{Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free};
@@ -152,17 +154,6 @@ impl Check<'_> {
 /// Sections and settings of earlier versions, with what to do about them. `config check` says it instead of guessing a name.
 const REMOVED_SETTINGS: &[(&str, &str)] =
     &[("features.training", "`features.training.curiosity` was removed, because it had no effect; delete the section")];
-
-/// The name with the smallest edit distance to `word`, when it is small enough to be a misspelling.
-pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let near = (word.chars().count() / 3).max(1);
-    names
-        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= near)
-        .min()
-        .map(|(_, name)| name)
-}
 
 /// Checks a value. The error continues a sentence that begins with the key.
 fn fits(value: &Value, kind: &ValueKind, constraint: Constraint) -> Result<(), String> {

@@ -1,16 +1,8 @@
-//! A YAML text as a tree in which every value has its position. The parser is serde-saphyr; it accepts duplicate keys, so that
-//! the validation can report them with all other errors.
+//! A YAML value as a tree in which every value has its position.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{
-    DefaultMessageFormatter, DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatter, NonFiniteFloatPolicy,
-    Spanned,
-};
-
-use super::error::{ConfigError, ConfigErrors};
 use crate::fixed_point::Micro;
 
 /// The layers of a configuration, lowest priority first.
@@ -243,120 +235,4 @@ fn quoted(text: &str) -> String {
         }
     }
     line + "\""
-}
-
-/// Parses one YAML document. Duplicate keys stay in the tree.
-pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
-    let options = serde_saphyr::options! {
-        duplicate_keys: DuplicateKeyPolicy::PassThrough,
-        merge_keys: MergeKeyPolicy::AsOrdinary,
-        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
-        Ok(raw) => Ok(placed(raw, source)),
-        Err(error) => Err(syntax_error(&error, source).into()),
-    }
-}
-
-/// An error of the YAML parser.
-fn syntax_error(error: &serde_saphyr::Error, source: &Arc<Source>) -> ConfigError {
-    let message = match error.without_snippet() {
-        serde_saphyr::Error::MultipleDocuments { .. } => {
-            "a second document begins here; a file may hold only one".to_owned()
-        }
-        other => DefaultMessageFormatter.format_message(other).into_owned(),
-    };
-    match error.location() {
-        Some(location) if location.line() > 0 => ConfigError::at(&place(location, source), "", message),
-        _ => ConfigError::of(source, "", message),
-    }
-}
-
-fn place(location: Location, source: &Arc<Source>) -> Place {
-    let (line, column) = (location.line() as usize, location.column() as usize);
-    Place { source: Arc::clone(source), line, column, length: (location.span().len() as usize).max(1) }
-}
-
-fn placed(raw: Spanned<Raw>, source: &Arc<Source>) -> Node {
-    let value = match raw.value {
-        Raw::Null => Value::Null,
-        Raw::Bool(value) => Value::Bool(value),
-        Raw::Whole(value) => Value::Whole(value),
-        Raw::Decimal(value) => Value::Decimal(value),
-        Raw::Text(value) => Value::Text(value),
-        Raw::List(items) => Value::List(items.into_iter().map(|item| placed(item, source)).collect()),
-        Raw::Map(entries) => Value::Map(entries.into_iter().map(|entry| named(entry, source)).collect()),
-    };
-    Node { value, place: Some(place(raw.referenced, source)) }
-}
-
-fn named((name, raw): (Spanned<String>, Spanned<Raw>), source: &Arc<Source>) -> Entry {
-    Entry { name: name.value, place: Some(place(name.referenced, source)), node: placed(raw, source) }
-}
-
-/// Values as serde provides them, before they get their positions.
-enum Raw {
-    Null,
-    Bool(bool),
-    Whole(i128),
-    Decimal(f64),
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-    fn visit_unit<E: de::Error>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-    fn visit_none<E: de::Error>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Bool(value))
-    }
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Whole(value.into()))
-    }
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Whole(value.into()))
-    }
-    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Raw, E> {
-        Ok(Raw::Whole(value))
-    }
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Decimal(value))
-    }
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(value.to_owned()))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Raw::List(list))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
-        }
-        Ok(Raw::Map(map))
-    }
 }

@@ -3,7 +3,7 @@
 use crate::fixed_point::Micro;
 use crate::needs::NEED_COUNT;
 use crate::observations::view::View;
-use crate::observations::{Feature, VIEW_TILES, map_features, social_features};
+use crate::observations::{Feature, VIEW_TILES, crowd_features, map_features, social_features};
 use crate::options::OPTIONS;
 use crate::rules::{HOME_TARGETS, Route, TARGETS};
 use crate::state::{Activity, ShiftState};
@@ -14,7 +14,9 @@ const COMPACT: [bool; 3] = [false, false, true];
 const ALL: [bool; 3] = [true; 3];
 
 /// Steps that are written as 1.
-const FAR_STEPS: f32 = 64.0;
+const FAR_STEPS: f32 = 128.0;
+/// Ticks before a departure that are written as 1: roughly, and exactly.
+const DEPARTURE_TICKS: [f32; 2] = [128.0, 16.0];
 
 const fn row(
     name: &'static str,
@@ -42,7 +44,7 @@ const SHARE: [f32; 2] = [0.0, 1.0];
 const SIGNED: [f32; 2] = [-1.0, 1.0];
 
 /// The features, in the order of every layout.
-pub static FEATURES: [Feature; 23] = [
+pub static FEATURES: [Feature; 29] = [
     row("map_ground", VIEW_TILES, SHARE, MAPS, map_features::walkable, "Whether the tile is walkable."),
     row(
         "map_people",
@@ -71,7 +73,16 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         purse,
-        "Wallet over 8 meals; groceries carried over 8; stock of the fridge at home over its capacity.",
+        "Wallet divided by the price of 8 meals; groceries carried, divided by 8; stock of the fridge at home, divided by its capacity.",
+    ),
+    row("decay", NEED_COUNT, SHARE, ALL, decay, "What each level loses in a day, divided by 4."),
+    row(
+        "budget",
+        4,
+        SHARE,
+        ALL,
+        budget,
+        "Rent of a day, a meal and groceries, each divided by the wages of a whole shift; days of unpaid rent, divided by 4. Without a job the first three are 1.",
     ),
     row("clock", 2, SIGNED, ALL, clock, "Sine and cosine of the time of day."),
     row(
@@ -80,7 +91,7 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         ALL,
         town,
-        "Price of a meal over 4, of groceries over 4; power; water; café open; grocer open.",
+        "Price of a meal and of groceries, each divided by 4; power, water, café open, grocer open (0 or 1).",
     ),
     row(
         "job",
@@ -88,7 +99,15 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         job,
-        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days over 7; penalty still to be withheld from wages, in meals.",
+        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days, divided by 7; penalty still to be withheld from wages, in meals.",
+    ),
+    row(
+        "departure",
+        2,
+        SIGNED,
+        ALL,
+        departure,
+        "Ticks until the resident must set out to reach its shift in time, divided by 128 and by 16 (negative when late); zeros without a shift ahead.",
     ),
     row("shift", 6, SHARE, ALL, shift, "One of: pre_shift, await_start, on_time, late, absent, post_shift."),
     row(
@@ -115,7 +134,31 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         ALL,
         steps,
-        "Steps to each of them over 64; 1 when farther, or when there is none.",
+        "Steps to each of them, divided by 128; 1 when farther, or when there is none.",
+    ),
+    row(
+        "crowd",
+        crowd_features::VALUES,
+        SHARE,
+        ALL,
+        crowd_features::crowd,
+        "Residents, divided by 32; residents per bed, meals left at the café per resident, users and waiters per till, each divided by 4; share of public seats taken. At home: users and waiters per bed, fridge, stove and shower, each divided by 4; beds per shower, divided by 16.",
+    ),
+    row(
+        "queue",
+        2,
+        SHARE,
+        ALL,
+        crowd_features::queue,
+        "Users and waiters before the resident at the object that it walks to or waits for, divided by 4 and by its seats; ticks waited there, divided by 64.",
+    ),
+    row(
+        "table_cooldown",
+        1,
+        SHARE,
+        ALL,
+        crowd_features::table_cooldown,
+        "Longest cooldown of the resident at a table within the 11 × 11 tiles, in 64 ticks.",
     ),
     row("personality", 3, SIGNED, ALL, social_features::personality, "Extroversion, forgiveness, ambition."),
     row(
@@ -124,7 +167,7 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         social_features::friends,
-        "The two most trusted residents, the most trusted first. For each: 1 when there is one; trust, familiarity, rivalry; distance east (or west, negative) and south (or north) over 32 tiles; whether in the same place. Zeros below stage B.",
+        "The two most trusted residents, the most trusted first. For each: 1 when there is one; trust, familiarity, rivalry; distance east (or west, negative) and south (or north), in 32 tiles; whether in the same place; whether it wants company. Zeros below stage B.",
     ),
     row(
         "rivals",
@@ -132,7 +175,7 @@ pub static FEATURES: [Feature; 23] = [
         SIGNED,
         ALL,
         social_features::rivals,
-        "The two strongest rivals, the strongest first, with the same seven values.",
+        "The two strongest rivals, the strongest first, with the same eight values.",
     ),
     row(
         "around",
@@ -140,7 +183,7 @@ pub static FEATURES: [Feature; 23] = [
         SHARE,
         COMPACT,
         map_features::nearby_residents,
-        "Other residents within the 11 × 11 tiles, over 8.",
+        "Other residents within the 11 × 11 tiles, divided by 8.",
     ),
     row(
         "context_reset",
@@ -186,6 +229,25 @@ fn purse(view: &View<'_>, out: &mut [f32]) {
     out[2] = (stock as f32 / capacity).min(1.0);
 }
 
+fn decay(view: &View<'_>, out: &mut [f32]) {
+    let day = view.rules.day_length() as f32;
+    write(out, view.rules.decay.map(|loss| (decimal(loss) * day / 4.0).min(1.0)));
+}
+
+fn budget(view: &View<'_>, out: &mut [f32]) {
+    let agents = &view.state.agents;
+    let wages = agents.job[view.agent].map_or(Micro::ZERO, |job| {
+        let job = &view.rules.jobs[job];
+        job.wage.scaled(i64::from(job.end - job.start))
+    });
+    let part = |price: Micro| if price < wages { price.0.max(0) as f32 / wages.0 as f32 } else { 1.0 };
+    let [meal, groceries] = view.state.economy.prices;
+    out[0] = part(view.rules.config.economy.rent_per_day);
+    out[1] = part(meal);
+    out[2] = part(groceries);
+    out[3] = (agents.rent_owed[view.agent] as f32 / 4.0).min(1.0);
+}
+
 fn clock(view: &View<'_>, out: &mut [f32]) {
     write(out, view.frame.clock);
 }
@@ -205,6 +267,16 @@ fn job(view: &View<'_>, out: &mut [f32]) {
     }
     out[3] = agents.absent_shifts(view.agent).min(7) as f32 / 7.0;
     out[4] = decimal(agents.penalty[view.agent]).clamp(-1.0, 1.0);
+}
+
+fn departure(view: &View<'_>, out: &mut [f32]) {
+    let agents = &view.state.agents;
+    let ahead = matches!(agents.shift[view.agent].state, ShiftState::PreShift | ShiftState::AwaitStart);
+    if let Some(job) = agents.job[view.agent].filter(|_| ahead) {
+        let start = view.rules.jobs[job].start as f32;
+        let left = start - view.frame.now as f32 - f32::from(view.route_to_work.steps());
+        write(out, DEPARTURE_TICKS.map(|ticks| (left / ticks).clamp(-1.0, 1.0)));
+    }
 }
 
 fn shift(view: &View<'_>, out: &mut [f32]) {

@@ -1,6 +1,7 @@
 //! Observations: three layouts built from one table of features ([`FEATURES`]), written as `f32` into the caller's buffer. The
 //! town never reads them back. Rule: "Observations".
 
+mod crowd_features;
 mod features;
 mod map_features;
 mod social_features;
@@ -122,6 +123,14 @@ impl Layout {
     pub fn observe(&self, town: &Town, agent: AgentId, out: &mut [f32]) {
         assert_eq!(out.len(), self.width, "the buffer has the width of the layout");
         self.write(&View::new(town, &Frame::new(town), agent), out);
+    }
+
+    /// Writes the observations of these residents, one after the other. `out` holds a row for each of them.
+    pub fn observe_each(&self, town: &Town, agents: impl Iterator<Item = AgentId>, out: &mut [f32]) {
+        let frame = Frame::new(town);
+        for (agent, row) in agents.zip(out.chunks_exact_mut(self.width)) {
+            self.write(&View::new(town, &frame, agent), row);
+        }
     }
 
     /// Writes the observations of all residents, in the order of `agents.present`, and clears the rest of `out`. Returns the

@@ -4,6 +4,7 @@
 use crate::fixed_point::Micro;
 use crate::observations::features::{decimal, is};
 use crate::observations::view::View;
+use crate::options::OptionKind;
 use crate::personality;
 use crate::state::Tie;
 use crate::ties;
@@ -11,7 +12,7 @@ use crate::ties;
 /// Residents per feature.
 const SHOWN: usize = 2;
 /// Values per resident.
-const EACH: usize = 7;
+const EACH: usize = 8;
 /// Values per feature.
 pub(super) const VALUES: usize = SHOWN * EACH;
 
@@ -68,5 +69,6 @@ fn of(view: &View<'_>, tie: &Tie) -> [f32; EACH] {
         far(x, view.at.0),
         far(y, view.at.1),
         is(together),
+        is(view.state.agents.option[tie.other] == OptionKind::Socialise),
     ]
 }

@@ -4,6 +4,7 @@
 use std::f32::consts::TAU;
 
 use crate::ids::{AgentId, PlaceId, Tile};
+use crate::observations::crowd_features::{self, PUBLIC_VALUES};
 use crate::occupancy::Occupancy;
 use crate::queue_index::QueueIndex;
 use crate::rules::{HOME_TARGETS, NearObject, Route, Rules};
@@ -20,6 +21,8 @@ pub(super) struct Frame {
     pub(super) town: [f32; 6],
     /// Length of a tick in days.
     pub(super) day: f32,
+    /// How crowded the town is.
+    pub(super) crowd: [f32; PUBLIC_VALUES],
 }
 
 impl Frame {
@@ -44,6 +47,7 @@ impl Frame {
                 open(hours.grocer),
             ],
             day,
+            crowd: crowd_features::public(town),
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::affordances::{self, Access, Affordance};
-use crate::config::{Config, ConfigErrors, PerturbationFile, Site};
+use crate::config::{self, Config, ConfigErrors, DEFAULT_PERTURBATIONS, Layers, PerturbationFile, Site};
 use crate::fixed_point::Micro;
 use crate::hash;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
@@ -55,6 +55,28 @@ impl TryFrom<StoredSources> for Sources {
 }
 
 impl Sources {
+    /// The default town with some settings changed, from texts that are built in.
+    ///
+    /// # Errors
+    /// A setting that does not exist or is out of range.
+    pub fn default_town(settings: &[(&str, &str)]) -> Result<Self, ConfigErrors> {
+        let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        Ok(Self {
+            config: config::load(&Layers { flags, ..Layers::default() })?.config,
+            plan: text("default.txt", include_str!("../../../../configs/towns/default.txt")),
+            affordances: text("affordances.yaml", include_str!("../../../../configs/affordances.yaml")),
+            perturbations: text("default.yaml", DEFAULT_PERTURBATIONS),
+        })
+    }
+
+    /// The same town with a perturbation file by which none starts by itself.
+    #[must_use]
+    pub fn without_perturbations(self) -> Self {
+        let text = include_str!("../../../../configs/perturbations/none.yaml");
+        Self { perturbations: ("none.yaml".into(), text.into()), ..self }
+    }
+
     /// 32 hex digits over the canonical configuration and the texts. File names do not count.
     pub fn digest(&self) -> String {
         self.digest_with(&self.config.canonical())

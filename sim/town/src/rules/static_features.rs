@@ -102,7 +102,18 @@ pub(crate) struct StaticFeatures {
     /// Routes by home and tile; empty for places that are not homes.
     homes: Column<PlaceId, Vec<[Route; HOME_TARGETS]>>,
     jobs: Column<JobId, Vec<Route>>,
+    /// Tills and tables outside homes.
+    pub(crate) tills: Vec<ObjectId>,
+    pub(crate) tables: Vec<ObjectId>,
+    /// Beds of the plan.
+    pub(crate) beds: usize,
+    /// Objects of each place, by kind.
+    shared: Column<PlaceId, [Vec<ObjectId>; SHARED_KINDS.len()]>,
 }
+
+/// Kinds of objects that residents of a home share and wait for.
+pub(crate) const SHARED_KINDS: [ObjectKind; 4] =
+    [ObjectKind::Bed, ObjectKind::Fridge, ObjectKind::Stove, ObjectKind::Shower];
 
 impl StaticFeatures {
     pub(crate) fn new<'a>(
@@ -128,7 +139,20 @@ impl StaticFeatures {
             tiles().map(ways).collect()
         });
         let jobs = jobs.map(|field| tiles().map(|tile| Route::at(plan, field, tile)).collect());
+        let of_kind = |kind: ObjectKind| plan.objects().filter(move |(_, object)| object.kind == kind);
+        let public = |kind: ObjectKind| {
+            let outside = |place: PlaceId| plan.places[place].kind != PlaceKind::Home;
+            of_kind(kind).filter(|(_, object)| outside(object.place)).map(|(id, _)| id).collect()
+        };
+        let shared = plan.places().map(|(place, _)| {
+            let here = |kind| of_kind(kind).filter(|(_, object)| object.place == place).map(|(id, _)| id).collect();
+            SHARED_KINDS.map(here)
+        });
         Self {
+            tills: public(ObjectKind::Till),
+            tables: public(ObjectKind::Table),
+            beds: of_kind(ObjectKind::Bed).count(),
+            shared: shared.collect::<Vec<_>>().into(),
             walkable: walkable(plan),
             near,
             starts,
@@ -151,6 +175,11 @@ impl StaticFeatures {
     /// Routes from a tile for the residents of a home, in the order of [`TARGETS`].
     pub(crate) fn routes(&self, home: PlaceId, tile: Tile) -> &[Route; HOME_TARGETS] {
         &self.homes[home][tile.0 as usize]
+    }
+
+    /// Objects of a place of the kinds in [`SHARED_KINDS`].
+    pub(crate) fn shared(&self, place: PlaceId) -> &[Vec<ObjectId>; SHARED_KINDS.len()] {
+        &self.shared[place]
     }
 
     /// The route from a tile to a job's site.

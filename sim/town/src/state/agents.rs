@@ -6,7 +6,7 @@ use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, Column, JobId, ObjectId, PlaceId, ResidentId, Tile};
 use crate::needs::NEED_COUNT;
 use crate::options::OptionKind;
-use crate::state::Ties;
+use crate::state::{ResidentDay, Ties};
 
 /// How far a resident has got with its option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,6 +208,8 @@ columns! {
     social: Micro,
     /// Job of the absent resident whose shift this resident works today.
     covering: Option<JobId>,
+    /// Contributions to the score of the day.
+    score_day: ResidentDay,
 }
 
 impl Agents {

@@ -29,6 +29,8 @@ pub struct Counters {
     pub ghost_steps: u32,
     /// Failed uses of objects.
     pub affordance_failures: u32,
+    /// Rewards clipped by the limit of a tick.
+    pub reward_clips: u32,
     /// Exits of all causes.
     pub exits: u32,
     /// Exits that no operator ordered.

@@ -21,7 +21,7 @@ pub use lifecycle::{ExitCause, Lifecycle};
 pub use objects::{Cooldown, ObjectState, Waiter};
 pub use perturbations::{ActivePerturbation, Meeting, PendingPerturbation, Perturbations};
 pub use rewards::{ITEM_COUNT, ITEM_NAMES, Item, Rewards};
-pub use score::{DayTotals, Score};
+pub use score::{DayTotals, ResidentDay, Score};
 pub use stability::{CHECK_COUNT, CheckReading, Stability, Window};
 pub use ties::{ASPECTS, CAPACITY, Tie, Ties};
 

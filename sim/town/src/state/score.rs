@@ -29,6 +29,29 @@ pub struct DayTotals {
     pub trust: Micro,
 }
 
+/// What a resident has contributed to the score since the day began, or since it arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResidentDay {
+    /// Ticks at whose end the resident was present.
+    pub ticks: u32,
+    /// Σ (1 − level)² over needs and ticks, in 10⁻¹².
+    pub squared_deficits: i64,
+    /// Ticks with a need at or below the level of self-sufficiency.
+    pub low_ticks: u32,
+    /// Ticks worked, another resident's shift included.
+    pub worked: u32,
+    /// Ticks of its own shift not worked.
+    pub missed: u32,
+    /// Wages paid.
+    pub paid: Micro,
+    /// Wages not paid: of missed ticks, and penalties withheld.
+    pub unpaid: Micro,
+    /// Starvation events.
+    pub starvation_events: u32,
+    /// The trust term when the day began; 0 for a newcomer.
+    pub trust_before: Micro,
+}
+
 /// Totals of the current and of the last whole day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {

@@ -23,7 +23,6 @@ mod work;
 
 use std::sync::Arc;
 
-use townlet_town::config::{Layers, load};
 use townlet_town::counter_rng::{self, Purpose, Stream};
 use townlet_town::ids::{JobId, Tile};
 use townlet_town::options::{Mask, OPTIONS};
@@ -49,14 +48,8 @@ pub(crate) const SAFE: &[(&str, &str)] =
     &[("lifecycle.mortality", "off"), ("economy.rent_per_day", "0"), ("employment.max_absent_shifts", "99")];
 
 pub(crate) fn sources(flags: &[(&str, &str)]) -> Sources {
-    let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let loaded = load(&Layers { flags, ..Layers::default() }).expect("the settings hold");
-    Sources {
-        config: loaded.config,
-        plan: ("default.txt".into(), PLAN.into()),
-        affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
-        perturbations: ("perturbations.yaml".into(), QUIET.into()),
-    }
+    let sources = Sources::default_town(flags).expect("the settings hold");
+    Sources { perturbations: ("perturbations.yaml".into(), QUIET.into()), ..sources }
 }
 
 /// The default town with some settings changed.

@@ -5,10 +5,12 @@
 use proptest::prelude::*;
 use townlet_town::config::Observations;
 use townlet_town::fixed_point::Micro;
-use townlet_town::ids::Tile;
+use townlet_town::ids::{AffordanceId, ObjectId, Tile};
 use townlet_town::observations::{
     self, FEATURES, Layout, VARIANTS, VIEW_TILES, layout, layout_hash, observe, observe_all,
 };
+use townlet_town::plan::{Object, ObjectKind};
+use townlet_town::state::{Activity, Cooldown, ShiftState, Waiter};
 use townlet_town::{AgentId, Command, OptionKind, ResidentId, Town};
 
 use crate::{edited, idle, place, slot, through, town, wander};
@@ -229,6 +231,7 @@ fn seen_ties(stage: &str) -> [Vec<f32>; 2] {
     let town = edited(&town, |state| {
         state.agents.tile[AgentId(0)] = park;
         state.agents.tile[AgentId(2)] = Tile(park.0 + 4);
+        state.agents.option[AgentId(2)] = OptionKind::Socialise;
         state.agents.tile[AgentId(1)] = Tile(park.0 - 8);
     });
     let full = layout(Observations::Full);
@@ -238,14 +241,92 @@ fn seen_ties(stage: &str) -> [Vec<f32>; 2] {
 
 #[test]
 fn friends_and_rivals_are_observed_from_stage_b_on() {
-    let cleo = [1.0, 0.8, 0.4, 0.0, 0.125, 0.0, 1.0];
-    let ben = [1.0, 0.5, 0.0, 0.2, -0.25, 0.0, 0.0];
+    let cleo = [1.0, 0.8, 0.4, 0.0, 0.125, 0.0, 1.0, 1.0];
+    let ben = [1.0, 0.5, 0.0, 0.2, -0.25, 0.0, 0.0, 0.0];
     for stage in ["B", "C1", "C2", "C3"] {
         let [friends, rivals] = seen_ties(stage);
         assert_eq!(friends, [cleo, ben].concat(), "{stage}: the most trusted first, and not the third");
-        assert_eq!(rivals, [ben, [0.0; 7]].concat(), "{stage}: less than no rivalry is none");
+        assert_eq!(rivals, [ben, [0.0; 8]].concat(), "{stage}: less than no rivalry is none");
     }
-    assert_eq!(seen_ties("A"), [vec![0.0; 14], vec![0.0; 14]], "kept, but for operators only");
+    assert_eq!(seen_ties("A"), [vec![0.0; 16], vec![0.0; 16]], "kept, but for operators only");
+}
+
+#[test]
+fn the_departure_for_a_shift_counts_down_with_time_and_way() {
+    let base = town(&[]);
+    let (compact, agent) = (layout(Observations::Compact), slot(&base, 0));
+    let job = base.rules().jobs[base.state().agents.job[agent].expect("a job")].clone();
+    let seen_at = |tick: u32, shift: ShiftState| {
+        let town = edited(&base, |state| {
+            state.tick = u64::from(tick);
+            state.agents.shift[agent].state = shift;
+        });
+        let values = seen(compact, &town, agent);
+        [0, 1].map(|index| row(compact, &values, "departure")[index])
+    };
+    let steps = f32::from(job.field[base.state().agents.tile[agent]]);
+    assert!(steps > 8.0 && steps < 100.0, "{steps}");
+    assert_eq!(seen_at(job.start - steps as u32 - 8, ShiftState::PreShift), [8.0 / 128.0, 0.5]);
+    assert_eq!(seen_at(job.start - steps as u32 + 32, ShiftState::AwaitStart), [-0.25, -1.0]);
+    assert_eq!(seen_at(job.start, ShiftState::OnTime), [0.0, 0.0], "it has arrived");
+    assert_eq!(seen_at(job.start, ShiftState::Absent), [0.0, 0.0], "there is no shift to go to");
+}
+
+#[test]
+fn the_budget_compares_prices_with_the_wages_of_a_shift() {
+    // A shift pays 180 × 0.02 = 3.6.
+    let base =
+        town(&[("economy.rent_per_day", "1.8"), ("economy.meal_cost", "0.9"), ("economy.ingredients_cost", "9")]);
+    let (compact, agent) = (layout(Observations::Compact), slot(&base, 0));
+    let town = edited(&base, |state| state.agents.rent_owed[agent] = 1);
+    assert_eq!(row(compact, &seen(compact, &town, agent), "budget"), [0.5, 0.25, 1.0, 0.25]);
+    let town = edited(&base, |state| state.agents.job[agent] = None);
+    assert_eq!(row(compact, &seen(compact, &town, agent), "budget"), [1.0, 1.0, 1.0, 0.0], "without a job");
+    let decay = row(compact, &seen(compact, &town, agent), "decay").to_vec();
+    assert!(decay.iter().zip([0.275, 0.2, 0.25]).all(|(seen, loss)| (seen - loss).abs() < 1e-6), "{decay:?}");
+}
+
+#[test]
+fn crowding_is_observed_in_the_town_and_at_home() {
+    let base = town(&[]);
+    let (compact, agent) = (layout(Observations::Compact), slot(&base, 0));
+    let crowd = |town: &Town| row(compact, &seen(compact, town, agent), "crowd").to_vec();
+    // Eight residents, twelve beds, three tills with four meals each; three beds share the shower of a home.
+    let quiet = [0.25, 8.0 / 48.0, 0.375, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0 / 16.0];
+    assert_eq!(crowd(&base), quiet);
+    let home = base.state().agents.home[agent];
+    let find = |is: &dyn Fn(&Object) -> bool| base.rules().plan.objects().find(|row| is(row.1)).expect("there").0;
+    let shower = find(&|object| object.kind == ObjectKind::Shower && object.place == home);
+    let till = find(&|object| object.kind == ObjectKind::Till);
+    let table = find(&|object| object.name == "table_4");
+    let town = edited(&base, |state| {
+        let mut use_it = |who: u32, object: ObjectId| {
+            let user = slot(&base, who);
+            state.objects[object].uses.push(user);
+            state.agents.activity[user] = Activity::Using(object, AffordanceId(0), 100);
+        };
+        for (who, object) in [(1, shower), (3, till), (4, table), (5, table)] {
+            use_it(who, object);
+        }
+        let waiting = slot(&base, 2);
+        state.objects[shower].queue.push(Waiter { agent: waiting, affordance: AffordanceId(0), since: 0 });
+        state.agents.activity[waiting] = Activity::Waiting(shower, AffordanceId(0));
+        state.objects[till].stock = 0;
+        state.objects[table].cooldowns.push(Cooldown { agent, until: state.tick + 32 });
+        state.agents.tile[agent] = base.rules().plan.objects[table].tile;
+    });
+    // Eight public tables of four seats: four in the park, three at the café and one at the gym.
+    assert_eq!(crowd(&town), [0.25, 8.0 / 48.0, 0.25, 1.0 / 12.0, 2.0 / 32.0, 0.0, 0.0, 0.0, 0.5, 3.0 / 16.0]);
+    assert_eq!(row(compact, &seen(compact, &town, agent), "table_cooldown"), [0.5]);
+    let queue = |town: &Town, who: u32| row(compact, &seen(compact, town, slot(town, who)), "queue").to_vec();
+    let later = edited(&town, |state| {
+        state.tick += 32;
+        state.agents.activity[agent] = Activity::Walking(table, AffordanceId(0));
+    });
+    assert_eq!(queue(&later, 2), [0.25, 0.5], "one user is before the one who waits");
+    assert_eq!(queue(&later, 0), [2.0 / 16.0, 0.0], "two of four seats are taken at the table that it walks to");
+    assert_eq!(queue(&later, 1), [0.0, 0.0], "it uses the shower");
+    assert_eq!(row(compact, &seen(compact, &base, agent), "table_cooldown"), [0.0]);
 }
 
 #[test]

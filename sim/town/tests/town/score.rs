@@ -4,9 +4,10 @@ use townlet_town::config::{Layers, load};
 use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Verdict};
 use townlet_town::score;
+use townlet_town::state::ResidentDay;
 use townlet_town::{Command, OptionKind, ResidentId, Town};
 
-use crate::{SAFE, UNTIRING, edited, idle, job, keep, site, slot, through, town};
+use crate::{SAFE, UNTIRING, edited, idle, job, keep, site, slot, through, town, wander};
 
 /// The score's reading in the table of KPIs.
 fn reading(town: &Town) -> kpi::KpiReading {
@@ -125,4 +126,38 @@ fn the_target_is_a_setting() {
     };
     assert_eq!(of("0.25").unwrap(), Micro(250_000));
     assert!(of("1.5").is_err());
+}
+
+#[test]
+fn residents_days_add_up_to_the_towns() {
+    let mut town = town(&[SAFE, &[("embedding_allocator.max_slots", "8")]].concat());
+    for tick in 1..=1_000 {
+        through(&mut town, tick - 1, wander);
+        let (rules, state) = (town.rules(), town.state());
+        if tick == 1_000 {
+            assert!(state.agents.present.iter().all(|agent| {
+                let before = score::trust(&state.agents.ties[*agent]);
+                state.agents.score_day[*agent] == ResidentDay { trust_before: before, ..ResidentDay::default() }
+            }));
+            continue;
+        }
+        let days = || state.agents.present.iter().map(|agent| state.agents.score_day[*agent]);
+        let today = state.score.today;
+        assert_eq!(days().map(|day| u64::from(day.ticks)).sum::<u64>(), today.resident_ticks);
+        assert_eq!(days().map(|day| u64::from(day.worked)).sum::<u64>(), today.worked_ticks);
+        assert_eq!(days().map(|day| day.paid).sum::<Micro>(), today.earned_wages);
+        let starved: u32 = days().map(|day| day.starvation_events).sum();
+        assert_eq!(starved, state.days.days[0].starvation_events);
+        // The town rounds down once a tick.
+        let squares = days().map(|day| day.squared_deficits).sum::<i64>() / 1_000_000;
+        assert!((0..=tick as i64).contains(&(squares - today.deficits.0)), "{squares} and {:?}", today.deficits);
+        for agent in state.agents.present.iter().copied() {
+            let (job, day) = (&rules.jobs[state.agents.job[agent].expect("a job")], state.agents.score_day[agent]);
+            let passed = (rules.tick_of_day(town.tick()).clamp(job.start, job.end)) - job.start;
+            assert_eq!(day.worked + day.missed, passed, "{agent:?} at {tick}");
+            assert_eq!(day.paid + day.unpaid, job.wage.scaled(i64::from(passed)));
+        }
+    }
+    let day = town.state().score.last;
+    assert!(day.worked_ticks > 0 && day.worked_ticks < day.scheduled_ticks, "{day:?}");
 }

@@ -22,6 +22,7 @@ const GOOD: Counters = Counters {
     wait_ticks: 30,
     ghost_steps: 0,
     affordance_failures: 0,
+    reward_clips: 0,
     exits: 0,
     involuntary_exits: 0,
     meetings: 0,

@@ -1,13 +1,14 @@
 //! Approving, deferring and changing the speed by key.
 
 use super::*;
+use townlet_wire::telemetry::Stepping;
 
 #[test]
 fn approving_asks_for_confirmation_with_cancel_focused() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("down a");
     ui.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as");
-    ui.shows("This counts towards today's exit cap: 2 of 2 used.");
+    ui.shows("Today's exit cap: 2 of 2 used; this makes 3. That exceeds");
     ui.shows("▸ cancel ◂");
     ui.press("enter");
     assert!(ui.sent.is_empty(), "enter on cancel sent {:?}", ui.lines());
@@ -128,6 +129,14 @@ fn the_owner_controls_the_speed_in_any_role() {
     ui.press("p -");
     assert_eq!(ui.lines().last(), Some(&"resume"));
     ui.shows("1× is the slowest speed");
+    let mut view = snapshot();
+    view.clock.speed = "paused".into();
+    view.clock.stepping = Some(Stepping { done: 12, total: 30 });
+    ui.view(view);
+    ui.shows("‖ STEPPING 12 of 30");
+    ui.hides("PAUSED");
+    ui.press("p");
+    assert_eq!(ui.lines().last(), Some(&"pause"), "it stops the steps");
     ui.app.session.owner = false;
     ui.press(".");
     ui.shows("needs the admin role");

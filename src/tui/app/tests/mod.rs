@@ -4,6 +4,7 @@ mod actions;
 mod console;
 mod keys;
 mod operations;
+mod reasons;
 mod unconfirmed;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::{App, AppOptions, Message, RequestPurpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
 use crate::notification::Notifications;
-use crate::pane::Screen;
+use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
@@ -48,6 +49,7 @@ impl AppHarness {
             console_history: vec!["kpi".into(), "employment_status".into()],
             label: None,
             fleet: false,
+            reason: ReasonPrompt::Optional,
             notifications: Notifications::default(),
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }

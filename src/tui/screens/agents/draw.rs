@@ -117,11 +117,11 @@ pub(super) fn block_columns<'a>(
 ) -> Vec<Vec<Line<'a>>> {
     let (now, needs, work) = (detail.current_activity(width), detail.needs(width), detail.work(width));
     let (money, ties, events) = (detail.money(width), detail.ties(width), detail.events(width));
-    let (choice, mask) = (detail.policy_choice(width), detail.mask(width));
+    let (choice, mask, objective) = (detail.policy_choice(width), detail.mask(width), detail.objective(width));
     let stacks = match stacks {
-        1 => vec![vec![now, needs, work, choice, mask, money, ties, events]],
-        2 => vec![vec![now, needs, choice, mask], vec![work, money, ties, events]],
-        _ => vec![vec![now, needs, choice], vec![work, money, ties], vec![mask, events]],
+        1 => vec![vec![now, needs, work, choice, mask, objective, money, ties, events]],
+        2 => vec![vec![now, needs, choice, mask, objective], vec![work, money, ties, events]],
+        _ => vec![vec![now, needs, choice, objective], vec![work, money, ties], vec![mask, events]],
     };
     stacks.into_iter().map(|blocks| stack_blocks(blocks, height)).collect()
 }

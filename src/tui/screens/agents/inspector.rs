@@ -228,6 +228,32 @@ impl<'a> ResidentDetail<'a> {
         lines
     }
 
+    /// The terms of the resident's share of the town score today, with what was lost so far.
+    pub(super) fn objective(&self, width: usize) -> Block<'a> {
+        let Some(objective) = &self.agent.objective else {
+            return self.section("objective today", Vec::new(), "not sent by this shard", width);
+        };
+        let mut lines = vec![self.heading("objective today  points    lost", width)];
+        for term in &objective.terms {
+            let lost = match term.name.as_str() {
+                "exit" if self.job.is_some_and(|job| job.exit_pending) => "when it leaves −0.200".to_owned(),
+                _ if !term.scored => "not part of the score".to_owned(),
+                _ => term.lost.map_or_else(String::new, points),
+            };
+            let style = if term.value < 0.0 { self.theme.warn } else { self.theme.text };
+            lines.push(Line::from(vec![
+                Span::styled(pad(&term.name.replace('_', " "), 15), self.theme.dim),
+                Span::styled(pad_left(&points(term.value), 8), style),
+                Span::styled(format!("  {}", clip(&lost, width.saturating_sub(25))), self.theme.dim),
+            ]));
+        }
+        lines.push(Line::from(vec![
+            Span::styled(pad("town score", 15), self.theme.dim),
+            Span::styled(pad_left(&points(objective.total), 8), self.theme.strong),
+        ]));
+        lines
+    }
+
     /// All options with the reason if they are unavailable.
     pub(super) fn mask(&self, width: usize) -> Block<'a> {
         let line = |bit: &MaskBit| {
@@ -257,6 +283,11 @@ impl<'a> ResidentDetail<'a> {
         }
         self.section("recent events", lines, "none", width)
     }
+}
+
+/// Points of the town score: `+0.031`, `−0.010`, `0`.
+fn points(value: f64) -> String {
+    if value.abs() < 0.000_5 { "0".to_owned() } else { format!("{value:+.3}").replace('-', "−") }
 }
 
 fn mentions(event: &Event, agent: &Agent) -> bool {

@@ -44,6 +44,8 @@ impl<'a> CommandRecords<'a> {
             ("intent", _) => status("…", "in flight", |theme| theme.warn),
             // Refused: role, syntax or a reused id.
             ("rejected", _) => status("✗", "rejected", |theme| theme.bad),
+            // A retry: the answer of the first request was sent again.
+            ("replayed", _) => status("↺", "replayed", |theme| theme.dim),
             // Interrupted by a crash; not executed.
             ("abort", _) => status("⊘", "aborted", |theme| theme.warn),
             // Interrupted by a crash after execution; completed at restart.
@@ -143,6 +145,13 @@ mod tests {
         let records = [row(1, "a", "intent", ""), row(2, "a", "outcome", "ok"), row(3, "a", "rejected", "error")];
         let seen: Vec<_> = commands(&records).iter().map(|command| command.status().word).collect();
         assert_eq!(seen, ["ok", "rejected"]);
+    }
+
+    #[test]
+    fn a_replayed_answer_is_no_refusal() {
+        let records = [row(1, "a", "outcome", "ok"), row(2, "a", "replayed", "ok")];
+        let seen: Vec<_> = commands(&records).iter().map(|command| command.status().word).collect();
+        assert_eq!(seen, ["ok", "replayed"]);
     }
 
     #[test]

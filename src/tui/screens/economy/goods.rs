@@ -178,6 +178,7 @@ impl ListContent for GoodsList {
                     ],
                     verb: "switch off".into(),
                     requests: vec![Request::line(format!("{command} on"))],
+                    ..Confirmation::default()
                 }),
             }),
             Action::Copy => selected

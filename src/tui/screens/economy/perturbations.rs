@@ -97,6 +97,7 @@ fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, 
         ],
         verb: "start".into(),
         requests: vec![Request::line(format!("perturbation_trigger {}", event.name))],
+        ..Confirmation::default()
     })
 }
 

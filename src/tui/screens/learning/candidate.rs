@@ -11,7 +11,7 @@ use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
 use crate::screens::promotion;
-use townlet_wire::telemetry::PromotionStep;
+use townlet_wire::telemetry::{Evidence, PromotionStep};
 
 /// Minimum width to put the history beside the evidence.
 const SIDE_BY_SIDE_WIDTH: u16 = 100;
@@ -29,8 +29,8 @@ fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
     Span::styled(format!(" {}", pad(text, LABEL)), cx.theme.dim)
 }
 
-/// Path, release, candidate, windows and evidence.
-fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
+/// Path, release, candidate, windows and evidence; the safety gate in one line unless there is room for its rates.
+fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let mut lines = vec![promotion::path(cx, columns)];
     let said = wrap(&promotion.detail, columns.saturating_sub(2)).into_iter().filter(|line| !line.is_empty());
@@ -43,10 +43,15 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         released.extend([Span::styled("  previous ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
     }
     lines.push(Line::from(released));
-    if let Some(why) = &cx.view.policy.outside_range {
-        let text = format!("outside the trained range: {why}");
-        let text = clip(&text, columns.saturating_sub(LABEL + 1));
-        lines.push(Line::from(vec![label("range", cx), Span::styled(text, theme.warn)]));
+    let policy = &cx.view.policy;
+    let (where_, style) = match (&policy.outside_range, &policy.trained_range) {
+        (Some(why), _) => (Some(format!("! this town is outside the trained range: {why}")), theme.warn),
+        (None, Some(range)) => (Some(format!("✓ this town is inside: {range}")), theme.text),
+        (None, None) => (None, theme.text),
+    };
+    if let Some(text) = where_ {
+        let rest = columns.saturating_sub(1);
+        lines.extend(fact((" range", theme.dim), (&text, style), LABEL, rest));
     }
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
     let enough = promotion.green >= promotion.required;
@@ -72,12 +77,26 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         lines.extend(drawn.into_iter().map(indent));
         let text = clip(&promotion::pairs(evidence), columns.saturating_sub(LABEL + 1));
         lines.push(Line::from(vec![label("evidence", cx), Span::styled(text, theme.text)]));
+        lines.extend(safety(evidence, cx, columns, has_room));
     } else {
         lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }
     let watch = promotion::canary_rule(promotion);
     lines.extend(fact((" canary", theme.dim), (&watch, theme.dim), LABEL, columns));
     lines
+}
+
+/// The safety gate.
+fn safety(evidence: &Evidence, cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'static>> {
+    if !has_room && !evidence.safety.is_empty() {
+        let signs = promotion::safety_signs(evidence, cx.theme);
+        return vec![Line::from(std::iter::once(label("safety", cx)).chain(signs).collect::<Vec<_>>())];
+    }
+    let row = |(index, row)| {
+        let label = if index == 0 { " safety" } else { "" };
+        promotion::safety_row(row, label, [LABEL, columns], cx.theme)
+    };
+    evidence.safety.iter().enumerate().flat_map(row).collect()
 }
 
 /// What blocks the promotion.
@@ -174,13 +193,16 @@ impl ListContent for PromotionHistory {
             let advice = "Upgrade the shard to use promotion.";
             return draw_empty(frame, area, "This shard does not support promotion.", advice, cx.theme);
         }
-        let [left, right] = if area.height < STACKED_HEIGHT && area.width >= SIDE_BY_SIDE_WIDTH {
+        let is_low = area.height < STACKED_HEIGHT;
+        let is_split = is_low && area.width >= SIDE_BY_SIDE_WIDTH;
+        let has_room = is_split || !is_low;
+        let [left, right] = if is_split {
             Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(area)
         } else {
-            let rows = evidence(cx, area.width.into()).len() as u16 + u16::from(area.height >= STACKED_HEIGHT);
+            let rows = evidence(cx, area.width.into(), has_room).len() as u16 + u16::from(!is_low);
             Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(area)
         };
-        frame.render_widget(Paragraph::new(evidence(cx, left.width.into())), left);
+        frame.render_widget(Paragraph::new(evidence(cx, left.width.into(), has_room)), left);
         let blockers = blockers(cx, right.width.into());
         let rows = blockers.len() as u16 + u16::from(right.height >= STACKED_HEIGHT / 2);
         let [upper, lower] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(right);

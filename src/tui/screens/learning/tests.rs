@@ -93,12 +93,12 @@ fn charts_are_chosen_in_list_wall_and_alone() {
     };
     harness.draw(&mut pane, SIZES[0]);
     harness.act(&mut pane, Action::Down);
-    assert_eq!(chosen(&harness, &mut pane), "town_score");
+    assert_eq!(chosen(&harness, &mut pane), "held_out_score");
     harness.draw(&mut pane, SIZES[2]);
     assert_eq!(pane.click(60, 6, &harness.cx()), Reaction::Redraw);
-    assert_eq!(chosen(&harness, &mut pane), "town_score", "the second of the grid");
+    assert_eq!(chosen(&harness, &mut pane), "held_out_score", "the second of the grid");
     harness.act(&mut pane, Action::Down);
-    assert_eq!(chosen(&harness, &mut pane), "entropy", "four charts in a row of the grid");
+    assert_eq!(chosen(&harness, &mut pane), "involuntary_exit_rate", "four charts in a row of the grid");
     harness.act(&mut pane, Action::Last);
     harness.act(&mut pane, Action::Right);
     assert_eq!(chosen(&harness, &mut pane), "steps_per_second");
@@ -116,6 +116,32 @@ fn charts_are_chosen_in_list_wall_and_alone() {
 }
 
 #[test]
+fn the_score_on_held_out_towns_stands_beside_the_return() {
+    let text = harness(|_| {}).text(&mut Training::default(), SIZES[1]);
+    for part in [
+        "held-out  score 0.879 at 1.20 M steps · best 0.884 at 1.00 M · 20 towns of 10 days · next at 1.40 M",
+        "safety    starved 0.62 [0.00, 2.30] · exits 1.88 [0.00, 4.25] per 1,000 resident-days",
+        "trains on 4 to 32 residents, drawn plans",
+        "  return per day  1.57  ",
+        "  held-out score  0.879  ",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let mut early = harness(|view| view.learning.evaluations.clear());
+    let mut pane = Training::default();
+    let text = early.text(&mut pane, SIZES[1]);
+    assert_eq!(text.matches("no evaluation yet, next at 1.40 M steps").count(), 2, "head and chart\n{text}");
+    early.view.learning.next_evaluation_steps = None;
+    let text = early.text(&mut pane, SIZES[1]);
+    assert!(text.contains("no evaluation, and none is planned") && !text.contains("held-out  "), "{text}");
+    let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[1]);
+    assert!(text.contains("range       ✓ this town is inside: 4 to 32 residents"), "{text}");
+    let outside = harness(|view| view.policy.outside_range = Some("40 residents; trained on 4 to 32".into()));
+    let text = outside.text(&mut Candidate::default(), SIZES[1]);
+    assert!(text.contains("! this town is outside the trained range: 40 residents; trained on 4 to 32"), "{text}");
+}
+
+#[test]
 fn promotion_needs_eligibility_and_confirmation() {
     let mut harness = harness(|_| {});
     let mut pane = Candidate::default();
@@ -127,6 +153,7 @@ fn promotion_needs_eligibility_and_confirmation() {
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
     let text = question.text.join(" ");
     assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
+    assert!(text.contains("starvation events: passed after 604 pairs. involuntary exits: passed after"), "{text}");
     assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
     harness.view.promotion.candidate = None;
     assert_eq!(harness.refused(&pane, Action::Promote), "no candidate");
@@ -144,6 +171,28 @@ fn one_key_rolls_back() {
     assert!(question.text[0].contains("shipped replaces rel-7f3a from the next tick"));
     harness.view.promotion.previous = None;
     assert_eq!(harness.refused(&pane, Action::Rollback), "there is no previous release");
+}
+
+#[test]
+fn the_safety_gate_says_what_it_found_and_what_it_needs() {
+    let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[1]);
+    for part in ["· starvation events: needs 580 more pairs", "0.52 [0.01, 2.90], release 0.00 [0.00, 1.92] per 1,000"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let text = harness(|_| {}).text(&mut Candidate::default(), SIZES[0]);
+    assert!(text.contains("safety      · starvation events  · involuntary exits"), "{text}");
+    let verdicts =
+        [("passed", "✓ starvation events: passed after"), ("failed", "✗ starvation events: failed, worse in 1")];
+    for (verdict, words) in
+        verdicts.into_iter().chain([("undecided", "✗ starvation events: not shown to be safe in 24")])
+    {
+        let text = harness(|view| {
+            view.promotion.evidence.as_mut().unwrap().safety[0].verdict = verdict.into();
+        })
+        .text(&mut Candidate::default(), SIZES[2]);
+        assert!(text.contains(words), "{words}\n{text}");
+    }
 }
 
 #[test]
@@ -200,6 +249,7 @@ fn history_opens_and_nothing_emits_escapes_or_panics() {
     (promotion.release, promotion.detail) = ("\u{1b}]0;x\u{7}".into(), "\u{202e}abc".into());
     promotion.history[3].why = "\u{1b}[2J".into();
     promotion.blockers[0] = "\u{7}".into();
+    promotion.evidence.as_mut().unwrap().safety[0].title = "\u{1b}[2J".into();
     for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (120, 22), (200, 56)] {
         for pane in [&mut Training::default() as &mut dyn Pane, &mut Candidate::default()] {
             let text = harness.text(pane, size);

@@ -6,15 +6,17 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::training_metrics::{TRAINING_METRICS, TrainingMetric};
+use super::training_metrics::{HELD_OUT_SCORE, RETURN, TRAINING_METRICS, TrainingMetric};
 use crate::chart;
 use crate::export::{ChartData, Record};
-use crate::format::{bar, clip, figure, pad, pad_left, percent, range, seconds, short, thousands, trend, width, wrap};
+use crate::format::{
+    bar, clip, fact, figure, pad, pad_left, percent, range, seconds, short, thousands, trend, width, wrap,
+};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark, require};
 use townlet_wire::Request;
-use townlet_wire::telemetry::{Learning, LearningRow};
+use townlet_wire::telemetry::{HeldOutEvaluation, Learning, LearningRow, SafetyRate};
 
 /// Minimum size of a chart in the grid.
 const MIN_CHART_SIZE: (u16, u16) = (38, 8);
@@ -107,6 +109,43 @@ fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         }
     }
     lines.push(Line::from(last));
+    lines.extend(held_out(cx, columns));
+    lines
+}
+
+/// The newest evaluation on held-out towns, its safety figures and the range of the training.
+fn held_out(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
+    let (learning, theme) = (&cx.view.learning, cx.theme);
+    let line = |name: &str, text: &str| fact((name, theme.dim), (text, theme.text), 10, columns.saturating_sub(1));
+    let steps = |count: u64| short(count as f64);
+    let mut lines = match (learning.evaluations.last(), learning.next_evaluation_steps) {
+        (None, None) => Vec::new(),
+        (None, Some(next)) => line(" held-out", &format!("no evaluation yet, next at {} steps", steps(next))),
+        (Some(newest), next) => {
+            let score = |it: &HeldOutEvaluation| it.score.map_or_else(|| "–".to_owned(), |score| format!("{score:.3}"));
+            let best = learning.evaluations.iter().rev().find(|it| it.best);
+            let mut text = format!("score {} at {} steps", score(newest), steps(newest.steps));
+            if let Some(best) = best {
+                text.push_str(&format!(" · best {} at {}", score(best), steps(best.steps)));
+            }
+            text.push_str(&format!(" · {} towns of {} days", newest.towns, newest.days));
+            if let Some(next) = next {
+                text.push_str(&format!(" · next at {}", steps(next)));
+            }
+            let mut lines = line(" held-out", &text);
+            let rate = |rate: &SafetyRate| format!("{:.2} [{:.2}, {:.2}]", rate.rate, rate.low, rate.high);
+            let safety = format!(
+                "starved {} · exits {} per 1,000 resident-days",
+                rate(&newest.starvation),
+                rate(&newest.involuntary_exits)
+            );
+            lines.extend(line(" safety", &safety));
+            lines
+        }
+    };
+    if let Some(range) = &learning.trained_range {
+        lines.extend(line(" trains on", range));
+    }
     lines
 }
 
@@ -144,7 +183,8 @@ impl TrainingCharts {
         }
         frame.render_widget(left, title);
         if points.is_empty() {
-            return frame.render_widget(Line::styled("    no value yet", theme.dim), below);
+            let text = format!("    {}", metric.missing(&cx.view.learning));
+            return frame.render_widget(Line::styled(clip(&text, below.width.into()), theme.dim), below);
         }
         let format_x = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
         let value = |value: f64| figure(value, if metric.unit == "ratio" { "ratio" } else { "" });
@@ -221,7 +261,17 @@ impl TrainingCharts {
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
         view.draw(frame, rows, cx, |metric, selected| Self::row(metric, selected, columns, cx));
         if beside.height > chart::MIN_ROWS {
-            Self::chart(frame, beside, view.items[view.at()], false, cx);
+            let selected = view.items[view.at()];
+            // The return alone says little, so the score on held-out towns is below it.
+            let other = if selected.name == HELD_OUT_SCORE { RETURN } else { HELD_OUT_SCORE };
+            let other = TRAINING_METRICS.iter().find(|metric| metric.name == other);
+            let both = other.filter(|_| beside.height >= 2 * MIN_CHART_SIZE.1 + 1);
+            if let Some(other) = both {
+                let [upper, lower] = Layout::vertical([Constraint::Fill(1); 2]).spacing(1).areas(beside);
+                Self::chart(frame, lower, other, false, cx);
+                beside = upper;
+            }
+            Self::chart(frame, beside, selected, false, cx);
         }
     }
 }
@@ -311,7 +361,7 @@ impl ListContent for TrainingCharts {
             }
             Action::Copy => {
                 let (metric, row) = (view.selected()?, learning.history.last()?);
-                let value = (metric.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string());
+                let value = metric.newest(learning).map_or_else(|| "–".to_owned(), |value| value.to_string());
                 let text = format!("{} {value} at {} steps, update {}", metric.name, row.steps, row.update);
                 return Some(Reaction::Copy(text));
             }

@@ -152,13 +152,17 @@ impl ExitQueue {
         let chosen = self.chosen(view);
         let requests: Vec<Request> = chosen.iter().map(|id| Request::line(format!("{command} {id}"))).collect();
         let approve = command == APPROVE;
-        if !approve && chosen.len() == 1 {
-            return Reaction::Send(requests);
-        }
         let text = if approve { approval(cx.view, &chosen) } else { deferral(cx.view, &chosen) };
-        let (title, verb) = if approve { ("Approve exit", "approve") } else { ("Defer exits", "defer") };
+        let (title, verb) = match (approve, chosen.len()) {
+            (true, _) => ("Approve exit", "approve"),
+            (false, 1) => ("Defer exit", "defer"),
+            (false, _) => ("Defer exits", "defer"),
+        };
+        // Nothing on screen says why somebody is kept.
+        let reason = if approve { exit_reason(cx.view, &chosen) } else { String::new() };
+        let only_reason = !approve && chosen.len() == 1;
         let verb = if chosen.len() > 1 { format!("{verb} {}", chosen.len()) } else { verb.to_owned() };
-        Reaction::Confirm(Confirmation { title: title.into(), text, verb, requests })
+        Reaction::Confirm(Confirmation { title: title.into(), text, verb, requests, reason, only_reason })
     }
 }
 
@@ -204,11 +208,7 @@ fn names(view: &Snapshot, ids: &[String]) -> String {
 }
 
 fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
-    let employment = &view.employment;
-    let used = format!(
-        "This counts towards today's exit cap: {} of {} used.",
-        employment.exits_today, employment.daily_exit_cap
-    );
+    let used = exit_cap(view, ids);
     if let [id] = ids {
         let name = resident(view, id);
         return vec![
@@ -223,7 +223,46 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
     text
 }
 
+/// What the approvals come to beside today's exit cap: those who left, those approved before, and these.
+fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
+    let employment = &view.employment;
+    let (used, cap) = (employment.exits_today, employment.daily_exit_cap);
+    let (these, before): (Vec<_>, Vec<_>) = employment
+        .queue
+        .iter()
+        .filter(|entry| entry.approved || ids.contains(&entry.agent))
+        .partition(|entry| !entry.approved);
+    let total = used + (these.len() + before.len()) as u64;
+    let mut text = format!("Today's exit cap: {used} of {cap} used");
+    if !before.is_empty() {
+        text.push_str(&format!(", {} approved before", before.len()));
+    }
+    let make = if these.len() == 1 { "this makes".to_owned() } else { format!("these {} make", these.len()) };
+    text.push_str(&format!("; {make} {total}."));
+    match total.checked_sub(cap) {
+        Some(over) if over > 0 => {
+            text.push_str(&format!(" That exceeds the cap by {over}: an approved exit does not wait for the cap."));
+        }
+        _ => {}
+    }
+    text
+}
+
+/// The suggested reason of an approval: why the residents are in the queue.
+fn exit_reason(view: &Snapshot, ids: &[String]) -> String {
+    let chosen = view.employment.queue.iter().filter(|entry| ids.contains(&entry.agent));
+    let absences = |id: &str| view.jobs.get(id).map_or(0, |job| job.absent_shifts_7d);
+    let reason = |entry: &ExitEntry| match (entry.reason.as_str(), ids.len()) {
+        ("absences", 1) => format!("{} in 7 days", crate::format::count(absences(&entry.agent), "absence")),
+        (reason, _) => reason.replace('_', " "),
+    };
+    chosen.map(reason).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
+    if let [id] = ids {
+        return vec![format!("{} stays, and the absences are forgiven.", resident(view, id))];
+    }
     vec![
         format!("{} stay, and their absences are forgiven.", names(view, ids)),
         "Each resident is a separate command in the audit log.".to_owned(),

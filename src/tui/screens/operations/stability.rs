@@ -91,6 +91,10 @@ fn promotion(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         spans.extend(promotion::verdict(evidence, theme));
         spans.push(Span::styled(format!("  {}", count(evidence.pairs, "pair")), theme.dim));
         lines.push(Line::from(spans));
+        if !evidence.safety.is_empty() {
+            let signs = promotion::safety_signs(evidence, theme);
+            lines.push(Line::from(std::iter::once(Span::raw(" ")).chain(signs).collect::<Vec<_>>()));
+        }
     }
     lines
 }

@@ -1,5 +1,6 @@
-//! Evaluation: deterministic records, pairing by seed, the invariant monitor, and the sequential test.
+//! Evaluation: deterministic records, pairing by seed, the invariant monitor, and the tests of a candidate.
 
+mod promotion_test;
 mod sequential;
 
 use std::num::NonZero;

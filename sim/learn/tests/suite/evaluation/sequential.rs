@@ -1,23 +1,17 @@
-//! Error rates of the sequential test, on random differences and on towns.
-//!
-//! `TOWNLET_SOAK=1` takes 600 decisions over towns and prints the table of docs/POLICY.md.
+//! Error rates of the sequential test of scores, on random differences. `promotion_test` has those on towns.
 
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use townlet_learn::checkpoint::Checkpoint;
 use townlet_learn::evaluate::sequential_test::{Plan, SequentialTest, Verdict};
 use townlet_learn::evaluate::{Span, differences, evaluate};
-use townlet_learn::network::{Forward, MaskedCategorical, Normalizer, Output};
 use townlet_learn::prng::Prng;
 use townlet_learn::{Choice, NetworkPolicy, Scripted};
-use townlet_town::observations::{Layout, layout};
-use townlet_town::options::OPTIONS;
-use townlet_town::{Decider, OptionKind, Policy, Rules, Town};
+use townlet_town::{Policy, Rules};
 
 /// A number in [0, 1).
-fn unit(prng: &mut Prng) -> f64 {
+pub(super) fn unit(prng: &mut Prng) -> f64 {
     (prng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
@@ -145,49 +139,8 @@ fn no_difference_is_no_improvement() {
     assert_eq!((test.verdict(), test.pairs()), (Verdict::NotBetter, plan.max_pairs), "undecided until the end");
 }
 
-static SHIPPED: &[u8] = include_bytes!("../../../../../configs/policies/shipped.safetensors");
+pub(super) static SHIPPED: &[u8] = include_bytes!("../../../../../configs/policies/shipped.safetensors");
 const DAYS: usize = 10;
-/// Decisions over towns in a soak.
-const DECISIONS: u64 = 600;
-
-/// The shipped policy with other random numbers: an equal policy.
-struct Twin {
-    layout: &'static Layout,
-    forward: Forward,
-    normalizer: Normalizer,
-    rows: Vec<f32>,
-    out: Output,
-}
-
-impl Twin {
-    fn new(shipped: &Checkpoint, rules: &Rules) -> Self {
-        Self {
-            layout: layout(rules.config.features.systems.observations),
-            forward: shipped.forward(),
-            normalizer: shipped.normalizer.clone(),
-            rows: Vec::new(),
-            out: Output::default(),
-        }
-    }
-}
-
-impl Policy for Twin {
-    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
-        let width = self.layout.width;
-        self.rows.clear();
-        self.rows.resize(deciders.len() * width, 0.0);
-        for (decider, row) in deciders.iter().zip(self.rows.chunks_exact_mut(width)) {
-            self.layout.observe(town, decider.agent, row);
-            self.normalizer.scale(row);
-        }
-        self.forward.run(&self.rows, &mut self.out);
-        for (decider, logits) in deciders.iter().zip(self.out.logits.chunks_exact(OPTIONS.len())) {
-            let who = u64::from(town.state().agents.resident[decider.agent].0);
-            let mut prng = Prng::from_state(town.state().seed << 40 ^ town.tick() << 16 ^ who);
-            choices.push(OPTIONS[MaskedCategorical::new(logits, decider.mask.0).sample(unit(&mut prng) as f32)].0);
-        }
-    }
-}
 
 /// Score differences seed by seed: `ours` minus `theirs`.
 fn paired<A: Policy, B: Policy>(
@@ -221,54 +174,4 @@ fn the_shipped_policy_beats_the_scripted_one_and_not_vice_versa() {
     let least = Plan::default().min_pairs;
     assert_eq!(decide(&mut paired(&rules, 30_001, network, || Scripted)), (Verdict::Better, least));
     assert_eq!(decide(&mut paired(&rules, 30_001, || Scripted, network)), (Verdict::NotBetter, least));
-}
-
-#[test]
-fn equal_policies_keep_the_error_rate_on_towns() {
-    if !crate::is_soak() {
-        return;
-    }
-    let rules = crate::default_rules(&[]);
-    let shipped = Checkpoint::embedded(SHIPPED).unwrap();
-    let plan = Plan::default();
-    // Equal policies, then the same towns with the effect added.
-    for truth in [0.0, plan.effect] {
-        let open = AtomicU64::new(0);
-        let work = || {
-            let mut outcomes = Outcomes::default();
-            loop {
-                let decision = open.fetch_add(1, Ordering::Relaxed);
-                if decision >= DECISIONS {
-                    return outcomes;
-                }
-                let network = || NetworkPolicy::new(&shipped, &rules, Choice::Sampled).unwrap();
-                let twin = || Twin::new(&shipped, &rules);
-                let mut next = paired(&rules, 100_000 + decision * plan.max_pairs as u64, twin, network);
-                outcomes.decide(SequentialTest::new(plan), truth, || truth + next());
-            }
-        };
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let tallies: Vec<Outcomes> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().map(|worker| worker.join().expect("it ends")).collect()
-        });
-        let sum = |what: fn(&Outcomes) -> u32| tallies.iter().map(what).sum();
-        let pairs = tallies.iter().map(|outcomes| outcomes.pairs).sum();
-        let outcomes = Outcomes {
-            decisions: sum(|outcomes| outcomes.decisions),
-            better: sum(|outcomes| outcomes.better),
-            missed: sum(|outcomes| outcomes.missed),
-            pairs,
-        };
-        println!(
-            "{truth}: {outcomes:?}, {:.1} pairs each, {:.1} % better",
-            outcomes.pairs(),
-            100.0 * outcomes.better()
-        );
-        if truth == 0.0 {
-            assert!(outcomes.better() <= 0.05, "{outcomes:?}");
-        } else {
-            assert!(outcomes.better() >= plan.power, "{outcomes:?}");
-        }
-    }
 }

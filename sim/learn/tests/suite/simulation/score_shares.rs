@@ -1,12 +1,13 @@
 //! The training objective: the residents' shares of a day add up to its town score, in random towns with exits and arrivals.
 //! Rule: "Training objective".
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use townlet_learn::Scripted;
 use townlet_learn::rollout::training_rewards::{MeanShift, ScoreShare, TrainingRewards};
 use townlet_town::state::State;
-use townlet_town::{Rules, Town, score};
+use townlet_town::{ResidentId, Rules, Town, score};
 
 use super::prng::Prng;
 use super::random_rules;
@@ -95,6 +96,56 @@ fn shares_of_a_day_add_up_to_its_score() {
         }
     }
     assert!(days > 50 && exits > 50 && arrivals > 50, "{days} days, {exits} exits, {arrivals} arrivals");
+}
+
+/// The terms of a share, in a fixed order.
+fn terms(share: ScoreShare) -> [f64; 7] {
+    let ScoreShare { needs, attendance, wages, trust, starvation, exit, low_needs } = share;
+    [needs, attendance, wages, trust, starvation, exit, low_needs]
+}
+
+#[test]
+fn the_share_of_a_day_is_the_sum_of_its_ticks() {
+    let (mut compared, mut arrivals, mut starved) = (0, 0, 0);
+    for seed in 0..12 {
+        let mut prng = Prng::new(seed);
+        let (rules, settings) = random_rules::rules(&mut prng);
+        let mut town = Town::new(Arc::clone(&rules), seed);
+        let mut policy = CheckedPolicy::new(TEST_POLICIES[seed as usize % TEST_POLICIES.len()]);
+        let mut rewards = TrainingRewards::new(&rules, town.state());
+        let mut sums: BTreeMap<ResidentId, [f64; 7]> = BTreeMap::new();
+        while town.tick() < 2_500.max(rules.day_length() + 100) {
+            town.clear_events();
+            town.step(&mut policy);
+            for gone in town.departures() {
+                rewards.departure(gone.agent, gone.who, &gone.reward, gone.involuntary);
+                sums.remove(&gone.who);
+            }
+            let state = town.state();
+            for agent in state.agents.present.iter().copied() {
+                let tick = terms(rewards.resident(&town, agent));
+                let sum = sums.entry(state.agents.resident[agent]).or_default();
+                sum.iter_mut().zip(tick).for_each(|(sum, term)| *sum += term);
+            }
+            if rules.tick_of_day(town.tick()) == 0 {
+                sums.clear();
+            }
+            for agent in state.agents.present.iter().copied() {
+                let who = state.agents.resident[agent];
+                let (today, lost) =
+                    (ScoreShare::today(&rules, state, agent), ScoreShare::lost_today(&rules, state, agent));
+                let sum = sums.get(&who).copied().unwrap_or_default();
+                let same = terms(today).iter().zip(sum).all(|(today, sum)| (today - sum).abs() < 1e-9);
+                assert!(same, "seed {seed} tick {}: {today:?} and {sum:?}\n{settings}", town.tick());
+                let possible = 0.4 * f64::from(state.agents.score_day[agent].ticks) / rules.day_length() as f64;
+                assert!((today.needs - lost.needs - possible).abs() < 1e-9, "{today:?} {lost:?}");
+                compared += 1;
+                arrivals += u32::from(state.agents.arrived[agent] + 1 == town.tick());
+                starved += u32::from(today.starvation < 0.0);
+            }
+        }
+    }
+    assert!(compared > 50_000 && arrivals > 50 && starved > 50, "{compared} {arrivals} {starved}");
 }
 
 /// Runs the default town with the scripted policy; returns the rewards of each day without an exit with its score and the score

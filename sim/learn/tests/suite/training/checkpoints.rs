@@ -106,6 +106,9 @@ fn a_policy_for_another_layout_is_refused_and_for_another_town_said_to_be_outsid
     assert_eq!(unknown.as_deref(), Some("config_id `elsewhere`; trained on `town-v1`"));
     let layout = altered(|meta| meta.layout_hash = "0".repeat(32)).expect("it is whole");
     assert!(layout.fits(&rules(&[])).expect_err("another layout").to_string().contains("the observation layout"));
+    let unknown = layout.layout().err().expect("no layout of this build").to_string();
+    assert!(unknown.contains("`compact 0000") && unknown.contains("hybrid"), "{unknown}");
+    assert_eq!(checkpoint.layout().expect("its own").name, "compact");
     let options = altered(|meta| meta.options.swap(1, 2)).expect("it is whole");
     assert!(options.fits(&rules(&[])).expect_err("another order").to_string().contains("the options"));
     let hidden = altered(|meta| meta.hidden = [16, 17]).expect_err("another network").to_string();

@@ -6,12 +6,13 @@ use townlet_learn::checkpoint::{CheckpointError, Registry};
 use townlet_learn::network::Forward;
 use townlet_learn::rollout::{BehaviorPolicy, Rollout};
 use townlet_learn::train::{Row, Trainer};
+use townlet_learn::{Choice, NetworkPolicy};
 
 use super::{rules, trainer};
 use crate::threads;
 
 /// Everything that is learned, as bits.
-fn bits(trainer: &Trainer) -> Vec<u32> {
+pub(super) fn bits(trainer: &Trainer) -> Vec<u32> {
     let state = trainer.learner().state();
     let all = [&state.weights, &state.first_moments, &state.second_moments];
     let columns = all.into_iter().flat_map(|weights| &weights.tensors);
@@ -20,11 +21,12 @@ fn bits(trainer: &Trainer) -> Vec<u32> {
 }
 
 /// A row without its timings.
-fn timeless(row: Row) -> Row {
-    Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row }
+pub(super) fn timeless(row: Row) -> Row {
+    let row = Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row };
+    Row { evaluation_seconds: None, ..row }
 }
 
-fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
+pub(super) fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
     (0..updates).map(|_| timeless(trainer.advance().expect("it does not diverge"))).collect()
 }
 
@@ -115,7 +117,7 @@ fn a_reload_keeps_the_weights_and_changes_every_town() {
 }
 
 /// Says yes `times` times.
-fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
+pub(super) fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
     let left = AtomicU64::new(times);
     move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
 }
@@ -145,6 +147,50 @@ fn an_interrupted_update_leaves_no_trace() {
     }
 }
 
+/// How often a training of these settings asks whether to continue, in one update.
+fn questions(flags: &[(&str, &str)]) -> u64 {
+    let asked = AtomicU64::new(0);
+    let count = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    trainer(&rules(flags), 2).advance_while(&count).expect("it does not diverge").expect("nothing interrupts it");
+    asked.into_inner()
+}
+
+#[test]
+fn a_training_asks_at_every_tick_and_every_256_decisions_however_large_the_minibatch() {
+    let large: &[(&str, &str)] =
+        &[("training.replicas", "20"), ("ppo.mini_batch_size", "1000000"), ("ppo.num_epochs", "9")];
+    let decisions = advance(&mut trainer(&rules(large), 2), 1)[0].decisions;
+    assert!(decisions > 1_000, "{decisions}");
+    // Two groups of towns ask at each of 200 ticks.
+    let least = 2 * 200 + 9 * decisions.div_ceil(256);
+    assert!(questions(large) >= least, "{} of {least}", questions(large));
+}
+
+#[test]
+fn after_a_request_to_stop_every_worker_stops_at_its_next_question() {
+    let large: &[(&str, &str)] = &[
+        ("training.replicas", "40"),
+        ("ppo.mini_batch_size", "1000000"),
+        ("training.evaluation.every_steps", "1"),
+        ("training.evaluation.towns", "12"),
+        ("training.evaluation.days", "1"),
+    ];
+    let rules = rules(large);
+    let all = questions(large);
+    // From the rollout through gathering and learning to the evaluation, which has 12,000 ticks.
+    for stop_at in [0, 100, 599, 605, 610, 620, 640, all - 11_000, all - 10] {
+        let asked = AtomicU64::new(0);
+        let answer = || asked.fetch_add(1, Ordering::Relaxed) < stop_at;
+        assert_eq!(trainer(&rules, 2).advance_while(&answer), Ok(None));
+        // Each of three groups of towns, or of twelve towns, asks once more. No worker goes on for a unit of work.
+        let after = asked.load(Ordering::Relaxed) - stop_at;
+        assert!((1..=12).contains(&after), "asked {after} times after {stop_at} of {all}");
+    }
+}
+
 #[test]
 fn a_training_can_start_from_a_checkpoint_and_names_it_as_parent() {
     let rules = rules(&[]);
@@ -158,11 +204,18 @@ fn a_training_can_start_from_a_checkpoint_and_names_it_as_parent() {
     second.start_from(&policy).expect("it fits");
     assert_eq!((second.learner().weights(), second.steps()), (&policy.weights, 0));
     assert_eq!(second.normalizer().tensors(), policy.normalizer.tensors());
-    assert_eq!(second.save(&registry, "run-2").expect("nothing is written"), id, "unchanged before the first update");
+    let first = second.save(&registry, "run-2").expect("it is written");
+    let written = registry.load(&first).expect("it is whole");
+    assert_eq!(
+        (&written.weights, &written.meta.parent),
+        (&policy.weights, &Some(id.clone())),
+        "before the first update"
+    );
     advance(&mut second, 1);
     assert_ne!(second.normalizer().tensors(), policy.normalizer.tensors(), "it continues to count");
     let next = second.save(&registry, "run-2").expect("it is written");
-    assert_eq!(registry.load(&next).expect("it is whole").meta.parent, Some(id));
+    let meta = registry.load(&next).expect("it is whole").meta;
+    assert_eq!((meta.parent, meta.started_from), (Some(first), Some(id)));
     assert!(registry.newest_training(|saved| saved.run == "run-1").is_some());
 
     let wider = super::rules(&[("training.hidden_units", "24")]);
@@ -186,13 +239,38 @@ fn a_warm_start_imitates_and_counts_as_no_step() {
     let mut trainer = trainer(&rules, 2);
     let before = mean_log_prob(&trainer);
     let mut rollouts = 0;
-    trainer.warm_start(&|| true, |_, _| rollouts += 1).expect("it does not diverge");
+    trainer.warm_start(None, &|| true, |_, _| rollouts += 1).expect("it does not diverge");
     assert_eq!((rollouts, trainer.steps()), (30, 0));
     let mut cut = super::trainer(&rules, 2);
-    assert_eq!(cut.warm_start(&continue_for(9), |_, _| unreachable!("it is interrupted")), Ok(false));
+    assert_eq!(cut.warm_start(None, &continue_for(9), |_, _| unreachable!("it is interrupted")), Ok(false));
     let after = mean_log_prob(&trainer);
     // From 1 in 6 to better than 1 in 3.
     assert!(before < -1.3 && after > -1.1, "{before} {after}");
+}
+
+#[test]
+fn a_checkpoint_can_be_imitated_by_a_larger_network() {
+    let small = rules(&[("training.replicas", "20"), ("training.warm_start_rollouts", "30")]);
+    let mut scripted = trainer(&small, 2);
+    scripted.warm_start(None, &|| true, |_, _| ()).expect("it does not diverge");
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let id = scripted.save(&registry, "run-1").expect("it is written");
+    let checkpoint = registry.load(&id).expect("it is whole");
+    let larger = super::rules(&[
+        ("training.replicas", "20"),
+        ("training.warm_start_rollouts", "30"),
+        ("training.hidden_units", "32"),
+    ]);
+    let imitated = NetworkPolicy::new(&checkpoint, &larger, Choice::Sampled).expect("it fits");
+    let mut student = trainer(&larger, 2);
+    let before = mean_log_prob(&student);
+    student.warm_start(Some(&imitated), &|| true, |_, _| ()).expect("it does not diverge");
+    let after = mean_log_prob(&student);
+    assert!(before < -1.3 && after > -1.2, "of the script's choices: {before}, then {after}");
+    let id = student.save(&registry, "run-2").expect("it is written");
+    let meta = registry.load(&id).expect("it is whole").meta;
+    assert_eq!((meta.imitated, meta.parent), (Some(checkpoint.id), None));
 }
 
 #[test]

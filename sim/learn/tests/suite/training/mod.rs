@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod continuation;
+mod evaluations;
 mod rollouts;
 
 use std::sync::Arc;

@@ -167,10 +167,10 @@ fn choices_respect_the_mask_and_the_scripted_policy_is_followed_exactly() {
             );
         }
         let (mut batch, mut scale) = (Batch::default(), Normalizer::new(train::shape(&rules).observation));
-        let tally = rollout.gather(&mut batch, &mut scale);
+        let tally = rollout.gather(&mut batch, &mut scale, &|| true).expect("nothing interrupts it");
         assert_eq!((tally.invalid, scale.count() > 0.0), (0, true));
         assert!(tally.decisions > 100 && batch.len() as u64 <= tally.decisions);
-        if behavior_policy == BehaviorPolicy::Scripted {
+        if matches!(behavior_policy, BehaviorPolicy::Scripted) {
             let mut town = Town::new(Arc::clone(&rules), seeds::training(SEED, 4, 0));
             let mut chosen = Vec::new();
             for _ in 0..200 {
@@ -198,7 +198,7 @@ fn two_rollouts_equal_one_of_twice_the_length() {
                 let closed = (0..decisions.len()).filter(|at| decisions.successors[*at] != Successor::Open);
                 rewards.extend(closed.map(|at| (decisions.actions[at], decisions.rewards[at].to_bits())));
             }
-            rollout.gather(&mut Batch::default(), &mut scale.empty());
+            rollout.gather(&mut Batch::default(), &mut scale.empty(), &|| true).expect("nothing interrupts it");
         }
         rewards.sort_unstable();
         rewards
@@ -220,7 +220,7 @@ fn the_ticks_of_a_rollout_allocate_nothing() {
             rollout.collect(&forward, &scale, BehaviorPolicy::Network, threads(1), &|| true);
         });
         asked.push(counted.count_total);
-        rollout.gather(&mut batch, &mut scale.empty());
+        rollout.gather(&mut batch, &mut scale.empty(), &|| true).expect("nothing interrupts it");
     }
     // The rest is allocated once per rollout, day or exit: far less than once per tick.
     let most = asked[6..].iter().max().expect("three");

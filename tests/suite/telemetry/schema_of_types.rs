@@ -1,20 +1,17 @@
-//! The JSON Schemas of telemetry, made from the types: a snapshot, and a message of the stream.
-//!
-//! Fields with a default are optional, all others required. A test compares the files in `docs/schema` with the result. Rule:
-//! "Telemetry".
+//! Makes the JSON Schemas of telemetry from the types: a snapshot, and a message of the stream. Fields with a default are
+//! optional, all others required. Rule: "Telemetry".
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};
-
-use super::{Envelope, SCHEMA_VERSION, Snapshot};
+use townlet_wire::{Envelope, SCHEMA_VERSION, Snapshot};
 
 /// Of a snapshot, which `telemetry_snapshot` answers with: `docs/schema/telemetry-<version>.json`.
-pub fn snapshot() -> Value {
+pub(super) fn snapshot() -> Value {
     of::<Snapshot>("telemetry", "A snapshot of a Townlet shard")
 }
 
 /// Of a message of the stream: `docs/schema/stream-<version>.json`.
-pub fn stream() -> Value {
+pub(super) fn stream() -> Value {
     of::<Envelope>("stream", "A message of a Townlet shard's telemetry stream")
 }
 

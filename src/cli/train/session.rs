@@ -1,0 +1,367 @@
+//! A running training and its files: rows in `logs/training` and checkpoints in the shadow folder.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::{Value, json};
+use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
+use townlet_learn::train::{Plan, Row, Trainer};
+use townlet_learn::{Choice, NetworkPolicy};
+use townlet_shard::Home;
+use townlet_shard::home::new_run_id;
+use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
+use townlet_shard::training::{Log, check_memory};
+use townlet_town::Rules;
+use townlet_town::config::Layer;
+
+use super::super::config_sources::{self, ConfigSources};
+use super::super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
+use super::progress::{self, Progress};
+use super::stop::StopRequest;
+use super::tensorboard::EventFile;
+use super::{Args, COMPLETE, INTERRUPTED, plot, report};
+
+/// A training and its files.
+pub(super) struct Session {
+    trainer: Trainer,
+    /// The trained policy to imitate first, if one is.
+    imitated: Option<NetworkPolicy>,
+    registry: Registry,
+    run: String,
+    log: Log,
+    saved: Option<String>,
+    cadence: u64,
+    /// Rows that could not be written yet.
+    waiting: Vec<Row>,
+    /// The event file for TensorBoard, and rows that could not be written to it yet.
+    events: Option<EventFile>,
+    waiting_events: Vec<Row>,
+    /// Whether the last row or checkpoint could not be written.
+    refused: bool,
+}
+
+impl Session {
+    /// Starts or resumes a training. Writes nothing but the event file.
+    pub(super) fn open(args: &Args) -> Result<Self> {
+        Self::start_or_resume(args)?.open_events(args.tensorboard.as_deref())
+    }
+
+    fn start_or_resume(args: &Args) -> Result<Self> {
+        let threads = output::worker_threads(args.threads);
+        let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
+        let texts = config_sources::load(&args.config, flags)?;
+        for warning in &texts.loaded.warnings {
+            output::stderr!("{warning}");
+        }
+        let catalog = PolicyCatalog::of(&args.home, &texts.loaded.config.policy);
+        catalog.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
+        let Some(id) = &args.resume else {
+            let rules = Arc::new(Rules::new(texts.sources)?);
+            check_memory(&rules)?;
+            let config = &rules.config;
+            let total_steps = args.steps.unwrap_or(config.training.total_steps);
+            let [from, imitated] = [("--from", &args.from), ("--warm-start", &args.warm_start)]
+                .map(|(flag, name)| starting_policy(flag, name.as_deref(), &catalog));
+            let (from, imitated) = (from?, imitated?);
+            let imitated = imitated.map(|policy| NetworkPolicy::with_own_layout(&policy, &rules, Choice::Sampled));
+            let imitated = imitated.transpose().context("--warm-start")?;
+            let mut trainer = Trainer::new(&rules, Plan { seed: config.seed, total_steps, threads });
+            if let Some(policy) = from {
+                let hint = "`--warm-start` works with any network and observation layout.";
+                trainer.start_from(&policy).map_err(|why| anyhow!("--from: {why}. {hint}"))?;
+            }
+            let run = new_run_id(&config.shard);
+            let log = Log::new(&Home::new(&args.home).trainings(), &run);
+            return Ok(Self { imitated, ..Self::begin(trainer, catalog.shadow, run, log) });
+        };
+        let registry = catalog.shadow;
+        let saved = resumable(&registry, id)?;
+        let rules = Arc::new(Rules::new(saved.sources.clone())?);
+        same_settings(args, &texts, &rules, &saved)?;
+        check_memory(&rules)?;
+        let trainer = Trainer::resume(&rules, &saved, threads)?;
+        let log = Log::resume(&Home::new(&args.home).trainings(), &saved.run, saved.progress.updates)?;
+        Ok(Self { saved: Some(saved.policy), ..Self::begin(trainer, registry, saved.run, log) })
+    }
+
+    fn begin(trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
+        let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
+        Self {
+            trainer,
+            imitated: None,
+            registry,
+            run,
+            log,
+            saved: None,
+            cadence,
+            waiting: Vec::new(),
+            events: None,
+            waiting_events: Vec::new(),
+            refused: false,
+        }
+    }
+
+    /// Creates the event file for TensorBoard, if asked to.
+    fn open_events(mut self, folder: Option<&Path>) -> Result<Self> {
+        if let Some(folder) = folder {
+            let resumed_at = self.saved.is_some().then(|| self.trainer.steps());
+            let created = EventFile::create(folder, &self.run, unix_seconds(), resumed_at);
+            self.events = Some(created.with_context(|| format!("--tensorboard {}", folder.display()))?);
+        }
+        Ok(self)
+    }
+
+    /// Imitates another policy, if asked to. Returns the exit status when the training ends with it.
+    pub(super) fn warm_start(&mut self, args: &Args, stop: &StopRequest) -> Result<Option<ExitCode>> {
+        let Some(name) = &args.warm_start else { return Ok(None) };
+        let rollouts = u64::from(self.trainer.rules().config.training.warm_start_rollouts);
+        let message = |done: u64, figures: &str| format!("imitating {name}: {done} of {rollouts} rollouts{figures}");
+        let progress = Progress::new(rollouts, args.json, stop.begun(), message(0, ""));
+        let should_continue = || {
+            progress.tick();
+            stop.reason().is_none()
+        };
+        let imitated = self.trainer.warm_start(self.imitated.as_ref(), &should_continue, |rollout, stats| {
+            let (done, entropy) = (u64::from(rollout) + 1, stats.entropy);
+            let figures = format!(" · entropy {entropy:.3} · explained {:.2}", stats.explained_variance);
+            progress.set(done, message(done, &figures));
+        });
+        progress.end();
+        match imitated {
+            Ok(true) => Ok(None),
+            Ok(false) => {
+                let end = stop.reason().unwrap_or(INTERRUPTED);
+                output::stderr!("townlet: {end} during the warm start. No checkpoint was written.");
+                self.report_without_checkpoint(args, end, None)?;
+                Ok(Some(exit_status(end)))
+            }
+            Err(why) => {
+                output::stderr!("townlet: the warm start diverged: {why}. No checkpoint was written.");
+                self.report_without_checkpoint(args, "diverged", Some(&why.to_string()))?;
+                Ok(Some(ExitCode::from(EXIT_CHECK_FAILED)))
+            }
+        }
+    }
+
+    /// Trains until the end of the schedule or a request to stop, and saves.
+    pub(super) fn train(&mut self, args: &Args, stop: &StopRequest) -> Result<ExitCode> {
+        let first = format!("update {}", self.trainer.updates() + 1);
+        let progress = Progress::new(self.trainer.plan().total_steps, args.json, stop.begun(), first);
+        let should_continue = || {
+            progress.tick();
+            stop.reason().is_none()
+        };
+        let mut last = self.log.last().cloned();
+        let mut held_out = None;
+        let end = loop {
+            if self.trainer.finished() {
+                break COMPLETE;
+            }
+            let row = match self.trainer.advance_while(&should_continue) {
+                Ok(Some(row)) => row,
+                Ok(None) => break stop.reason().unwrap_or(INTERRUPTED),
+                Err(why) => {
+                    progress.end();
+                    return self.diverged(args, &why.to_string());
+                }
+            };
+            held_out = row.evaluation.as_ref().map_or(held_out, |evaluation| evaluation.score);
+            progress.set(row.steps, progress::message(&row, held_out, stop.until_limit()));
+            let saved = self.record(&row);
+            progress.suspend(|| self.tell(saved.as_ref().err()));
+            let met = row.charter_met;
+            last = Some(row);
+            if args.until_kpi && met {
+                break "every charter KPI met";
+            }
+        };
+        progress.end();
+        if let Err(why) = self.save() {
+            output::stderr!("townlet: could not save everything: {why:#}");
+            return Ok(ExitCode::from(EXIT_FAILED));
+        }
+        self.report_end(args, end, last.as_ref())
+    }
+
+    /// Writes a row, and a checkpoint if one is due. After a failed write, everything is retried with every update.
+    fn record(&mut self, row: &Row) -> Result<()> {
+        self.waiting.push(row.clone());
+        if self.events.is_some() {
+            self.waiting_events.push(row.clone());
+        }
+        self.write()?;
+        let due = row.update % self.cadence == 0 || self.trainer.has_unsaved_best() || self.refused;
+        if due { self.save() } else { Ok(()) }
+    }
+
+    /// Reports when writing fails and when it works again, once each.
+    fn tell(&mut self, refused: Option<&anyhow::Error>) {
+        match (refused, self.refused) {
+            (Some(why), false) => {
+                output::stderr!("townlet: {why:#}. The training continues and retries with every update.");
+            }
+            (None, true) => output::stderr!("townlet: rows and checkpoints can be written again."),
+            _ => {}
+        }
+        self.refused = refused.is_some();
+    }
+
+    fn write(&mut self) -> Result<()> {
+        while let Some(row) = self.waiting.first() {
+            self.log.write(row)?;
+            self.waiting.remove(0);
+        }
+        while let (Some(events), Some(row)) = (&mut self.events, self.waiting_events.first()) {
+            events.write(row, unix_seconds()).with_context(|| events.path().display().to_string())?;
+            self.waiting_events.remove(0);
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.write()?;
+        self.log.sync()?;
+        self.saved = Some(self.trainer.save(&self.registry, &self.run)?);
+        Ok(())
+    }
+
+    fn diverged(&self, args: &Args, why: &str) -> Result<ExitCode> {
+        let kept = self.saved.as_ref().map_or_else(
+            || "There is no earlier checkpoint.".to_owned(),
+            |id| format!("The last good checkpoint is {}.", self.registry.path(id).display()),
+        );
+        output::stderr!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
+        if args.json {
+            let best = self.best_json();
+            let report =
+                json!({ "run": self.run, "end": "diverged", "why": why, "checkpoint": self.saved, "best": best });
+            output::line(&report.to_string())?;
+        }
+        Ok(ExitCode::from(EXIT_CHECK_FAILED))
+    }
+
+    fn report_without_checkpoint(&self, args: &Args, end: &str, why: Option<&str>) -> Result<()> {
+        if !args.json {
+            return Ok(());
+        }
+        output::line(&json!({ "run": self.run, "end": end, "why": why, "checkpoint": null }).to_string())
+    }
+
+    fn best_json(&self) -> Option<Value> {
+        let best = self.trainer.best()?;
+        let path = self.registry.path(&best.id).display().to_string();
+        Some(json!({ "checkpoint": best.id, "policy": path, "steps": best.steps, "evaluation": best.evaluation }))
+    }
+
+    fn report_end(&self, args: &Args, end: &str, last: Option<&Row>) -> Result<ExitCode> {
+        let id = self.saved.clone().unwrap_or_default();
+        let drawn = args.plot.then(|| self.log.rows()).transpose()?.filter(|rows| !rows.is_empty());
+        let svg = self.log.path().with_extension("svg");
+        if let Some(rows) = &drawn {
+            std::fs::write(&svg, plot::svg(&self.run, rows)).with_context(|| svg.display().to_string())?;
+        }
+        if args.json {
+            output::line(
+                &json!({
+                    "run": self.run, "end": end, "checkpoint": id, "row": last, "best": self.best_json(),
+                    "policy": self.registry.path(&id).display().to_string(),
+                    "log": self.log.path().display().to_string(),
+                    "tensorboard": self.events.as_ref().map(|events| events.path().display().to_string()),
+                    "plot": drawn.is_some().then(|| svg.display().to_string()),
+                })
+                .to_string(),
+            )?;
+            return Ok(exit_status(end));
+        }
+        if let Some(rows) = &drawn {
+            output::print(&plot::terminal(rows))?;
+            output::line(&format!("curves      {}", svg.display()))?;
+        }
+        let row = last.cloned().unwrap_or_else(|| Row {
+            steps: self.trainer.steps(),
+            total_steps: self.trainer.plan().total_steps,
+            ..Row::default()
+        });
+        output::print(&report::last_row(&row))?;
+        output::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
+        if let Some(best) = self.trainer.best() {
+            output::line(&format!("best        {}", self.registry.path(&best.id).display()))?;
+            output::line(&format!("            {}", report::best(best)))?;
+        }
+        output::line(&format!("rows        {}", self.log.path().display()))?;
+        if let Some(events) = &self.events {
+            output::line(&format!("events      {}", events.path().display()))?;
+        }
+        output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
+        if end != COMPLETE {
+            output::line(&format!("Continue with `townlet train --resume {id}`."))?;
+        }
+        Ok(exit_status(end))
+    }
+}
+
+/// Seconds since 1970.
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+fn exit_status(end: &str) -> ExitCode {
+    if end == INTERRUPTED { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS }
+}
+
+/// The checkpoint that a flag names; `None` without the flag, and for the scripted policy where it is allowed.
+fn starting_policy(flag: &str, name: Option<&str>, catalog: &PolicyCatalog) -> Result<Option<Checkpoint>> {
+    match name {
+        Some(SCRIPTED) if flag == "--from" => {
+            bail!("--from scripted: the scripted policy has no weights. `--warm-start scripted` imitates it.")
+        }
+        None | Some(SCRIPTED) => Ok(None),
+        Some(name) => Ok(Some(catalog.checkpoint(name).with_context(|| flag.to_owned())?)),
+    }
+}
+
+fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
+    if !id.is_empty() {
+        return Ok(registry.training(id)?);
+    }
+    let folder = registry.folder().display();
+    for damaged in registry.damaged_trainings() {
+        output::stderr!("townlet: {damaged}. Skipped.");
+    }
+    registry
+        .newest_training(|_| true)
+        .with_context(|| format!("no training in {folder}; start one without `--resume`."))
+}
+
+/// Refuses a configuration that differs from that of the resumed training.
+fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &TrainingState) -> Result<()> {
+    let asked = |key: &str| {
+        let row = texts.loaded.settings.iter().find(|row| row.key == key);
+        args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
+    };
+    // The training's seed may have come from the command line.
+    let mut loaded = texts.loaded.config.clone();
+    loaded.seed = rules.config.seed;
+    let differs = townlet_town::config::diff(&rules.config, &loaded);
+    let keys: Vec<String> = differs.into_iter().map(|it| it.key).filter(|key| asked(key)).collect();
+    if !keys.is_empty() {
+        bail!(
+            "{} was started with another configuration: {} differ. Resume it without `--config` and `--set`.",
+            saved.run,
+            keys.join(", ")
+        );
+    }
+    if args.config.config.is_none() {
+        return Ok(());
+    }
+    let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
+    ensure!(
+        given.texts_digest == rules.texts_digest,
+        "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
+        saved.run
+    );
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! `townlet train sweep`: random search with successive halving over settings of a training.
+//!
+//! Trials are drawn in `search_file`, the schedule is in `halving`, the saved state in `state`, the results in `report`. Every
+//! step can be repeated, so a sweep that is killed goes on where it stopped. Rule: "Sweep".
+
+mod halving;
+mod report;
+mod search_file;
+mod state;
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use indicatif::ProgressBar;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use townlet_learn::checkpoint::{Checkpoint, Registry};
+use townlet_learn::evaluate::stats::Estimate;
+use townlet_learn::evaluate::{Record, Span, evaluate};
+use townlet_learn::seeds::SELECTION;
+use townlet_learn::train::{Plan, Trainer, shape};
+use townlet_learn::{Choice, NetworkPolicy};
+use townlet_shard::home::new_run_id;
+use townlet_shard::policies::PolicyCatalog;
+use townlet_shard::training::Log;
+use townlet_town::{Rules, Sources};
+
+use crate::cli::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, config_sources, output};
+use search_file::{Search, Settings};
+use state::{RungResult, SweepFolder, SweepState, Trial};
+
+/// The folder of sweeps in a home.
+const SWEEPS: &str = "snapshots/sweep";
+/// The name of a trial's rows.
+const ROWS: &str = "rows";
+const SCRIPTED: &str = "scripted";
+
+/// Search settings of a training at random, and give the best trials more steps
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// YAML file with the trials, their steps and the ranges of the settings; docs/design/learning.md has an example
+    #[arg(value_name = "FILE", required_unless_present = "resume")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Folder for sweeps
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// Resume the newest sweep, or the given one
+    #[arg(long, value_name = "SWEEP", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["file", "config", "settings"])]
+    resume: Option<String>,
+    /// Worker threads (default: one per core); they do not affect results
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
+    let sweeps = args.home.join(SWEEPS);
+    let (folder, state) = match &args.resume {
+        Some(name) => {
+            let folder = SweepFolder::open(&existing(&sweeps, name)?)?;
+            let state = folder.load()?;
+            (folder, state)
+        }
+        None => {
+            let (shard, state) = new_state(args)?;
+            let folder = SweepFolder::create(&sweeps.join(new_run_id(&shard)))?;
+            folder.save(&state)?;
+            (folder, state)
+        }
+    };
+    let steps = state.halving().total_steps(state.trials.len());
+    let bar = output::progress_bar(steps, args.json, "{bar:30} {human_pos} of {human_len} steps · {msg}");
+    let threads = output::worker_threads(args.threads);
+    let mut sweep = Sweep { folder, state, home: args.home.clone(), threads, interrupted: &interrupted, bar };
+    let end = sweep.run();
+    sweep.bar.finish_and_clear();
+    let end = match end {
+        Ok(end) => end,
+        Err(why) => {
+            output::stderr!("townlet: {why:#}");
+            return Ok(ExitCode::from(EXIT_FAILED));
+        }
+    };
+    report::print(&sweep.folder, &sweep.state, end == End::Complete, args.json)?;
+    Ok(if end == End::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// The folder of the named sweep, or of the newest.
+fn existing(sweeps: &Path, name: &str) -> Result<PathBuf> {
+    let mut names: Vec<String> = std::fs::read_dir(sweeps)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let found = if name.is_empty() { names.last() } else { names.iter().find(|known| *known == name) };
+    let wanted = if name.is_empty() { "no sweep".to_owned() } else { format!("no sweep `{name}`") };
+    let found = found.with_context(|| {
+        let folder = sweeps.display();
+        let known = if names.is_empty() { String::new() } else { format!(" Sweeps there: {}.", names.join(", ")) };
+        format!("{wanted} in {folder}; start one with `townlet train sweep FILE`.{known}")
+    })?;
+    Ok(sweeps.join(found))
+}
+
+/// The state of a new sweep: every trial with its configuration, which is checked before anything is written.
+fn new_state(args: &Args) -> Result<(String, SweepState)> {
+    let search = Search::read(args.file.as_deref().context("FILE is missing")?)?;
+    let load = |settings: Settings| config_sources::load(&args.config, settings);
+    let base = load(Vec::new())?;
+    for warning in &base.loaded.warnings {
+        output::stderr!("{warning}");
+    }
+    for extreme in search.extremes() {
+        load(vec![extreme])?;
+    }
+    let trial = |number: u32| {
+        let settings = search.trial(number);
+        let config = load(settings.clone()).with_context(|| format!("trial {number}"))?.loaded.config;
+        Ok(Trial { number, settings, config, results: Vec::new(), diverged: None })
+    };
+    let file = &search.file;
+    let state = SweepState {
+        format: SweepState::FORMAT.into(),
+        reduction_factor: search.halving.reduction_factor,
+        min_steps: search.halving.min_steps,
+        max_steps: search.halving.max_steps,
+        warm_start: file.warm_start.clone(),
+        towns: file.towns.unwrap_or(16),
+        days: file.days.unwrap_or(10),
+        keys: search.keys().map(str::to_owned).collect(),
+        trials: (0..file.trials).map(trial).collect::<Result<_>>()?,
+        base: base.sources,
+    };
+    let start = start_checkpoint(&state, &args.home)?;
+    for trial in &state.trials {
+        let rules = rules(&state.base, trial)?;
+        let Some(start) = &start else { continue };
+        let problem = || format!("warm_start, {}", trial.name());
+        start.fits(&rules).with_context(problem)?;
+        let (found, wanted) = (start.shape().hidden, shape(&rules).hidden);
+        ensure!(found == wanted, "{}: {} has hidden layers {found:?}, the trial {wanted:?}.", problem(), start.id);
+    }
+    Ok((base.loaded.config.shard, state))
+}
+
+/// The rules of a trial: its configuration with the files of the base.
+fn rules(base: &Sources, trial: &Trial) -> Result<Arc<Rules>> {
+    let sources = Sources { config: trial.config.clone(), ..base.clone() };
+    Ok(Arc::new(Rules::new(sources).map_err(|error| anyhow!("{error}"))?))
+}
+
+/// The checkpoint that trials start from, if any.
+fn start_checkpoint(state: &SweepState, home: &Path) -> Result<Option<Checkpoint>> {
+    let id = state.warm_start.as_ref().filter(|name| *name != SCRIPTED);
+    let policies = PolicyCatalog::of(home, &state.base.config.policy);
+    id.map(|id| policies.checkpoint(id).context("warm_start")).transpose()
+}
+
+/// Why a step or the whole sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Complete,
+    Interrupted,
+}
+
+/// A running sweep.
+struct Sweep<'a> {
+    folder: SweepFolder,
+    state: SweepState,
+    home: PathBuf,
+    threads: NonZero<usize>,
+    interrupted: &'a AtomicBool,
+    bar: ProgressBar,
+}
+
+impl Sweep<'_> {
+    /// Brings every trial as far as its scores take it.
+    fn run(&mut self) -> Result<End> {
+        let rungs = self.state.halving().rungs();
+        for (rung, steps) in rungs.iter().enumerate() {
+            let candidates = self.state.candidates(rung).context("a rung begins when the one below is measured")?;
+            for trial in candidates {
+                if self.state.trials[trial].known(rung) {
+                    continue;
+                }
+                if self.measure(trial, rung, *steps)? == End::Interrupted {
+                    return Ok(End::Interrupted);
+                }
+                self.folder.save(&self.state)?;
+            }
+            self.drop_others(rung)?;
+        }
+        Ok(End::Complete)
+    }
+
+    /// Trains a trial up to a rung and measures it on selection seeds.
+    fn measure(&mut self, trial: usize, rung: usize, steps: u64) -> Result<End> {
+        let (name, registry) = (self.state.trials[trial].name(), self.folder.registry(&self.state.trials[trial]));
+        self.bar.set_message(format!("rung {rung} · {name}"));
+        let mut trainer = match self.trainer(trial, &registry)? {
+            Started::Trainer(trainer) => *trainer,
+            Started::Interrupted => return Ok(End::Interrupted),
+            Started::Diverged(why) => return Ok(self.diverged(trial, why)),
+        };
+        let mut log = Log::resume(registry.folder(), ROWS, trainer.updates())?;
+        let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
+        while trainer.steps() < steps {
+            let before = trainer.steps();
+            match trainer.advance_while(&|| !self.interrupted.load(Ordering::Relaxed)) {
+                Ok(Some(row)) => log.write(&row)?,
+                Ok(None) => {
+                    self.save(&mut trainer, &log, &registry)?;
+                    return Ok(End::Interrupted);
+                }
+                Err(why) => return Ok(self.diverged(trial, why.to_string())),
+            }
+            self.bar.inc(trainer.steps() - before);
+            if trainer.updates().is_multiple_of(cadence) {
+                self.save(&mut trainer, &log, &registry)?;
+            }
+        }
+        let id = self.save(&mut trainer, &log, &registry)?;
+        let records = self.evaluate(&registry.load(&id)?)?;
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Ok(End::Interrupted);
+        }
+        let score = Estimate::of(&records.iter().filter_map(Record::score).collect::<Vec<_>>());
+        let result = RungResult {
+            rung,
+            steps: trainer.steps(),
+            checkpoint: id,
+            score: score.map(|score| score.iqm),
+            interval: score.map(|score| [score.low, score.high]),
+            starved: records.iter().filter(|record| record.total(|day| day.starvation_events) > 0).count(),
+        };
+        let score = result.score.map_or_else(|| "no score".to_owned(), |score| format!("score {score:.4}"));
+        self.bar.suspend(|| output::stderr!("rung {rung}, {name}: {score} after {} steps", result.steps));
+        self.state.trials[trial].results.push(result);
+        Ok(End::Complete)
+    }
+
+    /// A trial's training as it was saved, or a new one.
+    fn trainer(&self, trial: usize, registry: &Registry) -> Result<Started> {
+        let rules = rules(&self.state.base, &self.state.trials[trial])?;
+        if let Some(saved) = registry.newest_training(|_| true) {
+            return Ok(Started::Trainer(Box::new(Trainer::resume(&rules, &saved, self.threads)?)));
+        }
+        let plan = Plan { seed: rules.config.seed, total_steps: self.state.max_steps, threads: self.threads };
+        let mut trainer = Trainer::new(&rules, plan);
+        if let Some(checkpoint) = start_checkpoint(&self.state, &self.home)? {
+            trainer.start_from(&checkpoint).context("warm_start")?;
+        } else if self.state.warm_start.is_some() {
+            match trainer.warm_start(None, &|| !self.interrupted.load(Ordering::Relaxed), |_, _| ()) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Started::Interrupted),
+                Err(why) => return Ok(Started::Diverged(why.to_string())),
+            }
+        }
+        Ok(Started::Trainer(Box::new(trainer)))
+    }
+
+    fn save(&self, trainer: &mut Trainer, log: &Log, registry: &Registry) -> Result<String> {
+        log.sync()?;
+        Ok(trainer.save(registry, ROWS)?)
+    }
+
+    fn diverged(&mut self, trial: usize, why: String) -> End {
+        let trial = &mut self.state.trials[trial];
+        let name = trial.name();
+        self.bar.suspend(|| output::stderr!("{name} diverged: {why}"));
+        trial.diverged = Some(why);
+        End::Complete
+    }
+
+    /// Runs a policy in the towns of the configuration as it is, on selection seeds.
+    fn evaluate(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
+        let rules = Arc::new(Rules::new(self.state.base.clone()).map_err(|error| anyhow!("{error}"))?);
+        checkpoint.layout()?;
+        let (seeds, days) = (self.state.towns as usize, self.state.days as usize);
+        let span = Span { seed: SELECTION.start, seeds, days };
+        let policy = |_| NetworkPolicy::with_own_layout(checkpoint, &rules, Choice::Sampled).expect("a known layout");
+        Ok(evaluate(&rules, span, self.threads, policy, || ()))
+    }
+
+    /// Frees the disk of the trials that do not go on from a rung.
+    fn drop_others(&self, rung: usize) -> Result<()> {
+        let kept = self.state.candidates(rung + 1).unwrap_or_default();
+        let others = (0..self.state.trials.len()).filter(|trial| !kept.contains(trial));
+        others.map(|trial| self.folder.drop_training(&self.state.trials[trial])).collect()
+    }
+}
+
+/// What a trial's training begins with.
+enum Started {
+    Trainer(Box<Trainer>),
+    Interrupted,
+    Diverged(String),
+}

@@ -1,0 +1,111 @@
+//! The results of a sweep: a ranked table as text and JSON, and the scores by steps as SVG. Rule: "Sweep".
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::state::{SweepFolder, SweepState, Trial};
+use crate::cli::output;
+use crate::cli::train::plot::{Panel, Series, svg_panels};
+
+/// Prints the ranking and writes the plot.
+pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as_json: bool) -> Result<()> {
+    let (path, name) = (folder.path(), folder.path().file_name().unwrap_or_default().to_string_lossy());
+    let svg = path.join("scores.svg");
+    townlet_files::write_atomically(&svg, plot(&name, state).as_bytes()).with_context(|| svg.display().to_string())?;
+    let ranking = state.ranking();
+    let best = ranking.first().filter(|_| complete).and_then(|trial| Some((trial, trial.results.last()?)));
+    let policy = best.map(|(trial, result)| folder.registry(trial).path(&result.checkpoint).display().to_string());
+    if as_json {
+        let trials: Vec<Value> = ranking.iter().enumerate().map(|(rank, trial)| row(rank + 1, trial)).collect();
+        return output::line(
+            &json!({
+                "sweep": name, "end": if complete { "complete" } else { "interrupted" }, "note": NOTE,
+                "rungs": state.halving().rungs(), "reduction_factor": state.reduction_factor,
+                "towns": state.towns, "days": state.days, "trials": trials,
+                "best": best.map(|(trial, _)| trial.number), "policy": policy,
+                "folder": path.display().to_string(), "plot": svg.display().to_string(),
+            })
+            .to_string(),
+        );
+    }
+    output::print(&table(&ranking, &state.keys))?;
+    output::line(&format!("{NOTE}. Towns: {}, days of each: {}.", state.towns, state.days))?;
+    output::line(&format!("plot    {}", svg.display()))?;
+    match (best, policy) {
+        (Some((trial, _)), Some(policy)) => {
+            output::line(&format!("policy  {policy}"))?;
+            let settings: Vec<String> =
+                trial.settings.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
+            output::line(&format!("The best trial is {}:{}", trial.number, or_configured(&settings.concat())))
+        }
+        _ if complete => output::line("No trial has a score."),
+        _ => output::line(&format!("Continue with `townlet train sweep --resume {name}`.")),
+    }
+}
+
+const NOTE: &str = "Scores on selection seeds: not a claim";
+
+fn or_configured(settings: &str) -> &str {
+    if settings.is_empty() { " the configuration as it is" } else { settings }
+}
+
+fn row(rank: usize, trial: &Trial) -> Value {
+    let results: Vec<Value> = trial
+        .results
+        .iter()
+        .map(|it| {
+            json!({
+                "rung": it.rung, "steps": it.steps, "score": it.score, "interval": it.interval,
+                "towns_with_starvation": it.starved, "checkpoint": it.checkpoint,
+            })
+        })
+        .collect();
+    let settings: serde_json::Map<String, Value> =
+        trial.settings.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    json!({
+        "rank": rank, "trial": trial.number, "settings": settings, "diverged": trial.diverged, "results": results,
+    })
+}
+
+fn table(ranking: &[&Trial], keys: &[String]) -> String {
+    let heading = ["rank", "trial", "rung", "steps", "score", "95 % interval", "starved"].map(str::to_owned);
+    let mut rows = vec![[heading.to_vec(), keys.to_vec()].concat()];
+    for (rank, trial) in ranking.iter().enumerate() {
+        let last = trial.results.last();
+        let none = || "–".to_owned();
+        let score = match (&trial.diverged, last.and_then(|it| it.score)) {
+            (Some(_), _) => "diverged".to_owned(),
+            (None, score) => score.map_or_else(none, |score| format!("{score:.4}")),
+        };
+        let interval = last.and_then(|it| it.interval);
+        let mut row = vec![
+            (rank + 1).to_string(),
+            trial.number.to_string(),
+            last.map_or_else(none, |it| it.rung.to_string()),
+            last.map_or_else(none, |it| it.steps.to_string()),
+            score,
+            interval.map_or_else(none, |[low, high]| format!("{low:.4} to {high:.4}")),
+            last.map_or_else(none, |it| it.starved.to_string()),
+        ];
+        let value = |key: &String| trial.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        row.extend(keys.iter().map(|key| value(key).unwrap_or_else(|| "as configured".into())));
+        rows.push(row);
+    }
+    output::columns(&rows)
+}
+
+/// The score of each trial by steps; the best trial stands out.
+fn plot(name: &str, state: &SweepState) -> String {
+    let ranking = state.ranking();
+    let series = |(rank, trial): (usize, &&Trial)| Series {
+        points: trial.results.iter().filter_map(|it| Some((it.steps as f64, it.score?))).collect(),
+        faint: rank > 0,
+        band: Vec::new(),
+    };
+    // The best is drawn last, above the others.
+    let series: Vec<Series> = ranking.iter().enumerate().map(series).rev().collect();
+    let panel = Panel { title: "town score on selection seeds".into(), series };
+    let steps = state.max_steps as f64 / 1e6;
+    let heading = format!("{name}: {} trials of up to {steps:.1} million resident-ticks", state.trials.len());
+    svg_panels(&heading, &[panel])
+}
