@@ -34,3 +34,4 @@ mod sweep_command;
 mod telemetry;
 #[cfg(unix)]
 mod train_command;
+mod train_seeds;

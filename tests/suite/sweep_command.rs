@@ -16,15 +16,14 @@ min_steps: 6000
 max_steps: 25000
 reduction_factor: 2
 seed: 3
-towns: 2
-days: 1
 settings:
   - { key: ppo.learning_rate, log_uniform: [0.0001, 0.01] }
   - { key: ppo.num_epochs, integers: [1, 3] }
 ";
 
 const SMALL: &str = "--set training.replicas=4 --set training.rollout_ticks=200 --set training.horizon_days=1 \
-                     --set training.hidden_units=16 --set ppo.mini_batch_size=64 --set training.checkpoint_updates=1";
+                     --set training.hidden_units=16 --set ppo.mini_batch_size=64 --set training.checkpoint_updates=1 \
+                     --set training.evaluation.towns=2 --set training.evaluation.days=1";
 
 /// A home with a search file.
 fn home(search: &str) -> tempfile::TempDir {
@@ -62,7 +61,7 @@ fn better_trials_go_on_and_the_same_seed_gives_the_same_sweep() {
     let trials = report["trials"].as_array().expect("the trials");
     let rungs = |trial: &Value| trial["results"].as_array().expect("results").len();
     assert_eq!(trials.iter().map(rungs).collect::<Vec<_>>(), [4, 2, 1, 1]);
-    let score = |trial: &Value, rung: usize| trial["results"][rung]["score"].as_f64().expect("a score");
+    let score = |trial: &Value, rung: usize| trial["results"][rung]["evaluation"]["score"].as_f64().expect("a score");
     assert!(score(&trials[0], 1) >= score(&trials[1], 1), "the better one went on from rung 1");
     let dropped = trials[2..].iter().map(|trial| score(trial, 0)).fold(f64::MIN, f64::max);
     assert!(trials[..2].iter().all(|trial| score(trial, 0) >= dropped), "the better half went on from rung 0");
@@ -78,7 +77,7 @@ fn better_trials_go_on_and_the_same_seed_gives_the_same_sweep() {
     let line = format!(
         "eval --policy {id} --seeds selection:2 --days 1 --choice sampled --json --set policy.release_dir={folder}"
     );
-    assert_eq!(kit::json(one.path(), &line)["score"]["iqm"], trials[0]["results"][3]["score"]);
+    assert_eq!(kit::json(one.path(), &line)["score"]["mean"], trials[0]["results"][3]["evaluation"]["score"]);
     let svg = std::fs::read_to_string(one.path().join(report["plot"].as_str().expect("a path"))).expect("the plot");
     assert_eq!(svg.matches("<polyline").count(), 4);
     // Training states remain only for the trial that went furthest.
@@ -147,8 +146,6 @@ fn diverged_trials_rank_last_and_the_sweep_goes_on() {
 trials: 3
 min_steps: 50000
 max_steps: 50000
-towns: 1
-days: 1
 settings:
   - { key: ppo.learning_rate, choices: [1.0] }
 ";
@@ -169,9 +166,9 @@ settings:
 #[test]
 fn invalid_sweeps_are_refused_and_leave_nothing_behind() {
     for (from, to, args, says) in [
-        ("ppo.num_epochs", "ppo.num_epoch", "sweep.yaml", &["sweep.yaml:11", "`ppo.num_epochs`"][..]),
+        ("ppo.num_epochs", "ppo.num_epoch", "sweep.yaml", &["sweep.yaml:9", "`ppo.num_epochs`"][..]),
         ("integers: [1, 3]", "integers: [0, 3]", "sweep.yaml", &["ppo.num_epochs", "out of range", "from 1 to 100"]),
-        ("log_uniform", "loguniform", "sweep.yaml", &["sweep.yaml:10", "`log_uniform`"]),
+        ("log_uniform", "loguniform", "sweep.yaml", &["sweep.yaml:8", "`log_uniform`"]),
         ("seed: 3", "seed: 3\nwarm_start: somebody", "sweep.yaml", &["warm_start", "`somebody`"]),
         (
             "seed: 3",

@@ -1,10 +1,12 @@
 //! `townlet train`: trains a policy. Rule: "Training command".
 //!
-//! `session` owns what a training writes, `stop` when it stops.
+//! `session` owns what a training writes, `stop` when it stops, `seeds` trains with several seeds.
 
 mod plot;
 mod progress;
 mod report;
+mod seeds;
+mod seeds_report;
 mod session;
 mod stop;
 mod sweep;
@@ -17,10 +19,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::ConfigArgs;
+use seeds::SeedsRun;
 use session::Session;
 use stop::StopRequest;
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -42,7 +45,10 @@ pub(super) struct Args {
     /// Seed of weights, towns and choices (default: the configuration's)
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     seed: Option<u64>,
-    /// Resume the newest training, or that of the given checkpoint
+    /// Train with this many seeds, one after the other, and report on all of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=1_000))]
+    seeds: Option<u16>,
+    /// Resume the newest training, that of the given checkpoint, or the given one of several seeds
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
     resume: Option<String>,
     /// Imitate this policy first: `scripted`, `shipped` or a checkpoint's id; its network may have another size
@@ -65,7 +71,7 @@ pub(super) struct Args {
     threads: Option<NonZero<usize>>,
 }
 
-#[derive(clap::Subcommand, Debug)]
+#[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
     Sweep(sweep::Args),
 }
@@ -79,15 +85,20 @@ fn minutes(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Two of the reasons why a training ends. After any other than the first it can be continued.
+/// Reasons why a training ends. After any other than the first it can be continued.
 const COMPLETE: &str = "schedule complete";
 const INTERRUPTED: &str = "interrupted";
+const KPIS_MET: &str = "every charter KPI met";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(Command::Sweep(args)) = &args.command {
         return sweep::run(args);
     }
     let stop = StopRequest::watch(args.minutes)?;
+    if let Some(seeds) = SeedsRun::requested(args)? {
+        stop.begin_work();
+        return seeds.run(args, &stop);
+    }
     let mut session = Session::open(args)?;
     stop.begin_work();
     if let Some(ended) = session.warm_start(args, &stop)? {

@@ -14,15 +14,15 @@ use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::{Log, check_memory};
-use townlet_town::Rules;
 use townlet_town::config::Layer;
+use townlet_town::{Rules, Sources};
 
 use super::super::config_sources::{self, ConfigSources};
 use super::super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use super::progress::{self, Progress};
 use super::stop::StopRequest;
 use super::tensorboard::EventFile;
-use super::{Args, COMPLETE, INTERRUPTED, plot, report};
+use super::{Args, COMPLETE, INTERRUPTED, KPIS_MET, plot, report};
 
 /// A training and its files.
 pub(super) struct Session {
@@ -43,6 +43,15 @@ pub(super) struct Session {
     refused: bool,
 }
 
+/// How a training ended.
+pub(super) enum End {
+    /// The reason; everything is saved.
+    Stopped(&'static str),
+    /// What diverged.
+    Diverged(String),
+    NotSaved(anyhow::Error),
+}
+
 impl Session {
     /// Starts or resumes a training. Writes nothing but the event file.
     pub(super) fn open(args: &Args) -> Result<Self> {
@@ -50,7 +59,6 @@ impl Session {
     }
 
     fn start_or_resume(args: &Args) -> Result<Self> {
-        let threads = output::worker_threads(args.threads);
         let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
         let texts = config_sources::load(&args.config, flags)?;
         for warning in &texts.loaded.warnings {
@@ -59,30 +67,34 @@ impl Session {
         let catalog = PolicyCatalog::of(&args.home, &texts.loaded.config.policy);
         catalog.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
         let Some(id) = &args.resume else {
-            let rules = Arc::new(Rules::new(texts.sources)?);
-            check_memory(&rules)?;
-            let config = &rules.config;
-            let total_steps = args.steps.unwrap_or(config.training.total_steps);
-            let [from, imitated] = [("--from", &args.from), ("--warm-start", &args.warm_start)]
-                .map(|(flag, name)| starting_policy(flag, name.as_deref(), &catalog));
-            let (from, imitated) = (from?, imitated?);
-            let imitated = imitated.map(|policy| NetworkPolicy::with_own_layout(&policy, &rules, Choice::Sampled));
-            let imitated = imitated.transpose().context("--warm-start")?;
-            let mut trainer = Trainer::new(&rules, Plan { seed: config.seed, total_steps, threads });
-            if let Some(policy) = from {
-                let hint = "`--warm-start` works with any network and observation layout.";
-                trainer.start_from(&policy).map_err(|why| anyhow!("--from: {why}. {hint}"))?;
-            }
-            let run = new_run_id(&config.shard);
-            let log = Log::new(&Home::new(&args.home).trainings(), &run);
-            return Ok(Self { imitated, ..Self::begin(trainer, catalog.shadow, run, log) });
+            let run = new_run_id(&texts.sources.config.shard);
+            return Self::start(args, texts.sources, run);
         };
         let registry = catalog.shadow;
         let saved = resumable(&registry, id)?;
-        let rules = Arc::new(Rules::new(saved.sources.clone())?);
+        let rules = Rules::new(saved.sources.clone())?;
         same_settings(args, &texts, &rules, &saved)?;
+        Self::resume(args, registry, saved)
+    }
+
+    /// A new training with these sources, started as the arguments ask. Rows of a run with this name are removed.
+    pub(super) fn start(args: &Args, sources: Sources, run: String) -> Result<Self> {
+        let rules = Arc::new(Rules::new(sources)?);
+        let config = &rules.config;
+        let catalog = PolicyCatalog::of(&args.home, &config.policy);
+        let total_steps = args.steps.unwrap_or(config.training.total_steps);
+        let plan = Plan { seed: config.seed, total_steps, threads: output::worker_threads(args.threads) };
+        let start = [args.from.as_deref(), args.warm_start.as_deref()];
+        let (trainer, imitated) = new_trainer(&rules, plan, start, &catalog)?;
+        let log = Log::resume(&Home::new(&args.home).trainings(), &run, 0)?;
+        Ok(Self { imitated, ..Self::begin(trainer, catalog.shadow, run, log) })
+    }
+
+    /// Continues a saved training.
+    pub(super) fn resume(args: &Args, registry: Registry, saved: TrainingState) -> Result<Self> {
+        let rules = Arc::new(Rules::new(saved.sources.clone())?);
         check_memory(&rules)?;
-        let trainer = Trainer::resume(&rules, &saved, threads)?;
+        let trainer = Trainer::resume(&rules, &saved, output::worker_threads(args.threads))?;
         let log = Log::resume(&Home::new(&args.home).trainings(), &saved.run, saved.progress.updates)?;
         Ok(Self { saved: Some(saved.policy), ..Self::begin(trainer, registry, saved.run, log) })
     }
@@ -105,7 +117,7 @@ impl Session {
     }
 
     /// Creates the event file for TensorBoard, if asked to.
-    fn open_events(mut self, folder: Option<&Path>) -> Result<Self> {
+    pub(super) fn open_events(mut self, folder: Option<&Path>) -> Result<Self> {
         if let Some(folder) = folder {
             let resumed_at = self.saved.is_some().then(|| self.trainer.steps());
             let created = EventFile::create(folder, &self.run, unix_seconds(), resumed_at);
@@ -146,15 +158,30 @@ impl Session {
         }
     }
 
-    /// Trains until the end of the schedule or a request to stop, and saves.
+    pub(super) const fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// Trains until the end of the schedule or a request to stop, saves and reports.
     pub(super) fn train(&mut self, args: &Args, stop: &StopRequest) -> Result<ExitCode> {
+        match self.advance_to_end(args, stop) {
+            End::Stopped(end) => self.report_end(args, end, self.log.last()),
+            End::Diverged(why) => self.diverged(args, &why),
+            End::NotSaved(why) => {
+                output::stderr!("townlet: could not save everything: {why:#}");
+                Ok(ExitCode::from(EXIT_FAILED))
+            }
+        }
+    }
+
+    /// Trains until the end of the schedule or a request to stop, and saves.
+    pub(super) fn advance_to_end(&mut self, args: &Args, stop: &StopRequest) -> End {
         let first = format!("update {}", self.trainer.updates() + 1);
         let progress = Progress::new(self.trainer.plan().total_steps, args.json, stop.begun(), first);
         let should_continue = || {
             progress.tick();
             stop.reason().is_none()
         };
-        let mut last = self.log.last().cloned();
         let mut held_out = None;
         let end = loop {
             if self.trainer.finished() {
@@ -165,25 +192,19 @@ impl Session {
                 Ok(None) => break stop.reason().unwrap_or(INTERRUPTED),
                 Err(why) => {
                     progress.end();
-                    return self.diverged(args, &why.to_string());
+                    return End::Diverged(why.to_string());
                 }
             };
             held_out = row.evaluation.as_ref().map_or(held_out, |evaluation| evaluation.score);
             progress.set(row.steps, progress::message(&row, held_out, stop.until_limit()));
             let saved = self.record(&row);
             progress.suspend(|| self.tell(saved.as_ref().err()));
-            let met = row.charter_met;
-            last = Some(row);
-            if args.until_kpi && met {
-                break "every charter KPI met";
+            if args.until_kpi && row.charter_met {
+                break KPIS_MET;
             }
         };
         progress.end();
-        if let Err(why) = self.save() {
-            output::stderr!("townlet: could not save everything: {why:#}");
-            return Ok(ExitCode::from(EXIT_FAILED));
-        }
-        self.report_end(args, end, last.as_ref())
+        self.save().map_or_else(End::NotSaved, |()| End::Stopped(end))
     }
 
     /// Writes a row, and a checkpoint if one is due. After a failed write, everything is retried with every update.
@@ -312,8 +333,28 @@ fn exit_status(end: &str) -> ExitCode {
     if end == INTERRUPTED { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS }
 }
 
+/// A new trainer with the weights of `from`, and the trained policy that `warm_start` names, if it is one.
+pub(super) fn new_trainer(
+    rules: &Arc<Rules>,
+    plan: Plan,
+    [from, warm_start]: [Option<&str>; 2],
+    catalog: &PolicyCatalog,
+) -> Result<(Trainer, Option<NetworkPolicy>)> {
+    check_memory(rules)?;
+    let from = starting_policy("--from", from, catalog)?;
+    let imitated = starting_policy("--warm-start", warm_start, catalog)?;
+    let imitated = imitated.map(|policy| NetworkPolicy::with_own_layout(&policy, rules, Choice::Sampled));
+    let imitated = imitated.transpose().context("--warm-start")?;
+    let mut trainer = Trainer::new(rules, plan);
+    if let Some(policy) = from {
+        let hint = "`--warm-start` works with any network and observation layout.";
+        trainer.start_from(&policy).map_err(|why| anyhow!("--from: {why}. {hint}"))?;
+    }
+    Ok((trainer, imitated))
+}
+
 /// The checkpoint that a flag names; `None` without the flag, and for the scripted policy where it is allowed.
-fn starting_policy(flag: &str, name: Option<&str>, catalog: &PolicyCatalog) -> Result<Option<Checkpoint>> {
+pub(super) fn starting_policy(flag: &str, name: Option<&str>, catalog: &PolicyCatalog) -> Result<Option<Checkpoint>> {
     match name {
         Some(SCRIPTED) if flag == "--from" => {
             bail!("--from scripted: the scripted policy has no weights. `--warm-start scripted` imitates it.")
@@ -357,7 +398,7 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Trai
     if args.config.config.is_none() {
         return Ok(());
     }
-    let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
+    let given = Rules::new(Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
     ensure!(
         given.texts_digest == rules.texts_digest,
         "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",

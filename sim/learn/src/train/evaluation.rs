@@ -95,7 +95,7 @@ impl Evaluation {
 }
 
 /// The held-out towns of a training.
-pub(super) struct HeldOutTowns {
+pub struct HeldOutTowns {
     rules: Arc<Rules>,
     towns: Vec<HeldOutTown>,
 }
@@ -109,7 +109,7 @@ struct HeldOutTown {
 
 impl HeldOutTowns {
     /// The towns for a training with these rules.
-    pub(super) fn new(rules: &Arc<Rules>) -> Self {
+    pub fn new(rules: &Arc<Rules>) -> Self {
         let seeds = SELECTION.take(rules.config.training.evaluation.towns as usize);
         let towns = seeds.map(|seed| HeldOutTown { seed, rules: OnceLock::new(), record: None });
         Self { rules: Arc::clone(rules), towns: towns.collect() }
@@ -122,8 +122,9 @@ impl HeldOutTowns {
         every > 0 && (before / every != steps / every || ended)
     }
 
-    /// Evaluates a policy. Asks `should_continue` at every tick and returns `None` when it said no.
-    pub(super) fn evaluate(
+    /// Evaluates a policy, whose layout this build must have. Asks `should_continue` at every tick and returns `None` when it
+    /// said no.
+    pub fn evaluate(
         &mut self,
         policy: &Checkpoint,
         threads: NonZero<usize>,
@@ -133,7 +134,7 @@ impl HeldOutTowns {
         parallel::for_each_chunk(&mut self.towns, 1, threads, |towns| {
             for town in towns {
                 let rules = town.rules.get_or_init(|| rules_of(base, town.seed));
-                let driver = NetworkPolicy::new(policy, rules, Choice::Sampled).expect("the policy of these rules");
+                let driver = NetworkPolicy::with_own_layout(policy, rules, Choice::Sampled).expect("a known layout");
                 town.record = run_town(rules, town.seed, days, driver, should_continue);
             }
         });

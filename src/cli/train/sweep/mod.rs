@@ -12,22 +12,18 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use indicatif::ProgressBar;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use townlet_learn::checkpoint::{Checkpoint, Registry};
-use townlet_learn::evaluate::stats::Estimate;
-use townlet_learn::evaluate::{Record, Span, evaluate};
-use townlet_learn::seeds::SELECTION;
-use townlet_learn::train::{Plan, Trainer, shape};
-use townlet_learn::{Choice, NetworkPolicy};
+use townlet_learn::checkpoint::Registry;
+use townlet_learn::train::{HeldOutTowns, Plan, Trainer, shape};
 use townlet_shard::home::new_run_id;
 use townlet_shard::policies::PolicyCatalog;
-use townlet_shard::training::Log;
+use townlet_shard::training::{Log, check_memory};
 use townlet_town::{Rules, Sources};
 
+use super::progress::Progress;
+use super::session::{new_trainer, starting_policy};
+use super::stop::StopRequest;
 use crate::cli::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, config_sources, output};
 use search_file::{Search, Settings};
 use state::{RungResult, SweepFolder, SweepState, Trial};
@@ -36,10 +32,9 @@ use state::{RungResult, SweepFolder, SweepState, Trial};
 const SWEEPS: &str = "snapshots/sweep";
 /// The name of a trial's rows.
 const ROWS: &str = "rows";
-const SCRIPTED: &str = "scripted";
 
 /// Search settings of a training at random, and give the best trials more steps
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
     /// YAML file with the trials, their steps and the ranges of the settings; docs/design/learning.md has an example
     #[arg(value_name = "FILE", required_unless_present = "resume")]
@@ -61,7 +56,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let interrupted = output::signal_flag(&[SIGINT, SIGTERM, SIGHUP])?;
+    let stop = StopRequest::watch(None)?;
     let sweeps = args.home.join(SWEEPS);
     let (folder, state) = match &args.resume {
         Some(name) => {
@@ -76,12 +71,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             (folder, state)
         }
     };
+    let base = Arc::new(Rules::new(state.base.clone()).map_err(|error| anyhow!("{error}"))?);
     let steps = state.halving().total_steps(state.trials.len());
-    let bar = output::progress_bar(steps, args.json, "{bar:30} {human_pos} of {human_len} steps · {msg}");
-    let threads = output::worker_threads(args.threads);
-    let mut sweep = Sweep { folder, state, home: args.home.clone(), threads, interrupted: &interrupted, bar };
+    let progress = Progress::new(steps, args.json, stop.begun(), "the first trial".into());
+    let (home, threads) = (args.home.clone(), output::worker_threads(args.threads));
+    let towns = HeldOutTowns::new(&base);
+    stop.begin_work();
+    let mut sweep = Sweep { folder, state, home, threads, stop: &stop, progress: &progress, towns };
     let end = sweep.run();
-    sweep.bar.finish_and_clear();
+    progress.end();
     let end = match end {
         Ok(end) => end,
         Err(why) => {
@@ -125,7 +123,10 @@ fn new_state(args: &Args) -> Result<(String, SweepState)> {
     }
     let trial = |number: u32| {
         let settings = search.trial(number);
-        let config = load(settings.clone()).with_context(|| format!("trial {number}"))?.loaded.config;
+        // Trials are evaluated at the rungs only, all in the same towns.
+        let no_evaluation = [("training.evaluation.every_steps".to_owned(), "0".to_owned())];
+        let all = settings.iter().cloned().chain(no_evaluation).collect();
+        let config = load(all).with_context(|| format!("trial {number}"))?.loaded.config;
         Ok(Trial { number, settings, config, results: Vec::new(), diverged: None })
     };
     let file = &search.file;
@@ -135,20 +136,23 @@ fn new_state(args: &Args) -> Result<(String, SweepState)> {
         min_steps: search.halving.min_steps,
         max_steps: search.halving.max_steps,
         warm_start: file.warm_start.clone(),
-        towns: file.towns.unwrap_or(16),
-        days: file.days.unwrap_or(10),
+        from: file.from.clone(),
         keys: search.keys().map(str::to_owned).collect(),
         trials: (0..file.trials).map(trial).collect::<Result<_>>()?,
         base: base.sources,
     };
-    let start = start_checkpoint(&state, &args.home)?;
+    let catalog = PolicyCatalog::of(&args.home, &state.base.config.policy);
+    let from = starting_policy("--from", state.from.as_deref(), &catalog).context("from")?;
+    let imitated = starting_policy("--warm-start", state.warm_start.as_deref(), &catalog).context("warm_start")?;
+    imitated.map(|policy| policy.layout()).transpose().context("warm_start")?;
     for trial in &state.trials {
         let rules = rules(&state.base, trial)?;
-        let Some(start) = &start else { continue };
-        let problem = || format!("warm_start, {}", trial.name());
-        start.fits(&rules).with_context(problem)?;
-        let (found, wanted) = (start.shape().hidden, shape(&rules).hidden);
-        ensure!(found == wanted, "{}: {} has hidden layers {found:?}, the trial {wanted:?}.", problem(), start.id);
+        check_memory(&rules).with_context(|| trial.name())?;
+        let Some(from) = &from else { continue };
+        let problem = || format!("from, {}", trial.name());
+        from.fits(&rules).with_context(problem)?;
+        let (found, wanted) = (from.shape().hidden, shape(&rules).hidden);
+        ensure!(found == wanted, "{}: {} has hidden layers {found:?}, the trial {wanted:?}.", problem(), from.id);
     }
     Ok((base.loaded.config.shard, state))
 }
@@ -157,13 +161,6 @@ fn new_state(args: &Args) -> Result<(String, SweepState)> {
 fn rules(base: &Sources, trial: &Trial) -> Result<Arc<Rules>> {
     let sources = Sources { config: trial.config.clone(), ..base.clone() };
     Ok(Arc::new(Rules::new(sources).map_err(|error| anyhow!("{error}"))?))
-}
-
-/// The checkpoint that trials start from, if any.
-fn start_checkpoint(state: &SweepState, home: &Path) -> Result<Option<Checkpoint>> {
-    let id = state.warm_start.as_ref().filter(|name| *name != SCRIPTED);
-    let policies = PolicyCatalog::of(home, &state.base.config.policy);
-    id.map(|id| policies.checkpoint(id).context("warm_start")).transpose()
 }
 
 /// Why a step or the whole sweep ended.
@@ -179,8 +176,10 @@ struct Sweep<'a> {
     state: SweepState,
     home: PathBuf,
     threads: NonZero<usize>,
-    interrupted: &'a AtomicBool,
-    bar: ProgressBar,
+    stop: &'a StopRequest,
+    progress: &'a Progress,
+    /// The held-out towns of the configuration as it is.
+    towns: HeldOutTowns,
 }
 
 impl Sweep<'_> {
@@ -203,20 +202,23 @@ impl Sweep<'_> {
         Ok(End::Complete)
     }
 
-    /// Trains a trial up to a rung and measures it on selection seeds.
+    /// Trains a trial up to a rung and evaluates it on held-out towns.
     fn measure(&mut self, trial: usize, rung: usize, steps: u64) -> Result<End> {
         let (name, registry) = (self.state.trials[trial].name(), self.folder.registry(&self.state.trials[trial]));
-        self.bar.set_message(format!("rung {rung} · {name}"));
         let mut trainer = match self.trainer(trial, &registry)? {
             Started::Trainer(trainer) => *trainer,
             Started::Interrupted => return Ok(End::Interrupted),
             Started::Diverged(why) => return Ok(self.diverged(trial, why)),
         };
+        let (stop, progress) = (self.stop, self.progress);
+        let should_continue = || {
+            progress.tick();
+            stop.reason().is_none()
+        };
         let mut log = Log::resume(registry.folder(), ROWS, trainer.updates())?;
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
         while trainer.steps() < steps {
-            let before = trainer.steps();
-            match trainer.advance_while(&|| !self.interrupted.load(Ordering::Relaxed)) {
+            match trainer.advance_while(&should_continue) {
                 Ok(Some(row)) => log.write(&row)?,
                 Ok(None) => {
                     self.save(&mut trainer, &log, &registry)?;
@@ -224,27 +226,22 @@ impl Sweep<'_> {
                 }
                 Err(why) => return Ok(self.diverged(trial, why.to_string())),
             }
-            self.bar.inc(trainer.steps() - before);
+            let message = format!("rung {rung} · {name} · {} of {steps} steps", trainer.steps());
+            progress.set(self.state.steps_done(trial) + trainer.steps(), message);
             if trainer.updates().is_multiple_of(cadence) {
                 self.save(&mut trainer, &log, &registry)?;
             }
         }
         let id = self.save(&mut trainer, &log, &registry)?;
-        let records = self.evaluate(&registry.load(&id)?)?;
-        if self.interrupted.load(Ordering::Relaxed) {
+        let policy = registry.load(&id)?;
+        policy.layout()?;
+        let Some(evaluation) = self.towns.evaluate(&policy, self.threads, &should_continue) else {
             return Ok(End::Interrupted);
-        }
-        let score = Estimate::of(&records.iter().filter_map(Record::score).collect::<Vec<_>>());
-        let result = RungResult {
-            rung,
-            steps: trainer.steps(),
-            checkpoint: id,
-            score: score.map(|score| score.iqm),
-            interval: score.map(|score| [score.low, score.high]),
-            starved: records.iter().filter(|record| record.total(|day| day.starvation_events) > 0).count(),
         };
-        let score = result.score.map_or_else(|| "no score".to_owned(), |score| format!("score {score:.4}"));
-        self.bar.suspend(|| output::stderr!("rung {rung}, {name}: {score} after {} steps", result.steps));
+        let (steps, score) = (trainer.steps(), evaluation.score);
+        let result = RungResult { rung, steps, checkpoint: id, evaluation };
+        let score = score.map_or_else(|| "no score".to_owned(), |score| format!("score {score:.4}"));
+        self.progress.suspend(|| output::stderr!("rung {rung}, {name}: {score} after {steps} steps"));
         self.state.trials[trial].results.push(result);
         Ok(End::Complete)
     }
@@ -256,11 +253,11 @@ impl Sweep<'_> {
             return Ok(Started::Trainer(Box::new(Trainer::resume(&rules, &saved, self.threads)?)));
         }
         let plan = Plan { seed: rules.config.seed, total_steps: self.state.max_steps, threads: self.threads };
-        let mut trainer = Trainer::new(&rules, plan);
-        if let Some(checkpoint) = start_checkpoint(&self.state, &self.home)? {
-            trainer.start_from(&checkpoint).context("warm_start")?;
-        } else if self.state.warm_start.is_some() {
-            match trainer.warm_start(None, &|| !self.interrupted.load(Ordering::Relaxed), |_, _| ()) {
+        let catalog = PolicyCatalog::of(&self.home, &self.state.base.config.policy);
+        let start = [self.state.from.as_deref(), self.state.warm_start.as_deref()];
+        let (mut trainer, imitated) = new_trainer(&rules, plan, start, &catalog)?;
+        if self.state.warm_start.is_some() {
+            match trainer.warm_start(imitated.as_ref(), &|| self.stop.reason().is_none(), |_, _| ()) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Started::Interrupted),
                 Err(why) => return Ok(Started::Diverged(why.to_string())),
@@ -277,19 +274,9 @@ impl Sweep<'_> {
     fn diverged(&mut self, trial: usize, why: String) -> End {
         let trial = &mut self.state.trials[trial];
         let name = trial.name();
-        self.bar.suspend(|| output::stderr!("{name} diverged: {why}"));
+        self.progress.suspend(|| output::stderr!("{name} diverged: {why}"));
         trial.diverged = Some(why);
         End::Complete
-    }
-
-    /// Runs a policy in the towns of the configuration as it is, on selection seeds.
-    fn evaluate(&self, checkpoint: &Checkpoint) -> Result<Vec<Record>> {
-        let rules = Arc::new(Rules::new(self.state.base.clone()).map_err(|error| anyhow!("{error}"))?);
-        checkpoint.layout()?;
-        let (seeds, days) = (self.state.towns as usize, self.state.days as usize);
-        let span = Span { seed: SELECTION.start, seeds, days };
-        let policy = |_| NetworkPolicy::with_own_layout(checkpoint, &rules, Choice::Sampled).expect("a known layout");
-        Ok(evaluate(&rules, span, self.threads, policy, || ()))
     }
 
     /// Frees the disk of the trials that do not go on from a rung.

@@ -21,7 +21,7 @@ pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as
             &json!({
                 "sweep": name, "end": if complete { "complete" } else { "interrupted" }, "note": NOTE,
                 "rungs": state.halving().rungs(), "reduction_factor": state.reduction_factor,
-                "towns": state.towns, "days": state.days, "trials": trials,
+                "trials": trials,
                 "best": best.map(|(trial, _)| trial.number), "policy": policy,
                 "folder": path.display().to_string(), "plot": svg.display().to_string(),
             })
@@ -29,7 +29,7 @@ pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as
         );
     }
     output::print(&table(&ranking, &state.keys))?;
-    output::line(&format!("{NOTE}. Towns: {}, days of each: {}.", state.towns, state.days))?;
+    output::line(&format!("{NOTE}."))?;
     output::line(&format!("plot    {}", svg.display()))?;
     match (best, policy) {
         (Some((trial, _)), Some(policy)) => {
@@ -55,8 +55,7 @@ fn row(rank: usize, trial: &Trial) -> Value {
         .iter()
         .map(|it| {
             json!({
-                "rung": it.rung, "steps": it.steps, "score": it.score, "interval": it.interval,
-                "towns_with_starvation": it.starved, "checkpoint": it.checkpoint,
+                "rung": it.rung, "steps": it.steps, "checkpoint": it.checkpoint, "evaluation": it.evaluation,
             })
         })
         .collect();
@@ -68,24 +67,26 @@ fn row(rank: usize, trial: &Trial) -> Value {
 }
 
 fn table(ranking: &[&Trial], keys: &[String]) -> String {
-    let heading = ["rank", "trial", "rung", "steps", "score", "95 % interval", "starved"].map(str::to_owned);
+    let heading = ["rank", "trial", "rung", "steps", "score", "starved", "exits", "charter"].map(str::to_owned);
     let mut rows = vec![[heading.to_vec(), keys.to_vec()].concat()];
     for (rank, trial) in ranking.iter().enumerate() {
         let last = trial.results.last();
         let none = || "–".to_owned();
-        let score = match (&trial.diverged, last.and_then(|it| it.score)) {
+        let evaluation = last.map(|it| &it.evaluation);
+        let count = |events: Option<u64>| events.map_or_else(none, |events| events.to_string());
+        let score = match (&trial.diverged, evaluation.and_then(|it| it.score)) {
             (Some(_), _) => "diverged".to_owned(),
             (None, score) => score.map_or_else(none, |score| format!("{score:.4}")),
         };
-        let interval = last.and_then(|it| it.interval);
         let mut row = vec![
             (rank + 1).to_string(),
             trial.number.to_string(),
             last.map_or_else(none, |it| it.rung.to_string()),
             last.map_or_else(none, |it| it.steps.to_string()),
             score,
-            interval.map_or_else(none, |[low, high]| format!("{low:.4} to {high:.4}")),
-            last.map_or_else(none, |it| it.starved.to_string()),
+            count(evaluation.map(|it| it.starvation_events)),
+            count(evaluation.map(|it| it.involuntary_exits)),
+            evaluation.map_or_else(none, |it| if it.charter_met { "met" } else { "missed" }.to_owned()),
         ];
         let value = |key: &String| trial.settings.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
         row.extend(keys.iter().map(|key| value(key).unwrap_or_else(|| "as configured".into())));
@@ -98,7 +99,7 @@ fn table(ranking: &[&Trial], keys: &[String]) -> String {
 fn plot(name: &str, state: &SweepState) -> String {
     let ranking = state.ranking();
     let series = |(rank, trial): (usize, &&Trial)| Series {
-        points: trial.results.iter().filter_map(|it| Some((it.steps as f64, it.score?))).collect(),
+        points: trial.results.iter().filter_map(|it| Some((it.steps as f64, it.evaluation.score?))).collect(),
         faint: rank > 0,
         band: Vec::new(),
     };

@@ -33,12 +33,10 @@ townlet_town::section! {
         reduction_factor: Option<u32> = whole(2, 100, ""),
         /// Seed of the trials; 1 when left out.
         seed: Option<u64> = free(),
-        /// What every trial starts from: `scripted` or the id of a checkpoint; random weights when left out.
+        /// The policy that every trial imitates first: `scripted`, `shipped` or a checkpoint's id.
         warm_start: Option<String> = text(TextFormat::Name),
-        /// Towns on which a trial is measured; 16 when left out.
-        towns: Option<u32> = whole(1, 1_000, "towns"),
-        /// Days of each of them; 10 when left out.
-        days: Option<u32> = whole(1, 1_000, "days"),
+        /// The checkpoint, or `shipped`, with whose weights every trial starts.
+        from: Option<String> = text(TextFormat::Name),
         /// The settings to search, each with one range.
         settings: Vec<SearchedSetting> = free(),
     }
@@ -94,6 +92,10 @@ impl Search {
         let (file, node) = parse_file::<SearchFile>(name, text)?;
         let SearchFile { min_steps, max_steps, .. } = file;
         ensure!(min_steps <= max_steps, "{name}: min_steps {min_steps} is more than max_steps {max_steps}.");
+        ensure!(
+            file.warm_start.is_none() || file.from.is_none(),
+            "{name}: warm_start and from exclude each other. Leave one of them out."
+        );
         ensure!(!file.settings.is_empty(), "{name}: settings is empty; give at least one setting to search.");
         let mut settings: Vec<(String, ValueSource)> = Vec::new();
         for (index, setting) in file.settings.iter().enumerate() {
@@ -143,11 +145,12 @@ fn check_key(place: &str, key: &str) -> Result<()> {
         let near = near.map_or_else(String::new, |near| format!(" Did you mean `{near}`?"));
         bail!("{place}: {key} is not a setting.{near} docs/CONFIG.md lists all settings.");
     }
-    let allowed = SEARCHED.iter().any(|start| key.starts_with(start)) && key != "training.total_steps";
+    let fixed = key == "training.total_steps" || key.starts_with("training.evaluation.");
+    let allowed = SEARCHED.iter().any(|start| key.starts_with(start)) && !fixed;
     ensure!(
         allowed,
-        "{place}: {key} cannot be searched: trials differ in ppo.*, training.* (except total_steps, which is max_steps), \
-         rewards.* and features.systems.observations, so that all are judged in the same towns."
+        "{place}: {key} cannot be searched: trials differ in ppo.*, training.* (not total_steps, which is max_steps, \
+         and evaluation), rewards.* and features.systems.observations, so that all are judged in the same towns."
     );
     Ok(())
 }
@@ -258,6 +261,7 @@ settings:
             ("log_uniform", "loguniform", &["sweep.yaml:7", "loguniform", "`log_uniform`"]),
             ("min_steps: 1000", "min_step: 1000", &["sweep.yaml:3", "`min_steps`"]),
             ("trials: 40", "trials: 1", &["sweep.yaml:2", "trials", "from 2 to 256"]),
+            ("seed: 7", "seed: 7\nfrom: shipped\nwarm_start: scripted", &["exclude each other"]),
             ("max_steps: 8000", "max_steps: 800", &["min_steps 1000", "max_steps 800"]),
             ("[0.0001, 0.01]", "[0.01, 0.0001]", &["sweep.yaml:7", "the lower end"]),
             ("[0.0001, 0.01]", "[0.0, 0.01]", &["sweep.yaml:7", "above 0"]),
@@ -267,6 +271,7 @@ settings:
             ("ppo.entropy_coef", "ppo.learning_rate", &["sweep.yaml:8", "searched twice"]),
             ("ppo.entropy_coef", "economy.rent_per_day", &["sweep.yaml:8", "cannot be searched", "same towns"]),
             ("ppo.entropy_coef", "training.total_steps", &["sweep.yaml:8", "max_steps"]),
+            ("ppo.entropy_coef", "training.evaluation.days", &["sweep.yaml:8", "evaluation"]),
         ] {
             let text = FILE.replacen(from, to, 1);
             let why = format!("{:#}", Search::parse("sweep.yaml", &text).expect_err(to));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use townlet_learn::checkpoint::Registry;
+use townlet_learn::train::Evaluation;
 use townlet_town::Sources;
 use townlet_town::config::Config;
 
@@ -29,14 +30,13 @@ pub(super) struct SweepState {
     pub(super) reduction_factor: u32,
     pub(super) min_steps: u64,
     pub(super) max_steps: u64,
-    /// What every trial starts from.
+    /// The policy that every trial imitates first.
     pub(super) warm_start: Option<String>,
-    /// Towns on which trials are measured, and their days.
-    pub(super) towns: u32,
-    pub(super) days: u32,
+    /// The checkpoint with whose weights every trial starts.
+    pub(super) from: Option<String>,
     /// The searched settings.
     pub(super) keys: Vec<String>,
-    /// The files of the configuration as it is. Trials are judged in its towns.
+    /// The files of the configuration as it is. Trials are evaluated in its held-out towns.
     pub(super) base: Sources,
     pub(super) trials: Vec<Trial>,
 }
@@ -62,11 +62,8 @@ pub(super) struct RungResult {
     /// Resident-ticks learned from.
     pub(super) steps: u64,
     pub(super) checkpoint: String,
-    /// Town score on selection seeds, and its interval.
-    pub(super) score: Option<f64>,
-    pub(super) interval: Option<[f64; 2]>,
-    /// Towns in which somebody starved.
-    pub(super) starved: usize,
+    /// On the held-out towns of the configuration as it is.
+    pub(super) evaluation: Evaluation,
 }
 
 impl SweepState {
@@ -85,23 +82,31 @@ impl SweepState {
         if !before.iter().all(known) {
             return None;
         }
-        let running: Vec<usize> =
-            before.iter().copied().filter(|trial| self.trials[*trial].diverged.is_none()).collect();
+        // One that diverged later was promoted all the same, so the history does not change.
+        let measured = before.iter().copied().filter(|trial| self.trials[*trial].results.len() > below);
+        let running: Vec<usize> = measured.collect();
         let kept = self.halving().promoted(before.len()).min(running.len());
         let scores = running.into_iter().map(|trial| (trial, self.trials[trial].score_at(below)));
         Some(ranked(scores.collect()).into_iter().take(kept).collect())
     }
 
-    /// All trials, best first: those that went further rank first, then the higher score.
+    /// All trials, best first: those that went further rank first, then the higher score. Those that diverged come last.
     pub(super) fn ranking(&self) -> Vec<&Trial> {
-        let rungs = (0..self.halving().rungs().len()).rev().map(Some).chain([None]);
         let mut ranking = Vec::new();
-        for rung in rungs {
-            let here = self.trials.iter().filter(|trial| trial.results.last().map(|result| result.rung) == rung);
-            let scores = here.map(|trial| (trial.number as usize, trial.results.last().and_then(|it| it.score)));
-            ranking.extend(ranked(scores.collect()).into_iter().map(|number| &self.trials[number]));
+        for diverged in [false, true] {
+            for rung in (0..self.halving().rungs().len()).rev().map(Some).chain([None]) {
+                let is_here = |trial: &&Trial| trial.last_rung() == rung && trial.diverged.is_some() == diverged;
+                let scores = self.trials.iter().filter(is_here).map(|it| (it.number as usize, it.last_score()));
+                ranking.extend(ranked(scores.collect()).into_iter().map(|number| &self.trials[number]));
+            }
         }
         ranking
+    }
+
+    /// Resident-ticks of all other trials up to their latest rung.
+    pub(super) fn steps_done(&self, trial: usize) -> u64 {
+        let others = self.trials.iter().enumerate().filter(|(number, _)| *number != trial);
+        others.filter_map(|(_, other)| other.results.last()).map(|result| result.steps).sum()
     }
 }
 
@@ -112,7 +117,15 @@ impl Trial {
     }
 
     fn score_at(&self, rung: usize) -> Option<f64> {
-        self.results.get(rung).and_then(|result| result.score)
+        self.results.get(rung).and_then(|result| result.evaluation.score)
+    }
+
+    fn last_rung(&self) -> Option<usize> {
+        self.results.last().map(|result| result.rung)
+    }
+
+    fn last_score(&self) -> Option<f64> {
+        self.results.last().and_then(|result| result.evaluation.score)
     }
 
     /// The name in messages and of its folder.
@@ -185,5 +198,68 @@ impl SweepFolder {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sweep of four trials over rungs of 1, 2 and 4 steps with these scores, rung by rung.
+    fn state(scores: [&[f64]; 4], diverged: &[usize]) -> SweepState {
+        let base = Sources::default_town(&[]).expect("the default town");
+        let trial = |(number, scores): (usize, &&[f64])| Trial {
+            number: number as u32,
+            settings: Vec::new(),
+            config: base.config.clone(),
+            results: scores
+                .iter()
+                .enumerate()
+                .map(|(rung, score)| RungResult {
+                    rung,
+                    steps: 1 << rung,
+                    checkpoint: String::new(),
+                    evaluation: Evaluation { score: Some(*score), ..Evaluation::default() },
+                })
+                .collect(),
+            diverged: diverged.contains(&number).then(|| "why".to_owned()),
+        };
+        SweepState {
+            format: SweepState::FORMAT.into(),
+            reduction_factor: 2,
+            min_steps: 1,
+            max_steps: 4,
+            warm_start: None,
+            from: None,
+            keys: Vec::new(),
+            trials: scores.iter().enumerate().map(trial).collect(),
+            base: base.clone(),
+        }
+    }
+
+    #[test]
+    fn the_better_half_goes_on_once_all_are_measured() {
+        let begun = state([&[0.3], &[0.9], &[0.5], &[]], &[]);
+        assert_eq!((begun.candidates(0), begun.candidates(1)), (Some(vec![0, 1, 2, 3]), None));
+        let measured = state([&[0.3], &[0.9], &[0.5], &[0.1]], &[]);
+        assert_eq!((measured.candidates(1), measured.candidates(2)), (Some(vec![1, 2]), None));
+        let two = state([&[0.3], &[0.9, 0.4], &[0.5, 0.8], &[0.1]], &[]);
+        assert_eq!(two.candidates(2), Some(vec![2]));
+        let order = |state: &SweepState| state.ranking().iter().map(|trial| trial.number).collect::<Vec<_>>();
+        assert_eq!(order(&two), [2, 1, 0, 3]);
+        assert_eq!(two.steps_done(1), 1 + 2 + 1);
+    }
+
+    #[test]
+    fn a_trial_that_diverges_goes_no_further_and_ranks_last() {
+        let order = |state: &SweepState| state.ranking().iter().map(|trial| trial.number).collect::<Vec<_>>();
+        // Trial 2 diverged before the first rung, trial 1 after it.
+        let begun = state([&[0.3], &[0.9], &[], &[0.1]], &[1, 2]);
+        assert_eq!((begun.candidates(1), begun.candidates(2)), (Some(vec![1, 0]), None));
+        let measured = state([&[0.3, 0.4], &[0.9], &[], &[0.1]], &[1, 2]);
+        assert_eq!((measured.candidates(1), measured.candidates(2)), (Some(vec![1, 0]), Some(vec![0])));
+        assert_eq!(order(&measured), [0, 3, 1, 2]);
+        let none = state([&[0.3], &[0.9], &[0.5], &[0.1]], &[1, 2]);
+        assert_eq!((none.candidates(1), none.candidates(2)), (Some(vec![1, 2]), Some(vec![])));
     }
 }
