@@ -168,11 +168,12 @@ impl Engine {
             Operation::Shard(action) => self.check_action(action).map(|()| self.describe_action(action))?,
             Operation::Session(role) => {
                 let (context, secret) = (&admission.context, admission.secret.as_deref());
-                if *role == Role::Admin {
+                let wants_admin = matches!(role, Role::Admin);
+                if wants_admin {
                     let reason = context.reason();
                     self.sessions.check_escalation(&context.who, reason, secret, admission.dry_run)?;
                 }
-                let when = if context.who.role == *role { "already" } else { "now" };
+                let when = if context.who.is_admin() == wants_admin { "already" } else { "now" };
                 format!("you are {} {when}.", role.word())
             }
             Operation::Pace(change) => self.describe_pace(*change),

@@ -432,10 +432,10 @@ pub struct Alert {
     pub message: String,
     /// What to do.
     pub hint: String,
-    /// Who has acknowledged it; `None` when nobody has.
+    /// The issuer that acknowledged it; `None` before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_by: Option<String>,
-    /// When.
+    /// The tick at which that was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_tick: Option<u64>,
 }

@@ -51,7 +51,7 @@ pub(super) struct ShardStatus {
     pub raised: Vec<Alert>,
     /// The tick at which each active alert was raised, by [`key`].
     pub alerts_since: BTreeMap<(String, String), u64>,
-    /// Who has acknowledged each active alert, and when, by [`key`].
+    /// The acknowledgement of each active alert, by [`key`]: issuer and tick.
     pub acknowledged: BTreeMap<(String, String), (String, u64)>,
     /// How often each alert was raised, by name.
     pub alerts_raised: BTreeMap<String, u64>,

@@ -109,7 +109,7 @@ async fn read(
             }
         };
         silent = Duration::ZERO;
-        shared.with(|info| info.heard = Some(std::time::Instant::now()));
+        shared.with(|info| info.last_data = Some(std::time::Instant::now()));
         let events = match reader.take(&piece) {
             Ok(events) => events,
             Err(why) => return why,

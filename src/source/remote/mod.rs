@@ -53,7 +53,7 @@ struct ConnectionInfo {
     checks_runs: bool,
     live: bool,
     /// When the last data arrived.
-    heard: Option<Instant>,
+    last_data: Option<Instant>,
     /// Why the connection was lost last.
     loss: Option<Loss>,
 }
@@ -70,11 +70,11 @@ impl ConnectionInfo {
     fn new(client: Client) -> Self {
         let schema = SCHEMA_VERSION.into();
         let (commands, run_id) = (Vec::new(), String::new());
-        Self { client, commands, schema, run_id, checks_runs: false, live: false, heard: None, loss: None }
+        Self { client, commands, schema, run_id, checks_runs: false, live: false, last_data: None, loss: None }
     }
 
     fn silent_seconds(&self) -> Option<u64> {
-        self.heard.map(|heard| heard.elapsed().as_secs())
+        self.last_data.map(|at| at.elapsed().as_secs())
     }
 
     /// What is known of the shard when the client leaves.
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached (connection refused)");
         info.loss = loss("E_UNAUTHORIZED  the token is not valid.", true);
         assert!(info.parting().contains("refused the token"), "{}", info.parting());
-        info.heard = Instant::now().checked_sub(std::time::Duration::from_secs(12));
+        info.last_data = Instant::now().checked_sub(std::time::Duration::from_secs(12));
         info.loss = loss("the connection broke", false);
         let said = "http://127.0.0.1:7420 has not answered for 12 s (the connection broke); it is unknown whether its town runs";
         assert_eq!(info.parting(), said);

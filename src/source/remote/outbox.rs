@@ -70,10 +70,10 @@ impl Outbox {
 
     /// The next request to send, and whether it changes something. While the shard is not heard, what only reads goes first:
     /// it is answered at once.
-    pub(super) fn next(&self, heard: bool) -> Option<(Request, bool)> {
+    pub(super) fn next(&self, connected: bool) -> Option<(Request, bool)> {
         self.with(|queue| {
             let waiting = || queue.commands.iter().filter(|command| command.retrying);
-            let next = waiting().find(|command| !heard && !command.changes).or_else(|| waiting().next())?;
+            let next = waiting().find(|command| !connected && !command.changes).or_else(|| waiting().next())?;
             Some((next.request.clone(), next.changes))
         })
     }
@@ -162,8 +162,8 @@ mod tests {
         Request { cmd_id: Some(cmd_id.into()), ..Request::line(command) }
     }
 
-    fn next(outbox: &Outbox, heard: bool) -> Option<String> {
-        outbox.next(heard).and_then(|(request, _)| request.cmd_id)
+    fn next(outbox: &Outbox, connected: bool) -> Option<String> {
+        outbox.next(connected).and_then(|(request, _)| request.cmd_id)
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) fn draw_too_small(
     let mut lines = vec![
         Line::styled(format!("{} × {} is too small", area.width, area.height), theme.strong),
         Line::styled(format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1), theme.text),
-        Line::styled(format!("enlarge the window, or press {quit} to quit"), theme.dim),
+        Line::styled(format!("enlarge it, or press {quit} to quit"), theme.dim),
     ];
     lines.extend(question.map(|question| Line::styled(question, theme.warn)));
     let middle = area.centered(Constraint::Fill(1), Constraint::Length(lines.len() as u16));
@@ -210,14 +210,14 @@ impl App {
         if let Some(url) = self.url() {
             parts.push((4, vec![Span::styled(clip(url, 40), theme.dim)]));
         }
-        let heard = self.is_heard();
-        parts.push((0, vec![if heard { speed(view, theme) } else { last_speed(view, theme) }]));
-        if heard && view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
+        let is_heard = self.is_heard();
+        parts.push((0, vec![if is_heard { speed(view, theme) } else { last_speed(view, theme) }]));
+        if is_heard && view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
             let rate = format!("{} ticks/s", thousands(view.clock.ticks_per_second.round() as u64));
             parts.push((8, vec![Span::styled(rate, theme.dim)]));
         }
         let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
-        let style = if heard { theme.text } else { theme.dim };
+        let style = if is_heard { theme.text } else { theme.dim };
         parts.push((0, vec![Span::styled(format!("day {} · {time}", view.day), style)]));
         parts.push((3, vec![Span::styled(format!("tick {}", thousands(view.tick)), theme.dim)]));
         let kind = match (view.policy.kind.as_str(), &view.policy.outside_range) {

@@ -6,7 +6,7 @@ use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::{Dialog, DialogResult, around, buttons, is_cancel, window};
+use super::{Dialog, DialogResult, buttons, is_cancel, outer_window, window};
 use crate::format::styled_lines;
 use crate::pane::{Confirmation, DetailCard, ReasonPrompt};
 use crate::text_field::TextField;
@@ -332,7 +332,7 @@ impl Dialog for DetailDialog {
         self.offset = self.offset.min(self.max_offset);
         let foot = if self.max_offset > 0 { "↑↓ scroll · esc or q close" } else { "esc or q close" };
         let inside = window(frame, area, (width, height), &self.card.title, foot, theme);
-        self.window = around(inside);
+        self.window = outer_window(inside);
         frame.render_widget(text.scroll((self.offset, 0)), inside);
     }
 }

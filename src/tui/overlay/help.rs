@@ -6,7 +6,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Dialog, DialogResult, around, draw_search, is_cancel};
+use super::{Dialog, DialogResult, draw_search, is_cancel, outer_window};
 use crate::format::{clip, pad, width, wrap};
 use crate::keymap::{ACTIONS, GROUPS, Keymap};
 use crate::pane::PANES;
@@ -163,7 +163,7 @@ impl Dialog for Help {
         let size = (92, area.height.saturating_sub(2));
         let words = ("Help", "type or / to search · ↑↓ scroll · esc or q close", "search › ");
         let list = draw_search(frame, area, size, words, &mut self.search, theme);
-        self.window = around(Rect { y: list.y.saturating_sub(2), height: list.height + 2, ..list });
+        self.window = outer_window(Rect { y: list.y.saturating_sub(2), height: list.height + 2, ..list });
         let lines = self.lines(list.width.into(), theme);
         self.max_offset = (lines.len() as u16).saturating_sub(list.height);
         self.offset = self.offset.min(self.max_offset);

@@ -76,7 +76,7 @@ fn is_cancel(key: KeyEvent) -> bool {
 }
 
 /// The window around the area that [`window`] returned.
-fn around(inside: Rect) -> Rect {
+fn outer_window(inside: Rect) -> Rect {
     Rect::new(inside.x.saturating_sub(2), inside.y.saturating_sub(1), inside.width + 4, inside.height + 2)
 }
 

@@ -8,7 +8,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Dialog, DialogResult, around, draw_search, is_cancel};
+use super::{Dialog, DialogResult, draw_search, is_cancel, outer_window};
 use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
@@ -243,7 +243,7 @@ impl Dialog for Palette {
         let height = usize::from(list.height).max(1);
         let first = (self.at + 1).saturating_sub(height);
         (self.list, self.first) = (list, first);
-        self.window = around(Rect { y: list.y.saturating_sub(2), height: list.height + 2, ..list });
+        self.window = outer_window(Rect { y: list.y.saturating_sub(2), height: list.height + 2, ..list });
         let lines: Vec<Line<'_>> = self
             .matches()
             .iter()

@@ -277,7 +277,7 @@ impl<'a> ResidentDetail<'a> {
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         for (event, time) in about.into_iter().zip(times) {
-            let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
+            let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent, self.view));
             let time = pad_left(&time, wide);
             lines.extend(fact((&time, self.theme.dim), (&text, self.theme.text), wide, width));
         }
@@ -294,11 +294,15 @@ fn mentions(event: &Event, agent: &Agent) -> bool {
     event.fields.values().any(|value| value.as_str().is_some_and(|text| text == agent.id || text == agent.name))
 }
 
-/// Fields of the event except the resident: ` · object shower_1`.
-fn details(event: &Event, agent: &Agent) -> String {
+/// Fields of the event except the resident: ` · with Cleo · object shower_1`.
+fn details(event: &Event, agent: &Agent, view: &Snapshot) -> String {
     let field = |(name, value): (&String, &serde_json::Value)| {
         let text = plain(value);
-        (text != agent.id && text != agent.name).then(|| format!(" · {} {text}", name.replace('_', " ")))
+        let other = view.agents.iter().find(|other| other.id == text || other.name == text);
+        (text != agent.id && text != agent.name).then(|| match other {
+            Some(other) => format!(" · with {}", other.name),
+            None => format!(" · {} {text}", name.replace('_', " ")),
+        })
     };
     event.fields.iter().filter_map(field).collect()
 }
@@ -345,6 +349,11 @@ mod tests {
         let event = Event { event: "queue_joined".into(), tick: 1, fields };
         assert!(mentions(&event, &ada));
         assert!(!mentions(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
-        assert_eq!(details(&event, &ada), " · object shower_1 · waited 18");
+        assert_eq!(details(&event, &ada, &Snapshot::default()), " · object shower_1 · waited 18");
+        let fields = serde_json::from_str(r#"{"agent":"eva","other":"ada"}"#).unwrap();
+        let event = Event { fields, ..event };
+        let eva = Agent { id: "eva".into(), name: "Eva".into(), ..Agent::default() };
+        let view = Snapshot { agents: vec![ada.clone(), eva], ..Snapshot::default() };
+        assert_eq!(details(&event, &ada, &view), " · with Eva");
     }
 }
