@@ -117,9 +117,9 @@ fn sixteen(color: Color) -> Color {
     }
     let [red, green, blue] = [red, green, blue].map(f64::from);
     let most = red.max(green).max(blue);
-    let hue = if most == red {
+    let hue = if red >= most {
         60.0 * ((green - blue) / spread).rem_euclid(6.0)
-    } else if most == green {
+    } else if green >= most {
         60.0 * ((blue - red) / spread + 2.0)
     } else {
         60.0 * ((red - green) / spread + 4.0)
@@ -136,6 +136,7 @@ fn sixteen(color: Color) -> Color {
 }
 
 /// The ASCII character for a sign of the interface; a question mark for text that has none.
+#[expect(clippy::match_same_arms, reason = "rows are grouped by kind of sign")]
 const fn ascii(character: char) -> char {
     match character {
         '─' | '–' | '—' | '−' | '╌' => '-',

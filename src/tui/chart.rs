@@ -29,18 +29,21 @@ pub(crate) fn draw(
     frame: &mut Frame<'_>,
     area: Rect,
     (points, target): (&[(f64, f64)], Option<f64>),
-    labels: (&dyn Fn(f64) -> String, &dyn Fn(f64) -> String),
+    labels: (Label<'_>, Label<'_>),
     theme: &Theme,
 ) {
     draw_on(frame, area, (points, target, None), labels, theme);
 }
+
+/// The label of a position on an axis.
+type Label<'a> = &'a dyn Fn(f64) -> String;
 
 /// [`draw`] on a fixed scale of the y axis, which grows when a value is outside.
 pub(crate) fn draw_on(
     frame: &mut Frame<'_>,
     area: Rect,
     (points, target, scale): (&[(f64, f64)], Option<f64>, Option<(f64, f64)>),
-    labels: (&dyn Fn(f64) -> String, &dyn Fn(f64) -> String),
+    labels: (Label<'_>, Label<'_>),
     theme: &Theme,
 ) {
     let ends = scale.into_iter().flat_map(|(low, high)| [low, high]);

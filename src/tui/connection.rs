@@ -38,9 +38,10 @@ pub(crate) fn short_words(link: &Link, ended: bool, theme: &Theme) -> (String, S
 /// `no answer for 12 s`, `no answer yet`, `token refused`; empty while the shard is heard.
 pub(crate) fn silence(link: &Link) -> String {
     match link {
-        Link::Stale { seconds, .. } => format!("no answer for {}", age(*seconds)),
         Link::Reconnecting { denied: true, .. } => "token refused".to_owned(),
-        Link::Reconnecting { silent_seconds: Some(seconds), .. } => format!("no answer for {}", age(*seconds)),
+        Link::Stale { seconds, .. } | Link::Reconnecting { silent_seconds: Some(seconds), .. } => {
+            format!("no answer for {}", age(*seconds))
+        }
         Link::Reconnecting { silent_seconds: None, .. } => "no answer yet".to_owned(),
         _ => String::new(),
     }

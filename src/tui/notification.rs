@@ -11,7 +11,7 @@ pub const SEVERITIES: [&str; 2] = ["warning", "critical"];
 /// How a terminal is asked for a message on the desktop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desktop {
-    /// `ESC ] 9 ; text`, as iTerm2, kitty, WezTerm and Windows Terminal.
+    /// `ESC ] 9 ; text`, as iTerm2, kitty, `WezTerm` and Windows Terminal.
     Osc9,
     /// `ESC ] 777 ; notify ; title ; text`, as foot, Ghostty, urxvt and VTE.
     Osc777,

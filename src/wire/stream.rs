@@ -157,7 +157,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// A field that is missing or has the wrong type.
-    pub fn from_value(value: Value) -> serde_json::Result<Self> {
+    pub fn from_value(value: &Value) -> serde_json::Result<Self> {
         serde_json::from_str(&value.to_string())
     }
 }

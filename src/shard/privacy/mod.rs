@@ -68,7 +68,7 @@ impl PrivacyFilter {
         if !self.hidden {
             return snapshot;
         }
-        Snapshot::from_value(self.value(snapshot.to_value())).expect("only texts have changed")
+        Snapshot::from_value(&self.value(snapshot.to_value())).expect("only texts have changed")
     }
 
     /// Redacts an audit record, whether or not names are hidden now.

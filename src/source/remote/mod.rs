@@ -12,6 +12,7 @@ mod stream_decoder;
 pub use client::{Client, ClientError, Target};
 pub use stream_decoder::{StreamDecoder, StreamEvent};
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -258,7 +259,7 @@ impl Source for Remote {
         for command in shared.outbox.unconfirmed() {
             let UnconfirmedCommand { cmd_id, command: line, .. } = &command;
             let line = townlet_wire::escape(line);
-            said.push_str(&format!("\n`{line}` ({cmd_id}): {} {}", command.fate(), command.advice()));
+            let _ = write!(said, "\n`{line}` ({cmd_id}): {} {}", command.fate(), command.advice());
         }
         said
     }

@@ -257,7 +257,7 @@ impl App {
 
     fn source_event(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::View(view) => self.set_view(view),
+            SourceEvent::View(view) => self.set_view(&view),
             SourceEvent::Unconfirmed(list) => self.set_unconfirmed(list),
             SourceEvent::Answer(answer) => self.handle_answer(answer),
             SourceEvent::SourceInfo(hello) => {
@@ -270,12 +270,12 @@ impl App {
         }
     }
 
-    fn set_view(&mut self, view: Arc<Snapshot>) {
-        self.history.record(&view);
-        self.pace.see(&view);
-        let before = self.view.replace(Arc::clone(&view));
+    fn set_view(&mut self, view: &Arc<Snapshot>) {
+        self.history.record(view);
+        self.pace.see(view);
+        let before = self.view.replace(Arc::clone(view));
         if let Some(before) = &before {
-            let texts = self.notifications.of(before, &view);
+            let texts = self.notifications.of(before, view);
             self.tasks.extend(texts.into_iter().map(Task::Notify));
         }
         let other = before.is_some_and(|before| before.run_id != view.run_id);

@@ -68,7 +68,7 @@ struct Cycle {
 impl CommandLine {
     /// `history`: lines of earlier sessions, oldest first.
     pub fn new(history: Vec<String>) -> Self {
-        Self { history: InputHistory::new(history), ..Self::default() }
+        Self { history: InputHistory::new(&history), ..Self::default() }
     }
 
     /// Resets the line to `text`. Returns the dry run to send, if any.
@@ -148,7 +148,7 @@ impl CommandLine {
     fn search_key(&mut self, key: KeyEvent, specs: &[CommandSpec]) -> LineInput {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let draft = self.field.text().to_owned();
-        let end = self.history.len();
+        let end = self.history.count();
         let search = self.search.get_or_insert(Search { wanted: String::new(), at: end, found: false, draft });
         self.cycle = None;
         match key.code {

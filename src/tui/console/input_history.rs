@@ -23,7 +23,7 @@ pub struct InputHistory {
 
 impl InputHistory {
     /// `lines`: those of earlier sessions, oldest first.
-    pub fn new(lines: Vec<String>) -> Self {
+    pub fn new(lines: &[String]) -> Self {
         let lines = lines.iter().map(|line| without_note(line)).filter(|line| may_be_stored(line));
         let mut history = Self { lines: lines.map(str::to_owned).collect(), ..Self::default() };
         history.lines.drain(..history.lines.len().saturating_sub(MAX_LINES));
@@ -53,7 +53,7 @@ impl InputHistory {
     }
 
     /// Number of lines.
-    pub const fn len(&self) -> usize {
+    pub const fn count(&self) -> usize {
         self.lines.len()
     }
 
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn goes_back_and_forth_and_keeps_the_draft() {
         let given_up = "two # given up 0192aaaa-7c".to_owned();
-        let mut history = InputHistory::new(vec!["one".into(), "escalate twn_a_b".into(), given_up]);
+        let mut history = InputHistory::new(&["one".into(), "escalate twn_a_b".into(), given_up]);
         assert_eq!(history.older("dra"), Some("two"));
         assert_eq!(history.older("two"), Some("one"));
         assert_eq!(history.older("one"), Some("one"));

@@ -188,19 +188,17 @@ impl Fleet {
         }
         if let Some(overlay) = &mut self.overlay {
             let result = overlay.key(key);
-            return self.dialog_result(result);
+            return self.dialog_result(&result);
         }
         if self.filtering.is_some() {
             self.filter_key(key);
             return Vec::new();
         }
-        match action {
-            Some(action) => self.act(action, pressed),
-            None => {
-                self.not_bound(pressed);
-                Vec::new()
-            }
+        if let Some(action) = action {
+            return self.act(action, pressed);
         }
+        self.not_bound(pressed);
+        Vec::new()
     }
 
     fn not_bound(&mut self, pressed: Key) {
@@ -263,19 +261,19 @@ impl Fleet {
         Help::new(&self.keymap, ("Shards", rows), Vec::new(), &[], &facts)
     }
 
-    fn dialog_result(&mut self, result: DialogResult) -> Vec<(usize, Task)> {
+    fn dialog_result(&mut self, result: &DialogResult) -> Vec<(usize, Task)> {
         if !result.stays_open() {
             self.overlay = None;
         }
         match result {
             DialogResult::Navigate(PaletteTarget::Shard(index)) => {
-                self.open = Some(index);
-                self.list.select(&self.ids(), index);
+                self.open = Some(*index);
+                self.list.select(&self.ids(), *index);
                 Vec::new()
             }
             DialogResult::Navigate(PaletteTarget::Act(action)) => {
-                let key = self.keymap.label(action);
-                Key::parse(&key).map_or_else(|_| Vec::new(), |key| self.act(action, key))
+                let key = self.keymap.label(*action);
+                Key::parse(&key).map_or_else(|_| Vec::new(), |key| self.act(*action, key))
             }
             _ => Vec::new(),
         }
@@ -313,11 +311,11 @@ impl Fleet {
         match (&mut self.overlay, scrolled) {
             (Some(overlay), Some((key, _))) => {
                 let result = overlay.key(KeyEvent::new(key, KeyModifiers::NONE));
-                return self.dialog_result(result);
+                return self.dialog_result(&result);
             }
             (Some(overlay), None) if matches!(mouse.kind, MouseEventKind::Down(_)) => {
                 let result = overlay.click(at);
-                return self.dialog_result(result);
+                return self.dialog_result(&result);
             }
             (None, Some((_, action))) => drop(self.list.act(action, &ids)),
             (None, None) if matches!(mouse.kind, MouseEventKind::Down(_)) => drop(self.list.click(at, &ids)),

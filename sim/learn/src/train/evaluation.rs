@@ -160,9 +160,9 @@ mod tests {
     #[test]
     fn safety_comes_before_the_charter_and_the_charter_before_the_score() {
         let of = |starvation_events, charter_met, score| Evaluation {
+            score,
             starvation_events,
             charter_met,
-            score,
             ..Evaluation::default()
         };
         let ascending = [

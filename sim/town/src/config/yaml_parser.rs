@@ -19,7 +19,7 @@ const MAX_VALUES: usize = 250_000;
 pub(super) fn parse(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let options = granit_parser::options! { block_nesting_limit: MAX_DEPTH, flow_nesting_limit: MAX_DEPTH };
     let parser = Parser::new_from_str_with_options(&source.text, options);
-    TreeBuilder { parser, source, anchors: BTreeMap::new(), values: 0, depth: 0 }.document().map_err(Into::into)
+    TreeBuilder { parser, source, anchors: BTreeMap::new(), values: 0, depth: 0 }.document()
 }
 
 struct TreeBuilder<'a> {
@@ -33,7 +33,7 @@ struct TreeBuilder<'a> {
 }
 
 impl<'a> TreeBuilder<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), ConfigError> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), ConfigErrors> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => Err(self.syntax_error(&error)),
@@ -41,13 +41,13 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
-    fn syntax_error(&self, error: &ScanError) -> ConfigError {
+    fn syntax_error(&self, error: &ScanError) -> ConfigErrors {
         let place = self.place(*error.marker(), *error.marker());
-        ConfigError::at(&place, "", error.info().to_string())
+        ConfigError::at(&place, "", error.info()).into()
     }
 
-    fn error(&self, span: Span, message: impl Into<String>) -> ConfigError {
-        ConfigError::at(&self.place(span.start, span.end), "", message)
+    fn error(&self, span: Span, message: impl Into<String>) -> ConfigErrors {
+        ConfigError::at(&self.place(span.start, span.end), "", message).into()
     }
 
     fn place(&self, start: Marker, end: Marker) -> Place {
@@ -55,7 +55,7 @@ impl<'a> TreeBuilder<'a> {
         Place { source: Arc::clone(self.source), line: start.line(), column: start.col() + 1, length }
     }
 
-    fn document(mut self) -> Result<Node, ConfigError> {
+    fn document(mut self) -> Result<Node, ConfigErrors> {
         let mut root = None;
         loop {
             match self.next()? {
@@ -78,7 +78,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     /// The value that begins with an event.
-    fn node(&mut self, (event, span): (Event<'a>, Span)) -> Result<Node, ConfigError> {
+    fn node(&mut self, (event, span): (Event<'a>, Span)) -> Result<Node, ConfigErrors> {
         let before = self.values;
         self.count(1, span)?;
         let (value, anchor) = match event {
@@ -106,7 +106,7 @@ impl<'a> TreeBuilder<'a> {
         Ok(node)
     }
 
-    fn count(&mut self, values: usize, span: Span) -> Result<(), ConfigError> {
+    fn count(&mut self, values: usize, span: Span) -> Result<(), ConfigErrors> {
         self.values += values;
         if self.values > MAX_VALUES {
             return Err(
@@ -116,14 +116,14 @@ impl<'a> TreeBuilder<'a> {
         Ok(())
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Value, ConfigError>) -> Result<Value, ConfigError> {
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Value, ConfigErrors>) -> Result<Value, ConfigErrors> {
         self.depth += 1;
         let value = read(self);
         self.depth -= 1;
         value
     }
 
-    fn list(&mut self) -> Result<Value, ConfigError> {
+    fn list(&mut self) -> Result<Value, ConfigErrors> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -133,7 +133,7 @@ impl<'a> TreeBuilder<'a> {
         }
     }
 
-    fn map(&mut self) -> Result<Value, ConfigError> {
+    fn map(&mut self) -> Result<Value, ConfigErrors> {
         let mut entries = Vec::new();
         loop {
             let (name, span) = match self.next()? {
@@ -153,7 +153,7 @@ impl<'a> TreeBuilder<'a> {
         style: ScalarStyle,
         tag: Option<&Tag>,
         span: Span,
-    ) -> Result<Value, ConfigError> {
+    ) -> Result<Value, ConfigErrors> {
         match tag {
             None if style == ScalarStyle::Plain => Ok(plain(&text)),
             None => Ok(Value::Text(text.into_owned())),
@@ -246,8 +246,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_with_its_place() {
         let levels = |count: usize| format!("{}1{}", "[".repeat(count), "]".repeat(count));
-        let chain: String = (1..80).map(|level| format!("- &a{level} [*a{}]\n", level - 1)).collect();
-        let doubled: String = (1..30).map(|level| format!("- &a{level} [*a{0}, *a{0}]\n", level - 1)).collect();
+        let join = |lines: Vec<String>| lines.concat();
+        let chain = join((1..80).map(|level| format!("- &a{level} [*a{}]\n", level - 1)).collect());
+        let doubled = join((1..30).map(|level| format!("- &a{level} [*a{0}, *a{0}]\n", level - 1)).collect());
         let cases = [
             ("- &a [*a]".to_owned(), "town.yaml:1:7: the alias is part of the value that it repeats"),
             ("a: 1\n? [b]\n: 2".to_owned(), "town.yaml:2:3: a key has to be a word or a number"),

@@ -247,7 +247,7 @@ impl<'a> SidePanel<'a> {
             let entry = |(sign, word): &(Span<'static>, String)| {
                 [sign.clone(), Span::raw(" "), Span::styled(pad(word, wide - 2), self.theme.dim)]
             };
-            Line::from_iter(row.iter().flat_map(entry))
+            row.iter().flat_map(entry).collect::<Line<'static>>()
         }));
         lines
     }

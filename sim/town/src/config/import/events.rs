@@ -113,10 +113,7 @@ pub(super) fn file(walk: &mut Walk, name: &str, accepts: super::Accepts<'_>) -> 
             return None;
         }
         let text = text(walk, |_| true);
-        let errors = match PerturbationFile::parse(name, &text) {
-            Ok(_) => return accepted(walk, text, accepts),
-            Err(errors) => errors,
-        };
+        let Err(errors) = PerturbationFile::parse(name, &text) else { return accepted(walk, text, accepts) };
         let before = walk.events.len();
         for error in &errors.0 {
             if let Some(at) = walk.events.iter().position(|setting| about(error, &setting.1)) {

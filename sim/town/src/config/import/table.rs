@@ -5,6 +5,9 @@ use crate::config::reference::row;
 use crate::config::yaml_tree::{Node, Value};
 use crate::fixed_point::Micro;
 
+/// Converts a setting: the ticks of a day, its key, its value, and the settings it becomes.
+pub(super) type Convert = fn(u32, &str, &Value, &mut Vec<(String, Value)>) -> KeyOutcome;
+
 /// How the keys of a row are imported.
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
@@ -12,8 +15,8 @@ pub(super) enum Rule {
     To(&'static str),
     /// Dropped, for this reason.
     Gone(&'static str),
-    /// Converted by a function of the ticks of a day, the key and the value.
-    By(fn(u32, &str, &Value, &mut Vec<(String, Value)>) -> KeyOutcome),
+    /// Converted by a function.
+    By(Convert),
     /// Moved to the perturbation file under the same name.
     Events,
 }
