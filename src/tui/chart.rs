@@ -35,6 +35,9 @@ pub(crate) fn draw(
     draw_on(frame, area, (points, target, None), labels, theme);
 }
 
+/// Points, target value, and the fixed scale of the y axis.
+type Data<'a> = (&'a [(f64, f64)], Option<f64>, Option<(f64, f64)>);
+
 /// The label of a position on an axis.
 type Label<'a> = &'a dyn Fn(f64) -> String;
 
@@ -42,7 +45,7 @@ type Label<'a> = &'a dyn Fn(f64) -> String;
 pub(crate) fn draw_on(
     frame: &mut Frame<'_>,
     area: Rect,
-    (points, target, scale): (&[(f64, f64)], Option<f64>, Option<(f64, f64)>),
+    (points, target, scale): Data<'_>,
     labels: (Label<'_>, Label<'_>),
     theme: &Theme,
 ) {

@@ -124,7 +124,7 @@ impl Prompt {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let history = history_file();
         Ok(Self {
-            line: CommandLine::new(history.as_deref().map_or_else(Vec::new, read_lines)),
+            line: CommandLine::new(&history.as_deref().map_or_else(Vec::new, read_lines)),
             secret: None,
             dry_run: None,
             view: fetch_snapshot(console),

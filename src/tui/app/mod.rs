@@ -208,7 +208,7 @@ impl App {
             focus: BTreeMap::new(),
             zoomed: false,
             overlay: None,
-            line: CommandLine::new(setup.console_history),
+            line: CommandLine::new(&setup.console_history),
             line_open: false,
             filtering: None,
             status: None,

@@ -67,8 +67,8 @@ struct Cycle {
 
 impl CommandLine {
     /// `history`: lines of earlier sessions, oldest first.
-    pub fn new(history: Vec<String>) -> Self {
-        Self { history: InputHistory::new(&history), ..Self::default() }
+    pub fn new(history: &[String]) -> Self {
+        Self { history: InputHistory::new(history), ..Self::default() }
     }
 
     /// Resets the line to `text`. Returns the dry run to send, if any.
