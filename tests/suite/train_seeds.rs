@@ -129,7 +129,7 @@ fn diverged_seeds_do_not_stop_the_others_and_invalid_arguments_leave_nothing_beh
     assert_eq!(ends, ["diverged", "diverged"]);
     for (args, says) in [
         ("--seeds 1", "2..=1000"),
-        ("--seeds 2 --seed 18446744073709551615", "no seed is that large"),
+        ("--seeds 2 --seed 9007199254740991", "seed is 9007199254740992, out of range"),
         ("--seeds 2 --set training.replicas=0", "training.replicas"),
         ("--seeds 2 --resume", "no"),
     ] {

@@ -112,13 +112,14 @@ impl SeedsRun {
         policies.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
         let config = &texts.sources.config;
         let first = config.seed;
-        let end =
-            first.checked_add(count.into()).context("--seeds: no seed is that large; choose a lower `--seed`.")?;
+        let last = first.saturating_add(u64::from(count) - 1);
+        // The last seed must be one that a configuration may have, too.
+        config_sources::load(&args.config, vec![("seed".to_owned(), last.to_string())])?;
         Rules::new(texts.sources.clone())?;
         let name = new_run_id(&config.shard);
         let plan = SeedsPlan {
             format: FORMAT.into(),
-            seeds: (first..end).collect(),
+            seeds: (first..=last).collect(),
             total_steps: args.steps.unwrap_or(config.training.total_steps),
             warm_start: args.warm_start.clone(),
             from: args.from.clone(),
