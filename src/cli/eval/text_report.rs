@@ -77,9 +77,10 @@ fn head(text: &mut String, summary: &Summary<'_>) {
 
 /// Says which set the seeds belong to.
 pub(super) fn seed_set(text: &mut String, seeds: &SeedRange) {
-    match seeds.note() {
-        None => line!(text, "Test seeds: neither training nor selection uses them."),
-        Some(_) => line!(text, "{NO_CLAIM}. Policies and their settings are chosen on them."),
+    if seeds.note().is_none() {
+        line!(text, "Test seeds: neither training nor selection uses them.");
+    } else {
+        line!(text, "{NO_CLAIM}. Policies and their settings are chosen on them.");
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) struct Args {
     /// Draw learning curves at the end, and write them as SVG beside the rows
     #[arg(long)]
     plot: bool,
-    /// Write TensorBoard event files into a folder in DIR that has the name of the training
+    /// Write `TensorBoard` event files into a folder in DIR that has the name of the training
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
     /// Print the result as one JSON object

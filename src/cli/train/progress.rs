@@ -123,7 +123,7 @@ mod tests {
         let schedule = LineSchedule::new();
         let due: Vec<u64> = (0..60_000).step_by(7).filter(|now| schedule.is_due(Duration::from_millis(*now))).collect();
         assert_eq!(due, [10_003, 20_006, 30_009, 40_012, 50_015]);
-        assert!(schedule.is_due(Duration::from_secs(300)), "after a long pause");
+        assert!(schedule.is_due(Duration::from_mins(5)), "after a long pause");
         assert!(!schedule.is_due(Duration::from_secs(301)), "lines that were missed are not made up for");
     }
 
@@ -131,8 +131,8 @@ mod tests {
     fn a_time_limit_bounds_the_time_left() {
         let row = Row { total_steps: 200_000_000, steps_per_second: 500_000.0, ..Row::default() };
         assert_eq!(time_left(&row, None), "7 min");
-        assert_eq!(time_left(&row, Some(Duration::from_secs(60))), "60 s");
-        assert_eq!(time_left(&row, Some(Duration::from_secs(900))), "7 min");
+        assert_eq!(time_left(&row, Some(Duration::from_mins(1))), "60 s");
+        assert_eq!(time_left(&row, Some(Duration::from_mins(15))), "7 min");
         let slow = Row { steps_per_second: 10.0, ..row };
         assert_eq!(time_left(&slow, None), "5556 h");
     }

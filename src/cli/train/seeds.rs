@@ -183,13 +183,12 @@ impl SeedsRun {
             [&self.plan.warm_start, &self.plan.from].map(|name| name.clone().filter(|_| saved.is_none()));
         let steps = Some(self.plan.total_steps);
         let own = Args { warm_start, from, steps, json: false, plot: false, ..args.clone() };
-        let session = match saved {
-            Some(saved) => Session::resume(&own, self.registry.clone(), saved)?,
-            None => {
-                let mut sources = self.plan.sources.clone();
-                sources.config.seed = seed;
-                Session::start(&own, sources, run.clone())?
-            }
+        let session = if let Some(saved) = saved {
+            Session::resume(&own, self.registry.clone(), saved)?
+        } else {
+            let mut sources = self.plan.sources.clone();
+            sources.config.seed = seed;
+            Session::start(&own, sources, run.clone())?
         };
         let mut session = session.open_events(args.tensorboard.as_deref())?;
         self.plan.write(&plan_path(&self.folder, &self.name))?;

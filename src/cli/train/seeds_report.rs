@@ -13,6 +13,9 @@ use super::plot::{Panel, Series, svg_panels};
 use super::seeds::{Member, SeedsRun};
 use super::{Args, COMPLETE};
 
+/// A figure of an estimate.
+type Statistic = fn(&Estimate) -> f64;
+
 /// Evaluations in training use selection seeds.
 const NOTE: &str = "held-out scores are on selection seeds: not a claim";
 
@@ -86,7 +89,7 @@ fn table(members: &[Member]) -> String {
         rows.push(row);
     }
     let estimates: Vec<Option<Estimate>> = figures.iter().map(|figure| estimate_of(members, figure)).collect();
-    let lines: [(&str, fn(&Estimate) -> f64); 4] = [
+    let lines: [(&str, Statistic); 4] = [
         ("mean", |it| it.mean),
         ("interquartile mean", |it| it.iqm),
         ("95 % interval from", |it| it.low),

@@ -36,7 +36,7 @@ pub(super) struct Session {
     cadence: u64,
     /// Rows that could not be written yet.
     waiting: Vec<Row>,
-    /// The event file for TensorBoard, and rows that could not be written to it yet.
+    /// The event file for `TensorBoard`, and rows that could not be written to it yet.
     events: Option<EventFile>,
     waiting_events: Vec<Row>,
     /// Whether the last row or checkpoint could not be written.
@@ -116,7 +116,7 @@ impl Session {
         }
     }
 
-    /// Creates the event file for TensorBoard, if asked to.
+    /// Creates the event file for `TensorBoard`, if asked to.
     pub(super) fn open_events(mut self, folder: Option<&Path>) -> Result<Self> {
         if let Some(folder) = folder {
             let resumed_at = self.saved.is_some().then(|| self.trainer.steps());
@@ -214,7 +214,7 @@ impl Session {
             self.waiting_events.push(row.clone());
         }
         self.write()?;
-        let due = row.update % self.cadence == 0 || self.trainer.has_unsaved_best() || self.refused;
+        let due = row.update.is_multiple_of(self.cadence) || self.trainer.has_unsaved_best() || self.refused;
         if due { self.save() } else { Ok(()) }
     }
 

@@ -116,7 +116,7 @@ fn converted(shipped: &Node, original: &Node) -> (Node, Vec<(String, KeyOutcome)
 }
 
 fn file(name: &str, entries: &[Node]) -> String {
-    let lines: String = entries.iter().map(|entry| format!("  - {}\n", entry.value)).collect();
+    let lines: Vec<String> = entries.iter().map(|entry| format!("  - {}\n", entry.value)).collect();
     let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
-    format!("# Imported from {name}, over the shipped affordances.\naffordances:\n{lines}")
+    format!("# Imported from {name}, over the shipped affordances.\naffordances:\n{}", lines.concat())
 }

@@ -58,18 +58,15 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let stop = StopRequest::watch(None)?;
     let sweeps = args.home.join(SWEEPS);
-    let (folder, state) = match &args.resume {
-        Some(name) => {
-            let folder = SweepFolder::open(&existing(&sweeps, name)?)?;
-            let state = folder.load()?;
-            (folder, state)
-        }
-        None => {
-            let (shard, state) = new_state(args)?;
-            let folder = SweepFolder::create(&sweeps.join(new_run_id(&shard)))?;
-            folder.save(&state)?;
-            (folder, state)
-        }
+    let (folder, state) = if let Some(name) = &args.resume {
+        let folder = SweepFolder::open(&existing(&sweeps, name)?)?;
+        let state = folder.load()?;
+        (folder, state)
+    } else {
+        let (shard, state) = new_state(args)?;
+        let folder = SweepFolder::create(&sweeps.join(new_run_id(&shard)))?;
+        folder.save(&state)?;
+        (folder, state)
     };
     let base = Arc::new(Rules::new(state.base.clone()).map_err(|error| anyhow!("{error}"))?);
     let steps = state.halving().total_steps(state.trials.len());
@@ -221,7 +218,7 @@ impl Sweep<'_> {
             match trainer.advance_while(&should_continue) {
                 Ok(Some(row)) => log.write(&row)?,
                 Ok(None) => {
-                    self.save(&mut trainer, &log, &registry)?;
+                    save(&mut trainer, &log, &registry)?;
                     return Ok(End::Interrupted);
                 }
                 Err(why) => return Ok(self.diverged(trial, why.to_string())),
@@ -229,10 +226,10 @@ impl Sweep<'_> {
             let message = format!("rung {rung} · {name} · {} of {steps} steps", trainer.steps());
             progress.set(self.state.steps_done(trial) + trainer.steps(), message);
             if trainer.updates().is_multiple_of(cadence) {
-                self.save(&mut trainer, &log, &registry)?;
+                save(&mut trainer, &log, &registry)?;
             }
         }
-        let id = self.save(&mut trainer, &log, &registry)?;
+        let id = save(&mut trainer, &log, &registry)?;
         let policy = registry.load(&id)?;
         policy.layout()?;
         let Some(evaluation) = self.towns.evaluate(&policy, self.threads, &should_continue) else {
@@ -266,11 +263,6 @@ impl Sweep<'_> {
         Ok(Started::Trainer(Box::new(trainer)))
     }
 
-    fn save(&self, trainer: &mut Trainer, log: &Log, registry: &Registry) -> Result<String> {
-        log.sync()?;
-        Ok(trainer.save(registry, ROWS)?)
-    }
-
     fn diverged(&mut self, trial: usize, why: String) -> End {
         let trial = &mut self.state.trials[trial];
         let name = trial.name();
@@ -282,9 +274,14 @@ impl Sweep<'_> {
     /// Frees the disk of the trials that do not go on from a rung.
     fn drop_others(&self, rung: usize) -> Result<()> {
         let kept = self.state.candidates(rung + 1).unwrap_or_default();
-        let others = (0..self.state.trials.len()).filter(|trial| !kept.contains(trial));
-        others.map(|trial| self.folder.drop_training(&self.state.trials[trial])).collect()
+        let mut others = (0..self.state.trials.len()).filter(|trial| !kept.contains(trial));
+        others.try_for_each(|trial| self.folder.drop_training(&self.state.trials[trial]))
     }
+}
+
+fn save(trainer: &mut Trainer, log: &Log, registry: &Registry) -> Result<String> {
+    log.sync()?;
+    Ok(trainer.save(registry, ROWS)?)
 }
 
 /// What a trial's training begins with.
