@@ -163,6 +163,8 @@ pub struct TerminalSession {
 impl Drop for TerminalSession {
     fn drop(&mut self) {
         restore_terminal();
+        // A frame that was drawn after a panic of the loading thread had restored the terminal has hidden the cursor again.
+        let _ = execute!(stdout(), Show);
         self.ended.store(true, Ordering::SeqCst);
     }
 }

@@ -317,12 +317,12 @@ fn damaged_or_foreign_checkpoints_are_refused_by_every_command() {
 #[test]
 fn a_town_outside_the_trained_range_of_the_policy_is_reported() {
     let folder = folder(&[
-        ("mine.yaml", "config_id: mine\nworld: { population: 9 }\n"),
+        ("mine.yaml", "config_id: mine\nworld: { population: 40 }\n"),
         ("own.yaml", "config_id: own\npolicy: { release: scripted }\n"),
     ]);
     let check = |file| text(&townlet(folder.path(), &format!("config check {file}")).stdout);
     let warned = check("mine.yaml");
-    let reason = "9 residents; trained on 8";
+    let reason = "40 residents; trained on 4 to 32";
     assert!(warned.contains("warning: policy.release: ") && warned.contains(reason), "{warned}");
     assert!(warned.contains("valid"), "{warned}");
     assert!(!check("own.yaml").contains("warning"));

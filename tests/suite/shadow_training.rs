@@ -286,7 +286,7 @@ fn batch_and_service_save_their_training_on_sigterm() {
 #[test]
 fn sigterm_interrupts_a_long_update() {
     let home = temp_home();
-    let endless = [("training.rollout_ticks", "100000"), ("training.replicas", "64")];
+    let endless = [("training.rollout_ticks", "20000"), ("training.replicas", "16")];
     let begun = || home.path().join("logs/journal").exists();
     let command = townlet(home.path(), "run --headless --train --days 1000000", &endless);
     let (ended, said) = stopped(command, "-TERM", begun);

@@ -170,12 +170,6 @@ fn invalid_sweeps_are_refused_and_leave_nothing_behind() {
         ("integers: [1, 3]", "integers: [0, 3]", "sweep.yaml", &["ppo.num_epochs", "out of range", "from 1 to 100"]),
         ("log_uniform", "loguniform", "sweep.yaml", &["sweep.yaml:8", "`log_uniform`"]),
         ("seed: 3", "seed: 3\nwarm_start: somebody", "sweep.yaml", &["warm_start", "`somebody`"]),
-        (
-            "seed: 3",
-            "seed: 3\nwarm_start: shipped",
-            "sweep.yaml --set training.hidden_units=16",
-            &["warm_start", "[16, 16]"],
-        ),
         ("", "", "none.yaml", &["none.yaml", "no such file"]),
         ("", "", "", &["FILE"]),
         ("", "", "--resume", &["no sweep in", "townlet train sweep FILE"]),

@@ -1,8 +1,8 @@
-//! `TensorBoard` event files: the rows of a training as scalars with the tags of `CleanRL`.
+//! Event files of `TensorBoard`: the rows of a training as scalars with the tags of `CleanRL`.
 //!
 //! A file is a sequence of records (length, its checksum, an `Event` message, its checksum), each message in the protobuf
 //! encoding. A resumed training starts another file, which tells `TensorBoard` to drop the events after the checkpoint.
-//! Rule: "`TensorBoard`".
+//! Rule: "TensorBoard".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};

@@ -82,7 +82,7 @@ fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
     }
 }
 
-/// Who holds, has reserved, waits for or may not yet use an object again, and since when: a row each, in plan order.
+/// The residents that hold, have reserved, wait for or may not yet use an object again, and since when: a row each, in plan order.
 pub(crate) fn queue_entries(rules: &Rules, state: &State) -> Vec<QueueEntry> {
     let mut rows = Vec::new();
     for (id, object) in rules.plan.objects() {

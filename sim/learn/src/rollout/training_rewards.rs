@@ -35,7 +35,7 @@ pub struct ScoreShare {
 }
 
 impl ScoreShare {
-    /// The share of a resident since the day began, without an exit: whoever is present has not left.
+    /// The share of a resident since the day began, without an exit: a resident that is present has not left.
     pub fn today(rules: &Rules, state: &State, agent: AgentId) -> Self {
         let day = &state.agents.score_day[agent];
         let trust = 0.2 * (score::trust(&state.agents.ties[agent]) - day.trust_before).to_f64();

@@ -25,6 +25,12 @@ pub(crate) type Candidate = ListPane<PromotionHistory>;
 #[derive(Default)]
 pub(crate) struct PromotionHistory;
 
+/// The changes that match the filter, newest first.
+fn changes<'a>(cx: &Context<'a>) -> Vec<&'a PromotionStep> {
+    let fits = |step: &&PromotionStep| cx.matches(&[&step.from, &step.to, &step.issuer, &step.why]);
+    cx.view.promotion.history.iter().rev().filter(fits).collect()
+}
+
 fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
     Span::styled(format!(" {}", pad(text, LABEL)), cx.theme.dim)
 }
@@ -33,6 +39,9 @@ fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
 fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let mut lines = vec![promotion::path(cx, columns)];
+    if !cx.filter.is_empty() && changes(cx).is_empty() {
+        lines.push(Line::styled(" no changes match the filter; press esc to clear it", theme.dim));
+    }
     let said = wrap(&promotion.detail, columns.saturating_sub(2)).into_iter().filter(|line| !line.is_empty());
     lines.extend(said.map(|line| Line::styled(format!(" {line}"), theme.dim)));
     let name = |id: &str| Span::styled(clip(id, 28), theme.strong);
@@ -155,8 +164,7 @@ fn draw_history(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Promo
     let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     frame.render_widget(Line::styled(" History, newest first", cx.theme.strong), head);
     if view.items.is_empty() {
-        let words =
-            if cx.filter.is_empty() { "  none yet" } else { "  no changes match the filter; press esc to clear it" };
+        let words = if cx.filter.is_empty() { "  none yet" } else { "  none that matches" };
         return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
     }
     view.draw(frame, rows, cx, |step, selected| row(step, selected && cx.focused, rows.width.into(), cx));
@@ -167,8 +175,7 @@ impl ListContent for PromotionHistory {
     const TITLE: &'static str = "Candidate";
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a PromotionStep> {
-        let fits = |step: &&PromotionStep| cx.matches(&[&step.from, &step.to, &step.issuer, &step.why]);
-        cx.view.promotion.history.iter().rev().filter(fits).collect()
+        changes(cx)
     }
 
     fn id(step: &&PromotionStep) -> String {

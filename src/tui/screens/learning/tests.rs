@@ -95,7 +95,7 @@ fn charts_are_chosen_in_list_wall_and_alone() {
     harness.act(&mut pane, Action::Down);
     assert_eq!(chosen(&harness, &mut pane), "held_out_score");
     harness.draw(&mut pane, SIZES[2]);
-    assert_eq!(pane.click(60, 6, &harness.cx()), Reaction::Redraw);
+    assert_eq!(pane.click(60, 10, &harness.cx()), Reaction::Redraw);
     assert_eq!(chosen(&harness, &mut pane), "held_out_score", "the second of the grid");
     harness.act(&mut pane, Action::Down);
     assert_eq!(chosen(&harness, &mut pane), "involuntary_exit_rate", "four charts in a row of the grid");
