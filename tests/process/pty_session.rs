@@ -126,9 +126,9 @@ impl PtySession {
     #[track_caller]
     pub(crate) fn wait_until_still(&mut self) {
         self.press("?");
-        self.shows("type to search");
+        self.shows("to search");
         self.press("\u{1b}");
-        self.hides("type to search");
+        self.hides("to search");
     }
 
     fn take(&mut self, bytes: &[u8]) {
