@@ -201,7 +201,7 @@ fn diverged_training_raises_an_alert_and_keeps_earlier_checkpoints() {
     let good = wait_for(&sound.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());
     let good = good.learning.checkpoint.clone().expect("just seen");
     sound.shard.stop().expect("everything is saved");
-    let live = training(home.path(), &[("ppo.learning_rate", "0.3"), ("training.checkpoint_updates", "1")]);
+    let live = training(home.path(), &[("ppo.learning_rate", "1"), ("training.checkpoint_updates", "1")]);
     let view = wait_for_state(&live, "diverged");
     assert!(view.learning.detail.contains("became"), "{}", view.learning.detail);
     let alert = view.alerts.iter().find(|alert| alert.name == "training_diverged").expect("an alert");
