@@ -2,7 +2,7 @@
 //!
 //! A file is a sequence of records (length, its checksum, an `Event` message, its checksum), each message in the protobuf
 //! encoding. A resumed training starts another file, which tells `TensorBoard` to drop the events after the checkpoint.
-//! Rule: "TensorBoard".
+//! Rule: "Event files".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
