@@ -39,7 +39,7 @@ impl TrainingHeader {
     }
 }
 
-/// A training between two updates. Its first fields are those of [`TrainingHeader`].
+/// A training between two updates. Its first fields are those of `TrainingHeader`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainingState {
     /// Id of the policy beside it.
