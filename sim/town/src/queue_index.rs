@@ -34,6 +34,11 @@ impl QueueIndex {
         self.users[object] = users as u8;
     }
 
+    /// Whether an object may have a queue or cooldowns. Without the bit it has none.
+    pub(crate) fn is_busy(&self, object: ObjectId) -> bool {
+        self.busy[object.at() / 64] & (1 << (object.at() % 64)) != 0
+    }
+
     pub(crate) fn mark_busy(&mut self, object: ObjectId) {
         self.busy[object.at() / 64] |= 1 << (object.at() % 64);
     }

@@ -4,6 +4,7 @@
 use crate::ids::ObjectId;
 use crate::observations::view::View;
 use crate::plan::ObjectKind;
+use crate::queue_index::QueueIndex;
 use crate::state::{Activity, State};
 use crate::town::Town;
 
@@ -23,9 +24,10 @@ fn share(part: f32, whole: f32) -> f32 {
     if whole > 0.0 { (part / whole).min(1.0) } else { 1.0 }
 }
 
-/// Residents who use or wait for one of these, for each of them.
-fn load(state: &State, objects: &[ObjectId]) -> f32 {
-    let wanted = |object: &ObjectId| state.objects[*object].uses.len() + state.objects[*object].queue.len();
+/// Residents who use or wait for one of these, for each of them. The index is compact; most objects have no queue.
+fn load(index: &QueueIndex, state: &State, objects: &[ObjectId]) -> f32 {
+    let waiters = |object| if index.is_busy(object) { state.objects[object].queue.len() } else { 0 };
+    let wanted = |object: &ObjectId| usize::from(index.users(*object)) + waiters(*object);
     share(objects.iter().map(wanted).sum::<usize>() as f32, objects.len() as f32 * CROWDED)
 }
 
@@ -40,7 +42,7 @@ pub(super) fn public(town: &Town) -> [f32; PUBLIC_VALUES] {
         share(residents, 32.0),
         share(residents, fixed.beds as f32 * 4.0),
         share(meals as f32, residents * 4.0),
-        load(state, &fixed.tills),
+        load(town.queue_index(), state, &fixed.tills),
         share(seated as f32, seats),
     ]
 }
@@ -50,7 +52,7 @@ pub(super) fn crowd(view: &View<'_>, out: &mut [f32]) {
     public.copy_from_slice(&view.frame.crowd);
     let shared = view.rules.static_features.shared(view.home);
     for (out, objects) in own.iter_mut().zip(shared) {
-        *out = load(view.state, objects);
+        *out = load(view.queue_index, view.state, objects);
     }
     let [beds, _, _, showers] = shared;
     own[4] = share(beds.len() as f32, showers.len() as f32 * BEDS_PER_SHOWER);
@@ -77,7 +79,8 @@ pub(super) fn queue(view: &View<'_>, out: &mut [f32]) {
 
 /// The longest cooldown of the resident at a table in the window.
 pub(super) fn table_cooldown(view: &View<'_>, out: &mut [f32]) {
-    let tables = view.near.iter().filter(|near| view.rules.plan.objects[near.object].kind == ObjectKind::Table);
-    let until = tables.map(|near| view.state.objects[near.object].cooldown_of(view.agent)).max().unwrap_or(0);
+    let busy = view.near.iter().map(|near| near.object).filter(|object| view.queue_index.is_busy(*object));
+    let tables = busy.filter(|object| view.rules.plan.objects[*object].kind == ObjectKind::Table);
+    let until = tables.map(|object| view.state.objects[object].cooldown_of(view.agent)).max().unwrap_or(0);
     out[0] = (until.saturating_sub(view.state.tick) as f32 / LONG).min(1.0);
 }

@@ -230,8 +230,7 @@ fn purse(view: &View<'_>, out: &mut [f32]) {
 }
 
 fn decay(view: &View<'_>, out: &mut [f32]) {
-    let day = view.rules.day_length() as f32;
-    write(out, view.rules.decay.map(|loss| (decimal(loss) * day / 4.0).min(1.0)));
+    write(out, view.frame.decay);
 }
 
 fn budget(view: &View<'_>, out: &mut [f32]) {

@@ -4,7 +4,9 @@
 use std::f32::consts::TAU;
 
 use crate::ids::{AgentId, PlaceId, Tile};
+use crate::needs::NEED_COUNT;
 use crate::observations::crowd_features::{self, PUBLIC_VALUES};
+use crate::observations::features::decimal;
 use crate::occupancy::Occupancy;
 use crate::queue_index::QueueIndex;
 use crate::rules::{HOME_TARGETS, NearObject, Route, Rules};
@@ -21,6 +23,8 @@ pub(super) struct Frame {
     pub(super) town: [f32; 6],
     /// Length of a tick in days.
     pub(super) day: f32,
+    /// What each level loses in a day, divided by 4.
+    pub(super) decay: [f32; NEED_COUNT],
     /// How crowded the town is.
     pub(super) crowd: [f32; PUBLIC_VALUES],
 }
@@ -47,6 +51,7 @@ impl Frame {
                 open(hours.grocer),
             ],
             day,
+            decay: rules.decay.map(|loss| (decimal(loss) * rules.day_length() as f32 / 4.0).min(1.0)),
             crowd: crowd_features::public(town),
         }
     }
