@@ -1,11 +1,13 @@
 //! What belongs to the user of the interface: the webhook, settings kept in the configuration, the first-run hint, the clock.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::channel;
 
 use serde_json::Value;
 
+use super::kit::{journal_files, townlet};
 use super::pty_session::{PtySession, TIMEOUT};
 
 const LARGE: (u16, u16) = (120, 40);
@@ -15,7 +17,10 @@ const RUN: [&str; 2] = ["run", "--paused"];
 /// The next request at a listener: its head in lower case, its body, and the connection to answer on.
 #[track_caller]
 fn request(listener: &TcpListener) -> (String, Value, TcpStream) {
-    let (stream, _) = listener.accept().expect("a connection");
+    let (send, accepted) = channel();
+    let listener = listener.try_clone().expect("a listener");
+    std::thread::spawn(move || send.send(listener.accept()));
+    let (stream, _) = accepted.recv_timeout(TIMEOUT).expect("a request").expect("a connection");
     stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
@@ -98,6 +103,28 @@ fn a_webhook_gets_every_change_of_an_alert_and_failures_are_one_line() {
 }
 
 #[test]
+fn a_recording_posts_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    configure(home.path(), &format!("notify: {{ webhook: {{ url: 'http://{address}', min_severity: warning }} }}\n"));
+    std::fs::write(home.path().join("s.jsonl"), r#"{"tick":20,"command":"blackout on"}"#).unwrap();
+    let recorded = townlet(home.path(), "run --headless --script s.jsonl --tick-limit 60");
+    assert_eq!(recorded.status.code(), Some(0));
+    let journal = journal_files(home.path()).remove(0).display().to_string();
+    let mut pty = PtySession::start(home.path(), LARGE, &["replay", &journal, "--watch", "--at", "10"], &[]);
+    pty.shows("tick 10");
+    pty.command("goto 40");
+    pty.shows("tick 40");
+    pty.press("q");
+    pty.terminal_restored();
+    pty.ended();
+    listener.set_nonblocking(true).unwrap();
+    let connection = listener.accept().map_err(|error| error.kind());
+    assert_eq!(connection.map(|_| "a connection"), Err(ErrorKind::WouldBlock));
+}
+
+#[test]
 fn settings_are_kept_in_the_configuration_and_hold_at_the_next_start() {
     let home = tempfile::tempdir().unwrap();
     configure(home.path(), "# mine\nkeys: { save: f2 } # a note\n");
@@ -145,7 +172,8 @@ fn the_hint_is_shown_once_to_a_user() {
     let place = state.path().display().to_string();
     let environment = [("XDG_STATE_HOME", place.as_str())];
     let mut pty = PtySession::start(home.path(), LARGE, &RUN, &environment);
-    pty.shows("Any key hides this hint.");
+    pty.shows("ctrl-f search");
+    assert!(pty.text().contains("Any key hides this hint."), "{}", pty.text());
     pty.press("6");
     pty.shows("Audit log");
     pty.hides("Any key hides");
@@ -153,8 +181,8 @@ fn the_hint_is_shown_once_to_a_user() {
     pty.terminal_restored();
     pty.ended();
     let mut pty = PtySession::start(home.path(), LARGE, &RUN, &environment);
-    pty.shows("PAUSED");
-    pty.wait_until_still();
+    // The footer is drawn behind the hint.
+    pty.shows("ctrl-f search");
     assert!(!pty.text().contains("Any key hides"), "{}", pty.text());
     pty.press("q");
     pty.ended();
