@@ -286,7 +286,10 @@ mod tests {
 
     /// The next request at a listener: its head in lower case, its body, and the connection to answer on.
     fn request(listener: &TcpListener) -> (String, String, TcpStream) {
-        let (stream, _) = listener.accept().expect("a connection");
+        let (send, accepted) = channel();
+        let listener = listener.try_clone().expect("a listener");
+        thread::spawn(move || drop(send.send(listener.accept())));
+        let (stream, _) = accepted.recv_timeout(LONG).expect("a request").expect("a connection");
         stream.set_read_timeout(Some(LONG)).expect("a time");
         let mut reader = BufReader::new(stream);
         let mut head = String::new();

@@ -59,8 +59,6 @@ fn replaced(text: &str, node: &Node, value: &str) -> Result<String, String> {
     let place = node.place.as_ref().ok_or_else(cannot)?;
     let (at, _) = start(text, place).ok_or_else(cannot)?;
     let end = at + text[at..].chars().take(place.length).map(char::len_utf8).sum::<usize>();
-    // The reported length of a plain value may include the blanks behind it.
-    let end = at + text[at..end].trim_end().len();
     Ok(format!("{}{value}{}", &text[..at], &text[end..]))
 }
 

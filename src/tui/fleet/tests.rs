@@ -118,6 +118,26 @@ fn source_events_and_commands_stay_with_their_shard() {
 }
 
 #[test]
+fn settings_and_the_trouble_of_the_webhook_are_those_of_every_shard() {
+    let mut fleet = fleet();
+    let text = |fleet: &mut Fleet| screenshot::text(&picture(fleet, (120, 40)));
+    press(&mut fleet, ", right");
+    assert!(text(&mut fleet).contains("‹ light › changed"));
+    let tasks = press(&mut fleet, "enter");
+    let [(0, Task::KeepSettings(changed))] = tasks.as_slice() else { panic!("{tasks:?}") };
+    assert_eq!((changed.before.theme.name, changed.after.theme.name), ("dark", "light"));
+    press(&mut fleet, "enter ,");
+    assert!(text(&mut fleet).contains("‹ light ›"));
+    press(&mut fleet, "esc 0");
+    fleet.set_webhook_trouble(Some("webhook hooks.example: no answer within 5 s; trying again"));
+    assert!(text(&mut fleet).contains("no answer within 5 s"));
+    press(&mut fleet, "down up enter");
+    assert!(text(&mut fleet).contains("no answer within 5 s"), "the banner of the shard");
+    fleet.set_webhook_trouble(None);
+    assert!(!text(&mut fleet).contains("no answer within 5 s"));
+}
+
+#[test]
 fn a_single_shard_has_no_list() {
     let mut fleet = Fleet::new(
         vec![app("one", "red", "http://x", Some(snapshot()))],
