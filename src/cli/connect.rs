@@ -90,25 +90,33 @@ impl ConnectArgs {
 
 /// Reads a token from a file that only its owner can read.
 fn read_token(file: &Path) -> Result<String> {
+    let text = read_secret(file).map_err(|why| anyhow!("--token-file {why}"))?;
+    ensure!(
+        text.starts_with("twn_") && !text.contains(char::is_whitespace),
+        "--token-file {}: contains no token. Create one with `townlet token new > FILE`.",
+        escape(&file.display().to_string())
+    );
+    Ok(text)
+}
+
+/// Reads a secret of one line from a small file that only its owner can read. An error begins with the file.
+pub(super) fn read_secret(file: &Path) -> Result<String> {
     let name = escape(&file.display().to_string());
-    let found = std::fs::metadata(file).with_context(|| format!("--token-file {name}"))?;
+    let found = std::fs::metadata(file).map_err(|why| anyhow!("{name}: {why}"))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
         let shared = found.permissions().mode() & 0o077;
         ensure!(
             shared == 0,
-            "--token-file {name}: readable by other users. Run `chmod 600` on it, and revoke the token if it may have leaked."
+            "{name}: readable by other users. Run `chmod 600` on it, and revoke the token if it may have leaked."
         );
     }
-    ensure!(found.is_file() && found.len() <= 1_024, "--token-file {name}: not a token file.");
-    let text = townlet_files::read_to_string(file).with_context(|| format!("--token-file {name}"))?;
-    let token = text.trim();
-    ensure!(
-        token.starts_with("twn_") && !token.contains(char::is_whitespace),
-        "--token-file {name}: contains no token. Create one with `townlet token new > FILE`."
-    );
-    Ok(token.to_owned())
+    ensure!(found.is_file() && found.len() <= 1_024, "{name}: not a token file.");
+    let text = townlet_files::read_to_string(file).map_err(|why| anyhow!("{name}: {why}"))?;
+    let secret = text.trim();
+    ensure!(!secret.is_empty(), "{name}: contains no token.");
+    Ok(secret.to_owned())
 }
 
 /// A single-threaded runtime.

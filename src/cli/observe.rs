@@ -25,7 +25,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut sources = Vec::new();
     for target in targets {
         let colour = target.colour.as_deref().map(|name| {
-            Theme::label_style(name, options.theme.has_colour()).with_context(|| {
+            Theme::label_style(name, options.settings.theme.has_colour()).with_context(|| {
                 format!("shards: unknown colour `{name}`. Colours: {}.", Theme::LABEL_COLOURS.join(", "))
             })
         });

@@ -89,7 +89,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 /// Opens the run in the interface.
 fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
-    let options = screen_options(&args.screen, &user_config::load()?)?;
+    // The alerts of a recording are over.
+    let options = townlet_tui::Options { webhook: None, ..screen_options(&args.screen, &user_config::load()?)? };
     output::require_terminal("omit `--watch` without one.")?;
     let (home, journal, tick) = (Home::new(&args.home), files.to_vec(), args.at.unwrap_or(u64::MAX));
     let mut session = TerminalSession::open(options).context("the terminal failed")?;

@@ -18,8 +18,9 @@ use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::capabilities::{Capabilities, Colours};
 use townlet_tui::pane::Screen;
-use townlet_tui::terminal;
+use townlet_tui::settings::Settings;
 use townlet_tui::theme::Theme;
+use townlet_tui::user_files;
 use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::{Role, SCHEMA_VERSION};
 
@@ -259,16 +260,18 @@ pub(super) fn screen_options(
     let colour = colour && capabilities.colours != Colours::None;
     let theme = Theme::named(&theme, colour)
         .with_context(|| format!("theme: unknown theme `{theme}`. Themes: {}.", Theme::NAMES.join(", ")))?;
+    let settings = user.settings(&theme)?;
     Ok(townlet_tui::Options {
-        theme,
+        settings: Settings { mouse: settings.mouse && !args.no_mouse, ..settings },
+        save_settings: Some(user_config::save),
+        local_zone: jiff::tz::TimeZone::system(),
+        hint_seen: user_files::hint_seen_file(),
+        webhook: user.webhook()?,
         capabilities,
-        mouse: !args.no_mouse && user.mouse.unwrap_or(true),
         keymap: user.keymap()?,
-        history: terminal::history_file(),
+        history: user_files::history_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
-        reason: user.reason_prompt()?,
-        notifications: user.notifications()?,
     })
 }
 

@@ -55,8 +55,8 @@ pub fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Replaces a file so that its name always refers to the complete old or the complete new content: writes a temporary file,
-/// syncs, renames it and syncs the folder. Creates missing folders.
+/// Replaces a file so that its name always refers to the complete old or the complete new content: writes a temporary file with
+/// the permissions of the old one, syncs, renames it and syncs the folder. Creates missing folders.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // The parent of a bare file name is an empty path.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -64,6 +64,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("part");
     fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));
     let mut file = File::create(&temporary)?;
+    if let Ok(found) = std::fs::metadata(path) {
+        file.set_permissions(found.permissions())?;
+    }
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) = written {
         drop(std::fs::remove_file(&temporary));

@@ -16,7 +16,6 @@ use super::incident::{IncidentTrigger, Kind, LiveState};
 use super::operation::{Operation, PaceChange, ShardAction};
 use super::publish::Mode;
 use super::snapshots;
-use super::telemetry;
 
 impl Engine {
     pub(super) fn change_pace(&mut self, change: PaceChange) -> String {
@@ -116,17 +115,6 @@ impl Engine {
                 (false, _) => "the training pauses; the current update starts again later.",
             }
             .into(),
-        }
-    }
-
-    fn acknowledge(&mut self, name: &str) {
-        let who = self.diagnostics.last_command().map(|given| given.issuer).unwrap_or_default();
-        let tick = self.town.tick();
-        for alert in telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status) {
-            if alert.name == name {
-                let seen = (who.clone(), tick);
-                self.status.acknowledged.entry(telemetry::key(&alert)).or_insert(seen);
-            }
         }
     }
 

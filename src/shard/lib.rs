@@ -2,6 +2,7 @@
 //!
 //! Screens and servers reach a shard through a [`Handle`]. The rules of the town are in `townlet-town`. Rule: "Shards".
 
+mod acknowledgements;
 mod actions;
 mod admission;
 mod arguments;
@@ -270,6 +271,7 @@ fn launch(
         releases,
     };
     engine.restore_session_commands(&opened.done);
+    engine.restore_acknowledgements(&opened.done);
     engine.record_town_events();
     let lateness = Arc::clone(&engine.status.lateness);
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());

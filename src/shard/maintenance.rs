@@ -124,7 +124,14 @@ impl Engine {
             stands
         });
         // An alert that is raised again has to be acknowledged again.
-        acknowledged.retain(|key, _| keys.contains(key));
+        let mut cleared = Vec::new();
+        acknowledged.retain(|key, _| {
+            let stands = keys.contains(key);
+            if !stands {
+                cleared.push(key.0.clone());
+            }
+            stands
+        });
         for alert in active {
             alerts_since.entry(telemetry::key(&alert)).or_insert_with(|| {
                 *alerts_raised.entry(alert.name.clone()).or_default() += 1;
@@ -133,6 +140,7 @@ impl Engine {
                 alert.since_tick
             });
         }
+        self.log_cleared_alerts(&cleared);
         self.alarmed(&raised);
     }
 

@@ -87,6 +87,7 @@ actions! {
         Unconfirmed "unconfirmed" "u" "list the commands that are not confirmed: send one again, or give it up"
         Copy "copy" "y" "copy the selected item to the clipboard"
         Export "export" "e" "export the pane's table as CSV, and its chart as CSV and SVG, into the folder of saved screens"
+        Settings "settings" "," "theme, mouse, reasons, notifications and clock, with a preview; kept in your configuration"
         Save "save" "S" "save the screen as text and SVG: in ops/screens of a local town, else in the current folder"
         Back "back" "esc" "close, clear the filter, or restore a maximized pane"
         Quit "quit" "q ctrl-c" "quit: saves a local town; a remote town keeps running"

@@ -27,9 +27,13 @@ pub mod pane;
 mod pty_tests;
 mod screens;
 pub mod screenshot;
+pub mod settings;
 pub mod terminal;
 pub mod text_field;
 pub mod theme;
 mod time_series;
+pub mod user_files;
+pub mod wall_clock;
+pub mod webhook;
 
 pub use terminal::{Options, TerminalSession, WatchedSource};

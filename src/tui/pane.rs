@@ -3,6 +3,7 @@
 //! A pane draws a snapshot and returns reactions. It must not send commands itself or decide what a role may do.
 //! Rule: "Extension tables", "Screens".
 
+use jiff::tz::TimeZone;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -38,6 +39,8 @@ pub struct Context<'a> {
     pub unconfirmed: &'a [UnconfirmedCommand],
     /// Colours and signs.
     pub theme: &'a Theme,
+    /// Zone of the times of day.
+    pub zone: &'a TimeZone,
     /// Whether the pane has the keyboard focus.
     pub focused: bool,
     /// The pane's filter, in lower case; empty for no filter.
@@ -250,6 +253,11 @@ impl ReasonPrompt {
     pub fn named(name: &str) -> Option<Self> {
         let at = Self::NAMES.iter().position(|known| *known == name)?;
         Some([Self::Ask, Self::Optional, Self::Required][at])
+    }
+
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 use super::capabilities::Capabilities;
 use super::fixtures::{done, hello, snapshot};
 use super::keymap::Keymap;
-use super::notification::Notifications;
 use super::pane::{ReasonPrompt, Screen};
+use super::settings::Settings;
 use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
 use townlet_source::{Source, SourceEvent, SourceInfo};
@@ -67,16 +68,18 @@ impl Source for StaticSource {
 #[test]
 fn child() {
     let Ok(loading) = std::env::var(CHILD) else { return };
+    let theme = Theme::named("dark", true).unwrap();
     let options = Options {
-        theme: Theme::named("dark", true).unwrap(),
-        mouse: true,
+        settings: Settings { reason: ReasonPrompt::Optional, ..Settings::with_theme(theme) },
+        save_settings: None,
+        local_zone: TimeZone::UTC,
+        hint_seen: None,
+        webhook: None,
         capabilities: Capabilities::FULL,
         keymap: Keymap::default(),
         history: None,
         screen: Screen::Operations,
         keep_last_screen: true,
-        reason: ReasonPrompt::Optional,
-        notifications: Notifications::default(),
     };
     let mut session = TerminalSession::open(options).unwrap();
     let load = move || match loading.as_str() {

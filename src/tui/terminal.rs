@@ -5,7 +5,7 @@
 
 use std::io::{self, Write, stdout};
 use std::mem::ManuallyDrop;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +18,8 @@ use crossterm::event::Event;
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{event, execute};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Unit};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
@@ -27,15 +29,15 @@ use signal_hook::iterator::Signals;
 
 use super::app::{App, AppOptions, Message, Task, is_suspend};
 use super::capabilities::Capabilities;
-use super::console::input_history;
-use super::export::ExportFile;
 use super::fleet::{Fleet, ShardLabel};
-use super::format::seconds;
+use super::format::{count, seconds};
 use super::keymap::{Action, Key, Keymap};
-use super::notification::Notifications;
-use super::pane::{ReasonPrompt, Screen, draw_empty};
+use super::notification::AlertChange;
+use super::pane::{Screen, draw_empty};
 use super::screenshot;
-use super::theme::Theme;
+use super::settings::{ChangedSettings, SaveSettings, Settings};
+use super::user_files::{append, read_lines, write_exports, write_screen};
+use super::webhook::{LAST_WAIT, Webhook, WebhookReport, WebhookSender};
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
 use townlet_wire::Snapshot;
 
@@ -49,10 +51,16 @@ const LOADING_THREAD: &str = "loading";
 /// Settings of the interface.
 #[derive(Debug)]
 pub struct Options {
-    /// Colours and signs; created without colour when `NO_COLOR` is set.
-    pub theme: Theme,
-    /// Whether to capture the mouse. When false, the terminal's own selection works.
-    pub mouse: bool,
+    /// What the settings window changes.
+    pub settings: Settings,
+    /// Writes changed settings; `None` keeps them for the session.
+    pub save_settings: Option<SaveSettings>,
+    /// Zone of this machine.
+    pub local_zone: TimeZone,
+    /// File that notes that the first-run hint was seen; `None` shows no hint.
+    pub hint_seen: Option<PathBuf>,
+    /// Where changes of alerts are posted.
+    pub webhook: Option<Webhook>,
     /// What the terminal can show.
     pub capabilities: Capabilities,
     /// Key bindings.
@@ -63,10 +71,6 @@ pub struct Options {
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
     pub keep_last_screen: bool,
-    /// When the reason of a command is asked for.
-    pub reason: ReasonPrompt,
-    /// What is notified outside the screen.
-    pub notifications: Notifications,
 }
 
 /// A source with the operator's name and colour for it.
@@ -89,14 +93,6 @@ impl WatchedSource {
     }
 }
 
-/// Default file of the console history, in the user's state folder.
-pub fn history_file() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
-    let strategy = etcetera::choose_base_strategy().ok()?;
-    let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
-    Some(folder.join("townlet").join("console_history"))
-}
-
 /// An event of the main loop.
 enum ShellEvent {
     Input(Event),
@@ -106,6 +102,7 @@ enum ShellEvent {
     View(usize),
     /// The loading thread has finished.
     Loaded,
+    Webhook(WebhookReport),
     Suspend,
     /// Something else may have written to the terminal.
     Repaint,
@@ -176,7 +173,7 @@ impl TerminalSession {
         install_panic_hook(sender.clone());
         let terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(stdout()))?);
         let session = Self { options, terminal, inbox, sender, ended: Arc::default() };
-        take_terminal(session.options.mouse)?;
+        take_terminal(session.options.settings.mouse)?;
         spawn_input_threads(&session.sender, &session.ended)?;
         Ok(session)
     }
@@ -207,7 +204,7 @@ impl TerminalSession {
         loop {
             let elapsed = seconds(started.elapsed().as_secs() as f64);
             let hint = format!("{elapsed} · {} cancels", self.options.keymap.label(Action::Quit));
-            let (theme, capabilities) = (&self.options.theme, self.options.capabilities);
+            let (theme, capabilities) = (&self.options.settings.theme, self.options.capabilities);
             self.terminal.draw(|frame| {
                 draw_empty(frame, frame.area(), message, &hint, theme);
                 capabilities.apply(frame.buffer_mut());
@@ -232,17 +229,24 @@ impl TerminalSession {
     /// Watches and commands the sources until the operator quits. Returns the sources' closing lines. The sources are closed
     /// in any case.
     pub fn run(mut self, mut sources: Vec<WatchedSource>) -> io::Result<String> {
+        let sender = self.sender.clone();
+        let report = move |report| drop(sender.send(ShellEvent::Webhook(report)));
+        let webhook = self.options.webhook.take().map(|webhook| webhook.start(report)).transpose()?;
         let indexed = sources.iter_mut().enumerate();
         let latest_views =
             indexed.map(|(index, watched)| start_source(index, watched.source.as_mut(), self.sender.clone())).collect();
-        let mut shell = Shell::new(&mut self, &mut sources, latest_views);
+        let mut shell = Shell::new(&mut self, &mut sources, latest_views, webhook);
         let result = unless_gone(shell.run_loop(), ());
-        let last = shell.last.take();
+        let (last, webhook) = (shell.last.take(), shell.webhook.take());
         drop(self);
         if let (Ok(()), Some(last)) = (&result, last) {
             let _ = stdout().write_all(screenshot::text(&last).as_bytes());
         }
-        let closing: Vec<String> = sources.iter_mut().map(|watched| watched.source.close()).collect();
+        let mut closing: Vec<String> = sources.iter_mut().map(|watched| watched.source.close()).collect();
+        let lost = webhook.map_or(0, |webhook| webhook.close(LAST_WAIT));
+        if lost > 0 {
+            closing.push(format!("webhook: {} not delivered", count(lost, "notification")));
+        }
         result.map(|()| closing.join("\n"))
     }
 
@@ -255,7 +259,7 @@ impl TerminalSession {
     /// Takes the terminal again and redraws every cell with the next frame. `Terminal::clear` would ask the terminal for its
     /// cursor position, and the input thread would receive the answer.
     fn retake(&mut self) -> io::Result<()> {
-        take_terminal(self.options.mouse)?;
+        take_terminal(self.options.settings.mouse)?;
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
     }
@@ -339,6 +343,7 @@ struct Shell<'a> {
     session: &'a mut TerminalSession,
     sources: &'a mut [WatchedSource],
     latest_views: Vec<LatestView>,
+    webhook: Option<WebhookSender>,
     /// Whether every source is in this process.
     local: bool,
     fleet: Fleet,
@@ -351,28 +356,34 @@ struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    fn new(session: &'a mut TerminalSession, sources: &'a mut [WatchedSource], latest_views: Vec<LatestView>) -> Self {
+    fn new(
+        session: &'a mut TerminalSession,
+        sources: &'a mut [WatchedSource],
+        latest_views: Vec<LatestView>,
+        webhook: Option<WebhookSender>,
+    ) -> Self {
         let options = &session.options;
         let console_history = options.history.as_deref().map_or_else(Vec::new, read_lines);
         let infos: Vec<SourceInfo> = sources.iter().map(|watched| watched.source.hello()).collect();
         let local = infos.iter().all(|info| matches!(info.link, Link::Local | Link::Recorded));
         let facts = infos.first().filter(|_| local).map_or(&[][..], |info| &info.facts);
         let screens = screenshot::folder(facts);
+        let hint = options.hint_seen.as_deref().is_some_and(|file| !file.exists());
         let apps = infos.into_iter().zip(sources.iter()).map(|(info, watched)| {
             let options = AppOptions {
-                theme: options.theme,
+                settings: options.settings,
+                local_zone: options.local_zone.clone(),
+                hint,
                 keymap: options.keymap.clone(),
                 screen: options.screen,
                 console_history: console_history.clone(),
                 label: watched.label.clone(),
                 fleet: sources.len() > 1,
-                reason: options.reason,
-                notifications: options.notifications,
             };
             App::new(info, options)
         });
-        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.theme);
-        Self { session, sources, latest_views, local, fleet, screens, last: None, dirty: true, quit: false }
+        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.settings);
+        Self { session, sources, latest_views, webhook, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
     /// Handles every pending event, then draws if anything changed, at most once per [`FRAME`], until the operator quits.
@@ -438,6 +449,7 @@ impl<'a> Shell<'a> {
                     return self.deliver(index, SourceEvent::View(view));
                 }
             }
+            ShellEvent::Webhook(report) => self.show_webhook(report),
             ShellEvent::Suspend => return self.suspend(),
             ShellEvent::Repaint => {
                 self.dirty = true;
@@ -486,9 +498,13 @@ impl<'a> Shell<'a> {
                     let status = self.save(tick);
                     self.fleet.update(Message::Status(status));
                 }
-                Task::Notify(text) => {
-                    write!(stdout(), "{}", self.session.options.notifications.sequence(&text))?;
-                    stdout().flush()?;
+                Task::Notify(change) => self.notify(&change)?,
+                Task::KeepSettings(changed) => self.keep_settings(&changed)?,
+                Task::HintSeen => {
+                    self.fleet.hide_hint();
+                    let file = self.session.options.hint_seen.as_deref();
+                    // The hint appears again when this cannot be noted.
+                    drop(file.map(|file| append(file, "seen")));
                 }
                 Task::Export(files) => {
                     let status = match write_exports(&self.screens, &files) {
@@ -510,6 +526,50 @@ impl<'a> Shell<'a> {
         Ok(())
     }
 
+    /// Tells of a change of an alert: by bell and desktop message, and by the webhook.
+    fn notify(&self, change: &AlertChange) -> io::Result<()> {
+        let notifications = self.session.options.settings.notifications;
+        if notifications.rings(change) {
+            write!(stdout(), "{}", notifications.sequence(change))?;
+            stdout().flush()?;
+        }
+        if let Some(webhook) = self.webhook.as_ref().filter(|_| notifications.posts(change)) {
+            webhook.post(change.body(&Timestamp::now().round(Unit::Second).unwrap_or_default().to_string()));
+        }
+        Ok(())
+    }
+
+    fn show_webhook(&mut self, report: WebhookReport) {
+        self.dirty = true;
+        match report {
+            WebhookReport::Failing(text) => self.fleet.set_webhook_trouble(Some(&text)),
+            WebhookReport::Restored(lost) => {
+                self.fleet.set_webhook_trouble(None);
+                let lost = if lost > 0 { format!("; {} lost", count(lost, "notification")) } else { String::new() };
+                self.fleet.update(Message::Status(format!("the webhook delivers again{lost}")));
+            }
+        }
+    }
+
+    /// Uses settings in every shard and on the terminal, and writes them to the user's configuration.
+    fn keep_settings(&mut self, changed: &ChangedSettings) -> io::Result<()> {
+        let options = &mut self.session.options;
+        options.settings = changed.after;
+        match (changed.before.mouse, changed.after.mouse) {
+            (false, true) => execute!(stdout(), EnableMouseCapture)?,
+            (true, false) => execute!(stdout(), DisableMouseCapture)?,
+            _ => {}
+        }
+        self.fleet.apply_settings(&changed.after);
+        let status = match options.save_settings.map(|save| save(changed)) {
+            Some(Ok(file)) => format!("settings kept in {}", file.display()),
+            Some(Err(why)) => format!("settings hold for this session only: {why}"),
+            None => "settings hold for this session".to_owned(),
+        };
+        self.fleet.update(Message::Status(status));
+        Ok(())
+    }
+
     /// Saves the current screen as text and SVG. Returns the status to show.
     fn save(&mut self, tick: u64) -> String {
         let fleet = &mut self.fleet;
@@ -517,101 +577,10 @@ impl<'a> Shell<'a> {
             Ok(frame) => frame.buffer.clone(),
             Err(error) => return format!("cannot draw the screen to save it: {error}"),
         };
-        let svg = screenshot::svg(&frame, self.session.options.theme.name == "light");
+        let svg = screenshot::svg(&frame, self.session.options.settings.theme.name == "light");
         match write_screen(&self.screens, tick, &screenshot::text(&frame), &svg) {
             Ok(file) => format!("saved {} and .svg", file.display()),
             Err(error) => format!("cannot save the screen in {}: {error}", self.screens.display()),
         }
-    }
-}
-
-/// Writes the text and the SVG under the first unused name for this tick. Returns the path of the text file.
-fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(folder)?;
-    let mut count = 1_u32;
-    loop {
-        let file = folder.join(screenshot::name(tick, count));
-        match std::fs::File::create_new(&file) {
-            Ok(mut created) => {
-                created.write_all(text.as_bytes())?;
-                std::fs::write(file.with_extension("svg"), svg)?;
-                return Ok(file);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => count += 1,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Writes exported files under the first number for which none of them exists. Returns their paths.
-fn write_exports(folder: &Path, files: &[ExportFile]) -> io::Result<String> {
-    std::fs::create_dir_all(folder)?;
-    let path = |file: &ExportFile, count: u32| folder.join(format!("{}-{count}.{}", file.stem, file.extension));
-    let mut count = 1_u32;
-    while files.iter().any(|file| path(file, count).exists()) {
-        count += 1;
-    }
-    let mut written = Vec::new();
-    for file in files {
-        let path = path(file, count);
-        std::fs::File::create_new(&path)?.write_all(file.text.as_bytes())?;
-        written.push(path.display().to_string());
-    }
-    Ok(written.join(", "))
-}
-
-/// Reads the newest lines of the console history; none when the file cannot be read.
-pub fn read_lines(file: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(input_history::MAX_LINES)..].iter().map(|line| (*line).to_owned()).collect()
-}
-
-/// Appends a line to the console history, a file that only its owner can read.
-pub fn append(file: &Path, line: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    writeln!(options.open(file)?, "{line}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_screens_of_one_tick_get_two_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let screens = folder.path().join("runs/screens");
-        let first = write_screen(&screens, 3_402, "one", "<svg/>").unwrap();
-        let second = write_screen(&screens, 3_402, "two", "<svg/>").unwrap();
-        assert_eq!(first, screens.join("townlet-screen-3402-1.txt"));
-        assert_eq!(second, screens.join("townlet-screen-3402-2.txt"));
-        assert_eq!(std::fs::read_to_string(first).unwrap(), "one");
-        assert_eq!(std::fs::read_to_string(second.with_extension("svg")).unwrap(), "<svg/>");
-    }
-
-    #[test]
-    fn exports_replace_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |extension| ExportFile { stem: "townlet-metrics-7".into(), extension, text: "a".into() };
-        write_exports(folder.path(), &[file("svg")]).unwrap();
-        let said = write_exports(folder.path(), &[file("csv"), file("svg")]).unwrap();
-        assert!(said.contains("townlet-metrics-7-2.csv, ") && said.ends_with("townlet-metrics-7-2.svg"), "{said}");
-        assert!(folder.path().join("townlet-metrics-7-1.svg").exists());
-    }
-
-    #[test]
-    fn appended_lines_are_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("state/history");
-        assert!(read_lines(&file).is_empty());
-        append(&file, "kpi").unwrap();
-        append(&file, "employment_status").unwrap();
-        assert_eq!(read_lines(&file), ["kpi", "employment_status"]);
     }
 }

@@ -24,3 +24,4 @@ mod remote;
 mod resource_growth;
 mod terminal_ui;
 mod train_kill;
+mod user_settings;

@@ -56,8 +56,12 @@ fn cells(number: u16) -> NonZeroU16 {
 }
 
 impl PtySession {
-    /// Starts the program in a terminal of `columns` by `rows`, with `home` as every folder it may know of.
+    /// Starts the program in a terminal of `columns` by `rows`, with `home` as every folder it may know of. Its user has seen
+    /// the first-run hint.
     pub(crate) fn start(home: &Path, cells_of: (u16, u16), args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let state = home.join("townlet");
+        std::fs::create_dir_all(&state).expect("a folder");
+        std::fs::write(state.join("hint_seen"), "").expect("a file");
         let pair = native_pty_system().openpty(size(cells_of)).expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(BINARY);
         command.args(args);

@@ -1,7 +1,7 @@
 //! Two programs: one serves a town, the other is the whole interface on it, in a real terminal.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -331,6 +331,53 @@ fn the_fleet_screen_lists_every_shard_and_opens_one() {
     assert_eq!(pty.ended(), 0, "{}", pty.text());
     let (status, said) = townlet(client_home.path(), &["console", "--connect", "trail", "kpi"], "");
     assert!(status == Some(2) && said.contains("Did you mean `trial`?"), "{said}");
+}
+
+#[test]
+fn a_script_is_refused_by_another_run_and_goes_on_with_a_resumed_one() {
+    let home = tempfile::tempdir().unwrap();
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--paused"]);
+    let address = served.address().to_owned();
+    let mut console = Command::new(BINARY)
+        .args(["console", "--connect", served.url()])
+        .current_dir(home.path())
+        .env_clear()
+        .env("HOME", home.path())
+        .env("TOWNLET_TOKEN", &token)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let mut script = console.stdin.take().expect("its input");
+    let out = console.stdout.take().expect("its output");
+    let (send, lines) = channel();
+    std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let answer = || {
+        let answers = std::iter::from_fn(|| Some(lines.recv_timeout(TIMEOUT).expect("a line")));
+        let mut answers = answers.skip_while(|line| !line.starts_with(['✓', '✗']));
+        answers.next().expect("an answer")
+    };
+    writeln!(script, "kpi").expect("it reads");
+    assert!(answer().starts_with('✓'));
+    served.terminate();
+    let served = Server::start(home.path(), &["--listen", &address, "--paused", "--resume"]);
+    writeln!(script, "setmoney ada 4").expect("it reads");
+    let resumed = answer();
+    assert!(resumed.starts_with('✓'), "{resumed}");
+    served.terminate();
+    let served = Server::start(home.path(), &["--listen", &address, "--paused"]);
+    writeln!(script, "setmoney ada 5").expect("it reads");
+    drop(script);
+    let refused = answer();
+    assert!(refused.starts_with('✗') && refused.contains("E_OTHER_RUN"), "{refused}");
+    assert_eq!(console.wait().expect("its status").code(), Some(1));
+    served.terminate();
+    let log = log_of(home.path());
+    let stages: Vec<Stage> =
+        log.iter().filter(|record| record.command == "setmoney").map(|record| record.stage).collect();
+    assert_eq!(stages, [Stage::Intent, Stage::Outcome, Stage::Rejected]);
 }
 
 #[test]

@@ -35,3 +35,4 @@ mod telemetry;
 #[cfg(unix)]
 mod train_command;
 mod train_seeds;
+mod user_config;

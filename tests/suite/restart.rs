@@ -507,3 +507,46 @@ fn damaged_snapshot_names_its_predecessor() {
     let message = townlet_shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
     assert!(message.contains("000000000260.tls, tick 260"), "{message}");
 }
+
+#[test]
+fn an_acknowledged_alert_stays_acknowledged_after_a_crash_until_it_has_ended() {
+    let alert = |live: &TestShard| {
+        let alert = live.view().alerts.into_iter().find(|alert| alert.name == "blackout").expect("it is active");
+        (alert.acknowledged_by, alert.acknowledged_tick)
+    };
+    let crashed = |live: &TestShard, home: &Path| {
+        let copy = temp_home();
+        // An answered command is durable, and with it every line before it.
+        live.expect_ok("setmoney ada 3");
+        copy_folder(home, copy.path());
+        copy
+    };
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.run(5);
+    live.expect_ok("blackout on");
+    live.expect_ok("alert_ack blackout --reason planned");
+    let seen = (Some("test:admin".to_owned()), Some(5));
+    assert_eq!(alert(&live), seen);
+    let home = crashed(&live, home.path());
+    let live = TestShard::resumed(home.path());
+    assert_eq!(alert(&live), seen);
+    live.run(1);
+    assert_eq!(alert(&live), seen);
+    // Raised again before the restart, it has to be acknowledged again.
+    live.expect_ok("blackout off");
+    live.run(1);
+    assert!(live.view().alerts.is_empty());
+    live.expect_ok("blackout on");
+    live.run(1);
+    assert_eq!(alert(&live), (None, None));
+    let home = crashed(&live, home.path());
+    let live = TestShard::resumed(home.path());
+    assert_eq!(alert(&live), (None, None));
+    live.expect_ok("alert_ack blackout");
+    let again = (Some("test:admin".to_owned()), Some(8));
+    assert_eq!(alert(&live), again);
+    let home = crashed(&live, home.path());
+    assert_eq!(alert(&TestShard::resumed(home.path())), again);
+    assert!(verify(&home.path().join("logs/console")).unwrap().passed());
+}

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::tz::TimeZone;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
@@ -24,7 +25,8 @@ use townlet_shard::Speed;
 use townlet_source::{Local, Source, SourceEvent};
 use townlet_tui::app::{App, AppOptions, Message};
 use townlet_tui::keymap::Keymap;
-use townlet_tui::pane::{ReasonPrompt, Screen};
+use townlet_tui::pane::Screen;
+use townlet_tui::settings::Settings;
 use townlet_tui::theme::Theme;
 
 /// Columns and rows of the terminal.
@@ -54,14 +56,14 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
     let mut source = Local::new(shard, "bench".into(), false, Vec::new());
     let theme = Theme::named("dark", true).context("the theme is missing")?;
     let setup = AppOptions {
-        theme,
+        settings: Settings::with_theme(theme),
+        local_zone: TimeZone::UTC,
+        hint: false,
         keymap: Keymap::default(),
         screen: Screen::Operations,
         console_history: Vec::new(),
         label: None,
         fleet: false,
-        reason: ReasonPrompt::default(),
-        notifications: townlet_tui::notification::Notifications::default(),
     };
     let mut app = App::new(source.hello(), setup);
     let written = AtomicU64::new(0);

@@ -130,8 +130,11 @@ impl ConsoleClient {
         Ok(if answer.status == Status::Error { EXIT_CHECK_FAILED } else { 0 })
     }
 
-    /// Sends a command until it is answered. On failure prints the reason and returns the exit status.
+    /// Sends a command, meant for the run that this console was opened on, until it is answered. On failure prints the reason
+    /// and returns the exit status.
     fn ask(&self, mut request: Request) -> Result<Answer, u8> {
+        // An older shard does not know the field.
+        request.run_id = request.run_id.or_else(|| Some(self.welcome.run_id.clone()).filter(|run| !run.is_empty()));
         let parsed = command_line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
@@ -192,6 +195,14 @@ impl ConsoleClient {
             }
             Err(_) => format!("Role: {}.", escape(&self.identity())),
         }
+    }
+
+    /// Turns to the run that the shard has now, if it is another one. Returns the line to print.
+    fn adopt_run(&mut self) -> Option<String> {
+        let welcome = self.runtime.block_on(self.client.welcome()).ok()?;
+        let other = welcome.run_id != self.welcome.run_id;
+        self.welcome = welcome;
+        other.then(|| escape(&format!("Commands go to the run {} from now on.", self.welcome.run_id)))
     }
 
     /// Sets the token of later requests and reads the session again.

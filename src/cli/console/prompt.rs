@@ -23,9 +23,9 @@ use super::{ConsoleClient, new_request, summary_line};
 use crate::cli::output;
 use townlet_tui::console::{CommandLine, LineInput};
 use townlet_tui::format::{clip, wrap};
-use townlet_tui::terminal::{append, history_file, read_lines};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
+use townlet_tui::user_files::{append, history_file, read_lines};
 use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status};
 
@@ -219,7 +219,10 @@ impl Prompt {
                 if answer.status == Status::Ok && text == "viewer" {
                     console.renew_session(None);
                 }
-                [vec![summary_line(&answer)], console.result_rows(&answer)].concat().join("\n")
+                let other_run = answer.error.as_ref().is_some_and(|error| error.code == "E_OTHER_RUN");
+                let adopted = other_run.then(|| console.adopt_run()).flatten();
+                let rows = [console.result_rows(&answer), adopted.into_iter().collect()].concat();
+                [vec![summary_line(&answer)], rows].concat().join("\n")
             }
             Err(_) => "no answer.".to_owned(),
         };

@@ -19,8 +19,13 @@ const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 const MAX_CLIPPED_SHARE: Micro = Micro(10_000);
 
 pub(crate) fn key(alert: &Alert) -> (String, String) {
-    let message = REPEATABLE.contains(&alert.name.as_str()).then(|| alert.message.clone());
+    let message = is_repeatable(&alert.name).then(|| alert.message.clone());
     (alert.name.clone(), message.unwrap_or_default())
+}
+
+/// Whether several alerts of this name may be active at once.
+pub(crate) fn is_repeatable(name: &str) -> bool {
+    REPEATABLE.contains(&name)
 }
 
 /// Alerts of the town and its policies.

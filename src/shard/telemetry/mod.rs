@@ -5,7 +5,7 @@ mod event_feed;
 mod places;
 mod residents;
 
-pub(super) use alerts::{AlertDraft, active_alerts, key};
+pub(super) use alerts::{AlertDraft, active_alerts, is_repeatable, key};
 pub(super) use event_feed::EventFeed;
 pub(super) use places::{conflict, queue_entries};
 pub(super) use residents::{inspect, personality, relationships};

@@ -69,9 +69,7 @@ impl ClientError {
 impl Client {
     /// Validates address, token and CA file. Sends nothing.
     pub fn new(target: &Target) -> Result<Self, String> {
-        static PROVIDER: Once = Once::new();
-        // Fails if a provider is installed already, which is fine.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+        install_tls_provider();
         if target.url.contains("twn_") {
             return Err(
                 "an address must not contain a token. Revoke this token, and pass a new one with `--token-file` or TOWNLET_TOKEN."
@@ -108,7 +106,7 @@ impl Client {
             }
             http = http.tls_certs_only(authorities);
         }
-        let http = http.build().map_err(|why| format!("{}: {}.", target.url, chain(&why)))?;
+        let http = http.build().map_err(|why| format!("{}: {}.", target.url, root_cause(&why)))?;
         let client = Self { http, url: target.url.trim_end_matches('/').to_owned(), token: None };
         client.with_token(target.token.as_deref())
     }
@@ -182,9 +180,9 @@ impl Client {
         match timeout(ANSWER, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(why)) if why.is_connect() => {
-                Err(ClientError::Unreachable(format!("{}: {}.", self.url, chain(&why))))
+                Err(ClientError::Unreachable(format!("{}: {}.", self.url, root_cause(&why))))
             }
-            Ok(Err(why)) => Err(ClientError::Lost(format!("{}: {}.", self.url, chain(&why)))),
+            Ok(Err(why)) => Err(ClientError::Lost(format!("{}: {}.", self.url, root_cause(&why)))),
             Err(_) => Err(ClientError::Lost(format!("{}: no answer within {} s.", self.url, ANSWER.as_secs()))),
         }
     }
@@ -203,7 +201,9 @@ impl Client {
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let read = async {
             let mut body = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(|why| format!("{}: {}.", self.url, chain(&why)))? {
+            while let Some(piece) =
+                response.chunk().await.map_err(|why| format!("{}: {}.", self.url, root_cause(&why)))?
+            {
                 body.extend_from_slice(&piece);
                 if body.len() > MAX_ANSWER_BYTES {
                     return Err(format!("{}: the answer is larger than {MAX_ANSWER_BYTES} bytes.", self.url));
@@ -234,8 +234,15 @@ impl Client {
     }
 }
 
+/// Installs the TLS implementation of this process. Every HTTP client needs it.
+pub fn install_tls_provider() {
+    static PROVIDER: Once = Once::new();
+    // Fails if a provider is installed already, which is fine.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
 /// The root cause of an error, without the URL.
-fn chain(error: &reqwest::Error) -> String {
+pub fn root_cause(error: &reqwest::Error) -> String {
     let mut words: Option<String> = None;
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

@@ -9,7 +9,7 @@ mod connection;
 mod outbox;
 mod stream_decoder;
 
-pub use client::{Client, ClientError, Target};
+pub use client::{Client, ClientError, Target, install_tls_provider, root_cause};
 pub use stream_decoder::{StreamDecoder, StreamEvent};
 
 use std::fmt::Write as _;

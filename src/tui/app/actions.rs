@@ -3,7 +3,7 @@
 use super::{App, PaneState, RequestPurpose, Task};
 use crate::export;
 use crate::keymap::{Action, Group};
-use crate::overlay::{ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget};
+use crate::overlay::{ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget, SettingsDialog};
 use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_schema};
 use crate::screens::town;
 use crate::text_field::TextField;
@@ -28,6 +28,7 @@ impl App {
             Action::Unconfirmed => self.open_unconfirmed(),
             Action::Save => self.tasks.push(Task::Save(self.view.as_ref().map_or(0, |view| view.tick))),
             Action::Export => self.export(),
+            Action::Settings => self.overlay = Some(Box::new(SettingsDialog::new(&self.settings))),
             Action::Console => self.open_line(""),
             Action::Pause | Action::Step | Action::Faster | Action::Slower => self.change_pace(action),
             Action::Help => self.open_help(),

@@ -10,6 +10,7 @@ use super::{App, ClickTarget, PaneState};
 use crate::connection;
 use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
+use crate::overlay::draw_hint;
 use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
 use crate::theme::Theme;
 use townlet_source::Link;
@@ -85,6 +86,8 @@ impl App {
         }
         if let Some(overlay) = &mut self.overlay {
             overlay.draw(frame, body, &self.theme);
+        } else if self.hint {
+            draw_hint(frame, body, &self.keymap, &self.theme);
         }
     }
 
@@ -294,6 +297,7 @@ impl App {
         let standing = |alert: &&Alert| alert.severity == "critical" && alert.acknowledged_by.is_none();
         let worst = view.alerts.iter().filter(standing);
         banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
+        banners.extend(self.webhook_trouble.clone());
         banners
     }
 

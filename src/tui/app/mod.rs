@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+use jiff::tz::TimeZone;
 use ratatui::layout::{Position, Rect};
 
 use self::pace::AskedPace;
@@ -31,9 +32,10 @@ use super::fleet::ShardLabel;
 use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
-use super::notification::Notifications;
+use super::notification::AlertChange;
 use super::overlay::{DetailDialog, Dialog, DialogResult};
-use super::pane::{Context, PANES, Pane, Reaction, ReasonPrompt, Screen, has_newer_schema};
+use super::pane::{Context, PANES, Pane, Reaction, Screen, has_newer_schema};
+use super::settings::{ChangedSettings, Settings};
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::{Link, SourceEvent, SourceInfo, UnconfirmedCommand};
@@ -59,6 +61,8 @@ pub enum Message {
     Sent(String, Request, RequestPurpose),
     /// The result of a task, such as where a file was saved.
     Status(String),
+    /// Why the webhook cannot deliver, while it cannot.
+    WebhookTrouble(Option<String>),
 }
 
 /// A task for the shell.
@@ -68,8 +72,12 @@ pub enum Task {
     Send(Request, RequestPurpose),
     /// Copy to the clipboard.
     Copy(String),
-    /// Tell the operator outside the screen.
-    Notify(String),
+    /// Tell of a change of an alert outside the screen.
+    Notify(AlertChange),
+    /// Use settings and keep what differs from those before in the user's configuration.
+    KeepSettings(Box<ChangedSettings>),
+    /// Note that this user has seen the first-run hint.
+    HintSeen,
     /// Write exported tables and charts.
     Export(Vec<ExportFile>),
     /// Save the screen to files named after this tick.
@@ -129,8 +137,12 @@ enum ClickTarget {
 /// Settings of an app.
 #[derive(Debug)]
 pub struct AppOptions {
-    /// Colours and signs.
-    pub theme: Theme,
+    /// What the settings window changes.
+    pub settings: Settings,
+    /// Zone of this machine.
+    pub local_zone: TimeZone,
+    /// Whether to show the first-run hint.
+    pub hint: bool,
     /// Keys.
     pub keymap: Keymap,
     /// The first screen.
@@ -141,10 +153,6 @@ pub struct AppOptions {
     pub label: Option<ShardLabel>,
     /// Whether several shards are watched.
     pub fleet: bool,
-    /// When the reason of a command is asked for.
-    pub reason: ReasonPrompt,
-    /// What is notified outside the screen.
-    pub notifications: Notifications,
 }
 
 /// The interface of one shard.
@@ -155,7 +163,15 @@ pub struct App {
     pub(crate) view: Option<Arc<Snapshot>>,
     history: MetricHistory,
     log: AnswerLog,
+    settings: Settings,
+    /// That of the settings.
     theme: Theme,
+    local_zone: TimeZone,
+    /// Zone of the times on screen.
+    zone: TimeZone,
+    /// Whether the first-run hint is on screen until the next key.
+    hint: bool,
+    webhook_trouble: Option<String>,
     keymap: Keymap,
     panes: Vec<PaneState>,
     screen: Screen,
@@ -183,10 +199,8 @@ pub struct App {
     too_small: bool,
     pub(crate) label: Option<ShardLabel>,
     fleet: bool,
-    reason_prompt: ReasonPrompt,
     /// Reasons given in this session with the names of their commands, newest last.
     reasons: Vec<(String, String)>,
-    notifications: Notifications,
 }
 
 impl App {
@@ -194,6 +208,7 @@ impl App {
     pub fn new(hello: SourceInfo, setup: AppOptions) -> Self {
         let pane_state =
             |row: &super::pane::PaneRow| PaneState { pane: (row.new)(), filter: String::new(), area: Rect::ZERO };
+        let hint = setup.hint && hello.link != Link::Recorded;
         Self {
             session: hello.session.clone(),
             link: hello.link.clone(),
@@ -201,7 +216,12 @@ impl App {
             view: None,
             history: MetricHistory::default(),
             log: AnswerLog::default(),
-            theme: setup.theme,
+            theme: setup.settings.theme,
+            zone: setup.settings.clock.zone(&setup.local_zone),
+            settings: setup.settings,
+            local_zone: setup.local_zone,
+            hint,
+            webhook_trouble: None,
             keymap: setup.keymap,
             panes: PANES.iter().map(pane_state).collect(),
             screen: setup.screen,
@@ -222,9 +242,7 @@ impl App {
             too_small: false,
             label: setup.label,
             fleet: setup.fleet,
-            reason_prompt: setup.reason,
             reasons: Vec::new(),
-            notifications: setup.notifications,
         }
     }
 
@@ -247,6 +265,7 @@ impl App {
                 }
             }
             Message::Status(text) => self.set_status(text),
+            Message::WebhookTrouble(trouble) => self.webhook_trouble = trouble,
         }
         std::mem::take(&mut self.tasks)
     }
@@ -275,8 +294,10 @@ impl App {
         self.pace.see(view);
         let before = self.view.replace(Arc::clone(view));
         if let Some(before) = &before {
-            let texts = self.notifications.of(before, view);
-            self.tasks.extend(texts.into_iter().map(Task::Notify));
+            let notifications = self.settings.notifications;
+            let mut changes = AlertChange::between(before, view);
+            changes.retain(|change| notifications.rings(change) || notifications.posts(change));
+            self.tasks.extend(changes.into_iter().map(Task::Notify));
         }
         let other = before.is_some_and(|before| before.run_id != view.run_id);
         if other && self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town()) {
@@ -298,6 +319,9 @@ impl App {
 
     fn key(&mut self, key: KeyEvent) {
         self.status = None;
+        if std::mem::take(&mut self.hint) {
+            self.tasks.push(Task::HintSeen);
+        }
         if is_suspend(key) {
             return self.tasks.push(Task::Suspend);
         }
@@ -362,8 +386,24 @@ impl App {
             DialogResult::Navigate(goal) => self.open_target(goal),
             DialogResult::Resend(id) => self.tasks.push(Task::Resend(id)),
             DialogResult::GiveUp(id) => self.tasks.push(Task::GiveUp(id)),
+            DialogResult::Preview(settings) | DialogResult::Restore(settings) => self.apply_settings(&settings),
+            DialogResult::Keep(changed) => {
+                self.apply_settings(&changed.after);
+                self.tasks.push(Task::KeepSettings(changed));
+            }
             DialogResult::Quit => self.tasks.push(Task::Quit),
         }
+    }
+
+    /// Uses these settings from now on.
+    pub(crate) fn apply_settings(&mut self, settings: &Settings) {
+        (self.settings, self.theme) = (*settings, settings.theme);
+        self.zone = settings.clock.zone(&self.local_zone);
+    }
+
+    /// Removes the first-run hint.
+    pub(crate) fn hide_hint(&mut self) {
+        self.hint = false;
     }
 
     fn filter_key(&mut self, key: KeyEvent) {
@@ -438,6 +478,7 @@ impl App {
             log: &self.log,
             unconfirmed: &self.late,
             theme: &self.theme,
+            zone: &self.zone,
             focused,
             filter,
         }

@@ -16,7 +16,7 @@ impl App {
             self.overlay = Some(Box::new(ConfirmDialog::new(asked)));
             return;
         };
-        if asked.only_reason && self.reason_prompt == ReasonPrompt::Optional {
+        if asked.only_reason && self.settings.reason == ReasonPrompt::Optional {
             return self.send(asked.requests);
         }
         let given = self.given_reasons();
@@ -30,7 +30,7 @@ impl App {
                 history.push(reason);
             }
         }
-        self.overlay = Some(Box::new(ConfirmDialog::with_reason(asked, self.reason_prompt, history)));
+        self.overlay = Some(Box::new(ConfirmDialog::with_reason(asked, self.settings.reason, history)));
     }
 
     /// Keeps the reason of commands that are sent.

@@ -18,8 +18,9 @@ use super::connection;
 use super::format::{capital, clip, count, pad, styled_lines, thousands, width};
 use super::keymap::{Action, Key, Keymap};
 use super::list::List;
-use super::overlay::{Dialog, DialogResult, Help, Palette, PaletteTarget};
+use super::overlay::{Dialog, DialogResult, Help, Palette, PaletteTarget, SettingsDialog};
 use super::pane::{KeyHint, draw_empty, draw_on_border, draw_scroll_position, has_newer_schema, mark, pane_block};
+use super::settings::Settings;
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::Link;
@@ -51,12 +52,22 @@ pub(crate) struct Fleet {
     /// Whether the last frame had no space for the list. Nothing then acts but resizing, quitting and suspending.
     too_small: bool,
     keymap: Keymap,
+    settings: Settings,
+    /// That of the settings.
     theme: Theme,
 }
 
 /// Actions of the list, for the palette and the help.
-const ACTIONS_HERE: [Action; 7] =
-    [Action::Help, Action::Console, Action::Palette, Action::Filter, Action::Zoom, Action::Save, Action::Quit];
+const ACTIONS_HERE: [Action; 8] = [
+    Action::Help,
+    Action::Console,
+    Action::Palette,
+    Action::Filter,
+    Action::Zoom,
+    Action::Settings,
+    Action::Save,
+    Action::Quit,
+];
 
 /// Minimum width of the terminal to show the connection in full words, and the width of that column then.
 const FULL_CONNECTION: (u16, usize) = (150, 42);
@@ -75,7 +86,7 @@ const COLUMNS: [(&str, usize, u16); 8] = [
 
 impl Fleet {
     /// One app per shard, in the order of the rows. A single shard is opened at once.
-    pub(crate) fn new(apps: Vec<App>, keymap: Keymap, theme: &Theme) -> Self {
+    pub(crate) fn new(apps: Vec<App>, keymap: Keymap, settings: &Settings) -> Self {
         let open = (apps.len() == 1).then_some(0);
         Self {
             apps,
@@ -89,8 +100,28 @@ impl Fleet {
             quit_confirmed: BTreeSet::new(),
             too_small: false,
             keymap,
-            theme: *theme,
+            settings: *settings,
+            theme: settings.theme,
         }
+    }
+
+    /// Uses these settings from now on, in every shard.
+    pub(crate) fn apply_settings(&mut self, settings: &Settings) {
+        (self.settings, self.theme) = (*settings, settings.theme);
+        self.apps.iter_mut().for_each(|app| app.apply_settings(settings));
+    }
+
+    /// Removes the first-run hint from every shard.
+    pub(crate) fn hide_hint(&mut self) {
+        self.apps.iter_mut().for_each(App::hide_hint);
+    }
+
+    /// Shows in every shard why the webhook cannot deliver, while it cannot.
+    pub(crate) fn set_webhook_trouble(&mut self, trouble: Option<&str>) {
+        for app in &mut self.apps {
+            app.update(Message::WebhookTrouble(trouble.map(str::to_owned)));
+        }
+        self.status = trouble.map(str::to_owned).or_else(|| self.status.take());
     }
 
     /// Passes a message of a source to its app. Returns the tasks with the index of their shard.
@@ -221,6 +252,7 @@ impl Fleet {
                 }
             }
             Action::Help => self.overlay = Some(Box::new(self.help())),
+            Action::Settings => self.overlay = Some(Box::new(SettingsDialog::new(&self.settings))),
             Action::Palette => {
                 let shards = self.apps.iter().map(|app| (name_of(app), address(app).to_owned()));
                 self.overlay = Some(Box::new(Palette::of_fleet(shards, &ACTIONS_HERE, &self.keymap)));
@@ -266,6 +298,14 @@ impl Fleet {
             self.overlay = None;
         }
         match result {
+            DialogResult::Preview(settings) | DialogResult::Restore(settings) => {
+                self.apply_settings(settings);
+                Vec::new()
+            }
+            DialogResult::Keep(changed) => {
+                self.apply_settings(&changed.after);
+                vec![(0, Task::KeepSettings(changed.clone()))]
+            }
             DialogResult::Navigate(PaletteTarget::Shard(index)) => {
                 self.open = Some(*index);
                 self.list.select(&self.ids(), *index);

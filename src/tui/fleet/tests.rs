@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -9,8 +10,7 @@ use ratatui::buffer::Buffer;
 use super::*;
 use crate::app::AppOptions;
 use crate::fixtures::{hello, snapshot};
-use crate::notification::Notifications;
-use crate::pane::{ReasonPrompt, Screen};
+use crate::pane::Screen;
 use crate::screenshot;
 use townlet_source::{SourceEvent, SourceInfo};
 use townlet_wire::Snapshot;
@@ -18,14 +18,14 @@ use townlet_wire::Snapshot;
 fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
     let theme = Theme::named("dark", true).unwrap();
     let setup = AppOptions {
-        theme,
+        settings: Settings::with_theme(theme),
+        local_zone: TimeZone::UTC,
+        hint: false,
         keymap: Keymap::default(),
         screen: Screen::Operations,
         console_history: Vec::new(),
         label: Some(ShardLabel { name: name.into(), style: Theme::label_style(colour, true).unwrap() }),
         fleet: true,
-        reason: ReasonPrompt::default(),
-        notifications: Notifications::default(),
     };
     let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
     let mut app = App::new(hello, setup);
@@ -62,7 +62,7 @@ fn fleet() -> Fleet {
         lost,
         app("next", "cyan", "http://127.0.0.1:7421", Some(newer)),
     ];
-    Fleet::new(apps, Keymap::default(), &Theme::named("dark", true).unwrap())
+    Fleet::new(apps, Keymap::default(), &Settings::with_theme(Theme::named("dark", true).unwrap()))
 }
 
 fn picture(fleet: &mut Fleet, size: (u16, u16)) -> Buffer {
@@ -118,11 +118,31 @@ fn source_events_and_commands_stay_with_their_shard() {
 }
 
 #[test]
+fn settings_and_the_trouble_of_the_webhook_are_those_of_every_shard() {
+    let mut fleet = fleet();
+    let text = |fleet: &mut Fleet| screenshot::text(&picture(fleet, (120, 40)));
+    press(&mut fleet, ", right");
+    assert!(text(&mut fleet).contains("‹ light › changed"));
+    let tasks = press(&mut fleet, "enter");
+    let [(0, Task::KeepSettings(changed))] = tasks.as_slice() else { panic!("{tasks:?}") };
+    assert_eq!((changed.before.theme.name, changed.after.theme.name), ("dark", "light"));
+    press(&mut fleet, "enter ,");
+    assert!(text(&mut fleet).contains("‹ light ›"));
+    press(&mut fleet, "esc 0");
+    fleet.set_webhook_trouble(Some("webhook hooks.example: no answer within 5 s; trying again"));
+    assert!(text(&mut fleet).contains("no answer within 5 s"));
+    press(&mut fleet, "down up enter");
+    assert!(text(&mut fleet).contains("no answer within 5 s"), "the banner of the shard");
+    fleet.set_webhook_trouble(None);
+    assert!(!text(&mut fleet).contains("no answer within 5 s"));
+}
+
+#[test]
 fn a_single_shard_has_no_list() {
     let mut fleet = Fleet::new(
         vec![app("one", "red", "http://x", Some(snapshot()))],
         Keymap::default(),
-        &Theme::named("dark", true).unwrap(),
+        &Settings::with_theme(Theme::named("dark", true).unwrap()),
     );
     assert_eq!(fleet.open, Some(0));
     press(&mut fleet, "esc 0");

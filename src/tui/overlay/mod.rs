@@ -2,7 +2,9 @@
 
 mod dialogs;
 mod help;
+mod hint;
 mod palette;
+mod settings;
 mod unconfirmed;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -13,10 +15,13 @@ use ratatui::widgets::{Block, BorderType, Clear};
 
 pub(crate) use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
 pub(crate) use help::Help;
+pub(crate) use hint::draw_hint;
 pub(crate) use palette::{Palette, PaletteTarget};
+pub(crate) use settings::SettingsDialog;
 pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
+use super::settings::{ChangedSettings, Settings};
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::UnconfirmedCommand;
@@ -36,6 +41,12 @@ pub(crate) enum DialogResult {
     Resend(String),
     /// It stays open; give up the unconfirmed command with this id.
     GiveUp(String),
+    /// It stays open; show these settings.
+    Preview(Box<Settings>),
+    /// It closes; go back to these settings.
+    Restore(Box<Settings>),
+    /// It closes; use and keep settings.
+    Keep(Box<ChangedSettings>),
     /// It closes; quit.
     Quit,
 }
@@ -43,7 +54,7 @@ pub(crate) enum DialogResult {
 impl DialogResult {
     /// Whether the overlay stays open.
     pub(crate) const fn stays_open(&self) -> bool {
-        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_))
+        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_) | Self::Preview(_))
     }
 }
 
@@ -101,6 +112,16 @@ fn buttons(row: Rect, words: [&str; 2], focused: usize, theme: &Theme) -> (Line<
     (Line::from(vec![indent, button(0), Span::raw(" ".repeat(usize::from(GAP))), button(1)]), areas)
 }
 
+/// The border of a window.
+fn window_block(title: &str, theme: &Theme) -> Block<'static> {
+    Block::bordered()
+        .border_type(BorderType::Double)
+        .border_style(theme.accent)
+        .style(theme.text)
+        .title_style(theme.title_focused)
+        .title(format!(" {title} "))
+}
+
 /// Draws an empty window in the middle of `area`. Returns the area inside its border and margin.
 fn window(
     frame: &mut Frame<'_>,
@@ -113,13 +134,7 @@ fn window(
     let wide = wide.min(area.width.saturating_sub(2));
     let height = height.min(area.height);
     let window = area.centered(Constraint::Length(wide), Constraint::Length(height));
-    let block = Block::bordered()
-        .border_type(BorderType::Double)
-        .border_style(theme.accent)
-        .style(theme.text)
-        .title_style(theme.title_focused)
-        .title(format!(" {title} "))
-        .title_bottom(Line::styled(format!(" {foot} "), theme.dim).right_aligned());
+    let block = window_block(title, theme).title_bottom(Line::styled(format!(" {foot} "), theme.dim).right_aligned());
     let inner = block.inner(window);
     frame.render_widget(Clear, window);
     frame.render_widget(block, window);

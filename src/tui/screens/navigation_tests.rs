@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use crate::app::{App, AppOptions, Message};
 use crate::fixtures;
 use crate::keymap::{Key, Keymap};
-use crate::notification::Notifications;
-use crate::pane::{ReasonPrompt, Screen};
+use crate::pane::Screen;
 use crate::screenshot;
+use crate::settings::Settings;
 use crate::theme::Theme;
 use townlet_source::SourceEvent;
 use townlet_wire::Role;
@@ -19,14 +20,14 @@ use townlet_wire::Role;
 fn open() -> App {
     let theme = Theme::named("dark", true).expect("there is a dark theme");
     let setup = AppOptions {
-        theme,
+        settings: Settings::with_theme(theme),
+        local_zone: TimeZone::UTC,
+        hint: false,
         keymap: Keymap::default(),
         screen: Screen::Town,
         console_history: Vec::new(),
         label: None,
         fleet: false,
-        reason: ReasonPrompt::default(),
-        notifications: Notifications::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));

@@ -270,6 +270,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
         session: &session,
         commands: &commands,
         log: &log,
+        zone: &jiff::tz::TimeZone::UTC,
         theme: &theme,
         focused: true,
         filter: "",

@@ -5,11 +5,13 @@ mod console;
 mod keys;
 mod operations;
 mod reasons;
+mod settings;
 mod unconfirmed;
 
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -18,9 +20,9 @@ use ratatui::style::Color;
 use super::{App, AppOptions, Message, RequestPurpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
-use crate::notification::Notifications;
 use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
+use crate::settings::Settings;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
 use townlet_wire::telemetry::ExitEntry;
@@ -42,15 +44,16 @@ impl AppHarness {
     }
 
     fn without_view(role: Role, size: (u16, u16)) -> Self {
+        let theme = Theme::named("dark", true).unwrap();
         let setup = AppOptions {
-            theme: Theme::named("dark", true).unwrap(),
+            settings: Settings { reason: ReasonPrompt::Optional, ..Settings::with_theme(theme) },
+            local_zone: TimeZone::UTC,
+            hint: false,
             keymap: Keymap::default(),
             screen: Screen::Operations,
             console_history: vec!["kpi".into(), "employment_status".into()],
             label: None,
             fleet: false,
-            reason: ReasonPrompt::Optional,
-            notifications: Notifications::default(),
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 fn asking(reason: ReasonPrompt) -> AppHarness {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
-    ui.app.reason_prompt = reason;
+    ui.app.settings.reason = reason;
     ui.view(queued());
     ui
 }
@@ -85,7 +85,7 @@ fn a_command_without_a_confirmation_asks_for_its_reason_alone() {
     ui.press("up");
     ui.shows("› ill");
     ui.press("esc");
-    ui.app.reason_prompt = ReasonPrompt::Optional;
+    ui.app.settings.reason = ReasonPrompt::Optional;
     ui.press("d");
     assert_eq!(ui.lines()[2], "employment_exit defer ada", "nothing is asked");
 }

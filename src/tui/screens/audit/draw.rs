@@ -1,5 +1,6 @@
 //! Drawing of the audit log: list entries of one or two lines, and the details of a command.
 
+use jiff::tz::Offset;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
@@ -7,6 +8,7 @@ use super::command_records::{CommandRecords, values};
 use crate::format::{abbreviated, arguments, clip, pad, pad_left, styled_lines, thousands, width};
 use crate::pane::Context;
 use crate::theme::Theme;
+use crate::wall_clock::{date_time, offset_label, time_of_day};
 use townlet_wire::telemetry::AuditTail;
 
 /// Columns before the command: mark, sign, tick.
@@ -54,14 +56,14 @@ const fn width_of_who(issuer: usize) -> usize {
     issuer + 1 + 6 + 1 + 6 + 1 + 9
 }
 
-/// Heads of the columns. The times of the log are UTC.
-pub(super) fn heads<'a>(across: usize, theme: &Theme) -> Line<'a> {
+/// Heads of the columns. The head of the times is their offset.
+pub(super) fn heads<'a>(across: usize, offset: Offset, theme: &Theme) -> Line<'a> {
     let (issuer, time) = wide_columns(across);
     let room = across.saturating_sub(INDENT + time + width_of_who(issuer) + 1);
     let text = format!(
         "{}{}{} {} {} {} {}",
         pad_left("tick ", INDENT - 1),
-        if time > 0 { pad(" UTC", time + 1) } else { " ".to_owned() },
+        if time > 0 { pad(&format!(" {}", offset_label(offset)), time + 1) } else { " ".to_owned() },
         pad("command", room),
         pad("issuer", issuer),
         pad("role", 6),
@@ -76,13 +78,14 @@ pub(super) fn entry<'a>(
     command: &CommandRecords<'_>,
     selected: bool,
     across: usize,
+    offset: Offset,
     cx: &Context<'_>,
 ) -> Vec<Line<'a>> {
     let theme = cx.theme;
     let row = command.last();
     let status = command.status();
     let (issuer, time) = wide_columns(across);
-    let time = if time > 0 { format!("{} ", pad(time_of_day(&row.ts), time - 1)) } else { String::new() };
+    let time = if time > 0 { format!("{} ", pad(&time_of_day(&row.ts, offset), time - 1)) } else { String::new() };
     let who = format!(
         "{} {} {} {}",
         pad(&row.issuer, issuer),
@@ -131,12 +134,8 @@ pub(super) fn entry<'a>(
     vec![first, Line::from(second)]
 }
 
-/// `09:38:12` of an RFC 3339 time; other text unchanged.
-fn time_of_day(ts: &str) -> &str {
-    ts.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or(ts)
-}
-
-pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
+pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
+    let theme = cx.theme;
     let row = command.last();
     let status = command.status();
     let mut lines = Vec::new();
@@ -155,7 +154,8 @@ pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Th
     fact("cmd_id", if row.cmd_id.is_empty() { "–" } else { &row.cmd_id }, theme.text);
     for record in &command.rows {
         let status = if record.status.is_empty() { String::new() } else { format!(" · {}", record.status) };
-        let text = format!("line {} · tick {} · {}{status}", thousands(record.seq), thousands(record.tick), record.ts);
+        let when = date_time(&record.ts, cx.zone);
+        let text = format!("line {} · tick {} · {when}{status}", thousands(record.seq), thousands(record.tick));
         fact(&record.stage, &text, theme.text);
         if !record.digest_before.is_empty() || !record.digest_after.is_empty() {
             let or = |digest: &str| if digest.is_empty() { "–".to_owned() } else { digest.to_owned() };

@@ -5,6 +5,7 @@ mod draw;
 #[cfg(test)]
 mod tests;
 
+use jiff::tz::Offset;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
@@ -17,6 +18,7 @@ use crate::export::{Export, Record};
 use crate::format::{arguments, clip, count};
 use crate::keymap::Action;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
+use crate::wall_clock::offset_at;
 
 /// Commands of a page.
 const PAGE: isize = 10;
@@ -37,6 +39,11 @@ pub(crate) struct AuditLog {
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<CommandRecords<'a>> {
     commands(&cx.view.audit.records).into_iter().filter(|command| command.passes(cx.filter)).collect()
+}
+
+/// The offset of all times in the list: that of the newest command.
+fn newest_offset(commands: &[CommandRecords<'_>], cx: &Context<'_>) -> Offset {
+    commands.last().map_or(Offset::UTC, |command| offset_at(&command.last().ts, cx.zone))
 }
 
 impl AuditLog {
@@ -69,10 +76,11 @@ impl AuditLog {
 
     fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, commands: &[CommandRecords<'_>], cx: &Context<'_>) {
         let at = self.at(commands);
+        let offset = newest_offset(commands, cx);
         let entries: Vec<Vec<Line<'_>>> = commands
             .iter()
             .enumerate()
-            .map(|(index, command)| entry(command, index == at, area.width.into(), cx))
+            .map(|(index, command)| entry(command, index == at, area.width.into(), offset, cx))
             .collect();
         let room = usize::from(area.height);
         let lines = |from: usize, to: usize| entries[from..=to].iter().map(Vec::len).sum::<usize>();
@@ -131,13 +139,13 @@ impl Pane for AuditLog {
         };
         let place = self.place(&commands, !cx.filter.is_empty());
         draw_on_border(frame, area, Line::styled(clip(&place, usize::from(inner.width)), cx.theme.accent));
-        let full = detail(selected, usize::from(inner.width), cx.theme);
+        let full = detail(selected, usize::from(inner.width), cx);
         if self.details.open {
             self.details.draw(frame, body, vec![full], area, cx);
         } else {
             let below = if inner.height >= TALL { (full.len() as u16).min(body.height / 2) } else { 0 };
             let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(body);
-            frame.render_widget(heads(inner.width.into(), cx.theme), head);
+            frame.render_widget(heads(inner.width.into(), newest_offset(&commands, cx), cx.theme), head);
             let below = below.min(body.height / 2);
             let list = Rect { height: body.height - below - u16::from(below > 0), ..body };
             self.draw_list(frame, list, &commands, cx);

@@ -73,6 +73,18 @@ fn pictures() {
 }
 
 #[test]
+fn times_are_those_of_the_zone_and_the_head_says_its_offset() {
+    let mut harness = PaneHarness::new(&log());
+    harness.zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let mut pane = AuditLog::default();
+    let text = harness.text(&mut pane, SIZES[2]);
+    assert!(text.contains(" UTC+1 ") && text.contains("10:38:18") && !text.contains("09:38"), "{text}");
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("2026-03-01 10:38:18 UTC+1"), "{text}");
+}
+
+#[test]
 fn intent_and_outcome_are_one_command_with_its_sign() {
     let text = PaneHarness::new(&log()).text(&mut AuditLog::default(), SIZES[0]);
     let approve: Vec<&str> = text.lines().filter(|line| line.contains("employment_exit approve")).collect();

@@ -11,6 +11,7 @@ use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
 use crate::screens::promotion;
+use crate::wall_clock::date_time;
 use townlet_wire::telemetry::{Evidence, PromotionStep};
 
 /// Minimum width to put the history beside the evidence.
@@ -136,7 +137,8 @@ fn change(step: &PromotionStep) -> String {
 
 fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
     let fact = |name: &str, value: &str| DetailCard::fact(name, value, 9, cx.theme);
-    let when = format!("{} · tick {} · {}", time_of(step.tick, cx.view), thousands(step.tick), step.ts);
+    let when =
+        format!("{} · tick {} · {}", time_of(step.tick, cx.view), thousands(step.tick), date_time(&step.ts, cx.zone));
     let id = if step.cmd_id.is_empty() { "–" } else { &step.cmd_id };
     let lines = vec![
         fact("change", &change(step)),

@@ -1,0 +1,169 @@
+//! The settings window: every change shows at once, `enter` keeps it, `esc` restores what was before.
+
+use crossterm::event::{KeyCode, KeyEvent};
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::{Dialog, DialogResult, is_cancel, outer_window, window};
+use crate::format::{pad, styled_lines};
+use crate::notification::{Desktop, SEVERITIES};
+use crate::pane::ReasonPrompt;
+use crate::settings::{ChangedSettings, Settings};
+use crate::theme::Theme;
+use crate::wall_clock::Clock;
+
+/// A setting: its name, what it does, its values, and reading and writing one by its index.
+struct Row {
+    name: &'static str,
+    help: &'static str,
+    values: &'static [&'static str],
+    get: fn(&Settings) -> usize,
+    set: fn(&mut Settings, usize),
+}
+
+const ON: &[&str] = &["off", "on"];
+
+static ROWS: [Row; 7] = [
+    Row {
+        name: "theme",
+        help: "Colours of the screen. The screen behind this window shows the choice.",
+        values: &Theme::NAMES,
+        get: |settings| Theme::NAMES.iter().position(|name| *name == settings.theme.name).unwrap_or(0),
+        set: |settings, at| {
+            let colour = settings.theme.has_colour();
+            settings.theme = Theme::named(Theme::NAMES[at], colour).unwrap_or(settings.theme);
+        },
+    },
+    Row {
+        name: "mouse",
+        help: "Off leaves the mouse to the terminal, so that its own selection works.",
+        values: ON,
+        get: |settings| usize::from(settings.mouse),
+        set: |settings, at| settings.mouse = at == 1,
+    },
+    Row {
+        name: "reasons",
+        help: "Whether keys that send commands ask for a reason for the audit log.",
+        values: &ReasonPrompt::NAMES,
+        get: |settings| settings.reason as usize,
+        set: |settings, at| settings.reason = [ReasonPrompt::Ask, ReasonPrompt::Optional, ReasonPrompt::Required][at],
+    },
+    Row {
+        name: "alerts from",
+        help: "The least severity of alerts that ring the bell and show a message on the desktop.",
+        values: &["off", SEVERITIES[0], SEVERITIES[1]],
+        get: |settings| settings.notifications.from.map_or(0, |from| from + 1),
+        set: |settings, at| settings.notifications.from = at.checked_sub(1),
+    },
+    Row {
+        name: "bell",
+        help: "Whether the terminal's bell rings for these alerts.",
+        values: ON,
+        get: |settings| usize::from(settings.notifications.bell),
+        set: |settings, at| settings.notifications.bell = at == 1,
+    },
+    Row {
+        name: "desktop",
+        help: "Message on the desktop: osc9 for iTerm2, kitty, WezTerm and Windows Terminal, osc777 for foot, Ghostty and urxvt.",
+        values: &["off", "osc9", "osc777"],
+        get: |settings| match settings.notifications.desktop {
+            None => 0,
+            Some(Desktop::Osc9) => 1,
+            Some(Desktop::Osc777) => 2,
+        },
+        set: |settings, at| settings.notifications.desktop = [None, Some(Desktop::Osc9), Some(Desktop::Osc777)][at],
+    },
+    Row {
+        name: "clock",
+        help: "Zone of the times on screen. Files and the audit log always have UTC.",
+        values: &Clock::NAMES,
+        get: |settings| settings.clock as usize,
+        set: |settings, at| settings.clock = [Clock::Local, Clock::Utc][at],
+    },
+];
+
+#[derive(Debug)]
+pub(crate) struct SettingsDialog {
+    before: Settings,
+    now: Settings,
+    at: usize,
+    /// Where the rows and the window were drawn.
+    rows: Rect,
+    window: Rect,
+}
+
+impl SettingsDialog {
+    pub(crate) const fn new(settings: &Settings) -> Self {
+        Self { before: *settings, now: *settings, at: 0, rows: Rect::ZERO, window: Rect::ZERO }
+    }
+
+    /// The next or previous value of the selected row.
+    fn change(&mut self, forward: bool) -> DialogResult {
+        let row = &ROWS[self.at];
+        let count = row.values.len();
+        let next = ((row.get)(&self.now) + if forward { 1 } else { count - 1 }) % count;
+        (row.set)(&mut self.now, next);
+        DialogResult::Preview(Box::new(self.now))
+    }
+
+    fn restore(&self) -> DialogResult {
+        DialogResult::Restore(Box::new(self.before))
+    }
+}
+
+impl Dialog for SettingsDialog {
+    fn key(&mut self, key: KeyEvent) -> DialogResult {
+        match key.code {
+            _ if is_cancel(key) || key.code == KeyCode::Char('q') => return self.restore(),
+            KeyCode::Enter if self.now == self.before => return DialogResult::Closed,
+            KeyCode::Enter => {
+                return DialogResult::Keep(Box::new(ChangedSettings { before: self.before, after: self.now }));
+            }
+            KeyCode::Right | KeyCode::Char('l' | ' ') => return self.change(true),
+            KeyCode::Left | KeyCode::Char('h') => return self.change(false),
+            KeyCode::Up | KeyCode::BackTab | KeyCode::Char('k') => self.at = self.at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab | KeyCode::Char('j') => self.at = (self.at + 1).min(ROWS.len() - 1),
+            _ => {}
+        }
+        DialogResult::Open
+    }
+
+    fn click(&mut self, at: Position) -> DialogResult {
+        if self.rows.contains(at) {
+            let row = usize::from(at.y - self.rows.y);
+            if row != self.at {
+                self.at = row;
+                return DialogResult::Open;
+            }
+            return self.change(true);
+        }
+        if self.window.contains(at) { DialogResult::Open } else { self.restore() }
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        let size = (62, ROWS.len() as u16 + 7);
+        let foot = "↑↓ select · ← → change · enter keep · esc restore";
+        let inside = window(frame, area, size, "Settings", foot, theme);
+        self.window = outer_window(inside);
+        self.rows = Rect { y: inside.y + 1, height: ROWS.len() as u16, ..inside }.intersection(inside);
+        let line = |(index, row): (usize, &Row)| {
+            let chosen = index == self.at;
+            let style = |style| if chosen { theme.selected } else { style };
+            let value = row.values[(row.get)(&self.now)];
+            let changed = (row.get)(&self.now) != (row.get)(&self.before);
+            Line::from(vec![
+                Span::styled(if chosen { "▸ " } else { "  " }, style(theme.key)),
+                Span::styled(pad(row.name, 14), style(theme.text)),
+                Span::styled(format!("‹ {value} ›"), style(theme.accent)),
+                Span::styled(if changed { " changed" } else { "" }, style(theme.dim)),
+            ])
+        };
+        frame.render_widget(Paragraph::new(ROWS.iter().enumerate().map(line).collect::<Vec<_>>()), self.rows);
+        let help: Vec<Line<'_>> = styled_lines(ROWS[self.at].help, inside.width.into(), theme.dim).collect();
+        let y = self.rows.bottom() + 1;
+        let about = Rect { y, height: inside.bottom().saturating_sub(y), ..inside };
+        frame.render_widget(Paragraph::new(help), about);
+    }
+}
