@@ -85,11 +85,13 @@ pub(super) struct PendingCommands {
     pruned: Option<Instant>,
     /// Outcomes, with their answers, that the audit log could not take when they were due.
     pub late_outcomes: Vec<(Record, Answer)>,
+    /// Late outcomes that are being written.
+    pub late_writes: usize,
 }
 
 impl PendingCommands {
     pub(super) fn new(index: IdempotencyIndex) -> Self {
-        Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new() }
+        Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new(), late_writes: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -128,6 +130,18 @@ impl PendingCommands {
         for (place, reply) in command.waiting.into_iter().enumerate() {
             reply(Answer { replayed: place > 0, ..answer.clone() });
         }
+    }
+
+    /// The tick from which on the journal is needed to complete commands whose outcomes are not in the audit log; the largest
+    /// number if there are none.
+    pub(super) fn needs_journal_from(&self) -> u64 {
+        let executed = self.commands.values().filter(|command| command.operation.is_none());
+        if self.late_writes > 0 {
+            return 0;
+        }
+        // A release that is being changed has no outcome yet, and its tick is unknown.
+        let ticks = executed.map(|command| command.outcome.as_ref().map_or(0, |outcome| outcome.tick));
+        ticks.chain(self.late_outcomes.iter().map(|(outcome, _)| outcome.tick)).min().unwrap_or(u64::MAX)
     }
 
     /// When the next session is to be notified.
