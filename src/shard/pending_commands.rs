@@ -170,8 +170,40 @@ impl PendingCommands {
 #[cfg(test)]
 mod tests {
     use townlet_audit::Lookup;
+    use townlet_wire::Role;
 
     use super::*;
+
+    #[test]
+    fn the_journal_is_needed_from_the_first_command_without_an_outcome_on() {
+        let mut pending = PendingCommands::new(IdempotencyIndex::default());
+        assert_eq!(pending.needs_journal_from(), u64::MAX);
+        let who = Session { issuer: "tui:ada".into(), role: Role::Admin, transport: "local".into(), owner: true };
+        let outcome = |tick| {
+            let mut record = Record::of(&who, "id", "spawn", Value::Null);
+            record.tick = tick;
+            record
+        };
+        let context = CommandContext {
+            session: 1,
+            who: who.clone(),
+            cmd_id: "id".into(),
+            name: "spawn",
+            line: "spawn".into(),
+            args: Value::Null,
+        };
+        let operation = Operation::Pace(crate::operation::PaceChange::Pause);
+        let number = pending.add(PendingCommand::new(context, operation, Box::new(|_| {})));
+        assert_eq!(pending.needs_journal_from(), u64::MAX, "it was not applied yet");
+        pending.get(number).unwrap().operation = None;
+        assert_eq!(pending.needs_journal_from(), 0, "its tick is not known yet");
+        pending.get(number).unwrap().outcome = Some(outcome(70));
+        assert_eq!(pending.needs_journal_from(), 70);
+        pending.late_outcomes.push((outcome(50), Answer::new("id", "spawn", 50, Ok(Value::Null))));
+        assert_eq!(pending.needs_journal_from(), 50);
+        pending.late_writes = 1;
+        assert_eq!(pending.needs_journal_from(), 0, "a late outcome may not be on disk");
+    }
 
     #[test]
     fn expired_ids_are_pruned_and_still_refused() {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use townlet_shard::Home;
 use townlet_shard::journal::Segments;
+use townlet_shard::recorded_run::RecordedRun;
 
 use super::headless::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
 use crate::kit::{command, journal_files};
@@ -62,6 +63,19 @@ fn a_run_of_many_segments_is_the_run_of_one() {
     let (status, said) = townlet(many.path(), &["replay", &run_id(many.path())]);
     let all = format!("ticks 0 to {LIMIT}, 24 commands, 400 digests equal");
     assert!(status == Some(0) && said.contains(&all) && said.contains(expected.digest()), "{said}");
+    let recording = |home: &Path| {
+        let segments = Segments::of_run(&Home::new(home), &run_id(home)).expect("they follow each other");
+        RecordedRun::open(&Home::new(home), segments).expect("it is whole")
+    };
+    let (mut straight, mut segmented) = (recording(one.path()), recording(many.path()));
+    assert_eq!(segmented.ticks(), (0, 0, LIMIT));
+    for tick in [LIMIT, 3, LIMIT / 2, 8_001, LIMIT - 1, 12_345, 0, LIMIT] {
+        for recording in [&mut straight, &mut segmented] {
+            recording.seek(tick).unwrap_or_else(|why| panic!("{tick}: {why}"));
+            assert_eq!(recording.ticks().1, tick);
+        }
+        assert_eq!(segmented.digest(), straight.digest(), "tick {tick}");
+    }
     // A segment is a journal by itself.
     let newest = journal_files(many.path()).pop().unwrap();
     let (status, said) = townlet(many.path(), &["replay", newest.to_str().unwrap()]);
