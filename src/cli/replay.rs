@@ -11,10 +11,10 @@ use serde_json::json;
 
 use super::run::{ScreenArgs, screen_options};
 use super::{output, user_config};
-use townlet_shard::Home;
-use townlet_shard::journal::{self, Contents, Entry};
+use townlet_shard::journal::{Contents, Entry, JournalError, Segments};
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::recovery::{JournalReplayer, position};
+use townlet_shard::{Home, incident};
 use townlet_source::Recorded;
 use townlet_tui::format::count;
 use townlet_tui::{TerminalSession, WatchedSource};
@@ -23,7 +23,7 @@ use townlet_wire::escape;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Name of a run, or a journal file
+    /// Name of a run, a journal file, or an incident bundle
     #[arg(value_name = "RUN|FILE")]
     journal: String,
     /// Home folder of the shard
@@ -70,15 +70,14 @@ struct Digest {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let files = files(args)?;
+    let (segments, beginning) = segments(args)?;
     if args.watch {
-        return watch(args, &files);
+        return watch(args, segments, beginning);
     }
-    let read = files.into_iter().map(|file| Ok((file.clone(), journal::read(&file)?)));
-    let read = read.collect::<Result<Vec<_>>>()?;
-    let report = replay(&read, args.every, |digest| {
+    let mut report = replay(segments.iter(), args.every, |digest| {
         if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;
+    report.notes.splice(..0, beginning);
     if args.json {
         output::json(&json!(report))?;
     } else {
@@ -88,35 +87,43 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Opens the run in the interface.
-fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
+fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<ExitCode> {
     // The alerts of a recording are over.
     let options = townlet_tui::Options { webhook: None, ..screen_options(&args.screen, &user_config::load()?)? };
     output::require_terminal("omit `--watch` without one.")?;
-    let (home, journal, tick) = (Home::new(&args.home), files.to_vec(), args.at.unwrap_or(u64::MAX));
+    let files = segments.paths().next().map(|path| ("journal".to_owned(), path.display().to_string()));
+    let further = segments.count().saturating_sub(1);
+    let further = (further > 0).then(|| ("segments after it".to_owned(), further.to_string()));
+    let beginning = beginning.map(|sentence| ("beginning".to_owned(), sentence));
+    let facts = files.into_iter().chain(further).chain(beginning).collect();
+    let (home, tick) = (Home::new(&args.home), args.at.unwrap_or(u64::MAX));
     let mut session = TerminalSession::open(options).context("the terminal failed")?;
     let open = move || {
-        let mut recording = RecordedRun::open(&home, &journal)?;
+        let mut recording = RecordedRun::open(&home, segments)?;
         recording.seek(tick).map(|()| recording)
     };
     let message = format!("Replaying {}", args.journal);
     let loaded = session.load(&message, open).context("the terminal failed")?;
     let Some(recording) = loaded else { return Ok(ExitCode::from(super::EXIT_INTERRUPTED)) };
     let recording = recording.map_err(|why| anyhow!("{why}."))?;
-    let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
     let source = WatchedSource::new(Recorded::new(recording, facts));
     let last = session.run(vec![source]).context("the terminal failed")?;
     output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn files(args: &Args) -> Result<Vec<PathBuf>> {
+/// The journal to replay, and a sentence about what is missing before it.
+fn segments(args: &Args) -> Result<(Segments, Option<String>)> {
     let path = Path::new(&args.journal);
+    if path.is_file() && incident::is_bundle(path) {
+        return Ok((incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?, None));
+    }
     if path.is_file() || path.extension().is_some_and(|extension| extension == "tlj") {
-        return Ok(vec![path.to_owned()]);
+        return Ok((Segments::open(&[path.to_owned()])?, None));
     }
     let home = Home::new(&args.home);
-    let files = home.journal_files(&args.journal);
-    if files.is_empty() {
+    let segments = Segments::of_run(&home, &args.journal)?;
+    if segments.count() == 0 {
         let runs = runs(&home);
         let hint = match (nearest(&args.journal, runs.iter().map(String::as_str)), runs.last()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
@@ -125,7 +132,8 @@ fn files(args: &Args) -> Result<Vec<PathBuf>> {
         };
         bail!("unknown run `{}` in {}. {hint}", escape(&args.journal), home.journals().display());
     }
-    Ok(files)
+    let beginning = segments.beginning();
+    Ok((segments, beginning))
 }
 
 /// All runs with a journal, sorted by name.
@@ -141,24 +149,38 @@ fn runs(home: &Home) -> Vec<String> {
     runs
 }
 
+/// Replays segments in order. One is in memory at a time.
 fn replay(
-    files: &[(PathBuf, Contents)],
+    segments: impl Iterator<Item = Result<(PathBuf, Contents), JournalError>>,
     every: Option<u64>,
     mut show: impl FnMut(&Digest) -> Result<()>,
 ) -> Result<ReplayReport> {
-    let (first_path, first) = files.first().ok_or_else(|| anyhow!("nothing to replay."))?;
-    let mut player =
-        JournalReplayer::from_header(&first.header).map_err(|why| anyhow!("{}: {why}.", first_path.display()))?;
-    let mut found = ReplayReport {
-        run_id: first.header.run_id.clone(),
-        shard: first.header.shard.clone(),
-        from_tick: player.town.tick(),
-        ..ReplayReport::default()
+    let mut started: Option<JournalReplayer> = None;
+    let mut found = ReplayReport::default();
+    // Bytes at the end of the segment before, which are damaged if another segment follows.
+    let mut torn: Option<(PathBuf, u64)> = None;
+    let skipped = |(path, bytes): (PathBuf, u64), what: &str| {
+        format!("{}: skipped {bytes} bytes that are {what}.", path.display())
     };
-    'files: for (index, (path, contents)) in files.iter().enumerate() {
-        if let Some(note) = begin_file(&mut player, path, contents)? {
-            found.notes.push(note);
-        }
+    'segments: for segment in segments {
+        let (path, contents) = segment?;
+        found.notes.extend(torn.take().map(|torn| skipped(torn, "damaged")));
+        let player = if let Some(player) = &mut started {
+            match begin_segment(player, &path, &contents) {
+                Ok(note) => found.notes.extend(note),
+                Err(why) => {
+                    found.disagreement = Some(format!("{why}."));
+                    break;
+                }
+            }
+            player
+        } else {
+            let first = JournalReplayer::from_header(&contents.header);
+            let player = started.insert(first.map_err(|why| anyhow!("{}: {why}.", path.display()))?);
+            (found.run_id, found.shard) = (contents.header.run_id.clone(), contents.header.shard.clone());
+            found.from_tick = player.town.tick();
+            player
+        };
         for entry in &contents.entries {
             let mut due = Vec::new();
             let played = player.apply(entry, |town| {
@@ -172,7 +194,7 @@ fn replay(
             found.digests.extend(due);
             if let Err(why) = played {
                 found.disagreement = Some(format!("{}: {why}.", path.display()));
-                break 'files;
+                break 'segments;
             }
             match entry {
                 Entry::Command { .. } => found.commands += 1,
@@ -187,22 +209,21 @@ fn replay(
                 }
             }
         }
-        if contents.torn > 0 {
-            let what = if index + 1 == files.len() { "incomplete at the end, as after a crash" } else { "damaged" };
-            found.notes.push(format!("{}: skipped {} bytes that are {what}.", path.display(), contents.torn));
-        }
+        torn = (contents.torn > 0).then_some((path, contents.torn));
     }
+    found.notes.extend(torn.map(|torn| skipped(torn, "incomplete at the end, as after a crash")));
+    let player = started.ok_or_else(|| anyhow!("nothing to replay."))?;
     found.tick = player.town.tick();
     found.digest = player.town.digest();
     found.digests_equal = player.checked;
     Ok(found)
 }
 
-/// Begins a journal file. Its initial town must be the replayed one, or a later one if entries were lost; returns a note on
-/// the lost entries.
-fn begin_file(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
+/// Begins a segment. Its initial town must be the replayed one, or a later one if entries were lost; returns a note on the lost
+/// entries.
+fn begin_segment(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>, String> {
     let at = position(&player.town);
-    let own = player.begin_file(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
+    let own = player.begin_segment(&contents.header).map_err(|why| format!("{}: {why}", path.display()))?;
     let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
     let lost = if at.0 < on.0 {
         format!("ticks {} to {} are", at.0, on.0)
@@ -239,7 +260,7 @@ mod tests {
     use townlet_town::{Command, Rules, Sources, Town, snapshot};
 
     use super::*;
-    use townlet_shard::journal::{Base, Header, VERSION};
+    use townlet_shard::journal::{Base, Header, SegmentEnd, SegmentPlace, VERSION};
 
     /// A command that is missing from the journal, as after a failed write, and a further file that begins after it at the
     /// same tick.
@@ -249,9 +270,11 @@ mod tests {
         let mut town = Town::new(Arc::new(Rules::new(sources.clone()).expect("they make a town")), 7);
         let header = |base: Base| {
             let (run_id, shard) = ("harbour-1".to_owned(), "harbour".to_owned());
-            Header { version: VERSION, run_id, shard, sources: sources.clone(), policy: "scripted".into(), base }
+            let (version, place, policy) = (VERSION, SegmentPlace::FIRST, "scripted".into());
+            Header { version, run_id, shard, place, sources: sources.clone(), policy, base }
         };
-        let file = |base: Base, entries: Vec<Entry>| Contents { header: header(base), entries, whole: 0, torn: 0 };
+        let end = SegmentEnd { sequence: 1, oldest: 1, header: 0, bytes: 0, checksum: 0 };
+        let file = |base: Base, entries: Vec<Entry>| Contents { header: header(base), entries, end, torn: 0 };
         let first = file(Base::Seed(7), Vec::new());
         town.apply(&Command::ExitCap(1)).expect("it is taken");
         let base = Base::Snapshot(snapshot::save(&town));
@@ -262,7 +285,7 @@ mod tests {
         }
         let further = file(base, vec![Entry::Ticks { from: 0, to: 100, options, digest: Some(town.digest()) }]);
         let files = [("first.tlj".into(), first), ("further.tlj".into(), further)];
-        let found = replay(&files, None, |_| Ok(())).expect("they are read");
+        let found = replay(files.into_iter().map(Ok), None, |_| Ok(())).expect("they are read");
         assert_eq!((found.disagreement, found.digest), (None, town.digest()));
         assert_eq!(
             found.notes,

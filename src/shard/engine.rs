@@ -202,8 +202,10 @@ impl Engine {
         }
         let due =
             [self.tick_due(), self.publication.due(), self.pending.next_overdue(), self.journal.due(self.town.tick())];
-        let soonest = due.into_iter().flatten().min();
-        soonest.map_or(RETRY_EVERY, |due| due.saturating_duration_since(Instant::now()).min(RETRY_EVERY))
+        // A moment and not a time from now on, so that frequent messages do not put it off.
+        let retry = self.retried + RETRY_EVERY;
+        let soonest = due.into_iter().flatten().fold(retry, Instant::min);
+        soonest.saturating_duration_since(Instant::now())
     }
 
     fn may_end(&self) -> bool {

@@ -117,7 +117,7 @@ impl Engine {
         };
         match journalled {
             // The outcome follows the journal's entry, so that a crash cannot leave an outcome without an effect.
-            Some(entry) => self.journal.writer.command(entry, logged, move |synced| settle(synced.map(|()| None))),
+            Some(entry) => self.journal.command(entry, logged, move |synced| settle(synced.map(|()| None))),
             None => logged(Ok(())),
         }
     }
@@ -163,6 +163,7 @@ impl Engine {
             let stage = if answer.status == Status::Ok { Stage::Recovered } else { Stage::Abort };
             let entry = Record { stage, ..outcome.clone() };
             let sender = self.sender.clone();
+            self.pending.late_writes += 1;
             self.log.append(entry, true, move |written| {
                 drop(sender.send(Message::LateOutcomeWritten(Box::new((outcome, answer)), written.is_ok())));
             });
@@ -171,6 +172,7 @@ impl Engine {
 
     /// A late outcome is in the log, or still is not.
     pub(super) fn late_outcome_written(&mut self, outcome: Record, answer: Answer, logged: bool) {
+        self.pending.late_writes = self.pending.late_writes.saturating_sub(1);
         if !logged {
             self.pending.late_outcomes.push((outcome, answer));
         } else if answer.status == Status::Ok {

@@ -52,12 +52,12 @@ impl Home {
         &self.0
     }
 
-    /// A run's journal file, by the tick it starts at.
+    /// A segment of a run's journal, by the tick it starts at.
     pub fn journal(&self, run_id: &str, from: u64) -> PathBuf {
         self.journals().join(format!("{run_id}-{from:012}.tlj"))
     }
 
-    /// A free path for the next journal file of a run. A paused town may start several at one tick; none is overwritten.
+    /// A free path for the next segment of a run. A paused town may start several at one tick; none is overwritten.
     pub fn unused_journal_path(&self, run_id: &str, from: u64) -> PathBuf {
         let mut names = (from.max(1)..).map(|tick| self.journal(run_id, tick));
         names.find(|path| !path.exists()).expect("ticks do not run out")
@@ -68,14 +68,13 @@ impl Home {
         self.0.join("logs/output").join(format!("{run_id}.log"))
     }
 
-    /// A run's journal files, oldest first.
+    /// The segments of a run's journal, oldest first.
     pub fn journal_files(&self, run_id: &str) -> Vec<PathBuf> {
         let prefix = format!("{run_id}-");
         let mut files = files(&self.journals(), "tlj");
         files.retain(|file| {
             let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            stem.strip_prefix(&prefix)
-                .is_some_and(|tick| tick.len() == 12 && tick.bytes().all(|byte| byte.is_ascii_digit()))
+            stem.strip_prefix(&prefix).is_some_and(|tick| tick.len() == TICK_DIGITS) && journal_tick(file).is_some()
         });
         files
     }
@@ -165,6 +164,15 @@ impl Home {
 #[derive(Debug)]
 pub struct ShardLock {
     _file: File,
+}
+
+/// Digits of the tick in the name of a journal's segment.
+const TICK_DIGITS: usize = 12;
+
+/// The tick in the name of a journal's segment. It may be later than the first tick of the segment, never earlier.
+pub(crate) fn journal_tick(path: &Path) -> Option<u64> {
+    let (_, tick) = path.file_stem()?.to_str()?.rsplit_once('-')?;
+    tick.bytes().all(|byte| byte.is_ascii_digit()).then(|| tick.parse().ok())?
 }
 
 /// `yyyymmdd-hhmmss-mmmxxx`.

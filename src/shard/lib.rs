@@ -72,7 +72,7 @@ use disk_thread::DiskThread;
 use employment_log::OperatorLog;
 use engine::{Engine, Message, Progress};
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
-use journal::{Base, Header, Journal};
+use journal::{Base, Header, Journal, SegmentPlace};
 use lateness::Lateness;
 use maintenance::SpeedMeter;
 use pending_commands::PendingCommands;
@@ -173,7 +173,9 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     let claim = claim(&options, &shard, &run_id)?;
     options.home.list_run(&run_id).map_err(|why| ShardError::Resume(why.to_string()))?;
     let town = Town::new(rules, seed);
-    let header = header(&run_id, &options.driver, sources, Base::Seed(seed), &shard);
+    let policy = options.driver.id().to_owned();
+    let (version, place, base) = (journal::VERSION, SegmentPlace::FIRST, Base::Seed(seed));
+    let header = Header { version, run_id: run_id.clone(), shard: shard.clone(), place, sources, policy, base };
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
     let opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), &run_id, &shard))?;
     launch(town, header, journal, opened, options, claim, Vec::new())
@@ -181,11 +183,6 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
 
 fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
     options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose().map_err(ShardError::Claimed)
-}
-
-fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {
-    let (run_id, shard, policy) = (run_id.to_owned(), shard.to_owned(), driver.id().to_owned());
-    Header { version: journal::VERSION, run_id, shard, sources, policy, base }
 }
 
 fn launch(
@@ -248,7 +245,7 @@ fn launch(
         clock: TickClock::new(options.paused, options.speed, options.held.then_some(tick)),
         sessions: SessionTable::new(tokens.map_err(ShardError::Resume)?),
         pending: PendingCommands::new(opened.index),
-        journal: RunJournal::new(journal, header, tick),
+        journal: RunJournal::new(journal, header, tick, recorder.log.clone()),
         snapshots: SnapshotSaver::new(home.snapshots(&config.snapshot.root, &run_id)),
         operator_log: OperatorLog::new(home.employment_log()),
         publication: Publication::new(Arc::clone(&subscribers), telemetry),

@@ -59,11 +59,12 @@ impl Engine {
 
     pub(super) fn write_journal(&mut self) {
         self.journal.write(&self.town);
+        self.journal.complete_full_segment(&self.home, &self.town, self.pending.needs_journal_from());
         self.status.health.journal_tick = self.town.tick();
     }
 
     pub(super) fn retry(&mut self) {
-        self.journal.retry(&self.home, &self.town);
+        self.journal.retry(&self.home, &self.town, self.pending.needs_journal_from());
         if self.log.has_failed() {
             let log = Arc::clone(&self.log);
             // Whether it worked shows in its state; it may wait for the disk, so it is not waited for here.

@@ -85,11 +85,13 @@ pub(super) struct PendingCommands {
     pruned: Option<Instant>,
     /// Outcomes, with their answers, that the audit log could not take when they were due.
     pub late_outcomes: Vec<(Record, Answer)>,
+    /// Late outcomes that are being written.
+    pub late_writes: usize,
 }
 
 impl PendingCommands {
     pub(super) fn new(index: IdempotencyIndex) -> Self {
-        Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new() }
+        Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new(), late_writes: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -130,6 +132,18 @@ impl PendingCommands {
         }
     }
 
+    /// The tick from which on the journal is needed to complete commands whose outcomes are not in the audit log; the largest
+    /// number if there are none.
+    pub(super) fn needs_journal_from(&self) -> u64 {
+        let executed = self.commands.values().filter(|command| command.operation.is_none());
+        if self.late_writes > 0 {
+            return 0;
+        }
+        // A release that is being changed has no outcome yet, and its tick is unknown.
+        let ticks = executed.map(|command| command.outcome.as_ref().map_or(0, |outcome| outcome.tick));
+        ticks.chain(self.late_outcomes.iter().map(|(outcome, _)| outcome.tick)).min().unwrap_or(u64::MAX)
+    }
+
     /// When the next session is to be notified.
     pub(super) fn next_overdue(&self) -> Option<Instant> {
         self.commands.values().find(|command| !command.notified).map(|command| command.since + NOTIFY_AFTER)
@@ -156,8 +170,40 @@ impl PendingCommands {
 #[cfg(test)]
 mod tests {
     use townlet_audit::Lookup;
+    use townlet_wire::Role;
 
     use super::*;
+
+    #[test]
+    fn the_journal_is_needed_from_the_first_command_without_an_outcome_on() {
+        let mut pending = PendingCommands::new(IdempotencyIndex::default());
+        assert_eq!(pending.needs_journal_from(), u64::MAX);
+        let who = Session { issuer: "tui:ada".into(), role: Role::Admin, transport: "local".into(), owner: true };
+        let outcome = |tick| {
+            let mut record = Record::of(&who, "id", "spawn", Value::Null);
+            record.tick = tick;
+            record
+        };
+        let context = CommandContext {
+            session: 1,
+            who: who.clone(),
+            cmd_id: "id".into(),
+            name: "spawn",
+            line: "spawn".into(),
+            args: Value::Null,
+        };
+        let operation = Operation::Pace(crate::operation::PaceChange::Pause);
+        let number = pending.add(PendingCommand::new(context, operation, Box::new(|_| {})));
+        assert_eq!(pending.needs_journal_from(), u64::MAX, "it was not applied yet");
+        pending.get(number).unwrap().operation = None;
+        assert_eq!(pending.needs_journal_from(), 0, "its tick is not known yet");
+        pending.get(number).unwrap().outcome = Some(outcome(70));
+        assert_eq!(pending.needs_journal_from(), 70);
+        pending.late_outcomes.push((outcome(50), Answer::new("id", "spawn", 50, Ok(Value::Null))));
+        assert_eq!(pending.needs_journal_from(), 50);
+        pending.late_writes = 1;
+        assert_eq!(pending.needs_journal_from(), 0, "a late outcome may not be on disk");
+    }
 
     #[test]
     fn expired_ids_are_pruned_and_still_refused() {

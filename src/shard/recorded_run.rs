@@ -3,12 +3,13 @@
 //! No policy runs, because the journal holds the chosen options. Training, promotion and health of the shard are not in the
 //! journal and are not shown. Rule: "Journal".
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use townlet_town::Town;
 
 use super::home::Home;
-use super::journal::{self, Contents, Entry};
+use super::journal::{Contents, Entry, Segments};
 use super::privacy::PrivacyFilter;
 use super::recovery::JournalReplayer;
 use super::telemetry::{self, EventFeed, ShardStatus};
@@ -25,15 +26,20 @@ const TAIL: usize = 200;
 #[derive(Clone)]
 struct Cursor {
     player: JournalReplayer,
-    /// Indices of the file and of the entry in it.
+    /// Indices of the segment and of the entry in it.
     next: (usize, usize),
+    /// The last segment that was begun.
+    begun: usize,
     feed: EventFeed,
     policy: String,
 }
 
-/// A run replayed from its journal.
+/// A run replayed from its journal. One segment is in memory.
 pub struct RecordedRun {
-    files: Vec<(PathBuf, Contents)>,
+    segments: Segments,
+    /// The segment that was read last, and its index.
+    read: (usize, Arc<Contents>),
+    shard: String,
     /// Audit records with their file names, by tick.
     rows: Vec<(String, AuditRow)>,
     names: PrivacyFilter,
@@ -44,29 +50,32 @@ pub struct RecordedRun {
 }
 
 impl RecordedRun {
-    /// Opens the journal files of one run, oldest first, and its audit log in `home`. The error names the missing or damaged file.
-    pub fn open(home: &Home, files: &[PathBuf]) -> Result<Self, String> {
-        let read = |file: &PathBuf| journal::read(file).map(|it| (file.clone(), it)).map_err(|why| why.to_string());
-        let files: Vec<(PathBuf, Contents)> = files.iter().map(read).collect::<Result<_, _>>()?;
-        let (path, first) = files.first().ok_or("there is no journal")?;
+    /// Opens the journal of one run, and its audit log in `home`. The error names the missing or damaged file.
+    pub fn open(home: &Home, segments: Segments) -> Result<Self, String> {
+        let count = segments.count();
+        let newest =
+            segments.read(count.checked_sub(1).ok_or("there is no journal")?).map_err(|why| why.to_string())?;
+        let end = newest.entries.iter().rev().find_map(ends_at).unwrap_or(newest.header.place.tick);
+        let first = if count == 1 { newest } else { segments.read(0).map_err(|why| why.to_string())? };
         let header = &first.header;
-        let mut player = JournalReplayer::from_header(header).map_err(|why| format!("{}: {why}", path.display()))?;
+        let path = segments.paths().next().unwrap_or(Path::new("")).display();
+        let mut player = JournalReplayer::from_header(header).map_err(|why| format!("{path}: {why}"))?;
         let mut feed = EventFeed::default();
         record_events(&mut feed, &player.town);
         player.town.clear_events();
-        let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
         // Opening creates a missing key, so it is only done if names were hidden.
         let names = if hidden { PrivacyFilter::open(home, &header.shard, true)? } else { PrivacyFilter::default() };
         let rows = rows(&home.console(), &header.run_id).unwrap_or_default();
-        let end = ends.unwrap_or_default().max(player.town.tick());
-        let current = Cursor { player, next: (0, 0), feed, policy: header.policy.clone() };
-        Ok(Self { rows, names, keyframes: vec![current.clone()], current, end, files })
+        let end = end.max(player.town.tick());
+        let current = Cursor { player, next: (0, 0), begun: 0, feed, policy: header.policy.clone() };
+        let (shard, keyframes) = (header.shard.clone(), vec![current.clone()]);
+        Ok(Self { segments, read: (0, Arc::new(first)), shard, rows, names, current, keyframes, end })
     }
 
     /// The run id.
     pub fn run_id(&self) -> &str {
-        &self.files[0].1.header.run_id
+        self.segments.run_id()
     }
 
     /// The first, current and last tick.
@@ -93,10 +102,12 @@ impl RecordedRun {
 
     fn play_forward(&mut self, tick: u64) -> Result<(), String> {
         let distance = ((self.end - self.keyframes[0].player.town.tick()) / MAX_KEYFRAMES).max(MIN_KEYFRAME_DISTANCE);
-        while let Some((file, read)) = self.files.get(self.current.next.0) {
-            let Cursor { player, next, feed, policy } = &mut self.current;
-            if *next == (next.0, 0) && next.0 > 0 {
-                player.begin_file(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
+        while self.current.next.0 < self.segments.count() {
+            let (path, read) = self.segment(self.current.next.0)?;
+            let Cursor { player, next, begun, feed, policy } = &mut self.current;
+            if *begun < next.0 {
+                player.begin_segment(&read.header).map_err(|why| format!("{path}: {why}"))?;
+                *begun = next.0;
             }
             let Some(entry) = read.entries.get(next.1) else {
                 *next = (next.0 + 1, 0);
@@ -110,7 +121,7 @@ impl RecordedRun {
             }
             player
                 .apply_until(entry, tick, |town| record_events(feed, town))
-                .map_err(|why| format!("{}: {why}", file.display()))?;
+                .map_err(|why| format!("{path}: {why}"))?;
             if ends_at(entry).is_some_and(|end| end > player.town.tick()) {
                 break;
             }
@@ -123,14 +134,23 @@ impl RecordedRun {
         Ok(())
     }
 
+    /// A segment and its path.
+    fn segment(&mut self, index: usize) -> Result<(String, Arc<Contents>), String> {
+        if self.read.0 != index {
+            let contents = self.segments.read(index).map_err(|why| why.to_string())?;
+            self.read = (index, Arc::new(contents));
+        }
+        let path = self.segments.paths().nth(index).unwrap_or(Path::new(""));
+        Ok((path.display().to_string(), Arc::clone(&self.read.1)))
+    }
+
     /// What an observer would have seen; `speed` is the playback speed.
     pub fn view(&self, speed: &str) -> Snapshot {
-        let header = &self.files[0].1.header;
         let town = &self.current.player.town;
         let kind = if self.current.policy == super::policies::SCRIPTED { "scripted" } else { "network" };
         let status = ShardStatus {
-            shard: header.shard.clone(),
-            run_id: header.run_id.clone(),
+            shard: self.shard.clone(),
+            run_id: self.segments.run_id().to_owned(),
             policy: Policy { id: self.current.policy.clone(), kind: kind.into(), ..Policy::default() },
             speed: speed.into(),
             feed: self.current.feed.clone(),

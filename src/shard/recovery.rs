@@ -11,7 +11,7 @@ use townlet_town::config::diff;
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
-use super::journal::{self, Base, Contents, Entry, Header};
+use super::journal::{self, Base, Contents, Entry, Header, SegmentEnd, SegmentPlace, Segments};
 use super::snapshots::{self, SnapshotFile};
 
 /// A town to which journal entries are applied.
@@ -55,14 +55,17 @@ impl JournalReplayer {
         })
     }
 
-    /// Continues with the next journal file. If the file starts from a snapshot that is ahead, the snapshot replaces the town,
-    /// because entries before it are missing. Returns the position of that snapshot.
-    pub fn begin_file(&mut self, header: &Header) -> Result<Option<(u64, u64)>, String> {
+    /// Continues with the next segment. If it starts from a snapshot that is ahead, the snapshot replaces the town, because
+    /// entries before it are missing. Returns the position of that snapshot.
+    pub fn begin_segment(&mut self, header: &Header) -> Result<Option<(u64, u64)>, String> {
         let Base::Snapshot(_) = header.base else { return Ok(None) };
         let base = Self::from_header(header)?;
         let start = position(&base.town);
         if start > position(&self.town) {
             *self = Self { checked: self.checked, ..base };
+        } else if start == position(&self.town) && base.town.digest() != self.town.digest() {
+            let (found, expected) = (self.town.digest(), base.town.digest());
+            return Err(format!("tick {}: the digest is {found}, the segment starts from {expected}", start.0));
         }
         Ok(Some(start))
     }
@@ -133,54 +136,50 @@ impl JournalReplayer {
 pub struct RecoveredRun {
     /// The town at the last journalled tick.
     pub town: Town,
-    /// The newest journal file's header with the last policy and the current texts; without a journal, made from the newest
-    /// snapshot.
+    /// The newest segment's header with the last policy, the last command and the current texts; without a journal, made from
+    /// the newest snapshot.
     pub header: Header,
-    /// The newest journal file and the length of its valid part; `None` if the journal ends before the town, so that a new file
-    /// must start.
-    pub journal: Option<(PathBuf, u64)>,
+    /// The newest segment and its end; `None` if the journal ends before the town, so that a new segment must start.
+    pub journal: Option<(PathBuf, SegmentEnd)>,
     /// Tick and digest of the snapshot, or of the new town, from which replay started.
     pub base: (u64, String),
-    /// Commands in the journal: (issuer, `cmd_id`) → tick. Two issuers may use one id.
+    /// Commands in the segments that were read: (issuer, `cmd_id`) → tick. Two issuers may use one id.
     pub commands: BTreeMap<(String, String), u64>,
     /// Messages for the operator, one line each.
     pub notes: Vec<String>,
 }
 
-/// Rebuilds a run from its newest intact snapshot that agrees with the journal, else from the start of the journal. The error
-/// names the missing or damaged file.
-pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<RecoveredRun, String> {
+/// Rebuilds a run from its newest intact snapshot that agrees with the newest segment of its journal, else from the start of
+/// that segment. Earlier segments are read only for commands applied from tick `since` on. The error names the missing or
+/// damaged file.
+pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option<u64>) -> Result<RecoveredRun, String> {
     let mut notes = Vec::new();
-    let mut contents: Vec<(PathBuf, Contents)> = Vec::new();
-    for file in home.journal_files(run_id) {
-        let read = journal::read(&file).map_err(|error| error.to_string())?;
-        contents.push((file, read));
-    }
+    let segments = Segments::since(home, run_id, since).map_err(|error| error.to_string())?;
     let folder = home.snapshots(snapshot_root, run_id);
-    let Some((newest_path, newest)) = contents.last() else {
-        let found = newest_usable(&folder, &mut notes, Ok);
+    let (mut commands, mut last_command, mut policy) = (BTreeMap::new(), None, String::new());
+    let mut newest = None;
+    for segment in segments.iter() {
+        let (path, read) = segment.map_err(|error| error.to_string())?;
+        policy.clone_from(&read.header.policy);
+        let before = read.header.place.last_command.clone();
+        for command in before.into_iter().chain(read.entries.iter().filter_map(Entry::command_id)) {
+            commands.insert((command.issuer.clone(), command.cmd_id.clone()), command.tick);
+            last_command = Some(command);
+        }
+        let changed = read.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Policy { to, .. } => Some(to.clone()),
+            _ => None,
+        });
+        policy = changed.unwrap_or(policy);
+        newest = Some((path, read));
+    }
+    let Some((path, newest)) = newest else {
+        let found = newest_usable(&folder, 0, &mut notes, Ok);
         return recover_from_snapshot(home, run_id, found, notes);
     };
-    let (mut commands, mut policy) = (BTreeMap::new(), None);
-    for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
-        if let Entry::Command { tick, cmd_id, issuer, .. }
-        | Entry::Policy { tick, cmd_id, issuer, .. }
-        | Entry::Reload { tick, cmd_id, issuer, .. } = entry
-            && issuer != super::promotion::TOWN
-        {
-            commands.insert((issuer.clone(), cmd_id.clone()), *tick);
-        }
-        if let Entry::Policy { to, .. } = entry {
-            policy = Some(to.clone());
-        }
-    }
-    let Replay { player, from, base, end } = replay_newest(&contents, &folder, &mut notes)?;
-    for (number, (file, read)) in contents.iter().enumerate() {
-        let newest = number + 1 == contents.len();
-        let what = if newest { "torn bytes at the end were cut off" } else { "bytes at its end are damaged" };
-        if read.torn > 0 {
-            notes.push(format!("{}: {} {what}.", file.display(), read.torn));
-        }
+    let Replay { player, from, base, end } = replay_newest(&path, &newest, &folder, &mut notes)?;
+    if newest.torn > 0 {
+        notes.push(format!("{}: {} torn bytes at the end were cut off.", path.display(), newest.torn));
     }
     notes.push(format!(
         "resumed at tick {}, from tick {} of {}; {} journal digests match.",
@@ -192,16 +191,15 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rec
     let journal = if position(&player.town) > end {
         notes.push(format!(
             "{}: it ends at tick {}, before the snapshot; a new file continues.",
-            newest_path.display(),
+            path.display(),
             end.0
         ));
         None
     } else {
-        Some((newest_path.clone(), newest.whole))
+        Some((path, newest.end))
     };
-    let header = newest.header.clone();
-    let sources = player.town.rules().sources.clone();
-    let header = Header { policy: policy.unwrap_or_else(|| header.policy.clone()), sources, ..header };
+    let mut header = Header { policy, sources: player.town.rules().sources.clone(), ..newest.header };
+    header.place.last_command = last_command;
     Ok(RecoveredRun { town: player.town, header, journal, base, commands, notes })
 }
 
@@ -215,12 +213,18 @@ struct Replay {
     end: (u64, u64),
 }
 
-/// Replays from the newest snapshot that agrees with the journal, and notes those skipped.
-fn replay_newest(contents: &[(PathBuf, Contents)], folder: &Path, notes: &mut Vec<String>) -> Result<Replay, String> {
+/// Replays the newest segment from the newest snapshot that agrees with it, and notes those skipped.
+fn replay_newest(path: &Path, segment: &Contents, folder: &Path, notes: &mut Vec<String>) -> Result<Replay, String> {
     let mut first_error = None;
-    let found = newest_usable(folder, notes, |found| {
-        check_same_run(&found.town, &contents[0].1.header)?;
-        replay_all(contents, JournalReplayer::from_town(found.town), &found.path).map_err(|why| {
+    let start = JournalReplayer::from_header(&segment.header).map_err(|why| format!("{}: {why}", path.display()))?;
+    let replay = |player: JournalReplayer, from: &Path| {
+        replay_segment(segment, &start.town, player, from).map_err(|why| {
+            format!("{}: {why}. A journal before it may be missing; put back a copy of it", path.display())
+        })
+    };
+    let found = newest_usable(folder, segment.header.place.tick, notes, |found| {
+        check_same_run(&found.town, &start.town, &segment.header)?;
+        replay(JournalReplayer::from_town(found.town), &found.path).map_err(|why| {
             let message = format!("it and the journal disagree ({why})");
             first_error.get_or_insert(why);
             message
@@ -229,45 +233,37 @@ fn replay_newest(contents: &[(PathBuf, Contents)], folder: &Path, notes: &mut Ve
     if let Some(replay) = found {
         return Ok(replay);
     }
-    let (file, read) = &contents[0];
-    let player = JournalReplayer::from_header(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
-    replay_all(contents, player, file).map_err(|why| first_error.unwrap_or(why))
+    replay(start.clone(), path).map_err(|why| first_error.unwrap_or(why))
 }
 
-/// Applies all entries that the player has not passed.
-fn replay_all(contents: &[(PathBuf, Contents)], mut player: JournalReplayer, from: &Path) -> Result<Replay, String> {
-    let started = player.town.tick();
-    let mut base = (started, player.town.digest());
-    let mut end = (0, 0);
-    for file in contents {
-        let before = position(&player.town);
-        if let Some(start) = player.begin_file(&file.1.header).map_err(|why| format!("{}: {why}", file.0.display()))? {
-            end = start;
-            if start > before {
-                player.checked = 0;
-                base = (player.town.tick(), player.town.digest());
-            }
-        }
-        for entry in &file.1.entries {
-            player.apply(entry, |_| {}).map_err(|why| {
-                format!("{}: {why}. A journal before it may be missing; put back a copy of it", file.0.display())
-            })?;
-            end = match entry {
-                Entry::Ticks { to, .. } => (*to, end.1),
-                Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (*tick, index + 1),
-                Entry::Policy { .. } => end,
-            };
-        }
+/// Applies all entries of a segment that the player has not passed. The segment starts from `start`, which replaces an earlier
+/// town.
+fn replay_segment(
+    segment: &Contents,
+    start: &Town,
+    mut player: JournalReplayer,
+    from: &Path,
+) -> Result<Replay, String> {
+    let began = player.town.tick();
+    if position(&player.town) < position(start) {
+        player = JournalReplayer::from_town(start.clone());
     }
-    Ok(Replay { player, from: (from.to_owned(), started), base, end })
+    let base = (player.town.tick(), player.town.digest());
+    let mut end = position(start);
+    for entry in &segment.entries {
+        player.apply(entry, |_| {})?;
+        end = match entry {
+            Entry::Ticks { to, .. } => (*to, end.1),
+            Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (*tick, index + 1),
+            Entry::Policy { .. } => end,
+        };
+    }
+    Ok(Replay { player, from: (from.to_owned(), began), base, end })
 }
 
 /// Checks that a saved town can belong to the run of a journal: same seed, and equal settings except those that can be reloaded.
-fn check_same_run(town: &Town, header: &Header) -> Result<(), String> {
-    let seed = match &header.base {
-        Base::Seed(seed) => *seed,
-        Base::Snapshot(bytes) => snapshot::load(bytes).map_err(|why| why.to_string())?.state().seed,
-    };
+fn check_same_run(town: &Town, start: &Town, header: &Header) -> Result<(), String> {
+    let seed = start.state().seed;
     if town.state().seed != seed {
         return Err(format!("it is of another run: its seed is {}, this run's {seed}", town.state().seed));
     }
@@ -283,13 +279,15 @@ pub fn position(town: &Town) -> (u64, u64) {
     (town.tick(), town.state().commands)
 }
 
-/// The result of `make` for the newest intact snapshot for which it succeeds; notes those skipped.
+/// The result of `make` for the newest intact snapshot from tick `since` on for which it succeeds; notes those skipped.
 fn newest_usable<T>(
     folder: &Path,
+    since: u64,
     notes: &mut Vec<String>,
     mut make: impl FnMut(SnapshotFile) -> Result<T, String>,
 ) -> Option<T> {
-    for file in snapshots::list(folder).iter().rev() {
+    let late = |file: &&PathBuf| file.as_path() >= folder.join(snapshots::name(since)).as_path();
+    for file in snapshots::list(folder).iter().rev().take_while(late) {
         match snapshots::read(file).and_then(&mut make) {
             Ok(made) => return Some(made),
             Err(why) => notes.push(format!("{}: {why}. It was skipped.", file.display())),
@@ -320,6 +318,7 @@ fn recover_from_snapshot(
         version: journal::VERSION,
         run_id: run_id.to_owned(),
         shard: rules.config.shard.clone(),
+        place: SegmentPlace { sequence: 0, ..SegmentPlace::FIRST },
         sources: rules.sources.clone(),
         // Unknown: only the journal says which policy was in use.
         policy: String::new(),

@@ -1,6 +1,6 @@
 //! Resuming a run: finds it, checks that town, journal and audit log agree, completes what a crash interrupted, and starts.
 //!
-//! Open intents are ended, missing rows of the employment log are added, and a new journal file starts if the journal ends
+//! Open intents are ended, missing rows of the employment log are added, and a new segment starts if the journal ends
 //! before the town. Rules: "Journal", "Audit log".
 
 use townlet_town::config::Config;
@@ -10,7 +10,7 @@ use super::command_table::{error, listed};
 use super::commands::world::RELOAD_CONFIG;
 use super::employment_log::{ExitDecision, append_decisions};
 use super::home::Home;
-use super::journal::{self, Base, Entry, Header, Journal};
+use super::journal::{self, Base, Entry, Header, Journal, PreviousEnd, SegmentPlace};
 use super::recovery::{RecoveredRun, recover_run};
 use super::{Handle, Options, ShardError, audit_replay, claim, launch, promotion};
 use townlet_audit::{Record, Stage};
@@ -57,7 +57,7 @@ pub fn find_run(
     let sources = if let Some(newest) = newest {
         journal::read(&newest)?.sources().clone()
     } else {
-        recover_run(home, snapshot_root, &run_id).map_err(ShardError::Resume)?.header.sources
+        recover_run(home, snapshot_root, &run_id, None).map_err(ShardError::Resume)?.header.sources
     };
     Ok(ResumableRun { run_id, config: sources.config.clone(), sources })
 }
@@ -96,11 +96,9 @@ pub fn last_reload_digest(home: &Home, run_id: &str) -> std::io::Result<Option<S
 
 fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
     for file in home.journal_files(run_id) {
-        if journal::read(&file)?
-            .entries
-            .iter()
-            .any(|entry| matches!(entry, Entry::Command { .. } | Entry::Reload { .. }))
-        {
+        let read = journal::read(&file)?;
+        let before = read.header.place.last_command.is_some();
+        if before || read.entries.iter().any(|entry| matches!(entry, Entry::Command { .. } | Entry::Reload { .. })) {
             return Ok(true);
         }
     }
@@ -114,17 +112,20 @@ pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, S
     let claim = claim(&options, shard, run_id)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
     let mut opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), run_id, shard))?;
-    let mut rebuilt = recover_run(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
+    // The journal shows whether an open command was applied.
+    let since = opened.pending.iter().map(|intent| intent.tick).min();
+    let mut rebuilt = recover_run(&options.home, &config.snapshot.root, run_id, since).map_err(ShardError::Resume)?;
     // A release may have changed just before a crash; the release file records it.
     let applied = promotion::applied_commands(options.home.folder(), rebuilt.town.rules(), run_id);
     rebuilt.commands.extend(applied.into_iter().filter(|((issuer, cmd_id), _)| opened.index.contains(issuer, cmd_id)));
     check_log_holds_commands(&options.home, &opened, &rebuilt)?;
+    let path = rebuilt.journal.as_ref().map_or_else(|| options.home.journal(run_id, 0), |(path, _)| path.clone());
     let entries =
         audit_replay::replay_from_audit(&mut rebuilt, &opened, &mut options.driver, options.reloader.as_ref())
-            .map_err(|why| {
-                let path = options.home.journal(run_id, 0);
-                ShardError::Resume(format!("{}: {why}", path.display()))
-            })?;
+            .map_err(|why| ShardError::Resume(format!("{}: {why}", path.display())))?;
+    if let Some(last) = entries.iter().rev().find_map(Entry::command_id) {
+        rebuilt.header.place.last_command = Some(last);
+    }
     let mut notes = std::mem::take(&mut rebuilt.notes);
     let (before, now) = (&rebuilt.header.policy, options.driver.id());
     if before != now && !before.is_empty() {
@@ -171,23 +172,24 @@ fn check_log_holds_commands(
     )))
 }
 
-/// The journal to continue with: the newest file plus the replayed entries, or a new file that starts from the town.
+/// The journal to continue with: the newest segment plus the replayed entries, or a new segment that starts from the town.
 fn continue_journal(
     home: &Home,
     rebuilt: &RecoveredRun,
     header: &Header,
     entries: Vec<Entry>,
 ) -> Result<Journal, ShardError> {
-    let journal = if let Some((path, whole)) = &rebuilt.journal {
-        let journal = Journal::reopen(path, *whole)?;
+    let journal = if let Some((path, end)) = &rebuilt.journal {
+        let journal = Journal::reopen(path, *end)?;
         for entry in entries {
             journal.append(entry);
         }
         journal
     } else {
         let base = Base::Snapshot(snapshot::save(&rebuilt.town));
-        let path = home.unused_journal_path(&header.run_id, rebuilt.town.tick());
-        Journal::create(&path, &Header { base, ..header.clone() })?
+        let (tick, sequence) = (rebuilt.town.tick(), header.place.sequence + 1);
+        let place = SegmentPlace { sequence, tick, previous: PreviousEnd::Unknown, ..header.place.clone() };
+        Journal::create(&home.unused_journal_path(&header.run_id, tick), &Header { place, base, ..header.clone() })?
     };
     journal.flush().map_err(|why| ShardError::Resume(format!("the journal cannot be written: {why}")))?;
     Ok(journal)

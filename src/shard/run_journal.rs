@@ -1,4 +1,4 @@
-//! The journal of the running town: the options chosen since it was last written, and the header of its next file.
+//! The journal of the running town: the options chosen since it was last written, and the header of its next segment.
 //!
 //! Rule: "Journal".
 
@@ -8,17 +8,23 @@ use std::time::{Duration, Instant};
 use townlet_town::{Town, snapshot};
 
 use super::home::Home;
-use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal, NewSegment, Retention};
+use super::log::Log;
 
 /// Longest time chosen options stay out of the journal.
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// The journal and what is to be written to it next.
 pub(super) struct RunJournal {
     pub writer: Arc<Journal>,
-    /// Of the next file.
+    /// Of the next segment.
     pub header: Header,
     options: Vec<u8>,
+    /// The last segment that the writer was told to complete.
+    completed: u64,
+    log: Log,
     /// The first tick that no entry holds yet.
     from: u64,
     written: Instant,
@@ -26,8 +32,8 @@ pub(super) struct RunJournal {
 
 impl RunJournal {
     /// A journal that holds everything up to `tick`.
-    pub(super) fn new(writer: Arc<Journal>, header: Header, tick: u64) -> Self {
-        Self { writer, header, options: Vec::new(), from: tick, written: Instant::now() }
+    pub(super) fn new(writer: Arc<Journal>, header: Header, tick: u64, log: Log) -> Self {
+        Self { writer, header, options: Vec::new(), completed: 0, log, from: tick, written: Instant::now() }
     }
 
     /// Keeps the options of the tick that the town has just lived.
@@ -51,13 +57,60 @@ impl RunJournal {
         (self.from < tick).then(|| self.written + WRITE_INTERVAL)
     }
 
-    /// Begins a further file from the town as it is when the present one cannot be written.
-    pub(super) fn retry(&mut self, home: &Home, town: &Town) {
+    /// Appends an entry that nobody waits for.
+    pub(super) fn append(&mut self, entry: Entry) {
+        self.note_command(&entry);
+        self.writer.append(entry);
+    }
+
+    /// As [`Journal::command`].
+    pub(super) fn command(
+        &mut self,
+        entry: Entry,
+        written: impl FnOnce(Result<(), String>) + Send + 'static,
+        durable: impl FnOnce(Result<(), String>) + Send + 'static,
+    ) {
+        self.note_command(&entry);
+        self.writer.command(entry, written, durable);
+    }
+
+    fn note_command(&mut self, entry: &Entry) {
+        if let Some(command) = entry.command_id() {
+            self.header.place.last_command = Some(command);
+        }
+    }
+
+    /// Begins another segment from the town as it is if the present one is full. The journal must hold everything so far.
+    /// Segments with commands from tick `needed_from` on are kept.
+    pub(super) fn complete_full_segment(&mut self, home: &Home, town: &Town, needed_from: u64) {
+        let fill = self.writer.fill();
+        let due =
+            fill.sequence > self.completed && fill.is_full(town.rules().config.journal.segment_bytes, Instant::now());
+        if due && self.writer.trouble().is_none() {
+            self.completed = fill.sequence;
+            self.begin_segment(home, town, needed_from);
+        }
+    }
+
+    /// Begins another segment from the town as it is if the present one cannot be written.
+    pub(super) fn retry(&mut self, home: &Home, town: &Town, needed_from: u64) {
         if self.writer.trouble().is_some() {
             self.write(town);
-            let header = Header { base: Base::Snapshot(snapshot::save(town)), ..self.header.clone() };
-            self.writer.restart(home.clone(), town.tick(), header);
+            self.begin_segment(home, town, needed_from);
         }
+    }
+
+    fn begin_segment(&self, home: &Home, town: &Town, needed_from: u64) {
+        let settings = &town.rules().config.journal;
+        let mut header = Header { base: Base::Snapshot(snapshot::save(town)), ..self.header.clone() };
+        header.place.tick = town.tick();
+        let retention = Retention {
+            max_bytes: settings.max_bytes,
+            reserve: settings.segment_bytes,
+            max_age: DAY * settings.retain_days,
+            needed_from,
+        };
+        self.writer.begin_segment(NewSegment { home: home.clone(), header, retention, log: self.log.clone() });
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

@@ -12,7 +12,7 @@ use townlet_town::{Command, Event, EventKind, Micro, Rules, Sources, Town, snaps
 use super::command_table::Invocation;
 use super::employment_log::{ExitDecision, append_decisions};
 use super::home::{Home, new_run_id, run_id_at};
-use super::journal::{self, Base, Entry, Header, Journal};
+use super::journal::{self, Base, Entry, Header, Journal, SegmentPlace};
 use super::operation::Operation;
 use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
@@ -30,7 +30,8 @@ fn rules(settings: &[(&str, &str)]) -> Arc<Rules> {
 
 fn header(base: Base) -> Header {
     let (run_id, shard) = (RUN.to_owned(), "harbour".to_owned());
-    Header { version: journal::VERSION, run_id, shard, sources: sources(&[]), policy: "scripted".into(), base }
+    let (version, place, policy) = (journal::VERSION, SegmentPlace::FIRST, "scripted".into());
+    Header { version, run_id, shard, place, sources: sources(&[]), policy, base }
 }
 
 fn price(index: u64, tick: u64) -> Entry {
@@ -75,15 +76,16 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_the_journal_goes_on() {
     let path = folder.path().join("a.tlj");
     let kept: Vec<Entry> = (0..3).map(|n| price(n, n)).collect();
     journal(&path, Base::Seed(7), &kept);
-    let whole = journal::read(&path).unwrap().whole;
-    drop(Journal::reopen(&path, whole).map(|journal| journal.append(price(3, 3))));
+    let end = journal::read(&path).unwrap().end;
+    drop(Journal::reopen(&path, end).map(|journal| journal.append(price(3, 3))));
     let bytes = std::fs::read(&path).unwrap();
+    let whole = end.bytes;
     assert!(bytes.len() as u64 > whole + 8);
     for end in whole as usize..bytes.len() {
         std::fs::write(&path, &bytes[..end]).unwrap();
         let read = journal::read(&path).unwrap();
-        assert_eq!((&read.entries, read.whole, read.torn), (&kept, whole, end as u64 - whole), "cut at {end}");
-        let journal = Journal::reopen(&path, read.whole).unwrap();
+        assert_eq!((&read.entries, read.end.bytes, read.torn), (&kept, whole, end as u64 - whole), "cut at {end}");
+        let journal = Journal::reopen(&path, read.end).unwrap();
         journal.append(price(9, 9));
         journal.flush().unwrap();
         let read = journal::read(&path).unwrap();
@@ -110,8 +112,9 @@ fn no_flipped_byte_of_a_frame_is_taken_for_an_entry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.tlj");
     journal(&path, Base::Seed(7), &[price(0, 0)]);
-    let first = journal::read(&path).unwrap().whole as usize;
-    drop(Journal::reopen(&path, first as u64).map(|journal| journal.append(price(1, 1))));
+    let end = journal::read(&path).unwrap().end;
+    let first = end.bytes as usize;
+    drop(Journal::reopen(&path, end).map(|journal| journal.append(price(1, 1))));
     let bytes = std::fs::read(&path).unwrap();
     for at in first..bytes.len() {
         for bit in 0..8 {
@@ -119,7 +122,7 @@ fn no_flipped_byte_of_a_frame_is_taken_for_an_entry() {
             flipped[at] ^= 1 << bit;
             std::fs::write(&path, flipped).unwrap();
             let read = journal::read(&path).unwrap();
-            assert_eq!((read.entries, read.whole), (vec![price(0, 0)], first as u64), "bit {bit} of byte {at}");
+            assert_eq!((read.entries, read.end), (vec![price(0, 0)], end), "bit {bit} of byte {at}");
         }
     }
 }
@@ -129,7 +132,7 @@ fn a_run_is_rebuilt_from_its_journal_and_from_a_later_files_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
     let (_, mut town) = lived(&home, 12);
-    let rebuilt = recover_run(&home, "snapshots", RUN).unwrap();
+    let rebuilt = recover_run(&home, "snapshots", RUN, None).unwrap();
     assert_eq!((rebuilt.town.tick(), rebuilt.town.digest()), (12, town.digest()));
     assert_eq!(rebuilt.commands.len(), 12);
     assert_eq!(rebuilt.commands[&("test".to_owned(), "id-3".to_owned())], 3);
@@ -144,7 +147,7 @@ fn a_run_is_rebuilt_from_its_journal_and_from_a_later_files_snapshot() {
     let Entry::Command { command, .. } = &entry else { unreachable!() };
     town.apply(command).unwrap();
     journal(&home.journal(RUN, 20), base, std::slice::from_ref(&entry));
-    let rebuilt = recover_run(&home, "snapshots", RUN).unwrap();
+    let rebuilt = recover_run(&home, "snapshots", RUN, None).unwrap();
     assert_eq!((rebuilt.town.tick(), rebuilt.town.digest()), (20, town.digest()));
     assert_eq!(rebuilt.journal.unwrap().0, home.journal(RUN, 20));
 }
@@ -156,7 +159,7 @@ fn a_damaged_snapshot_is_passed_over_and_said() {
     let (_, town) = lived(&home, 12);
     let snapshots = home.snapshots("snapshots", RUN);
     snapshots::save(&snapshots, 5, b"no snapshot", 8).unwrap();
-    let rebuilt = recover_run(&home, "snapshots", RUN).unwrap();
+    let rebuilt = recover_run(&home, "snapshots", RUN, None).unwrap();
     assert_eq!(rebuilt.town.digest(), town.digest());
     assert!(rebuilt.notes.iter().any(|note| note.contains(&snapshots::name(5))), "{:?}", rebuilt.notes);
 }

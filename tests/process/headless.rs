@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use townlet_audit::{Stage, records, verify};
 use townlet_shard::Home;
-use townlet_shard::journal::{self, Entry};
+use townlet_shard::journal::{Entry, Segments};
 use townlet_shard::recovery::JournalReplayer;
 use townlet_wire::Status;
 
@@ -152,12 +152,15 @@ pub(crate) fn replay(home: &Path) -> Replayed {
     assert_eq!(runs.len(), 1, "{runs:?}");
     let mut ids = Vec::new();
     let mut player: Option<JournalReplayer> = None;
-    for file in home.journal_files(&runs[0]) {
-        let contents = journal::read(&file).unwrap_or_else(|error| panic!("{error}"));
-        let based = || JournalReplayer::from_header(&contents.header).unwrap_or_else(|why| panic!("{why}"));
-        let mut at = match (&contents.header.base, player.take()) {
-            (journal::Base::Seed(_), Some(earlier)) => earlier,
-            _ => based(),
+    for segment in Segments::of_run(&home, &runs[0]).unwrap_or_else(|error| panic!("{error}")).iter() {
+        let (file, contents) = segment.unwrap_or_else(|error| panic!("{error}"));
+        let mut at = match player.take() {
+            Some(mut earlier) => {
+                let begun = earlier.begin_segment(&contents.header);
+                begun.unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+                earlier
+            }
+            None => JournalReplayer::from_header(&contents.header).unwrap_or_else(|why| panic!("{why}")),
         };
         for entry in &contents.entries {
             at.apply(entry, |_| {}).unwrap_or_else(|why| panic!("{}: {why}", file.display()));

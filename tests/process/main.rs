@@ -15,6 +15,7 @@ mod headless;
 #[cfg(feature = "failpoints")]
 mod hung_tick;
 mod incidents;
+mod journal_segments;
 mod kill;
 mod pty_session;
 #[cfg(feature = "failpoints")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::kit::{TestShard, temp_home};
 use townlet_shard::Home;
+use townlet_shard::journal::Segments;
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_source::{Link, Recorded, Source, SourceEvent};
 use townlet_wire::{Answer, Request, Snapshot, Status};
@@ -63,7 +64,8 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
     let home = temp_home();
     let (journal, seen) = lived(home.path());
     let before = files(home.path());
-    let mut recording = RecordedRun::open(&Home::new(home.path()), &journal).expect("it is whole");
+    let mut recording =
+        RecordedRun::open(&Home::new(home.path()), Segments::open(&journal).unwrap()).expect("it is whole");
     assert_eq!(recording.ticks(), (0, 0, 4_999));
     let order = [5, 0, 3, 2, 4, 1, 2, 5, 1, 0, 4];
     for (tick, digest, view) in order.into_iter().map(|place| &seen[place]) {
@@ -91,7 +93,7 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
 /// A recording in a source's place, and what it delivers.
 fn watched(home: &Path) -> (Recorded, Receiver<SourceEvent>) {
     let (journal, _) = lived(home);
-    let mut recording = RecordedRun::open(&Home::new(home), &journal).expect("it is whole");
+    let mut recording = RecordedRun::open(&Home::new(home), Segments::open(&journal).unwrap()).expect("it is whole");
     recording.seek(u64::MAX).expect("journal and town agree");
     let mut source = Recorded::new(recording, Vec::new());
     let (send, notices) = channel();

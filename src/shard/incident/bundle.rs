@@ -1,7 +1,7 @@
 //! An incident bundle: named items in an archive that unpacks to a home folder, with a manifest. Limits the size, redacts
 //! secrets and writes atomically. Rule: "Incidents".
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -127,6 +127,31 @@ impl Bundle {
         write_atomically(path, &packed)?;
         Ok(packed.len() as u64)
     }
+}
+
+/// First bytes of a bundle, those of zstd.
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Whether a file is packed as bundles are.
+pub fn is_bundle(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    townlet_files::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == MAGIC
+}
+
+/// An item of a bundle. Reads no more than a bundle may hold.
+pub(super) fn read_item(path: &Path, item: &str) -> io::Result<Vec<u8>> {
+    let packed = zstd::stream::read::Decoder::new(townlet_files::open(path)?)?;
+    let mut tar = tar::Archive::new(packed.take(MAX_BYTES as u64));
+    for entry in tar.entries()? {
+        let mut entry = entry?;
+        // Below the bundle's own folder.
+        if entry.path()?.components().skip(1).collect::<std::path::PathBuf>() == Path::new(item) {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            return Ok(bytes);
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, format!("the bundle holds no {item}; its manifest says why")))
 }
 
 #[cfg(test)]

@@ -323,10 +323,26 @@ fn newest_snapshot(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> 
     Err(why)
 }
 
+/// The newest segments of the journal, as many as fit.
 fn journals(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
     let files = run.home.journal_files(&run.id);
-    for file in files.iter().rev() {
+    let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |found| found.len());
+    let mut left = files.as_slice();
+    while let Some((file, older)) = left.split_last() {
+        // The newest is tried in any case, so that its absence has a reason of its own.
+        if left.len() < files.len() && !all.bundle.has_room(size(file)) {
+            let (segments, bytes) = (left.len(), left.iter().map(size).sum::<u64>());
+            let why = format!("{segments} earlier segments of {bytes} bytes would make the bundle too large");
+            all.bundle.add_missing("earlier journal", why);
+            break;
+        }
         whole(&mut all.bundle, &run.home, file, u64::MAX);
+        left = older;
+    }
+    let oldest = files.first().and_then(|file| FrameReader::open(file).ok()).map(|frames| frames.header.place);
+    if let Some(place) = oldest.filter(|place| place.sequence > 1) {
+        let why = format!("retention removed it, or it was lost; segment {} begins there", place.sequence);
+        all.bundle.add_missing(format!("journal before tick {}", place.tick), why);
     }
     if files.is_empty() { Err(format!("{}: there is none", run.home.journals().display())) } else { Ok(()) }
 }

@@ -16,6 +16,7 @@ mod tests;
 mod timeline;
 mod watchdog;
 
+pub use bundle::is_bundle;
 pub(super) use collect::Run;
 pub(super) use diagnostics::{AppliedCommand, Diagnostics, Phase, PhaseTracker, TOWN};
 pub(super) use panics::{panic_message, register_thread};
@@ -32,7 +33,7 @@ use townlet_files::write_atomically;
 
 use super::command_table::listed;
 use super::home::Home;
-use super::journal::{FrameReader, Journal};
+use super::journal::{FrameReader, Journal, Segments};
 use super::log::Log;
 use diagnostics::Fault;
 use townlet_wire::Snapshot;
@@ -188,6 +189,13 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
     };
     let header = home.journal_files(&run_id).iter().rev().find_map(|file| Some(FrameReader::open(file).ok()?.header));
     Ok((run_id, header.map_or_else(|| "snapshots".to_owned(), |header| header.sources.config.snapshot.root)))
+}
+
+/// The journal in a bundle, which replays the end of its run.
+pub fn replay_journal(bundle: &Path) -> Result<Segments, String> {
+    let name = bundle.join(collect::REPLAY);
+    let bytes = bundle::read_item(bundle, collect::REPLAY).map_err(|why| format!("{}: {why}", bundle.display()))?;
+    Segments::of_bytes(&name, bytes).map_err(|why| why.to_string())
 }
 
 /// Makes a bundle of a run from its files, whether or not its shard is running. Writes it to `output`, or to the home with a note.

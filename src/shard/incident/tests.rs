@@ -5,7 +5,7 @@ use std::sync::Weak;
 use townlet_town::{Rules, Sources, Town, snapshot};
 
 use super::*;
-use crate::journal::{self, Base, Entry, Header};
+use crate::journal::{self, Base, Entry, Header, SegmentPlace};
 use crate::snapshots;
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
@@ -110,6 +110,7 @@ fn journalled(home: &Path, entries: &[Entry]) -> Run {
         version: journal::VERSION,
         run_id: RUN.into(),
         shard: "harbour".into(),
+        place: SegmentPlace::FIRST,
         sources: sources("0.8"),
         policy: "scripted".into(),
         base: Base::Seed(7),

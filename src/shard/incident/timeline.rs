@@ -46,7 +46,8 @@ pub(super) fn merged(
     let mut entries = own;
     entries.extend(of_audit(&home.console(), run_id));
     entries.extend(of_log(&home.log()));
-    entries.extend(home.journal_files(run_id).iter().filter_map(|file| of_file("journal", "started", file)));
+    let segments = home.journal_files(run_id);
+    entries.extend(segments.iter().rev().take(MAX_ROWS).filter_map(|file| of_file("journal", "started", file)));
     let snapshots = snapshots::list(&home.snapshots(root, run_id));
     entries.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "written", file)));
     if let Some(view) = view {

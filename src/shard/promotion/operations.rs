@@ -456,7 +456,7 @@ impl Engine {
         if let JournalEntry::Policy { cmd_id: id, .. } = &mut entry {
             id.clone_from(&cmd_id);
         }
-        self.journal.writer.append(entry);
+        self.journal.append(entry);
         let session = Session { issuer: TOWN.into(), role: Role::Admin, transport: "local".into(), owner: true };
         let mut logged = Record::of(&session, cmd_id, "rollback_policy", json!({}));
         logged.config_id.clone_from(&self.town.rules().config.config_id);

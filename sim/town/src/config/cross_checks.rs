@@ -2,19 +2,22 @@
 //! default), because that is the one the user just set.
 
 use super::error::ConfigError;
-use super::shard_settings::Policy;
+use super::shard_settings::{Journal, Policy};
 use super::town_settings::{Config, ConsoleMode, Job};
 use super::yaml_tree::{Node, Place};
 use crate::fixed_point::Micro;
 
 /// Meals a resident eats in a day.
 const MEALS_A_DAY: i64 = 3;
+/// Segments for which a journal must have room.
+const JOURNAL_SEGMENTS: u64 = 4;
 
 /// All invalid combinations, and warnings about questionable ones.
 pub(crate) fn check(config: &Config, root: &Node) -> (Vec<ConfigError>, Vec<String>) {
     let mut cross = Cross { root, errors: Vec::new() };
     cross.console(config);
     cross.folders(&config.policy);
+    cross.journal(&config.journal);
     cross.work(config);
     cross.exits(config);
     cross.punctuality(config);
@@ -71,6 +74,20 @@ impl Cross<'_> {
             &["policy.release_dir", "policy.shadow_dir"],
             problem,
             "the trainer must not write where the release is read; set two folders",
+        );
+    }
+
+    fn journal(&mut self, journal: &Journal) {
+        let (whole, segment) = (journal.max_bytes, journal.segment_bytes);
+        self.require(
+            whole >= segment.saturating_mul(JOURNAL_SEGMENTS),
+            &["journal.max_bytes", "journal.segment_bytes"],
+            || {
+                format!(
+                    "journal.max_bytes ({whole}) is less than {JOURNAL_SEGMENTS} × journal.segment_bytes ({segment})"
+                )
+            },
+            "a journal needs room for the segments that a restart and an incident bundle read",
         );
     }
 

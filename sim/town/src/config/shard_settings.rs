@@ -249,6 +249,15 @@ section! {
         retain: u32 = whole(1, 10_000, "snapshots"),
     }
 
+    Journal {
+        /// Bytes of entries after which a segment is complete. The town is saved at the start of each segment.
+        segment_bytes: u64 = whole(4_096, 16_777_216, "bytes").hot(),
+        /// Days after which a complete segment is removed.
+        retain_days: u32 = whole(1, 36_500, "days").hot(),
+        /// Largest size of a run's journal; the oldest segments are removed first. The newest two always stay.
+        max_bytes: u64 = whole(65_536, 1_000_000_000_000_000, "bytes").hot(),
+    }
+
     ConsoleAuth {
         /// Whether sessions need a token.
         enabled: bool = free(),

@@ -268,6 +268,11 @@ harbour.yaml:1:23: policy.release_dir and policy.shadow_dir are both \"snapshots
         ("features: { console: { mode: admin } }", "no session starts as admin"),
         ("features: { console: { mode: admin } }", "type `escalate` and give the reason"),
         ("rewards: { homeostasis_scale: 0.001 }", "punctuality_bonus (0.05) outweighs a skipped meal (0.014"),
+        (
+            "journal: { max_bytes: 33554431 }",
+            "journal.max_bytes (33554431) is less than 4 × journal.segment_bytes (8388608)",
+        ),
+        ("journal: { segment_bytes: 4095 }", "allowed: a whole number from 4096 to 16777216 bytes"),
         ("employment: { grace_ticks: 31 }", "employment.grace_ticks (31) is more than employment.absent_cutoff (30)"),
         (
             "employment: { absence_slack: 31 }",

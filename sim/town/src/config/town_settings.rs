@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::schema::{AtStart, TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use super::shard_settings::{
-    Affordances, ConsoleAuth, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry, Training,
+    Affordances, ConsoleAuth, Journal, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry,
+    Training,
 };
 use crate::fixed_point::Micro;
 
@@ -65,6 +66,8 @@ section! {
         policy: Policy = free(),
         /// Snapshots of the town.
         snapshot: Snapshot = free(),
+        /// The journal of a run, a sequence of segments.
+        journal: Journal = free(),
         /// Tokens of the console.
         console_auth: ConsoleAuth = free(),
     }
