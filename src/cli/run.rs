@@ -17,8 +17,8 @@ use townlet_shard::training::{TrainingSpec, check_memory};
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::capabilities::{Capabilities, Colours};
+use townlet_tui::files;
 use townlet_tui::pane::Screen;
-use townlet_tui::terminal;
 use townlet_tui::theme::Theme;
 use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::{Role, SCHEMA_VERSION};
@@ -264,7 +264,8 @@ pub(super) fn screen_options(
         capabilities,
         mouse: !args.no_mouse && user.mouse.unwrap_or(true),
         keymap: user.keymap()?,
-        history: terminal::history_file(),
+        history: files::history_file(),
+        layouts: files::layouts_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
         reason: user.reason_prompt()?,

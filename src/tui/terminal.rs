@@ -1,11 +1,11 @@
-//! The imperative shell: owns the terminal, the input and signal threads, and the files of the interface.
+//! The imperative shell: owns the terminal and the input and signal threads, and does what [`App`] asks for.
 //!
-//! [`App`] decides what happens; this module does it. The terminal is restored exactly once, however the process ends.
+//! The terminal is restored exactly once, however the process ends. [`files`] writes the files.
 //! Rule: "Terminal behaviour".
 
 use std::io::{self, Write, stdout};
 use std::mem::ManuallyDrop;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +27,7 @@ use signal_hook::iterator::Signals;
 
 use super::app::{App, AppOptions, Message, Task, is_suspend};
 use super::capabilities::Capabilities;
-use super::console::input_history;
-use super::export::ExportFile;
+use super::files;
 use super::fleet::{Fleet, ShardLabel};
 use super::format::seconds;
 use super::keymap::{Action, Key, Keymap};
@@ -59,6 +58,8 @@ pub struct Options {
     pub keymap: Keymap,
     /// File of the console history; `None` keeps it in memory.
     pub history: Option<PathBuf>,
+    /// File of the sizes of panes and the columns of tables; `None` keeps them in memory.
+    pub layouts: Option<PathBuf>,
     /// Screen to open first.
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
@@ -87,14 +88,6 @@ impl WatchedSource {
         let style = style.unwrap_or_else(|| Style::new().add_modifier(Modifier::BOLD));
         Self { label: name.map(|name| ShardLabel { name, style }), ..self }
     }
-}
-
-/// Default file of the console history, in the user's state folder.
-pub fn history_file() -> Option<PathBuf> {
-    use etcetera::BaseStrategy;
-    let strategy = etcetera::choose_base_strategy().ok()?;
-    let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
-    Some(folder.join("townlet").join("console_history"))
 }
 
 /// An event of the main loop.
@@ -353,7 +346,8 @@ struct Shell<'a> {
 impl<'a> Shell<'a> {
     fn new(session: &'a mut TerminalSession, sources: &'a mut [WatchedSource], latest_views: Vec<LatestView>) -> Self {
         let options = &session.options;
-        let console_history = options.history.as_deref().map_or_else(Vec::new, read_lines);
+        let console_history = options.history.as_deref().map_or_else(Vec::new, files::read_lines);
+        let (layouts, damaged) = options.layouts.as_deref().map_or_else(Default::default, files::read_layouts);
         let infos: Vec<SourceInfo> = sources.iter().map(|watched| watched.source.hello()).collect();
         let local = infos.iter().all(|info| matches!(info.link, Link::Local | Link::Recorded));
         let facts = infos.first().filter(|_| local).map_or(&[][..], |info| &info.facts);
@@ -368,10 +362,14 @@ impl<'a> Shell<'a> {
                 fleet: sources.len() > 1,
                 reason: options.reason,
                 notifications: options.notifications,
+                layouts: layouts.clone(),
             };
             App::new(info, options)
         });
-        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.theme);
+        let mut fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.theme);
+        if let Some(said) = damaged {
+            fleet.update(Message::Status(said));
+        }
         Self { session, sources, latest_views, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
@@ -398,7 +396,7 @@ impl<'a> Shell<'a> {
         let file = self.session.options.history.as_deref();
         for line in self.fleet.given_up_lines() {
             // The closing lines say it in any case.
-            drop(file.map(|file| append(file, &line)));
+            drop(file.map(|file| files::append(file, &line)));
         }
         Ok(())
     }
@@ -490,16 +488,23 @@ impl<'a> Shell<'a> {
                     write!(stdout(), "{}", self.session.options.notifications.sequence(&text))?;
                     stdout().flush()?;
                 }
-                Task::Export(files) => {
-                    let status = match write_exports(&self.screens, &files) {
+                Task::Export(exported) => {
+                    let status = match files::write_exports(&self.screens, &exported) {
                         Ok(written) => format!("exported {written}"),
                         Err(error) => format!("cannot export to {}: {error}", self.screens.display()),
                     };
                     self.fleet.update(Message::Status(status));
                 }
+                Task::SaveLayouts(layouts) => {
+                    let file = self.session.options.layouts.as_deref();
+                    if let Some(Err(error)) = file.map(|file| files::write_layouts(file, &layouts)) {
+                        let status = format!("cannot keep the sizes and columns: {error}");
+                        self.fleet.update(Message::Status(status));
+                    }
+                }
                 Task::Remember(line) => {
                     let file = self.session.options.history.as_deref();
-                    if let Some(Err(error)) = file.map(|file| append(file, &line)) {
+                    if let Some(Err(error)) = file.map(|file| files::append(file, &line)) {
                         self.fleet.update(Message::Status(format!("cannot write the console history: {error}")));
                     }
                 }
@@ -518,100 +523,9 @@ impl<'a> Shell<'a> {
             Err(error) => return format!("cannot draw the screen to save it: {error}"),
         };
         let svg = screenshot::svg(&frame, self.session.options.theme.name == "light");
-        match write_screen(&self.screens, tick, &screenshot::text(&frame), &svg) {
+        match files::write_screen(&self.screens, tick, &screenshot::text(&frame), &svg) {
             Ok(file) => format!("saved {} and .svg", file.display()),
             Err(error) => format!("cannot save the screen in {}: {error}", self.screens.display()),
         }
-    }
-}
-
-/// Writes the text and the SVG under the first unused name for this tick. Returns the path of the text file.
-fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<PathBuf> {
-    std::fs::create_dir_all(folder)?;
-    let mut count = 1_u32;
-    loop {
-        let file = folder.join(screenshot::name(tick, count));
-        match std::fs::File::create_new(&file) {
-            Ok(mut created) => {
-                created.write_all(text.as_bytes())?;
-                std::fs::write(file.with_extension("svg"), svg)?;
-                return Ok(file);
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => count += 1,
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Writes exported files under the first number for which none of them exists. Returns their paths.
-fn write_exports(folder: &Path, files: &[ExportFile]) -> io::Result<String> {
-    std::fs::create_dir_all(folder)?;
-    let path = |file: &ExportFile, count: u32| folder.join(format!("{}-{count}.{}", file.stem, file.extension));
-    let mut count = 1_u32;
-    while files.iter().any(|file| path(file, count).exists()) {
-        count += 1;
-    }
-    let mut written = Vec::new();
-    for file in files {
-        let path = path(file, count);
-        std::fs::File::create_new(&path)?.write_all(file.text.as_bytes())?;
-        written.push(path.display().to_string());
-    }
-    Ok(written.join(", "))
-}
-
-/// Reads the newest lines of the console history; none when the file cannot be read.
-pub fn read_lines(file: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(input_history::MAX_LINES)..].iter().map(|line| (*line).to_owned()).collect()
-}
-
-/// Appends a line to the console history, a file that only its owner can read.
-pub fn append(file: &Path, line: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    writeln!(options.open(file)?, "{line}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_screens_of_one_tick_get_two_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let screens = folder.path().join("runs/screens");
-        let first = write_screen(&screens, 3_402, "one", "<svg/>").unwrap();
-        let second = write_screen(&screens, 3_402, "two", "<svg/>").unwrap();
-        assert_eq!(first, screens.join("townlet-screen-3402-1.txt"));
-        assert_eq!(second, screens.join("townlet-screen-3402-2.txt"));
-        assert_eq!(std::fs::read_to_string(first).unwrap(), "one");
-        assert_eq!(std::fs::read_to_string(second.with_extension("svg")).unwrap(), "<svg/>");
-    }
-
-    #[test]
-    fn exports_replace_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |extension| ExportFile { stem: "townlet-metrics-7".into(), extension, text: "a".into() };
-        write_exports(folder.path(), &[file("svg")]).unwrap();
-        let said = write_exports(folder.path(), &[file("csv"), file("svg")]).unwrap();
-        assert!(said.contains("townlet-metrics-7-2.csv, ") && said.ends_with("townlet-metrics-7-2.svg"), "{said}");
-        assert!(folder.path().join("townlet-metrics-7-1.svg").exists());
-    }
-
-    #[test]
-    fn appended_lines_are_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("state/history");
-        assert!(read_lines(&file).is_empty());
-        append(&file, "kpi").unwrap();
-        append(&file, "employment_status").unwrap();
-        assert_eq!(read_lines(&file), ["kpi", "employment_status"]);
     }
 }

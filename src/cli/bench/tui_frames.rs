@@ -62,6 +62,7 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         fleet: false,
         reason: ReasonPrompt::default(),
         notifications: townlet_tui::notification::Notifications::default(),
+        layouts: townlet_tui::layouts::Layouts::default(),
     };
     let mut app = App::new(source.hello(), setup);
     let written = AtomicU64::new(0);

@@ -30,6 +30,7 @@ use super::export::ExportFile;
 use super::fleet::ShardLabel;
 use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
+use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
 use super::notification::Notifications;
 use super::overlay::{DetailDialog, Dialog, DialogResult};
@@ -74,6 +75,8 @@ pub enum Task {
     Export(Vec<ExportFile>),
     /// Save the screen to files named after this tick.
     Save(u64),
+    /// Keep these sizes and columns.
+    SaveLayouts(Layouts),
     /// Append a line to the file of the console history.
     Remember(String),
     /// Send the unconfirmed command with this id again.
@@ -145,6 +148,8 @@ pub struct AppOptions {
     pub reason: ReasonPrompt,
     /// What is notified outside the screen.
     pub notifications: Notifications,
+    /// Sizes of panes and columns of tables.
+    pub layouts: Layouts,
 }
 
 /// The interface of one shard.
@@ -187,6 +192,9 @@ pub struct App {
     /// Reasons given in this session with the names of their commands, newest last.
     reasons: Vec<(String, String)>,
     notifications: Notifications,
+    pub(crate) layouts: Layouts,
+    /// How the screen was last divided between its panes.
+    divisions: Vec<Division>,
 }
 
 impl App {
@@ -225,6 +233,8 @@ impl App {
             reason_prompt: setup.reason,
             reasons: Vec::new(),
             notifications: setup.notifications,
+            layouts: setup.layouts,
+            divisions: Vec::new(),
         }
     }
 
@@ -313,8 +323,13 @@ impl App {
             }
             return;
         }
-        if self.filtering.is_some() {
-            return self.filter_key(key);
+        if let Some(field) = &mut self.filtering {
+            let finished = field.filter_key(key);
+            self.apply_filter();
+            if finished {
+                self.filtering = None;
+            }
+            return;
         }
         let pressed = Key::of(key);
         if let Some(action) = self.keymap.action(pressed) {
@@ -362,26 +377,17 @@ impl App {
             DialogResult::Navigate(goal) => self.open_target(goal),
             DialogResult::Resend(id) => self.tasks.push(Task::Resend(id)),
             DialogResult::GiveUp(id) => self.tasks.push(Task::GiveUp(id)),
+            DialogResult::Columns(table, chosen) => {
+                self.layouts.choose(table, chosen.as_deref());
+                self.tasks.push(Task::SaveLayouts(self.layouts.clone()));
+            }
             DialogResult::Quit => self.tasks.push(Task::Quit),
-        }
-    }
-
-    fn filter_key(&mut self, key: KeyEvent) {
-        let Some(field) = &mut self.filtering else { return };
-        match key.code {
-            KeyCode::Enter => {}
-            KeyCode::Esc => field.set(""),
-            _ => drop(field.key(key)),
-        }
-        self.apply_filter();
-        if matches!(key.code, KeyCode::Enter | KeyCode::Esc) {
-            self.filtering = None;
         }
     }
 
     fn apply_filter(&mut self) {
         if let Some(field) = &self.filtering {
-            let text = field.text().trim().to_lowercase();
+            let text = field.filter();
             let focused = self.focused_pane();
             self.panes[focused].filter = text;
         }
@@ -440,6 +446,7 @@ impl App {
             theme: &self.theme,
             focused,
             filter,
+            layouts: &self.layouts,
         }
     }
 

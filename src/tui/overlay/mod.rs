@@ -1,5 +1,6 @@
 //! Overlays: dialogs, help and the command palette. An open overlay receives every key.
 
+mod columns;
 mod dialogs;
 mod help;
 mod palette;
@@ -11,12 +12,15 @@ use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear};
 
+pub(crate) use columns::ColumnsDialog;
 pub(crate) use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
 pub(crate) use help::Help;
 pub(crate) use palette::{Palette, PaletteTarget};
 pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
+use super::table::Table;
+use super::text_drawing::draw_text;
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::UnconfirmedCommand;
@@ -36,6 +40,8 @@ pub(crate) enum DialogResult {
     Resend(String),
     /// It stays open; give up the unconfirmed command with this id.
     GiveUp(String),
+    /// It stays open; show these columns of the table, `None` for its default.
+    Columns(&'static Table, Option<Vec<usize>>),
     /// It closes; quit.
     Quit,
 }
@@ -43,7 +49,7 @@ pub(crate) enum DialogResult {
 impl DialogResult {
     /// Whether the overlay stays open.
     pub(crate) const fn stays_open(&self) -> bool {
-        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_))
+        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_) | Self::Columns(..))
     }
 }
 
@@ -140,7 +146,7 @@ fn draw_search(
         Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
     let [mark, field] =
         Layout::horizontal([Constraint::Length(width(prompt) as u16), Constraint::Fill(1)]).areas(input);
-    frame.render_widget(Span::styled(prompt, theme.key), mark);
+    draw_text(frame, mark, Span::styled(prompt, theme.key));
     search.draw(frame, field, theme);
     list
 }

@@ -27,6 +27,7 @@ fn open() -> App {
         fleet: false,
         reason: ReasonPrompt::default(),
         notifications: Notifications::default(),
+        layouts: crate::layouts::Layouts::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));

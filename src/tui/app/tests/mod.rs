@@ -2,7 +2,9 @@
 
 mod actions;
 mod console;
+mod crowded;
 mod keys;
+mod layouts;
 mod operations;
 mod reasons;
 mod unconfirmed;
@@ -18,6 +20,7 @@ use ratatui::style::Color;
 use super::{App, AppOptions, Message, RequestPurpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
+use crate::layouts::Layouts;
 use crate::notification::Notifications;
 use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
@@ -51,6 +54,7 @@ impl AppHarness {
             fleet: false,
             reason: ReasonPrompt::Optional,
             notifications: Notifications::default(),
+            layouts: Layouts::default(),
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }
