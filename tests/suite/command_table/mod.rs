@@ -228,7 +228,7 @@ static SHOWN: &[Shown] = &[
         lines: &["spawn"],
         ticks: 0,
         around: |_| (),
-        words: |view| vec![format!("{:25}{:>14}", "residents", view.agents.len())],
+        words: |view| vec![format!("{:25} {:>14}", "residents", view.agents.len())],
     },
     Shown {
         title: "Audit log",
