@@ -17,10 +17,10 @@ use townlet_shard::training::{TrainingSpec, check_memory};
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::capabilities::{Capabilities, Colours};
+use townlet_tui::files;
 use townlet_tui::pane::Screen;
 use townlet_tui::settings::Settings;
 use townlet_tui::theme::Theme;
-use townlet_tui::user_files;
 use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::{Role, SCHEMA_VERSION};
 
@@ -265,11 +265,12 @@ pub(super) fn screen_options(
         settings: Settings { mouse: settings.mouse && !args.no_mouse, ..settings },
         save_settings: Some(user_config::save),
         local_zone: jiff::tz::TimeZone::system(),
-        hint_seen: user_files::hint_seen_file(),
+        hint_seen: files::hint_seen_file(),
         webhook: user.webhook()?,
         capabilities,
         keymap: user.keymap()?,
-        history: user_files::history_file(),
+        history: files::history_file(),
+        layouts: files::layouts_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
     })

@@ -1,16 +1,22 @@
 //! Line chart of one metric: axes with units and a dotted line for the target. Rule: "Screens".
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::symbols::Marker;
-use ratatui::text::Span;
+use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
-use super::format::range;
+use super::format::{clock, figure, range, scale_of};
+use super::metrics;
+use super::pane::Context;
+use super::text_drawing::draw_text;
 use super::theme::Theme;
+use townlet_wire::escape;
 
 /// Height below which a sparkline shows more.
 pub(crate) const MIN_ROWS: u16 = 5;
+/// Rows and columns that a chart with its title needs to be worth its space.
+pub(crate) const WORTHWHILE: (u16, u16) = (9, 40);
 /// Columns between two dots of the target line.
 const TARGET_DOT_STEP: u16 = 3;
 
@@ -21,6 +27,34 @@ fn padded((low, high): (f64, f64)) -> [f64; 2] {
     }
     let around = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
     [low - around, high + around]
+}
+
+/// Formats ticks on the x axis: `day 4 09:38`.
+pub(crate) fn tick_label(ticks_per_day: u64) -> impl Fn(f64) -> String {
+    let per_day = ticks_per_day.max(1);
+    move |tick| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day))
+}
+
+/// Draws a metric of the history over the town's days below its title, with its newest value. Small panes have no charts.
+pub(crate) fn draw_metric(frame: &mut Frame<'_>, area: Rect, name: &str, cx: &Context<'_>) {
+    let Some(metric) = metrics::all(cx.view).into_iter().find(|metric| metric.name == name) else { return };
+    let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    let (theme, unit) = (cx.theme, metric.unit.as_str());
+    let now = metric.value.map_or_else(|| "–".to_owned(), |value| figure(value, unit));
+    let target = metric.target.as_ref().map_or_else(String::new, |target| format!("  {}", target.1));
+    let line = [
+        Span::styled(format!(" {}", escape(&metric.title)), theme.strong),
+        Span::styled(format!("  {now}"), theme.accent),
+        Span::styled(escape(&target), theme.dim),
+    ];
+    draw_text(frame, title, Line::from_iter(line));
+    let points = cx.history.full().points(name);
+    if points.len() < 2 {
+        return draw_text(frame, below, Line::styled(" The chart is recorded while the town runs.", theme.dim));
+    }
+    let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
+    let data = (points.as_slice(), metric.target.map(|target| target.0), scale_of(unit));
+    draw_on(frame, below, data, (&tick_label(cx.view.clock.ticks_per_day), &words), theme);
 }
 
 /// Draws points in ascending order of x, those that are not finite left out, and the target. `labels` format the positions on

@@ -3,11 +3,11 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
 
 use super::format::count;
 use super::keymap::Action;
 use super::pane::{Context, KeyHint, Reaction, draw_on_border};
+use super::text_drawing::draw_scrolled;
 
 /// Lines of a page.
 const PAGE: u16 = 10;
@@ -51,7 +51,7 @@ impl DetailView {
         let width = (area.width + 2) / (columns.len() as u16).max(1) - 2;
         for (index, lines) in columns.into_iter().enumerate() {
             let place = Rect { x: area.x + index as u16 * (width + 2), width, ..area };
-            frame.render_widget(Paragraph::new(lines).scroll((self.scroll, 0)), place);
+            draw_scrolled(frame, place, lines, self.scroll);
         }
         if hidden > self.scroll {
             let how = if self.open { "pagedown" } else { "enter to expand" };

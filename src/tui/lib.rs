@@ -1,7 +1,7 @@
 //! The terminal interface: screens over a source.
 //!
 //! Depends on `wire` and the source trait only, so that a remote town and a local one look the same. The core ([`app`]) is
-//! pure: messages in, tasks and frames out. The shell ([`terminal`]) owns the terminal, the threads and the files.
+//! pure: messages in, tasks and frames out. The shell owns the terminal and the threads ([`terminal`]) and the files ([`files`]).
 //! Rule: "Interface core", "Invariants".
 
 pub mod answer_table;
@@ -12,11 +12,13 @@ mod connection;
 pub mod console;
 mod detail_view;
 pub mod export;
+pub mod files;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod fleet;
 pub mod format;
 pub mod keymap;
+pub mod layouts;
 mod list;
 pub mod metric_history;
 mod metrics;
@@ -28,11 +30,12 @@ mod pty_tests;
 mod screens;
 pub mod screenshot;
 pub mod settings;
+pub mod table;
 pub mod terminal;
+mod text_drawing;
 pub mod text_field;
 pub mod theme;
 mod time_series;
-pub mod user_files;
 pub mod wall_clock;
 pub mod webhook;
 

@@ -3,11 +3,13 @@
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
 
 use super::export::{ChartData, Export, Record};
 use super::keymap::Action;
+use super::layouts::Division;
 use super::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
+use super::table::Table;
+use super::text_drawing::draw_text;
 
 /// The selection and scroll offset of a list with one line per row, and where it was last drawn. Until the operator moves
 /// the selection, it is always the first row.
@@ -144,7 +146,7 @@ impl<'l, T> ListView<'l, T> {
         draw_scroll_position(frame, self.pane, (first, area.height, self.ids.len()), cx.theme);
         let seen = self.items.iter().enumerate().skip(first).take(area.height.into());
         let lines: Vec<Line<'_>> = seen.map(|(index, item)| row(index, item, first, index == at)).collect();
-        frame.render_widget(Paragraph::new(lines), area);
+        draw_text(frame, area, lines);
     }
 }
 
@@ -190,6 +192,16 @@ pub(crate) trait ListContent {
         None
     }
 
+    /// See [`Pane::division`].
+    fn division(&self) -> Option<&Division> {
+        None
+    }
+
+    /// See [`Pane::table`].
+    fn table(&self) -> Option<&'static Table> {
+        None
+    }
+
     /// Opens the details of the selected item, if the items are residents. Returns whether they are.
     fn open_resident(&mut self) -> bool {
         false
@@ -206,7 +218,7 @@ impl<C: ListContent> Pane for ListPane<C> {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         let items = self.content.items(cx);
         let view = ListView::new::<C>(&items, &mut self.list, area);
-        let block = pane_block(self.content.title(&view, cx), cx.focused, cx.theme);
+        let block = pane_block(&self.content.title(&view, cx), area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         view.list.hide();
@@ -243,6 +255,14 @@ impl<C: ListContent> Pane for ListPane<C> {
         let rows = items.iter().map(|item| C::record(item, cx)).filter(|record| !record.is_empty()).collect();
         let chart = items.get(self.list.selected(&ids)).and_then(|item| self.content.chart_data(item, cx));
         Export { rows, chart }
+    }
+
+    fn division(&self) -> Option<&Division> {
+        self.content.division()
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        self.content.table()
     }
 
     fn open(&mut self, agent: &str) {

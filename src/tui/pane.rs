@@ -7,15 +7,18 @@ use jiff::tz::TimeZone;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType};
 
 use super::console::AnswerLog;
 use super::export::Export;
-use super::format::{pad, styled_lines};
+use super::format::{clip, pad, styled_lines};
 use super::keymap::Action;
+use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
+use super::table::Table;
+use super::text_drawing::draw_text;
 use super::theme::Theme;
 use townlet_source::{RECORDING, UnconfirmedCommand};
 use townlet_wire::escape;
@@ -45,6 +48,8 @@ pub struct Context<'a> {
     pub focused: bool,
     /// The pane's filter, in lower case; empty for no filter.
     pub filter: &'a str,
+    /// Sizes and columns that the operator chose.
+    pub layouts: &'a Layouts,
 }
 
 impl Context<'_> {
@@ -137,6 +142,16 @@ pub trait Pane {
 
     /// Selects the item with this id, if the pane has such an item.
     fn select(&mut self, _id: &str, _cx: &Context<'_>) {}
+
+    /// How its inside was last divided between a list and the details of it, if it was. The list is the first part.
+    fn division(&self) -> Option<&Division> {
+        None
+    }
+
+    /// Its table, whose columns can be chosen.
+    fn table(&self) -> Option<&'static Table> {
+        None
+    }
 
     /// The two rows of `area` reserved for the console line, if any.
     fn line_area(&self, _area: Rect) -> Option<Rect> {
@@ -281,7 +296,7 @@ pub enum Screen {
 }
 
 /// Title, action and layout of each screen, in the order of the tabs.
-type ScreenRow = (Screen, &'static str, Action, fn(Rect) -> Vec<Rect>);
+type ScreenRow = (Screen, &'static str, Action, fn(Rect, &Layouts) -> Tiling);
 
 static SCREENS: [ScreenRow; 7] = [
     (Screen::Operations, "Operations", Action::Operations, operations::layout),
@@ -293,8 +308,22 @@ static SCREENS: [ScreenRow; 7] = [
     (Screen::Economy, "Economy", Action::Economy, economy::layout),
 ];
 
-fn single_pane(area: Rect) -> Vec<Rect> {
-    vec![area]
+/// The areas of a screen's panes, in the order of the pane table, and how they are divided, outer divisions first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tiling {
+    pub(crate) areas: Vec<Rect>,
+    pub(crate) divisions: Vec<Division>,
+}
+
+impl Tiling {
+    /// One pane for each part of a division.
+    pub(crate) fn of(division: Division) -> Self {
+        Self { areas: division.parts.clone(), divisions: vec![division] }
+    }
+}
+
+fn single_pane(area: Rect, _: &Layouts) -> Tiling {
+    Tiling { areas: vec![area], divisions: Vec::new() }
 }
 
 impl Screen {
@@ -322,9 +351,9 @@ impl Screen {
         self.row().2
     }
 
-    /// Areas of its panes, in the order of the pane table. Not used when the terminal has space for one pane only.
-    pub fn layout(self, area: Rect) -> Vec<Rect> {
-        (self.row().3)(area)
+    /// Areas of its panes. Not used when the terminal has space for one pane only.
+    pub(crate) fn layout(self, area: Rect, layouts: &Layouts) -> Tiling {
+        (self.row().3)(area, layouts)
     }
 }
 
@@ -361,9 +390,9 @@ pub static PANES: &[PaneRow] = &[
     row("Goods", 'O', Screen::Economy, || Box::new(economy::Goods::default())),
 ];
 
-/// Border of a pane: heavy when focused, so that focus does not depend on colour.
-pub fn pane_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme) -> Block<'a> {
-    let title: Span<'a> = title.into();
+/// Border of a pane of this width: heavy when focused, so that focus does not depend on colour.
+pub fn pane_block<'a>(title: &str, width: u16, focused: bool, theme: &Theme) -> Block<'a> {
+    let title = Span::raw(clip(title, usize::from(width).saturating_sub(4)));
     let (border, kind, style) = if focused {
         (theme.accent, BorderType::Thick, theme.title_focused)
     } else {
@@ -393,7 +422,7 @@ pub fn draw_scroll_position(
 pub fn draw_on_border(frame: &mut Frame<'_>, pane: Rect, line: Line<'_>) {
     let y = pane.bottom().saturating_sub(1);
     let foot = Rect { x: pane.x + 1, y, width: pane.width.saturating_sub(2), height: 1 };
-    frame.render_widget(line, foot.intersection(pane));
+    draw_text(frame, foot.intersection(pane), line);
 }
 
 /// Draws an empty state in the middle of `area`: what is missing, and what to do.
@@ -402,5 +431,5 @@ pub fn draw_empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str
     let lines: Vec<Line<'_>> = rows(missing, theme.text).chain(rows(advice, theme.dim)).collect();
     let height = (lines.len() as u16).min(area.height);
     let middle = Rect { y: area.y + area.height.saturating_sub(height) / 2, height, ..area };
-    frame.render_widget(ratatui::widgets::Paragraph::new(lines).centered(), middle);
+    draw_text(frame, middle, Text::from(lines).centered());
 }

@@ -78,6 +78,7 @@ fn child() {
         capabilities: Capabilities::FULL,
         keymap: Keymap::default(),
         history: None,
+        layouts: None,
         screen: Screen::Operations,
         keep_last_screen: true,
     };

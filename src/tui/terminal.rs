@@ -1,6 +1,6 @@
-//! The imperative shell: owns the terminal, the input and signal threads, and the files of the interface.
+//! The imperative shell: owns the terminal and the input and signal threads, and does what [`App`] asks for.
 //!
-//! [`App`] decides what happens; this module does it. The terminal is restored exactly once, however the process ends.
+//! The terminal is restored exactly once, however the process ends. [`files`] writes the files.
 //! Rule: "Terminal behaviour".
 
 use std::io::{self, Write, stdout};
@@ -29,6 +29,7 @@ use signal_hook::iterator::Signals;
 
 use super::app::{App, AppOptions, Message, Task, is_suspend};
 use super::capabilities::Capabilities;
+use super::files;
 use super::fleet::{Fleet, ShardLabel};
 use super::format::{count, seconds};
 use super::keymap::{Action, Key, Keymap};
@@ -36,7 +37,6 @@ use super::notification::AlertChange;
 use super::pane::{Screen, draw_empty};
 use super::screenshot;
 use super::settings::{ChangedSettings, SaveSettings, Settings};
-use super::user_files::{append, read_lines, write_exports, write_screen};
 use super::webhook::{LAST_WAIT, Webhook, WebhookReport, WebhookSender};
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
 use townlet_wire::Snapshot;
@@ -67,6 +67,8 @@ pub struct Options {
     pub keymap: Keymap,
     /// File of the console history; `None` keeps it in memory.
     pub history: Option<PathBuf>,
+    /// File of the sizes of panes and the columns of tables; `None` keeps them in memory.
+    pub layouts: Option<PathBuf>,
     /// Screen to open first.
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.
@@ -363,7 +365,8 @@ impl<'a> Shell<'a> {
         webhook: Option<WebhookSender>,
     ) -> Self {
         let options = &session.options;
-        let console_history = options.history.as_deref().map_or_else(Vec::new, read_lines);
+        let console_history = options.history.as_deref().map_or_else(Vec::new, files::read_lines);
+        let (layouts, damaged) = options.layouts.as_deref().map_or_else(Default::default, files::read_layouts);
         let infos: Vec<SourceInfo> = sources.iter().map(|watched| watched.source.hello()).collect();
         let local = infos.iter().all(|info| matches!(info.link, Link::Local | Link::Recorded));
         let facts = infos.first().filter(|_| local).map_or(&[][..], |info| &info.facts);
@@ -379,10 +382,14 @@ impl<'a> Shell<'a> {
                 console_history: console_history.clone(),
                 label: watched.label.clone(),
                 fleet: sources.len() > 1,
+                layouts: layouts.clone(),
             };
             App::new(info, options)
         });
-        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.settings);
+        let mut fleet = Fleet::new(apps.collect(), options.keymap.clone(), &options.settings);
+        if let Some(said) = damaged {
+            fleet.update(Message::Status(said));
+        }
         Self { session, sources, latest_views, webhook, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
@@ -409,7 +416,7 @@ impl<'a> Shell<'a> {
         let file = self.session.options.history.as_deref();
         for line in self.fleet.given_up_lines() {
             // The closing lines say it in any case.
-            drop(file.map(|file| append(file, &line)));
+            drop(file.map(|file| files::append(file, &line)));
         }
         Ok(())
     }
@@ -504,18 +511,25 @@ impl<'a> Shell<'a> {
                     self.fleet.hide_hint();
                     let file = self.session.options.hint_seen.as_deref();
                     // The hint appears again when this cannot be noted.
-                    drop(file.map(|file| append(file, "seen")));
+                    drop(file.map(|file| files::append(file, "seen")));
                 }
-                Task::Export(files) => {
-                    let status = match write_exports(&self.screens, &files) {
+                Task::Export(exported) => {
+                    let status = match files::write_exports(&self.screens, &exported) {
                         Ok(written) => format!("exported {written}"),
                         Err(error) => format!("cannot export to {}: {error}", self.screens.display()),
                     };
                     self.fleet.update(Message::Status(status));
                 }
+                Task::SaveLayouts(layouts) => {
+                    let file = self.session.options.layouts.as_deref();
+                    if let Some(Err(error)) = file.map(|file| files::write_layouts(file, &layouts)) {
+                        let status = format!("cannot keep the sizes and columns: {error}");
+                        self.fleet.update(Message::Status(status));
+                    }
+                }
                 Task::Remember(line) => {
                     let file = self.session.options.history.as_deref();
-                    if let Some(Err(error)) = file.map(|file| append(file, &line)) {
+                    if let Some(Err(error)) = file.map(|file| files::append(file, &line)) {
                         self.fleet.update(Message::Status(format!("cannot write the console history: {error}")));
                     }
                 }
@@ -578,7 +592,7 @@ impl<'a> Shell<'a> {
             Err(error) => return format!("cannot draw the screen to save it: {error}"),
         };
         let svg = screenshot::svg(&frame, self.session.options.settings.theme.name == "light");
-        match write_screen(&self.screens, tick, &screenshot::text(&frame), &svg) {
+        match files::write_screen(&self.screens, tick, &screenshot::text(&frame), &svg) {
             Ok(file) => format!("saved {} and .svg", file.display()),
             Err(error) => format!("cannot save the screen in {}: {error}", self.screens.display()),
         }

@@ -64,6 +64,21 @@ impl TextField {
         }
     }
 
+    /// Handles a key while it is a filter, which esc empties. Returns whether the filter is finished.
+    pub fn filter_key(&mut self, key: KeyEvent) -> bool {
+        match key.code {
+            KeyCode::Enter => {}
+            KeyCode::Esc => self.set(""),
+            _ => drop(self.key(key)),
+        }
+        matches!(key.code, KeyCode::Enter | KeyCode::Esc)
+    }
+
+    /// The text as a filter: in lower case, without blanks around it.
+    pub fn filter(&self) -> String {
+        self.text().trim().to_lowercase()
+    }
+
     /// Moves the cursor to the end.
     pub fn end(&mut self) {
         self.area.move_cursor(CursorMove::End);

@@ -43,7 +43,7 @@ pub struct PerturbationEvent {
     pub detail: String,
     /// Chance of starting on a given day, in [0, 1].
     pub chance: f64,
-    /// Shortest and longest duration, in ticks.
+    /// Shortest and longest duration, in ticks. The longest of a meeting includes the longest walk to its place.
     pub least_ticks: u64,
     pub most_ticks: u64,
 }

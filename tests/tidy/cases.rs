@@ -72,6 +72,18 @@ const CASES: &[Case] = &[
         &[("src/tui/mod.rs", "use crate::wire::allowed;")],
         &[("src/cli/run.rs", "use crate::wire::allowed;")],
     ),
+    (
+        "text_drawing",
+        "render_widget(Line",
+        &[("src/tui/pane.rs", "frame.render_widget(block, area); // no Paragraph")],
+        &[("src/tui/pane.rs", "frame.render_widget(Line::raw(text), area);")],
+    ),
+    (
+        "text_drawing",
+        "Paragraph",
+        &[("src/tui/text_drawing.rs", "Paragraph::new(lines)")],
+        &[("src/tui/fleet/draw.rs", "use ratatui::widgets::Paragraph;")],
+    ),
     ("header", "src/lib.rs", &[("src/lib.rs", "//! What it owns.")], &[("src/lib.rs", "fn f() {}")]),
     ("unfinished", "todo!", &[("src/lib.rs", "// todo! is forbidden")], &[("src/lib.rs", "fn f() { todo!() }")]),
     ("unfinished", "later", &[("src/lib.rs", "// done")], &[("src/lib.rs", concat!("// TO", "DO later"))]),

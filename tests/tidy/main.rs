@@ -58,6 +58,11 @@ const RULES: &[Rule] = &[
         sentence: "A source file has at most 600 lines before its tests.",
     },
     Rule {
+        name: "text_drawing",
+        broken: text_drawing,
+        sentence: "The interface draws text with `draw_text`, which cuts nothing without a sign.",
+    },
+    Rule {
         name: "header",
         broken: header,
         sentence: "Every Rust file starts with a `//!` header that says what it owns.",
@@ -219,6 +224,14 @@ fn role_callers(files: &[File]) -> Vec<String> {
     let callers: Vec<_> = rust(files, "src/").filter(others).filter(calls).map(|file| file.path.clone()).collect();
     let stray = callers.iter().any(|path| !path.starts_with("src/shard/"));
     if callers.len() > 1 || stray { vec![callers.join(", ")] } else { Vec::new() }
+}
+
+fn text_drawing(files: &[File]) -> Vec<String> {
+    let allowed = |file: &&File| file.path != "src/tui/text_drawing.rs" && !is_test_file(&file.path);
+    let unsigned =
+        ["Paragraph", "render_widget(Line", "render_widget(Span", "render_widget(Text", "render_widget(vec!"];
+    let code = |file: &File| with_any(file, before_tests(&file.code), &unsigned);
+    rust(files, "src/tui/").filter(allowed).flat_map(code).collect()
 }
 
 fn file_length(files: &[File]) -> Vec<String> {

@@ -64,6 +64,7 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         console_history: Vec::new(),
         label: None,
         fleet: false,
+        layouts: townlet_tui::layouts::Layouts::default(),
     };
     let mut app = App::new(source.hello(), setup);
     let written = AtomicU64::new(0);

@@ -22,10 +22,10 @@ use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use super::{ConsoleClient, new_request, summary_line};
 use crate::cli::output;
 use townlet_tui::console::{CommandLine, LineInput};
+use townlet_tui::files::{append, history_file, read_lines};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
-use townlet_tui::user_files::{append, history_file, read_lines};
 use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status};
 

@@ -219,7 +219,7 @@ const SENTENCES: [(&str, &str, &str, &str); 23] = [
     ("employment_exit_manual_request", "exit", "high", "an operator approved the exit of {agent}"),
     ("employment_exit_deferred", "exit", "high", "an operator deferred the exit of {agent}"),
     ("starvation", "starvation", "high", "{agent} is starving"),
-    ("queue_conflict", "queue_conflict", "low", "{agent} gave up on {object} after {waited}"),
+    ("queue_conflict", "queue_conflict", "low", "{agent} waited {waited} for {object} and did not use it"),
     ("shared_meal", "company", "low", "{agent} and {other} ate together"),
     ("chat_done", "company", "low", "{agent} and {other} had a good talk"),
     ("argument", "quarrel", "normal", "{agent} and {other} quarrelled at {object}"),
@@ -281,6 +281,16 @@ mod tests {
 
     fn ticks(feed: &EventFeed) -> Vec<u64> {
         feed.narrations.iter().map(|narration| narration.tick).collect()
+    }
+
+    #[test]
+    fn a_wait_in_vain_is_no_decision_of_the_resident() {
+        // A resident leaves a queue, or loses its turn and waits on: the event is the same.
+        let (rules, mut feed) = (rules(), EventFeed::default());
+        let object = rules.plan.objects().find(|(_, object)| object.name == "table_1").expect("there is a table").0;
+        let kind = EventKind::QueueConflict { who: ResidentId(0), object, waited: 45 };
+        feed.record(&rules, &Event { tick: 100, kind });
+        assert_eq!(feed.narrations[0].text, "Ada waited 64 minutes for table_1 and did not use it");
     }
 
     #[test]

@@ -211,7 +211,7 @@ fn perturbation_events(rules: &Rules, state: &State) -> PerturbationEvents {
         detail: PERTURBATIONS[event_rule.kind as usize].detail.into(),
         chance: event_rule.chance.to_f64(),
         least_ticks: event_rule.duration.0,
-        most_ticks: event_rule.duration.1,
+        most_ticks: event_rule.duration.1 + event_rule.longest_walk,
     };
     PerturbationEvents {
         by_themselves: state.live_settings.perturbations,

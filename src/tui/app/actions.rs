@@ -1,9 +1,11 @@
 //! Global actions, and sending of typed commands.
 
+use ratatui::layout::Direction;
+
 use super::{App, PaneState, RequestPurpose, Task};
 use crate::export;
 use crate::keymap::{Action, Group};
-use crate::overlay::{ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget, SettingsDialog};
+use crate::overlay::{ColumnsDialog, ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget, SettingsDialog};
 use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_schema};
 use crate::screens::town;
 use crate::text_field::TextField;
@@ -39,6 +41,12 @@ impl App {
             }
             Action::Filter => self.filtering = Some(TextField::with(&self.panes[self.focused_pane()].filter)),
             Action::Zoom => self.zoomed = !self.zoomed,
+            Action::Wider => self.resize(Direction::Horizontal, true),
+            Action::Narrower => self.resize(Direction::Horizontal, false),
+            Action::Taller => self.resize(Direction::Vertical, true),
+            Action::Shorter => self.resize(Direction::Vertical, false),
+            Action::ResetSizes => self.reset_sizes(),
+            Action::Columns => self.open_columns(),
             Action::NextPane => self.cycle_focus(1),
             Action::PreviousPane => self.cycle_focus(-1),
             Action::Back => self.back(),
@@ -112,6 +120,48 @@ impl App {
             return self.set_status(format!("{} has nothing to export now", PANES[focused].title));
         }
         self.tasks.push(Task::Export(files));
+    }
+
+    /// Makes the focused pane larger or smaller; if it is alone along `direction`, the list inside it.
+    fn resize(&mut self, direction: Direction, larger: bool) {
+        let focused = self.focused_pane();
+        let title = PANES[focused].title;
+        let PaneState { pane, area, .. } = &self.panes[focused];
+        let outer = self.divisions.iter().rev().find_map(|it| Some((it.clone(), it.part_with(*area, direction)?)));
+        let inner = || {
+            let division = pane.division()?;
+            Some((division.clone(), division.part_with(*division.parts.first()?, direction)?))
+        };
+        let Some((division, part)) = outer.or_else(inner) else {
+            let side = if direction == Direction::Horizontal { "beside it" } else { "above or below it" };
+            return self.set_status(format!("{title} has nothing {side} on this screen"));
+        };
+        if self.layouts.resize(&division, part, larger) {
+            self.tasks.push(Task::SaveLayouts(self.layouts.clone()));
+        } else {
+            let word = if larger { "larger" } else { "smaller" };
+            self.set_status(format!("{title} cannot become {word}"));
+        }
+    }
+
+    fn reset_sizes(&mut self) {
+        if self.layouts.reset_sizes() {
+            self.tasks.push(Task::SaveLayouts(self.layouts.clone()));
+            self.set_status("all panes have their default sizes");
+        } else {
+            self.set_status("all panes have their default sizes already");
+        }
+    }
+
+    fn open_columns(&mut self) {
+        let focused = self.focused_pane();
+        match self.panes[focused].pane.table() {
+            Some(table) => {
+                let chosen = self.layouts.columns(table);
+                self.overlay = Some(Box::new(ColumnsDialog::new(table, chosen)));
+            }
+            None => self.set_status(format!("{} has no table", PANES[focused].title)),
+        }
     }
 
     fn cycle_focus(&mut self, step: isize) {

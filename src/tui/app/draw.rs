@@ -3,8 +3,7 @@
 use fail::fail_point;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::text::{Line, Span, Text};
 
 use super::{App, ClickTarget, PaneState};
 use crate::connection;
@@ -12,6 +11,7 @@ use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
 use crate::overlay::draw_hint;
 use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
+use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::escape;
@@ -42,7 +42,7 @@ pub(crate) fn draw_too_small(
     ];
     lines.extend(question.map(|question| Line::styled(question, theme.warn)));
     let middle = area.centered(Constraint::Fill(1), Constraint::Length(lines.len() as u16));
-    frame.render_widget(Paragraph::new(lines).centered(), middle);
+    draw_text(frame, middle, Text::from(lines).centered());
 }
 
 impl App {
@@ -101,19 +101,20 @@ impl App {
         let focused = self.focused_pane();
         let place = |body| {
             if single_pane {
-                vec![(focused, body)]
-            } else {
-                here.iter().copied().zip(self.screen.layout(body)).collect()
+                return (vec![(focused, body)], Vec::new());
             }
+            let tiling = self.screen.layout(body, &self.layouts);
+            (here.iter().copied().zip(tiling.areas).collect(), tiling.divisions)
         };
-        let mut places: Vec<(usize, Rect)> = place(body);
+        let (mut places, mut divisions): (Vec<(usize, Rect)>, _) = place(body);
         let offered = places.iter().find_map(|(index, area)| self.panes[*index].pane.line_area(*area));
         let mut line = offered;
         if self.line_open && offered.is_none() {
             let [upper, lower] = below_the_panes(body, true);
-            places = place(upper);
+            (places, divisions) = place(upper);
             line = Some(lower);
         }
+        self.divisions = divisions;
         let mut panes = std::mem::take(&mut self.panes);
         for (index, place) in places {
             let PaneState { pane, filter, area } = &mut panes[index];
@@ -187,8 +188,8 @@ impl App {
         let right = join(right);
         let edge = right.width().min(usize::from(area.width)) as u16;
         let [start, end] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(edge)]).areas(area);
-        frame.render_widget(join(left), start);
-        frame.render_widget(right, end);
+        draw_text(frame, start, join(left));
+        draw_text(frame, end, right);
     }
 
     /// Parts of the header with their rank: 0 is always shown, 9 is dropped first.
@@ -306,7 +307,7 @@ impl App {
         let more = if banners.len() > 1 { format!("  (+{} more)", banners.len() - 1) } else { String::new() };
         let room = usize::from(area.width).saturating_sub(width(&more) + 4);
         let text = format!(" ‼ {}{more}", clip(first, room));
-        frame.render_widget(Line::styled(text, self.theme.bad), area);
+        draw_text(frame, area, Line::styled(text, self.theme.bad));
     }
 
     fn draw_tabs(&mut self, frame: &mut Frame<'_>, area: Rect) {
@@ -334,7 +335,7 @@ impl App {
             let active = screen == self.screen;
             let spot = Rect { x, width: width(&label) as u16, ..area };
             let style = if active { self.theme.selected } else { self.theme.dim };
-            frame.render_widget(Span::styled(label, style), spot);
+            draw_text(frame, spot, Span::styled(label, style));
             self.click_targets.push((spot, ClickTarget::Screen(screen)));
             x += spot.width + gap as u16;
         }
@@ -345,7 +346,7 @@ impl App {
             let room = Rect { x, width: area.right().saturating_sub(x), ..area };
             let fits = |text: &String| width(text) <= usize::from(room.width);
             if let Some(text) = whole.into_iter().chain([format!("config {id} · {variant} ")]).find(fits) {
-                frame.render_widget(Line::styled(text, self.theme.dim).right_aligned(), room);
+                draw_text(frame, room, Line::styled(text, self.theme.dim).right_aligned());
             }
         }
     }
@@ -363,7 +364,7 @@ impl App {
             let spot = Rect { x, width: (width(&name) as u16).min(area.right().saturating_sub(x)), ..area };
             let style = if active { self.theme.title_focused } else { self.theme.dim };
             let name = if active { format!("▸{}", &name[1..]) } else { name };
-            frame.render_widget(Span::styled(name, style), spot);
+            draw_text(frame, spot, Span::styled(name, style));
             self.click_targets.push((spot, ClickTarget::Pane(*index)));
             x += spot.width;
         }

@@ -2,13 +2,14 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::Clear;
 
 use super::{App, Tone};
 use crate::format::{width, wrap};
 use crate::keymap::{Action, Keymap};
 use crate::pane::{KeyHint, check_allowed};
+use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
 
@@ -51,9 +52,13 @@ impl App {
             KeyHint::new(Action::Search, "search"),
             KeyHint::new(Action::Save, "save"),
             KeyHint::new(Action::Export, "export"),
+            KeyHint::new(Action::Columns, "columns"),
         ];
         if !self.unconfirmed().is_empty() {
             hints.insert(2, KeyHint::new(Action::Unconfirmed, "not confirmed"));
+        }
+        if self.panes[self.focused_pane()].pane.table().is_none() {
+            hints.retain(|hint| hint.action != Action::Columns);
         }
         if self.visible_panes().len() == 1 {
             hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
@@ -68,13 +73,13 @@ impl App {
         // Global keys do not work while an overlay or the console line has the focus.
         let taken = self.overlay.is_some() || self.line_open;
         if self.overlay.is_some() {
-            frame.render_widget(Line::styled(" esc closes the window", self.theme.dim), upper);
+            draw_text(frame, upper, Line::styled(" esc closes the window", self.theme.dim));
         } else if self.line_open {
             let keys = " tab complete · ↑↓ ctrl-r history · enter send and close · esc close";
-            frame.render_widget(Line::styled(keys, self.theme.dim), upper);
+            draw_text(frame, upper, Line::styled(keys, self.theme.dim));
         } else {
             let hints = [self.pane_hints(), self.other_panes_hints()].concat();
-            frame.render_widget(hint_line(&hints, upper.width, &self.keymap, &self.theme), upper);
+            draw_text(frame, upper, hint_line(&hints, upper.width, &self.keymap, &self.theme));
         }
         if let Some(field) = &mut self.filtering {
             draw_filter_field(frame, lower, field, &self.theme);
@@ -89,9 +94,9 @@ impl App {
             let room = if lines.len() > 1 { area } else { lower };
             let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
             frame.render_widget(Clear, room);
-            frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
+            draw_text(frame, room, Text::from(lines).style(self.theme.bar));
         } else if !taken {
-            frame.render_widget(hint_line(&self.global_hints(), lower.width, &self.keymap, &self.theme), lower);
+            draw_text(frame, lower, hint_line(&self.global_hints(), lower.width, &self.keymap, &self.theme));
         }
     }
 }
@@ -100,9 +105,9 @@ impl App {
 pub(crate) fn draw_filter_field(frame: &mut Frame<'_>, area: Rect, field: &mut TextField, theme: &Theme) {
     let parts = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
     let [mark, text, hint] = Layout::horizontal(parts).areas(area);
-    frame.render_widget(Span::styled(" filter › ", theme.key), mark);
+    draw_text(frame, mark, Span::styled(" filter › ", theme.key));
     field.draw(frame, text, theme);
-    frame.render_widget(Span::styled("  enter apply · esc clear     ", theme.dim), hint);
+    draw_text(frame, hint, Span::styled("  enter apply · esc clear     ", theme.dim));
 }
 
 /// As many of `hints` as fit into `columns`. Disabled keys are in parentheses.

@@ -31,6 +31,7 @@ use super::export::ExportFile;
 use super::fleet::ShardLabel;
 use super::format::abbreviated;
 use super::keymap::{Action, Key, Keymap};
+use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
 use super::notification::AlertChange;
 use super::overlay::{DetailDialog, Dialog, DialogResult};
@@ -82,6 +83,8 @@ pub enum Task {
     Export(Vec<ExportFile>),
     /// Save the screen to files named after this tick.
     Save(u64),
+    /// Keep these sizes and columns.
+    SaveLayouts(Layouts),
     /// Append a line to the file of the console history.
     Remember(String),
     /// Send the unconfirmed command with this id again.
@@ -153,6 +156,8 @@ pub struct AppOptions {
     pub label: Option<ShardLabel>,
     /// Whether several shards are watched.
     pub fleet: bool,
+    /// Sizes of panes and columns of tables.
+    pub layouts: Layouts,
 }
 
 /// The interface of one shard.
@@ -201,6 +206,9 @@ pub struct App {
     fleet: bool,
     /// Reasons given in this session with the names of their commands, newest last.
     reasons: Vec<(String, String)>,
+    pub(crate) layouts: Layouts,
+    /// How the screen was last divided between its panes.
+    divisions: Vec<Division>,
 }
 
 impl App {
@@ -243,6 +251,8 @@ impl App {
             label: setup.label,
             fleet: setup.fleet,
             reasons: Vec::new(),
+            layouts: setup.layouts,
+            divisions: Vec::new(),
         }
     }
 
@@ -337,8 +347,13 @@ impl App {
             }
             return;
         }
-        if self.filtering.is_some() {
-            return self.filter_key(key);
+        if let Some(field) = &mut self.filtering {
+            let finished = field.filter_key(key);
+            self.apply_filter();
+            if finished {
+                self.filtering = None;
+            }
+            return;
         }
         let pressed = Key::of(key);
         if let Some(action) = self.keymap.action(pressed) {
@@ -391,6 +406,10 @@ impl App {
                 self.apply_settings(&changed.after);
                 self.tasks.push(Task::KeepSettings(changed));
             }
+            DialogResult::Columns(table, chosen) => {
+                self.layouts.choose(table, chosen.as_deref());
+                self.tasks.push(Task::SaveLayouts(self.layouts.clone()));
+            }
             DialogResult::Quit => self.tasks.push(Task::Quit),
         }
     }
@@ -406,22 +425,9 @@ impl App {
         self.hint = false;
     }
 
-    fn filter_key(&mut self, key: KeyEvent) {
-        let Some(field) = &mut self.filtering else { return };
-        match key.code {
-            KeyCode::Enter => {}
-            KeyCode::Esc => field.set(""),
-            _ => drop(field.key(key)),
-        }
-        self.apply_filter();
-        if matches!(key.code, KeyCode::Enter | KeyCode::Esc) {
-            self.filtering = None;
-        }
-    }
-
     fn apply_filter(&mut self) {
         if let Some(field) = &self.filtering {
-            let text = field.text().trim().to_lowercase();
+            let text = field.filter();
             let focused = self.focused_pane();
             self.panes[focused].filter = text;
         }
@@ -481,6 +487,7 @@ impl App {
             zone: &self.zone,
             focused,
             filter,
+            layouts: &self.layouts,
         }
     }
 

@@ -6,11 +6,12 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+use ratatui::widgets::{Block, BorderType, Clear};
 
 use super::completion::{Completion, Item, complete, row};
 use super::input_history::{InputHistory, may_be_stored};
 use crate::format::{clip, pad, width};
+use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_source::RECORDING;
@@ -237,12 +238,12 @@ impl CommandLine {
         let [input, below] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
         let [mark, text] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
         frame.render_widget(Clear, area);
-        frame.render_widget(Span::styled("› ", theme.key), mark);
+        draw_text(frame, mark, Span::styled("› ", theme.key));
         self.field.draw(frame, text, theme);
         let typed = width(self.field.text()) as u16 + 1;
         if let Some(rest) = self.remaining_usage(specs).filter(|_| typed < text.width) {
             let ghost = Rect { x: text.x + typed, width: text.width - typed, ..text };
-            frame.render_widget(Span::styled(clip(&rest, ghost.width.into()), theme.dim), ghost);
+            draw_text(frame, ghost, Span::styled(clip(&rest, ghost.width.into()), theme.dim));
         }
         if let Some(search) = &self.search {
             let (style, found) = if search.found || search.wanted.is_empty() {
@@ -251,11 +252,11 @@ impl CommandLine {
                 (theme.warn, "no line of the history contains it · esc back")
             };
             let text = format!("history › {}   {found}", search.wanted);
-            frame.render_widget(Line::styled(clip(&text, below.width.into()), style), below);
+            draw_text(frame, below, Line::styled(clip(&text, below.width.into()), style));
             self.popup = (Rect::ZERO, Vec::new());
             return;
         }
-        frame.render_widget(self.help_line(specs, session, view, below.width.into(), theme), below);
+        draw_text(frame, below, self.help_line(specs, session, view, below.width.into(), theme));
         self.popup = self.draw_completions(frame, input, room, (specs, view), theme);
     }
 
@@ -365,7 +366,9 @@ impl CommandLine {
             block = block.title_bottom(Line::styled(format!(" {more} more "), theme.dim).right_aligned());
         }
         frame.render_widget(Clear, area);
-        frame.render_widget(Paragraph::new(lines).block(block), area);
+        let inside = block.inner(area);
+        frame.render_widget(block, area);
+        draw_text(frame, inside, lines);
         let base = self.cycle.as_ref().map_or(self.field.text(), |cycle| &cycle.base);
         let whole = |item: &Item| format!("{}{} ", &base[..completion.start.min(base.len())], item.text);
         let inner = Rect::new(area.x + 1, area.y + 1, area.width.saturating_sub(2), area.height.saturating_sub(2));

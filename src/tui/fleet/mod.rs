@@ -2,29 +2,25 @@
 //!
 //! Owns one [`App`] per shard and is pure like it. With a single shard there is no list, and every message goes to its app.
 
+mod draw;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
-use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
-use super::app::{
-    App, Message, Task, draw_filter_field, draw_too_small, hint_line, is_suspend, is_too_small, role_word,
-};
+use super::app::{App, Message, Task, is_suspend};
 use super::connection;
-use super::format::{capital, clip, count, pad, styled_lines, thousands, width};
+use super::format::capital;
 use super::keymap::{Action, Key, Keymap};
 use super::list::List;
 use super::overlay::{Dialog, DialogResult, Help, Palette, PaletteTarget, SettingsDialog};
-use super::pane::{KeyHint, draw_empty, draw_on_border, draw_scroll_position, has_newer_schema, mark, pane_block};
 use super::settings::Settings;
 use super::text_field::TextField;
 use super::theme::Theme;
-use townlet_source::Link;
-use townlet_wire::{Role, SCHEMA_VERSION};
+use townlet_wire::SCHEMA_VERSION;
 
 /// The operator's name and colour for a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,21 +63,6 @@ const ACTIONS_HERE: [Action; 8] = [
     Action::Settings,
     Action::Save,
     Action::Quit,
-];
-
-/// Minimum width of the terminal to show the connection in full words, and the width of that column then.
-const FULL_CONNECTION: (u16, usize) = (150, 42);
-
-/// Columns: heading, width, and the minimum width of the terminal to show it.
-const COLUMNS: [(&str, usize, u16); 8] = [
-    ("connection", 14, 0),
-    ("health", 9, 0),
-    ("policy", 12, 0),
-    ("KPIs", 5, 0),
-    ("alerts", 6, 0),
-    ("exits", 8, 0),
-    ("day · tick", 18, 100),
-    ("role", 8, 120),
 ];
 
 impl Fleet {
@@ -152,7 +133,7 @@ impl Fleet {
                     overlay.paste(&text);
                 } else if let Some(field) = &mut self.filtering {
                     field.paste(&text);
-                    self.filter = field.text().trim().to_lowercase();
+                    self.filter = field.filter();
                 }
                 Vec::new()
             }
@@ -166,6 +147,14 @@ impl Fleet {
 
     /// Adds the index of the shard to its tasks, and shows the list if the shard asks for it.
     fn route(&mut self, shard: usize, mut tasks: Vec<Task>) -> Vec<(usize, Task)> {
+        let layouts = tasks.iter().rev().find_map(|task| match task {
+            Task::SaveLayouts(layouts) => Some(layouts),
+            _ => None,
+        });
+        if let Some(layouts) = layouts {
+            // They are the operator's, not the shard's.
+            self.apps.iter_mut().for_each(|app| app.layouts = layouts.clone());
+        }
         if tasks.contains(&Task::Quit) {
             self.quit_confirmed.insert(shard);
             // Every shard with unconfirmed commands asks for itself.
@@ -221,8 +210,12 @@ impl Fleet {
             let result = overlay.key(key);
             return self.dialog_result(&result);
         }
-        if self.filtering.is_some() {
-            self.filter_key(key);
+        if let Some(field) = &mut self.filtering {
+            let finished = field.filter_key(key);
+            self.filter = field.filter();
+            if finished {
+                self.filtering = None;
+            }
             return Vec::new();
         }
         if let Some(action) = action {
@@ -319,19 +312,6 @@ impl Fleet {
         }
     }
 
-    fn filter_key(&mut self, key: KeyEvent) {
-        let Some(field) = &mut self.filtering else { return };
-        match key.code {
-            KeyCode::Enter => {}
-            KeyCode::Esc => field.set(""),
-            _ => drop(field.key(key)),
-        }
-        self.filter = field.text().trim().to_lowercase();
-        if matches!(key.code, KeyCode::Enter | KeyCode::Esc) {
-            self.filtering = None;
-        }
-    }
-
     /// Quits, unless a shard has unconfirmed commands: then it is opened and asks.
     fn quit(&mut self) -> Vec<(usize, Task)> {
         let Some(first) = self.apps.iter().position(App::has_unconfirmed) else { return vec![(0, Task::Quit)] };
@@ -363,223 +343,6 @@ impl Fleet {
         }
         Vec::new()
     }
-
-    /// Draws the open shard, or the list.
-    pub(crate) fn draw(&mut self, frame: &mut Frame<'_>) {
-        if let Some(app) = self.open.and_then(|open| self.apps.get_mut(open)) {
-            return app.draw(frame);
-        }
-        let area = frame.area();
-        self.too_small = is_too_small(area);
-        if self.too_small {
-            return draw_too_small(frame, area, (&self.keymap.label(Action::Quit), None), &self.theme);
-        }
-        let details = if self.zoomed { 0 } else { 7 };
-        let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(details), Constraint::Length(1)];
-        let [header, list, about, footer] = Layout::vertical(rows).areas(area);
-        self.draw_header(frame, header);
-        let selected = self.draw_rows(frame, list);
-        self.draw_details(frame, about, selected);
-        self.draw_footer(frame, footer);
-        if let Some(overlay) = &mut self.overlay {
-            overlay.draw(frame, Rect { height: area.height.saturating_sub(2), y: area.y + 1, ..area }, &self.theme);
-        }
-    }
-
-    fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
-        frame.buffer_mut().set_style(area, self.theme.bar);
-        let live = self.apps.iter().filter(|app| app.is_heard()).count();
-        let line = Line::from(vec![
-            Span::styled(" townlet", self.theme.dim),
-            Span::styled("   Fleet", self.theme.strong),
-            Span::styled(format!("   {live} of {} shards live", self.apps.len()), self.theme.text),
-        ]);
-        frame.render_widget(line, area);
-        let schema = Line::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim).right_aligned();
-        frame.render_widget(schema, area);
-    }
-
-    /// Draws the list. Returns the selected shard.
-    fn draw_rows(&mut self, frame: &mut Frame<'_>, area: Rect) -> Option<usize> {
-        let shown = self.shown();
-        let title = match shown.len() {
-            all if all == self.apps.len() => "Shards".to_owned(),
-            some => format!("Shards · {some} of {}", self.apps.len()),
-        };
-        let block = pane_block(title, true, &self.theme);
-        let inside = block.inner(area);
-        frame.render_widget(block, area);
-        let full = area.width >= FULL_CONNECTION.0;
-        let columns = COLUMNS.iter().enumerate().filter(|(_, column)| area.width >= column.2);
-        let wide = |index: usize| if full && index == 0 { FULL_CONNECTION.1 } else { COLUMNS[index].1 };
-        let columns: Vec<_> = columns.map(|(index, column)| (index, (column.0, wide(index)))).collect();
-        let taken: usize = columns.iter().map(|(_, column)| column.1 + 1).sum();
-        let name = usize::from(inside.width).saturating_sub(taken + 3).clamp(12, 40);
-        let [head, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
-        let titles = columns.iter().map(|(_, column)| pad(column.0, column.1 + 1));
-        let heading = format!("  {} {}", pad("shard", name), titles.collect::<String>());
-        frame.render_widget(Line::styled(clip(&heading, usize::from(head.width)), self.theme.head), head);
-        if shown.is_empty() {
-            self.list.hide();
-            draw_empty(frame, list, "No shards match the filter.", "Press esc to clear it.", &self.theme);
-            return None;
-        }
-        let (selected, first) = self.list.update(&self.ids(), list);
-        for ((place, index), row) in shown.iter().enumerate().skip(first).zip(list.rows()) {
-            let app = &self.apps[*index];
-            let cells = self.cells(app, full);
-            let style = app.label.as_ref().map_or(self.theme.strong, |label| label.style);
-            let mut spans =
-                vec![Span::raw(mark(place == selected)), Span::styled(pad(&name_of(app), name), style), Span::raw(" ")];
-            for (column, (_, width)) in &columns {
-                let (text, style) = &cells[*column];
-                spans.extend([Span::styled(pad(text, *width), *style), Span::raw(" ")]);
-            }
-            frame.render_widget(Line::from(spans), row);
-            if place == selected {
-                frame.buffer_mut().set_style(Rect { width: 2, ..row }, self.theme.selected);
-            }
-        }
-        draw_scroll_position(frame, area, (first, list.height, shown.len()), &self.theme);
-        if !self.filter.is_empty() {
-            let tag = Line::styled(format!(" / {} ", clip(&self.filter, 30)), self.theme.accent);
-            draw_on_border(frame, area, tag);
-        }
-        shown.get(selected).copied()
-    }
-
-    /// Cells of a row, in the order of [`COLUMNS`]; a dash for unknown values. Of a shard that is not heard, the last known
-    /// values are dimmed and nothing is called well.
-    fn cells(&self, app: &App, full: bool) -> [(String, Style); COLUMNS.len()] {
-        let theme = &self.theme;
-        let ended = app.ended.is_some();
-        let link = if full { connection::words } else { connection::short_words }(&app.link, ended, theme);
-        let role = match app.session.role {
-            role if !app.is_heard() => (format!("{} ?", role_word(role)), theme.dim),
-            role @ Role::Admin => (role_word(role).to_owned(), theme.warn),
-            role @ Role::Viewer => (role_word(role).to_owned(), theme.dim),
-        };
-        let Some(view) = app.view.as_deref() else {
-            let dash = || ("–".to_owned(), theme.dim);
-            return [link, dash(), dash(), dash(), dash(), dash(), dash(), role];
-        };
-        let health = if has_newer_schema(view) {
-            ("‼ schema".to_owned(), theme.bad)
-        } else if !app.is_heard() {
-            ("? unknown".to_owned(), theme.bad)
-        } else if view.health.status == "ok" {
-            ("✓ ok".to_owned(), theme.good)
-        } else {
-            (format!("✗ {}", view.health.status), theme.bad)
-        };
-        let known = |style: Style| if app.is_heard() { style } else { theme.dim };
-        let charter: Vec<_> = view.kpis.iter().filter(|kpi| kpi.charter).collect();
-        let signs: String = charter.iter().map(|kpi| theme.verdict(&kpi.verdict).1).collect();
-        let missed = charter.iter().any(|kpi| kpi.verdict == "missed");
-        let critical = view.alerts.iter().filter(|alert| alert.severity == "critical").count();
-        let alerts = match (critical, view.alerts.len()) {
-            (0, 0) => ("none".to_owned(), theme.dim),
-            (0, some) => (format!("! {some}"), theme.warn),
-            (_, some) => (format!("‼ {some}"), theme.bad),
-        };
-        let employment = &view.employment;
-        let over = employment.pending_count > employment.queue_limit;
-        let exits =
-            format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
-        let kind = if view.policy.kind == "network" { "learned" } else { view.policy.kind.as_str() };
-        // The id is more important than the kind.
-        let both = format!("{} {kind}", view.policy.id);
-        let policy = if view.policy.id == kind || width(&both) > 12 { view.policy.id.clone() } else { both };
-        [
-            link,
-            health,
-            (policy, known(theme.text)),
-            (signs, known(if missed { theme.bad } else { theme.good })),
-            (alerts.0, known(alerts.1)),
-            (exits, known(if over { theme.bad } else { theme.text })),
-            (format!("{} · {}", view.day, thousands(view.tick)), known(theme.text)),
-            role,
-        ]
-    }
-
-    /// Draws the problems and alerts of the selected shard.
-    fn draw_details(&self, frame: &mut Frame<'_>, area: Rect, selected: Option<usize>) {
-        let Some(app) = selected.and_then(|selected| self.apps.get(selected)) else { return };
-        let block = pane_block(name_of(app), false, &self.theme);
-        let inside = block.inner(area);
-        frame.render_widget(block, area);
-        let columns = usize::from(inside.width);
-        let mut lines = vec![Line::styled(clip(address(app), columns), self.theme.dim)];
-        if !app.is_heard() {
-            lines.extend(self.out_of_hearing(app, columns));
-        }
-        if let Some(view) = &app.view {
-            if has_newer_schema(view) {
-                let newer = format!("uses schema {}, newer than {SCHEMA_VERSION}: read-only", view.schema_version);
-                lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
-            }
-            for problem in &view.health.problems {
-                lines.push(Line::styled(clip(problem, columns), self.theme.bad));
-            }
-            for alert in &view.alerts {
-                let (style, sign) = self.theme.severity(&alert.severity);
-                let text = format!("{sign} {} {}", alert.message, alert.hint);
-                lines.extend(styled_lines(&text, columns, style));
-            }
-            if lines.len() == 1 && app.is_heard() {
-                lines.push(Line::styled("no problems and no alerts", self.theme.good));
-            }
-        }
-        frame.render_widget(Paragraph::new(lines), inside);
-    }
-
-    /// Why a shard is not heard, and how old its values are.
-    fn out_of_hearing(&self, app: &App, columns: usize) -> Vec<Line<'static>> {
-        let why = match (&app.ended, &app.link) {
-            (Some(why), _) | (None, Link::Reconnecting { why, .. }) => why.as_str(),
-            _ => "",
-        };
-        let (words, style) = connection::words(&app.link, app.ended.is_some(), &self.theme);
-        let gap = if why.is_empty() { "" } else { ": " };
-        let mut lines: Vec<Line<'_>> = styled_lines(&format!("{words}{gap}{why}"), columns, style).collect();
-        let waiting = app.unconfirmed().len() as u64;
-        if waiting > 0 {
-            let text = format!("{} not confirmed", count(waiting, "command"));
-            lines.push(Line::styled(text, self.theme.warn));
-        }
-        let age = connection::data_age(&app.link).filter(|_| app.view.is_some());
-        lines.extend(age.map(|age| Line::styled(format!("the values above are {age} old"), self.theme.warn)));
-        lines
-    }
-
-    fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        frame.buffer_mut().set_style(area, self.theme.bar);
-        if let Some(field) = &mut self.filtering {
-            return draw_filter_field(frame, area, field, &self.theme);
-        }
-        if let Some(status) = &self.status {
-            return frame
-                .render_widget(Line::styled(format!(" {}", clip(status, area.width.into())), self.theme.warn), area);
-        }
-        let hints = [
-            KeyHint::new(Action::Open, "open"),
-            KeyHint::new(Action::Down, "next"),
-            KeyHint::new(Action::Up, "previous"),
-            KeyHint::new(Action::Help, "help"),
-            KeyHint::new(Action::Quit, "quit"),
-            KeyHint::new(Action::Console, "console"),
-            KeyHint::new(Action::Filter, "filter"),
-            KeyHint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
-            KeyHint::new(Action::Palette, "palette"),
-            KeyHint::new(Action::Save, "save"),
-        ];
-        let keys = hint_line(&hints, area.width, &self.keymap, &self.theme);
-        let back = format!("{} in a shard returns here ", self.keymap.label(Action::Fleet));
-        if keys.width() + width(&back) <= usize::from(area.width) {
-            frame.render_widget(Line::styled(back, self.theme.dim).right_aligned(), area);
-        }
-        frame.render_widget(keys, area);
-    }
 }
 
 fn address(app: &App) -> &str {
@@ -596,6 +359,3 @@ fn name_of(app: &App) -> String {
         (None, None) => address(app).to_owned(),
     }
 }
-
-#[cfg(test)]
-mod tests;

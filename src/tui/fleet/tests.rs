@@ -9,11 +9,13 @@ use ratatui::buffer::Buffer;
 
 use super::*;
 use crate::app::AppOptions;
+use crate::fixtures::crowded::{crowded, cut_texts};
 use crate::fixtures::{hello, snapshot};
+use crate::layouts::Layouts;
 use crate::pane::Screen;
 use crate::screenshot;
-use townlet_source::{SourceEvent, SourceInfo};
-use townlet_wire::Snapshot;
+use townlet_source::{Link, SourceEvent, SourceInfo};
+use townlet_wire::{Role, Snapshot};
 
 fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
     let theme = Theme::named("dark", true).unwrap();
@@ -26,6 +28,7 @@ fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
         console_history: Vec::new(),
         label: Some(ShardLabel { name: name.into(), style: Theme::label_style(colour, true).unwrap() }),
         fleet: true,
+        layouts: Layouts::default(),
     };
     let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
     let mut app = App::new(hello, setup);
@@ -281,4 +284,36 @@ fn labels_keep_their_colours() {
     let picture = picture(&mut fleet(), (120, 40));
     let styles: std::collections::BTreeSet<String> = (3..7).map(|row| format!("{:?}", picture[(4, row)].bg)).collect();
     assert_eq!(styles.len(), 4, "{styles:?}");
+}
+
+#[test]
+fn a_crowded_fleet_cuts_nothing_without_a_sign() {
+    let mut view = crowded();
+    view.alerts.iter_mut().for_each(|alert| alert.hint.push_str(" «end$»"));
+    let apps = (0..40).map(|number| {
+        let mut app =
+            app(&format!("«^production-of-the-long-harbour-{number}$»"), "red", "https://«^towns.example$»", None);
+        app.update(Message::SourceEvent(SourceEvent::Link(Link::Live { url: "https://«^towns.example$»".into() })));
+        app.update(Message::SourceEvent(SourceEvent::View(Arc::new(view.clone()))));
+        app
+    });
+    let mut fleet =
+        Fleet::new(apps.collect(), Keymap::default(), &Settings::with_theme(Theme::named("dark", true).unwrap()));
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let buffer = picture(&mut fleet, size);
+        let problems = cut_texts(&buffer, &[buffer.area]);
+        assert!(problems.is_empty(), "{problems:#?}\n{}", screenshot::text(&buffer));
+    }
+}
+
+#[test]
+fn the_layout_of_one_shard_is_that_of_all() {
+    let mut fleet = fleet();
+    picture(&mut fleet, (120, 40));
+    press(&mut fleet, "enter");
+    picture(&mut fleet, (120, 40));
+    press(&mut fleet, "ctrl-right");
+    let changed = fleet.apps[0].layouts.clone();
+    assert_ne!(changed, Layouts::default());
+    assert!(fleet.apps.iter().all(|app| app.layouts == changed));
 }

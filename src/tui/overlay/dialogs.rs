@@ -4,11 +4,11 @@ use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Wrap};
 
 use super::{Dialog, DialogResult, buttons, is_cancel, outer_window, window};
 use crate::format::styled_lines;
 use crate::pane::{Confirmation, DetailCard, ReasonPrompt};
+use crate::text_drawing::{draw_scrolled, draw_text, wrapped};
 use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::Request;
@@ -132,15 +132,15 @@ impl ConfirmDialog {
         let Some(reason) = &mut self.reason else { return };
         let [label, field] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
         let label_style = if reason.missing { theme.bad } else { theme.dim };
-        frame.render_widget(reason.lines().style(label_style), label);
+        draw_text(frame, label, reason.lines().style(label_style));
         let focused = self.focus == Focus::Reason;
         let mark = if focused { Span::styled("›", theme.key) } else { Span::raw(" ") };
-        frame.render_widget(mark, field);
+        draw_text(frame, field, mark);
         let text = Rect { x: field.x + 2, width: field.width.saturating_sub(2), ..field };
         if focused {
             reason.field.draw(frame, text, theme);
         } else {
-            frame.render_widget(Span::styled(reason.field.text().to_owned(), theme.text), text);
+            draw_text(frame, text, Span::styled(reason.field.text().to_owned(), theme.text));
         }
     }
 }
@@ -213,7 +213,7 @@ impl Dialog for ConfirmDialog {
         let rows = [1, reason_rows, 1, 1].map(Constraint::Length);
         let rows = [&[Constraint::Fill(1)], &rows[..]].concat();
         let [text, _, reason, bottom, _] = Layout::vertical(rows).areas(inside);
-        frame.render_widget(Paragraph::new(lines), text);
+        draw_text(frame, text, lines);
         if self.reason.is_some() {
             self.draw_reason(frame, Rect { height: 2.min(reason.height), ..reason }, theme);
         }
@@ -225,7 +225,7 @@ impl Dialog for ConfirmDialog {
         let words = ["cancel", self.confirmation.verb.as_str()];
         let (line, areas) = buttons(bottom, words, focused, theme);
         self.buttons = areas;
-        frame.render_widget(line, bottom);
+        draw_text(frame, bottom, line);
     }
 }
 
@@ -276,8 +276,8 @@ impl Dialog for EscalateDialog {
         let title = if self.token { "Become admin: token" } else { "Become admin: reason" };
         let inside = window(frame, area, (width, rows + 6), title, "enter send · esc cancel", theme);
         let at = |y: u16, height| Rect { y: inside.y + y, height, ..inside }.intersection(inside);
-        frame.render_widget(Paragraph::new(lines), at(1, rows));
-        frame.render_widget(Span::styled("›", theme.key), at(rows + 2, 1));
+        draw_text(frame, at(1, rows), lines);
+        draw_text(frame, at(rows + 2, 1), Span::styled("›", theme.key));
         let field = at(rows + 2, 1);
         self.field.draw(frame, Rect { x: field.x + 2, width: field.width.saturating_sub(2), ..field }, theme);
     }
@@ -321,18 +321,16 @@ impl Dialog for DetailDialog {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
-        let text = Paragraph::new(self.card.lines.clone()).wrap(Wrap { trim: false });
         let widest = self.card.lines.iter().map(Line::width).max().unwrap_or(0) as u16;
         let width = (widest + 4).max(44).min(area.width.saturating_sub(4));
-        let rows =
-            self.card.lines.iter().map(|line| (line.width() as u16).div_ceil(width.saturating_sub(4).max(1)).max(1));
-        let rows: u16 = rows.sum();
+        let lines = wrapped(&self.card.lines, width.saturating_sub(4).into());
+        let rows = lines.len() as u16;
         let height = (rows + 2).min(area.height.saturating_sub(2));
         self.max_offset = (rows + 2).saturating_sub(height);
         self.offset = self.offset.min(self.max_offset);
         let foot = if self.max_offset > 0 { "↑↓ scroll · esc or q close" } else { "esc or q close" };
         let inside = window(frame, area, (width, height), &self.card.title, foot, theme);
         self.window = outer_window(inside);
-        frame.render_widget(text.scroll((self.offset, 0)), inside);
+        draw_scrolled(frame, inside, lines, self.offset);
     }
 }

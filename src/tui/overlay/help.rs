@@ -4,12 +4,12 @@ use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use super::{Dialog, DialogResult, draw_search, is_cancel, outer_window};
 use crate::format::{clip, pad, width, wrap};
 use crate::keymap::{ACTIONS, GROUPS, Keymap};
 use crate::pane::PANES;
+use crate::text_drawing::draw_scrolled;
 use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::CommandSpec;
@@ -167,6 +167,6 @@ impl Dialog for Help {
         let lines = self.lines(list.width.into(), theme);
         self.max_offset = (lines.len() as u16).saturating_sub(list.height);
         self.offset = self.offset.min(self.max_offset);
-        frame.render_widget(Paragraph::new(lines).scroll((self.offset, 0)), list);
+        draw_scrolled(frame, list, lines, self.offset);
     }
 }

@@ -1,5 +1,6 @@
 //! Overlays: dialogs, help and the command palette. An open overlay receives every key.
 
+mod columns;
 mod dialogs;
 mod help;
 mod hint;
@@ -13,6 +14,7 @@ use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear};
 
+pub(crate) use columns::ColumnsDialog;
 pub(crate) use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
 pub(crate) use help::Help;
 pub(crate) use hint::draw_hint;
@@ -22,6 +24,8 @@ pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
 use super::settings::{ChangedSettings, Settings};
+use super::table::Table;
+use super::text_drawing::draw_text;
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::UnconfirmedCommand;
@@ -47,6 +51,8 @@ pub(crate) enum DialogResult {
     Restore(Box<Settings>),
     /// It closes; use and keep settings.
     Keep(Box<ChangedSettings>),
+    /// It stays open; show these columns of the table, `None` for its default.
+    Columns(&'static Table, Option<Vec<usize>>),
     /// It closes; quit.
     Quit,
 }
@@ -54,7 +60,7 @@ pub(crate) enum DialogResult {
 impl DialogResult {
     /// Whether the overlay stays open.
     pub(crate) const fn stays_open(&self) -> bool {
-        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_) | Self::Preview(_))
+        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_) | Self::Preview(_) | Self::Columns(..))
     }
 }
 
@@ -155,7 +161,7 @@ fn draw_search(
         Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
     let [mark, field] =
         Layout::horizontal([Constraint::Length(width(prompt) as u16), Constraint::Fill(1)]).areas(input);
-    frame.render_widget(Span::styled(prompt, theme.key), mark);
+    draw_text(frame, mark, Span::styled(prompt, theme.key));
     search.draw(frame, field, theme);
     list
 }

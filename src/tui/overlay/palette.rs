@@ -6,12 +6,12 @@ use nucleo_matcher::{Config, Matcher};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use super::{Dialog, DialogResult, draw_search, is_cancel, outer_window};
 use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
+use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::{CommandSpec, Snapshot, escape};
@@ -262,6 +262,6 @@ impl Dialog for Palette {
             })
             .collect();
         let lines = if lines.is_empty() { vec![Line::styled("No matches.", theme.dim)] } else { lines };
-        frame.render_widget(Paragraph::new(lines), list);
+        draw_text(frame, list, lines);
     }
 }

@@ -4,10 +4,10 @@ use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use super::{Dialog, DialogResult, buttons, is_cancel, window};
 use crate::format::{clip, count, pad, seconds, styled_lines, width};
+use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_source::UnconfirmedCommand;
 
@@ -147,13 +147,13 @@ impl Dialog for UnconfirmedDialog {
         let inside = window(frame, area, size, &title, foot, theme);
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1), Constraint::Length(below)];
         let [_, text, _, bottom] = Layout::vertical(rows).areas(inside);
-        frame.render_widget(Paragraph::new(lines), text);
+        draw_text(frame, text, lines);
         self.list = Rect { height: (self.commands.len().min(MAX_ROWS)) as u16, ..text };
         if let Some(quit) = self.quitting {
             let verb = if self.commands.is_empty() { "quit" } else { "give up and quit" };
             let (line, areas) = buttons(bottom, ["stay", verb], usize::from(quit), theme);
             self.buttons = areas;
-            frame.render_widget(line, bottom);
+            draw_text(frame, bottom, line);
         }
     }
 }

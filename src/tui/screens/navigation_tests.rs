@@ -28,6 +28,7 @@ fn open() -> App {
         console_history: Vec::new(),
         label: None,
         fleet: false,
+        layouts: crate::layouts::Layouts::default(),
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));

@@ -17,6 +17,7 @@ use town_commands::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
 use townlet_tui::console::AnswerLog;
+use townlet_tui::layouts::Layouts;
 use townlet_tui::metric_history::MetricHistory;
 use townlet_tui::pane::{Context, PANES};
 use townlet_tui::screenshot;
@@ -227,7 +228,7 @@ static SHOWN: &[Shown] = &[
         lines: &["spawn"],
         ticks: 0,
         around: |_| (),
-        words: |view| vec![format!("{:25}{:>14}", "residents", view.agents.len())],
+        words: |view| vec![format!("{:25} {:>14}", "residents", view.agents.len())],
     },
     Shown {
         title: "Audit log",
@@ -264,6 +265,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     }
     let (session, commands) = (test_session("test:admin", Role::Admin, true), specs());
     let theme = Theme::named("dark", true).expect("there is a dark theme");
+    let layouts = Layouts::default();
     let cx = Context {
         view: &view,
         history: &history,
@@ -275,6 +277,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
         focused: true,
         filter: "",
         unconfirmed: &[],
+        layouts: &layouts,
     };
     let mut terminal = Terminal::new(TestBackend::new(140, 56)).unwrap();
     let mut pane = (row.new)();

@@ -178,3 +178,33 @@ fn privacy() {
     assert!(live.agent("ada").is_some());
     assert_eq!(count(&live.view(), "resident_left"), 0);
 }
+
+#[test]
+fn an_event_lasts_as_long_as_a_screen_says_before_it_starts() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let (mut seen, mut longer_than_drawn) = (std::collections::BTreeSet::new(), 0);
+    for _ in 0..60 {
+        live.run(41);
+        let events = live.view().perturbation_events.events;
+        for event in events {
+            // A meeting needs two residents with time.
+            if live.line(&format!("perturbation_trigger {}", event.name)).error.is_some() {
+                continue;
+            }
+            let view = live.view();
+            let active = view.perturbations.iter().find(|it| it.name == event.name && it.state == "active");
+            let lasts = active.and_then(|it| it.ends_tick).expect("it is active") - view.tick;
+            let bounds = event.least_ticks..=event.most_ticks;
+            assert!(bounds.contains(&lasts), "{} lasts {lasts}, said {bounds:?}", event.name);
+            longer_than_drawn += u32::from(event.kind == "arranged_meet" && lasts > LONGEST_MEETING);
+            seen.insert(event.kind.clone());
+            live.expect_ok(&format!("perturbation_cancel {}", event.name));
+        }
+    }
+    assert_eq!(seen.len(), 4, "every kind: {seen:?}");
+    assert!(longer_than_drawn > 0, "a walk made a meeting longer than the file says");
+}
+
+/// Of the default perturbation file, without the walk.
+const LONGEST_MEETING: u64 = 60;

@@ -221,7 +221,7 @@ impl Rules {
         let (name, text) = &sources.perturbations;
         let perturbations = PerturbationFile::parse(name, text)?;
         let perturbation_events =
-            perturbation_events::resolve(&perturbations, name, &plan).map_err(RulesError::Misfit)?;
+            perturbation_events::resolve(&perturbations, name, &plan, &place_fields).map_err(RulesError::Misfit)?;
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
         let choices_at = plan.places().map(|(home, place)| match place.kind {
             PlaceKind::Home => std::array::from_fn(|option| choices_of_home(&plan, &choices[option], home)),

@@ -3,9 +3,9 @@
 use crate::affordances::ITEMS;
 use crate::config::{Event, EventKind, PerturbationFile};
 use crate::fixed_point::Micro;
-use crate::ids::{PlaceId, ResidentId};
+use crate::ids::{Column, PlaceId, ResidentId};
 use crate::names;
-use crate::plan::{PLACE_KINDS, Plan};
+use crate::plan::{DistanceField, PLACE_KINDS, Plan, UNREACHABLE};
 
 /// Kind of a power cut: its row in the perturbations table.
 pub const BLACKOUT: u8 = 0;
@@ -40,20 +40,32 @@ pub struct PerturbationEvent {
     pub target: Option<ResidentId>,
     /// Possible places of a meeting.
     pub places: Vec<PlaceId>,
+    /// Ticks of the longest walk to one of them, which a meeting lasts in addition.
+    pub longest_walk: u64,
 }
 
 /// The events of a file in the order of their names.
 ///
 /// # Errors
 /// Goods, residents or places that the town does not have, as a sentence.
-pub(super) fn resolve(file: &PerturbationFile, name: &str, plan: &Plan) -> Result<Vec<PerturbationEvent>, String> {
+pub(super) fn resolve(
+    file: &PerturbationFile,
+    name: &str,
+    plan: &Plan,
+    place_fields: &Column<PlaceId, DistanceField>,
+) -> Result<Vec<PerturbationEvent>, String> {
     let event = |(event, it): (&String, &Event)| {
-        resolve_event(event, it, plan).map_err(|why| format!("{name}: events.{event}.{why}"))
+        resolve_event(event, it, plan, place_fields).map_err(|why| format!("{name}: events.{event}.{why}"))
     };
     file.events.iter().map(event).collect()
 }
 
-fn resolve_event(name: &str, event: &Event, plan: &Plan) -> Result<PerturbationEvent, String> {
+fn resolve_event(
+    name: &str,
+    event: &Event,
+    plan: &Plan,
+    place_fields: &Column<PlaceId, DistanceField>,
+) -> Result<PerturbationEvent, String> {
     let kind = match event.kind {
         EventKind::Blackout => BLACKOUT,
         EventKind::Outage => OUTAGE,
@@ -96,6 +108,12 @@ fn resolve_event(name: &str, event: &Event, plan: &Plan) -> Result<PerturbationE
         magnitude: (low, high),
         items: if items == 0 { ALL_ITEMS } else { items },
         target,
+        longest_walk: places.iter().map(|place| longest_walk(&place_fields[*place])).max().unwrap_or(0),
         places,
     })
+}
+
+fn longest_walk(field: &DistanceField) -> u64 {
+    let reachable = field.iter().copied().filter(|distance| *distance != UNREACHABLE);
+    u64::from(reachable.max().unwrap_or(0))
 }

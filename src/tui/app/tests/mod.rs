@@ -2,7 +2,9 @@
 
 mod actions;
 mod console;
+mod crowded;
 mod keys;
+mod layouts;
 mod operations;
 mod reasons;
 mod settings;
@@ -20,6 +22,7 @@ use ratatui::style::Color;
 use super::{App, AppOptions, Message, RequestPurpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
+use crate::layouts::Layouts;
 use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::settings::Settings;
@@ -54,6 +57,7 @@ impl AppHarness {
             console_history: vec!["kpi".into(), "employment_status".into()],
             label: None,
             fleet: false,
+            layouts: Layouts::default(),
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }

@@ -113,6 +113,7 @@ fn recordings_have_no_hint() {
             console_history: Vec::new(),
             label: None,
             fleet: false,
+            layouts: crate::layouts::Layouts::default(),
         };
         App::new(SourceInfo { link, ..hello(Role::Viewer) }, setup).hint
     };

@@ -1,33 +1,20 @@
 //! Drawing of the resident table, and the column layout of the inspector.
 
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use super::inspector::{Block, ResidentDetail};
 use super::shift_bar;
-use super::table::{Column, Order, Row};
-use crate::format::{pad, pad_left, percent, short};
+use super::table::{Order, Row};
+use crate::format::{count, days, duration, pad, percent, short, signed, thousands};
 use crate::pane::Context;
-use townlet_wire::telemetry::Job;
+use crate::table::{Cell, FittedColumns};
+use townlet_wire::telemetry::{Job, Need};
 
 /// Table header; the sorted column has an arrow.
-pub(super) fn header<'a>(columns: &[(Column, usize)], order: Order, cx: &Context<'_>) -> Line<'a> {
-    let mut spans = vec![Span::raw(" ")];
-    for (index, (column, width)) in columns.iter().enumerate() {
-        let arrow = if order.reversed { "▴" } else { "▾" };
-        let sorted = order.column == *column;
-        let title = match column {
-            Column::Needs => needs_title(cx),
-            column => column.title().to_owned(),
-        };
-        let title = if sorted { format!("{title}{arrow}") } else { title };
-        let text = if column.numeric() { pad_left(&title, *width) } else { pad(&title, *width) };
-        if index > 0 {
-            spans.push(Span::styled(" ", cx.theme.head));
-        }
-        spans.push(Span::styled(text, cx.theme.head));
-    }
-    Line::from(spans)
+pub(super) fn header(columns: &FittedColumns, order: Order, cx: &Context<'_>) -> Line<'static> {
+    let words = |head: &str| if head == "needs" { needs_title(cx) } else { head.to_owned() };
+    columns.heads_as(words, 1, Some((order.column, order.reversed)), cx.theme)
 }
 
 /// Two letters per need, because first letters may be ambiguous.
@@ -38,58 +25,66 @@ fn needs_title(cx: &Context<'_>) -> String {
     if title.is_empty() { "needs".into() } else { title.trim_end().to_owned() }
 }
 
-pub(super) fn row<'a>(row: &Row<'_>, columns: &[(Column, usize)], selected: bool, cx: &Context<'_>) -> Line<'a> {
-    let mut spans = vec![Span::styled(if selected { "▸" } else { " " }, cx.theme.accent)];
-    for (index, (column, width)) in columns.iter().enumerate() {
-        if index > 0 {
-            spans.push(Span::raw(" "));
-        }
-        if *column == Column::Needs {
-            spans.extend(needs(row, *width, cx));
-            continue;
-        }
-        let (text, style) = cell(row, *column, cx);
-        let text = if column.numeric() { pad_left(&text, *width) } else { pad(&text, *width) };
-        spans.push(Span::styled(text, style));
-    }
-    Line::from(spans)
+pub(super) fn row(row: &Row<'_>, columns: &FittedColumns, selected: bool, cx: &Context<'_>) -> Line<'static> {
+    let mark = if selected { "▸" } else { " " }.to_owned();
+    columns.row(vec![(mark, cx.theme.accent)], None, |head, _| match head {
+        "needs" => Cell::Pieces(needs(row, cx)),
+        head => cell(row, head, cx).into(),
+    })
 }
 
 /// Each need as a block whose height is its level, with `!` if it is critical.
-fn needs<'a>(row: &Row<'_>, width: usize, cx: &Context<'_>) -> Vec<Span<'a>> {
+fn needs(row: &Row<'_>, cx: &Context<'_>) -> Vec<(String, Style)> {
     const BLOCKS: [&str; 8] = ["▁▁", "▂▂", "▃▃", "▄▄", "▅▅", "▆▆", "▇▇", "██"];
-    let mut spans = Vec::new();
-    for need in &row.agent.needs {
+    let piece = |need: &Need| {
         let critical = need.value < need.critical;
         let style = if critical { cx.theme.bad } else { cx.theme.chart };
         let block = BLOCKS[((need.value.clamp(0.0, 1.0) * 8.0) as usize).min(7)];
-        spans.push(Span::styled(block, style));
-        spans.push(Span::styled(if critical { "!" } else { " " }, style));
-    }
-    let used = row.agent.needs.len() * 3;
-    spans.push(Span::raw(" ".repeat(width.saturating_sub(used))));
-    spans
+        (format!("{block}{}", if critical { "!" } else { " " }), style)
+    };
+    row.agent.needs.iter().map(piece).collect()
 }
 
-fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
+fn cell(row: &Row<'_>, head: &str, cx: &Context<'_>) -> (String, Style) {
     let theme = cx.theme;
     let agent = row.agent;
+    let plain = |text: &str| (text.to_owned(), theme.text);
+    let dash = || ("–".to_owned(), theme.dim);
+    let ago = |tick: u64| duration(cx.view.tick.saturating_sub(tick), cx.view.clock.ticks_per_day);
+    match head {
+        "resident" => plain(&agent.name),
+        "option" if agent.possessed => (format!("{}*", agent.option), theme.warn),
+        "option" => plain(&agent.option),
+        "activity" => (agent.activity.clone(), theme.dim),
+        "place" => plain(if agent.place.is_empty() { "outdoors" } else { &agent.place }),
+        "since" => (ago(agent.option_since), theme.dim),
+        "chance" if row.chance() == 0.0 => dash(),
+        "chance" => plain(&percent(row.chance())),
+        "value" => agent.value.map_or_else(dash, |value| plain(&signed(value))),
+        "home" => plain(&agent.home),
+        "rent" if agent.rent_owed_days == 0 => ("paid".to_owned(), theme.dim),
+        "rent" => (count(agent.rent_owed_days, "day"), theme.warn),
+        "arrived" => (ago(agent.arrived_tick), theme.dim),
+        head => row.job.map_or_else(dash, |job| job_cell(job, head, cx)),
+    }
+}
+
+/// A cell about money and work.
+fn job_cell(job: &Job, head: &str, cx: &Context<'_>) -> (String, Style) {
+    let theme = cx.theme;
     let most = cx.view.employment.max_absent_shifts;
     let plain = |text: &str| (text.to_owned(), theme.text);
-    match (column, row.job) {
-        (Column::Name, _) => plain(&agent.name),
-        (Column::Option, _) if agent.possessed => (format!("{}*", agent.option), theme.warn),
-        (Column::Option, _) => plain(&agent.option),
-        (Column::Activity, _) => (agent.activity.clone(), theme.dim),
-        (Column::Place, _) => plain(if agent.place.is_empty() { "outdoors" } else { &agent.place }),
-        (Column::Needs, _) => plain(""),
-        (_, None) | (Column::Exit, Some(Job { exit_pending: false, .. })) => ("–".into(), theme.dim),
-        (Column::Wallet, Some(job)) if job.wallet >= 1_000.0 => plain(&short(job.wallet)),
-        (Column::Wallet, Some(job)) => plain(&format!("{:.2}", job.wallet)),
-        (Column::Exit, Some(_)) => ("! due".into(), theme.warn),
-        (_, Some(job)) if job.job_id.is_empty() => ("–".into(), theme.dim),
-        (Column::Job, Some(job)) => plain(&job.job_id),
-        (Column::Shift, Some(job)) => {
+    match head {
+        "wallet" if job.wallet >= 1_000.0 => plain(&short(job.wallet)),
+        "wallet" => plain(&format!("{:.2}", job.wallet)),
+        "wages" if job.wages_earned >= 10_000.0 => plain(&short(job.wages_earned)),
+        "wages" => plain(&format!("{:.2}", job.wages_earned)),
+        "meals" => plain(&thousands(job.meals_consumed)),
+        "exit" if job.exit_pending => ("! due".into(), theme.warn),
+        "exit" => ("–".into(), theme.dim),
+        _ if job.job_id.is_empty() => ("–".into(), theme.dim),
+        "job" => plain(&job.job_id),
+        "shift" => {
             let style = match job.shift_state.as_str() {
                 "on_time" => theme.good,
                 "late" => theme.warn,
@@ -98,13 +93,17 @@ fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
             };
             (shift_bar::state(&job.shift_state).to_owned(), style)
         }
-        (Column::Attendance, Some(job)) => plain(&percent(job.attendance_ratio)),
-        (Column::Absent, Some(job)) => {
+        "attend" => plain(&percent(job.attendance_ratio)),
+        "absent" => {
             let over = most > 0 && job.absent_shifts_7d >= most;
             let sign = if over { "!" } else { "" };
             let style = if over { theme.warn } else { theme.text };
             (format!("{sign}{}/{most}", job.absent_shifts_7d), style)
         }
+        "tenure" => plain(&days(job.tenure_days)),
+        "late" if job.late_ticks_today == 0 => ("–".into(), theme.dim),
+        "late" => (duration(job.late_ticks_today, cx.view.clock.ticks_per_day), theme.warn),
+        _ => ("–".into(), theme.dim),
     }
 }
 

@@ -8,21 +8,28 @@ mod table;
 mod tests;
 
 use ratatui::Frame;
-use ratatui::layout::{Position, Rect};
-use ratatui::text::Line;
+use ratatui::layout::{Constraint, Direction, Layout, Position, Rect};
+use ratatui::text::{Line, Span};
 
 use self::draw::{block_columns, header, row};
 use self::inspector::ResidentDetail;
-use self::table::{Column, Order, Row, fitting, rows};
+use self::table::{Order, Row, TABLE, next_column, rows};
+use crate::chart;
 use crate::detail_view::DetailView;
 use crate::export::Record;
-use crate::format::clip;
+use crate::format::{self, clip, duration, percent};
 use crate::keymap::Action;
+use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, require};
+use crate::table::{FittedColumns, Table};
+use crate::text_drawing::draw_text;
+use townlet_wire::telemetry::Agent;
 
 /// Minimum height of the inspector below the table.
 const MIN_INSPECTOR_ROWS: u16 = 6;
+/// Maximum height of the charts below the inspector.
+const MAX_NEED_CHART_ROWS: u16 = 18;
 
 /// The Residents pane.
 pub(crate) type Residents = ListPane<ResidentTable>;
@@ -34,11 +41,13 @@ pub(crate) struct ResidentTable {
     inspector: DetailView,
     /// Where the header was drawn, and its columns.
     header: Rect,
-    heads: Vec<(Column, usize)>,
+    columns: FittedColumns,
+    /// Table and inspector.
+    division: Option<Division>,
 }
 
 impl ResidentTable {
-    fn sort(&mut self, column: Column) -> Reaction {
+    fn sort(&mut self, column: &'static str) -> Reaction {
         let reversed = self.order.column == column && !self.order.reversed;
         self.order = Order { column, reversed };
         Reaction::Redraw
@@ -46,15 +55,17 @@ impl ResidentTable {
 
     fn draw_table(&mut self, frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Row<'_>>, cx: &Context<'_>) {
         let needs = cx.view.agents.iter().map(|agent| agent.needs.len()).max().unwrap_or(0);
-        let columns = fitting(usize::from(area.width).saturating_sub(1), needs);
+        let name = cx.view.agents.iter().map(|agent| format::width(&agent.name)).max().unwrap_or(0);
+        let width = usize::from(area.width).saturating_sub(1);
+        let columns = TABLE.fit(cx.layouts, width, &[("needs", needs * 3), ("resident", name)]);
         let head = Rect { height: area.height.min(1), ..area };
         let rows = Rect { y: head.bottom(), height: area.height - head.height, ..area };
-        frame.render_widget(header(&columns, self.order, cx), head);
+        draw_text(frame, head, header(&columns, self.order, cx));
         view.draw(frame, rows, cx, |resident, selected| {
             let line = row(resident, &columns, selected, cx);
             if selected { line.patch_style(cx.row(true)) } else { line }
         });
-        (self.header, self.heads) = (head, columns);
+        (self.header, self.columns) = (head, columns);
     }
 
     fn draw_inspector(&mut self, frame: &mut Frame<'_>, area: Rect, view: &ListView<'_, Row<'_>>, cx: &Context<'_>) {
@@ -67,7 +78,42 @@ impl ResidentTable {
         };
         let width = (area.width + 2) / columns - 2;
         let stacks = block_columns(&detail, usize::from(columns), usize::from(width), usize::from(area.height));
+        let used = stacks.iter().map(Vec::len).max().unwrap_or(0) as u16 + 1;
+        let free = area.height.saturating_sub(used);
+        if free >= chart::WORTHWHILE.0 {
+            let charts = Rect { y: area.y + used, height: free.min(MAX_NEED_CHART_ROWS), ..area };
+            draw_need_charts(frame, charts, agent, cx);
+        }
         self.inspector.draw(frame, area, stacks, view.pane, cx);
+    }
+}
+
+/// The needs of a resident over the last days with their critical levels, side by side.
+fn draw_need_charts(frame: &mut Frame<'_>, area: Rect, agent: &Agent, cx: &Context<'_>) {
+    let across = usize::from(area.width / chart::WORTHWHILE.1).clamp(1, agent.needs.len().max(1));
+    let tiles = Layout::horizontal(vec![Constraint::Fill(1); across]).spacing(2).split(area);
+    for (need, tile) in agent.needs.iter().zip(tiles.iter()) {
+        let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(*tile);
+        let now = Line::from(vec![
+            Span::styled(clip(&need.name, 20), cx.theme.strong),
+            Span::styled(format!("  {}", percent(need.value)), cx.theme.accent),
+            Span::styled(format!("  min {}", percent(need.critical)), cx.theme.dim),
+        ]);
+        draw_text(frame, title, now);
+        let values = cx.history.recent(&format!("need.{}.{}", agent.id, need.name), usize::MAX);
+        if values.len() < 2 {
+            draw_text(frame, below, Line::styled("The chart is recorded while the town runs.", cx.theme.dim));
+            continue;
+        }
+        let newest = values.len() as f64 - 1.0;
+        let points: Vec<(f64, f64)> = values.into_iter().enumerate().map(|(x, value)| (x as f64, value)).collect();
+        let ago = |x: f64| match newest - x {
+            0.0 => "now".to_owned(),
+            half_hours => format!("{} ago", duration((half_hours * 30.0) as u64, 1_440)),
+        };
+        let words = |value: f64| percent(value);
+        let data = (points.as_slice(), Some(need.critical), Some((0.0, 1.0)));
+        chart::draw_on(frame, below, data, (&ago, &words), cx.theme);
     }
 }
 
@@ -82,7 +128,7 @@ impl ListContent for ResidentTable {
         }
         let shown = if shown == all { all.to_string() } else { format!("{shown} of {all}") };
         let arrow = if self.order.reversed { "▴" } else { "▾" };
-        format!("Residents · {shown} · by {} {arrow}", self.order.column.title())
+        format!("Residents · {shown} · by {} {arrow}", self.order.column)
     }
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<Row<'a>> {
@@ -119,7 +165,7 @@ impl ListContent for ResidentTable {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Row<'_>>, cx: &Context<'_>) {
-        self.header = Rect::ZERO;
+        (self.header, self.division) = (Rect::ZERO, None);
         if view.items.is_empty() {
             let (missing, advice) = if cx.view.agents.is_empty() {
                 ("No residents.", "New residents arrive while the town runs. Add one with :spawn.")
@@ -137,20 +183,22 @@ impl ListContent for ResidentTable {
             return self.draw_inspector(frame, area, &view, cx);
         }
         let wanted = view.items.len() as u16 + 1;
-        let most = if area.height > 2 * MIN_INSPECTOR_ROWS { area.height.div_ceil(2) } else { area.height };
-        let table = Rect { height: wanted.min(most), ..area };
-        self.draw_table(frame, table, &mut view, cx);
-        let below = Rect { y: table.bottom() + 1, height: area.height.saturating_sub(table.height + 1), ..area };
-        if below.height >= MIN_INSPECTOR_ROWS {
-            let rule = Rect { y: table.bottom(), height: 1, ..area };
-            frame.render_widget(Line::styled("─".repeat(usize::from(area.width)), cx.theme.border), rule);
-            self.draw_inspector(frame, below, &view, cx);
+        if area.height < 2 * MIN_INSPECTOR_ROWS {
+            return self.draw_table(frame, area, &mut view, cx);
         }
+        let parts = [Constraint::Length(wanted.min(area.height.div_ceil(2))), Constraint::Fill(1)];
+        let division = cx.layouts.divide("agents", Direction::Vertical, area, &parts);
+        let (table, below) = (division.parts[0], division.parts[1]);
+        self.draw_table(frame, table, &mut view, cx);
+        let [rule, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(below);
+        draw_text(frame, rule, Line::styled("─".repeat(usize::from(area.width)), cx.theme.border));
+        self.draw_inspector(frame, below, &view, cx);
+        self.division = Some(division);
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, Row<'_>>, _cx: &Context<'_>) -> Option<Reaction> {
         match action {
-            Action::Sort => Some(self.sort(self.order.column.next())),
+            Action::Sort => Some(self.sort(next_column(self.order.column, &self.columns.heads_shown()))),
             Action::Reverse => Some(self.sort(self.order.column)),
             Action::Copy => view.selected().map(|row| Reaction::Copy(row.agent.id.clone())),
             _ => self.inspector.act(action),
@@ -161,13 +209,9 @@ impl ListContent for ResidentTable {
         if !self.header.contains(at) {
             return None;
         }
-        // One cell for the mark, then the columns with one cell between.
-        let mut right = usize::from(self.header.x) + 1;
-        let head = self.heads.iter().find(|(_, width)| {
-            right += width + 1;
-            usize::from(at.x) < right
-        });
-        head.map(|(head, _)| *head).map(|head| self.sort(head))
+        // One cell for the mark.
+        let offset = usize::from(at.x).checked_sub(usize::from(self.header.x) + 1)?;
+        self.columns.at(offset).map(|head| self.sort(head))
     }
 
     fn bindings(&self, selected: Option<&Row<'_>>, _cx: &Context<'_>) -> Vec<KeyHint> {
@@ -180,6 +224,14 @@ impl ListContent for ResidentTable {
         ];
         hints.extend(self.inspector.hints("table"));
         hints
+    }
+
+    fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn open_resident(&mut self) -> bool {

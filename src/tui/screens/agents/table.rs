@@ -3,76 +3,42 @@
 use std::cmp::Ordering;
 
 use crate::screens::filter;
+use crate::table::{Column, EXTRA, Table};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Job};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Column {
-    Name,
-    Option,
-    Activity,
-    Place,
-    Needs,
-    Wallet,
-    Job,
-    Shift,
-    Attendance,
-    Absent,
-    Exit,
-}
+/// The columns. Needs take three cells each.
+pub(super) static TABLE: Table = Table {
+    name: "Residents",
+    columns: &[
+        Column::text("resident", 9, 20, 0),
+        Column::text("option", 9, 11, 0),
+        Column::text("activity", 12, 44, 0),
+        Column::text("place", 9, 12, 6),
+        Column::text("needs", 6, 60, 1),
+        Column::number("wallet", 6, 8, 5),
+        Column::text("job", 9, 12, 7),
+        Column::text("shift", 9, 9, 2),
+        Column::number("attend", 6, 6, 4),
+        Column::number("absent", 7, 7, 3),
+        Column::text("exit", 5, 5, 3),
+        Column::number("since", 9, 9, EXTRA),
+        Column::number("chance", 6, 6, EXTRA),
+        Column::number("value", 7, 7, EXTRA),
+        Column::number("tenure", 9, 9, EXTRA),
+        Column::number("late", 9, 9, EXTRA),
+        Column::number("wages", 8, 8, EXTRA),
+        Column::number("meals", 6, 6, EXTRA),
+        Column::text("home", 10, 12, EXTRA),
+        Column::number("rent", 8, 8, EXTRA),
+        Column::number("arrived", 9, 9, EXTRA),
+    ],
+};
 
-/// Columns to drop on narrow screens, in this order.
-const DROP_ORDER: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
-
-/// Columns, left to right, with their headings and widths in cells. The activity gets the remaining width, the needs three
-/// cells each.
-pub(super) const COLUMNS: [(Column, &str, usize); 11] = [
-    (Column::Name, "resident", 10),
-    (Column::Option, "option", 9),
-    (Column::Activity, "activity", 12),
-    (Column::Place, "place", 10),
-    (Column::Needs, "needs", 6),
-    (Column::Wallet, "wallet", 6),
-    (Column::Job, "job", 10),
-    (Column::Shift, "shift", 9),
-    (Column::Attendance, "attend", 6),
-    (Column::Absent, "absent", 7),
-    (Column::Exit, "exit", 5),
-];
-
-impl Column {
-    fn index(self) -> usize {
-        COLUMNS.iter().position(|row| row.0 == self).expect("every column has a row")
-    }
-
-    pub(super) fn title(self) -> &'static str {
-        COLUMNS[self.index()].1
-    }
-
-    /// Whether it is right-aligned.
-    pub(super) const fn numeric(self) -> bool {
-        matches!(self, Self::Wallet | Self::Attendance | Self::Absent)
-    }
-
-    /// The next column to sort by.
-    pub(super) fn next(self) -> Self {
-        COLUMNS[(self.index() + 1) % COLUMNS.len()].0
-    }
-}
-
-/// The columns that fit into `width` cells with one cell between them, and their widths.
-pub(super) fn fitting(width: usize, needs: usize) -> Vec<(Column, usize)> {
-    let wide = |column, width: usize| if column == Column::Needs { width.max(needs * 3) } else { width };
-    let mut columns: Vec<_> = COLUMNS.iter().map(|(column, _, width)| (*column, wide(*column, *width))).collect();
-    let total = |columns: &[(Column, usize)]| columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
-    for column in DROP_ORDER {
-        if total(&columns) > width {
-            columns.retain(|(kept, _)| *kept != column);
-        }
-    }
-    let spare = width.saturating_sub(total(&columns));
-    columns.iter_mut().filter(|(column, _)| *column == Column::Activity).for_each(|(_, width)| *width += spare);
-    columns
+/// The column after `head` among `shown`, else the first.
+pub(super) fn next_column(head: &str, shown: &[&'static str]) -> &'static str {
+    let at = shown.iter().position(|other| *other == head);
+    at.and_then(|at| shown.get(at + 1)).or(shown.first()).copied().unwrap_or("resident")
 }
 
 /// A resident with their job.
@@ -85,19 +51,26 @@ pub(crate) struct Row<'a> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
-    pub(super) column: Column,
+    /// Head of the column.
+    pub(super) column: &'static str,
     pub(super) reversed: bool,
 }
 
 impl Default for Order {
     fn default() -> Self {
-        Self { column: Column::Name, reversed: false }
+        Self { column: "resident", reversed: false }
     }
 }
 
 impl Row<'_> {
     fn worst_need(&self) -> f64 {
         self.agent.needs.iter().map(|need| need.value).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Probability of the option among the most likely ones of the policy; 0 when it is not.
+    pub(super) fn chance(&self) -> f64 {
+        let chosen = self.agent.top_options.iter().find(|top| top.option == self.agent.option);
+        chosen.map_or(0.0, |top| top.probability)
     }
 
     /// Words for the filter field `is`.
@@ -129,25 +102,36 @@ impl Row<'_> {
         filter::passes(typed, &fields)
     }
 
-    fn compare(&self, other: &Self, column: Column) -> Ordering {
+    fn compare(&self, other: &Self, column: &str) -> Ordering {
         let number = |pick: fn(&Job) -> f64| {
             let of = |row: &Self| row.job.map_or(f64::INFINITY, pick);
             of(self).total_cmp(&of(other))
         };
+        let value = |row: &Self| row.agent.value.unwrap_or(f64::INFINITY);
         let text = |pick: fn(&Job) -> &str| self.job.map(pick).cmp(&other.job.map(pick));
         match column {
-            Column::Name => Ordering::Equal,
-            Column::Option => self.agent.option.cmp(&other.agent.option),
-            Column::Activity => self.agent.activity.cmp(&other.agent.activity),
-            Column::Place => self.agent.place.cmp(&other.agent.place),
-            Column::Needs => self.worst_need().total_cmp(&other.worst_need()),
-            Column::Wallet => number(|job| job.wallet),
-            Column::Job => text(|job| &job.job_id),
-            Column::Shift => text(|job| &job.shift_state),
-            Column::Attendance => number(|job| job.attendance_ratio),
+            "option" => self.agent.option.cmp(&other.agent.option),
+            "activity" => self.agent.activity.cmp(&other.agent.activity),
+            "place" => self.agent.place.cmp(&other.agent.place),
+            "needs" => self.worst_need().total_cmp(&other.worst_need()),
+            "wallet" => number(|job| job.wallet),
+            "job" => text(|job| &job.job_id),
+            "shift" => text(|job| &job.shift_state),
+            "attend" => number(|job| job.attendance_ratio),
             // Most absences first.
-            Column::Absent => number(|job| -(job.absent_shifts_7d as f64)),
-            Column::Exit => number(|job| if job.exit_pending { 0.0 } else { 1.0 }),
+            "absent" => number(|job| -(job.absent_shifts_7d as f64)),
+            "exit" => number(|job| if job.exit_pending { 0.0 } else { 1.0 }),
+            "since" => self.agent.option_since.cmp(&other.agent.option_since),
+            "chance" => self.chance().total_cmp(&other.chance()),
+            "value" => value(self).total_cmp(&value(other)),
+            "tenure" => number(|job| job.tenure_days),
+            "late" => number(|job| -(job.late_ticks_today as f64)),
+            "wages" => number(|job| job.wages_earned),
+            "meals" => number(|job| job.meals_consumed as f64),
+            "home" => self.agent.home.cmp(&other.agent.home),
+            "rent" => other.agent.rent_owed_days.cmp(&self.agent.rent_owed_days),
+            "arrived" => self.agent.arrived_tick.cmp(&other.agent.arrived_tick),
+            _ => Ordering::Equal,
         }
     }
 }
@@ -168,6 +152,7 @@ pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layouts::Layouts;
     use townlet_wire::telemetry::Need;
 
     fn town() -> Snapshot {
@@ -189,7 +174,7 @@ mod tests {
         view
     }
 
-    fn names(typed: &str, column: Column, reversed: bool) -> String {
+    fn names(typed: &str, column: &'static str, reversed: bool) -> String {
         let view = town();
         let rows = rows(&view, typed, Order { column, reversed });
         rows.iter().map(|row| row.agent.name.as_str()).collect::<Vec<_>>().join(" ")
@@ -197,38 +182,34 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_by_column_and_reversed() {
-        assert_eq!(names("", Column::Name, false), "Ada Ben Cleo");
-        assert_eq!(names("", Column::Name, true), "Cleo Ben Ada");
-        assert_eq!(names("", Column::Needs, false), "Ben Cleo Ada");
-        assert_eq!(names("", Column::Absent, false), "Ben Cleo Ada");
-        assert_eq!(names("", Column::Exit, false), "Ben Ada Cleo");
+        assert_eq!(names("", "resident", false), "Ada Ben Cleo");
+        assert_eq!(names("", "resident", true), "Cleo Ben Ada");
+        assert_eq!(names("", "needs", false), "Ben Cleo Ada");
+        assert_eq!(names("", "absent", false), "Ben Cleo Ada");
+        assert_eq!(names("", "exit", false), "Ben Ada Cleo");
     }
 
     #[test]
     fn the_filter_matches_fields_and_tags() {
-        assert_eq!(names("is:critical", Column::Name, false), "Ben");
-        assert_eq!(names("is:pending idle", Column::Name, false), "Ben");
-        assert_eq!(names("option:eat", Column::Name, false), "Cleo");
-        assert_eq!(names("nobody", Column::Name, false), "");
+        assert_eq!(names("is:critical", "resident", false), "Ben");
+        assert_eq!(names("is:pending idle", "resident", false), "Ben");
+        assert_eq!(names("option:eat", "resident", false), "Cleo");
+        assert_eq!(names("nobody", "resident", false), "");
     }
 
     #[test]
-    fn narrow_screens_drop_columns_and_never_overflow() {
-        for width in [78, 118, 198] {
-            let columns = fitting(width, 3);
-            let total: usize = columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
-            assert_eq!(total, width);
-        }
-        assert!(fitting(78, 3).iter().all(|(column, _)| !matches!(column, Column::Job | Column::Place)));
-        assert_eq!(fitting(118, 3).len(), COLUMNS.len());
+    fn narrow_screens_drop_columns_and_wide_ones_have_more() {
+        let heads = |width| TABLE.fit(&Layouts::default(), width, &[("needs", 9)]).heads_shown();
+        assert!(heads(77).iter().all(|head| !matches!(*head, "job" | "place")), "{:?}", heads(77));
+        assert_eq!(heads(117).len(), 11);
+        assert_eq!(heads(197)[11..], ["since", "chance", "value", "tenure"]);
     }
 
     #[test]
-    fn sorting_cycles_through_every_column() {
-        let mut column = Column::Name;
-        for _ in COLUMNS {
-            column = column.next();
-        }
-        assert_eq!(column, Column::Name);
+    fn sorting_cycles_through_every_column_on_screen() {
+        let shown = ["resident", "job", "exit"];
+        assert_eq!(next_column("resident", &shown), "job");
+        assert_eq!(next_column("exit", &shown), "resident");
+        assert_eq!(next_column("wages", &shown), "resident");
     }
 }

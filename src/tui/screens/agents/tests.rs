@@ -90,7 +90,8 @@ fn keys_sort_reverse_and_keep_the_selected_resident() {
     harness.act(&mut pane, Action::Down);
     harness.act(&mut pane, Action::Reverse);
     assert_eq!(seen(&harness, &mut pane), ("Hugo Gwen Finn Eva Dov Cleo Ben Ada".into(), "Ben".into()));
-    for _ in 0..4 {
+    // Option, activity, needs: the place has no room.
+    for _ in 0..3 {
         harness.act(&mut pane, Action::Sort);
     }
     let (rows, marked) = seen(&harness, &mut pane);
@@ -153,7 +154,7 @@ fn clicks_on_headings_sort_and_on_rows_select() {
     pane.click(3, 3, &harness.cx());
     assert_eq!(seen(&harness, &mut pane).1, "Ben");
     pane.click(14, 1, &harness.cx());
-    assert_eq!(pane.content.order.column, Column::Option);
+    assert_eq!(pane.content.order.column, "option");
     pane.click(14, 1, &harness.cx());
     assert!(pane.content.order.reversed);
     assert_eq!(pane.click(0, 0, &harness.cx()), Reaction::None);

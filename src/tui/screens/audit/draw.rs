@@ -5,13 +5,16 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::command_records::{CommandRecords, values};
-use crate::format::{abbreviated, arguments, clip, pad, pad_left, styled_lines, thousands, width};
+use crate::format::{abbreviated, arguments, clip, styled_lines, thousands, width};
 use crate::pane::Context;
+use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
 use crate::theme::Theme;
 use crate::wall_clock::{date_time, offset_label, time_of_day};
 use townlet_wire::telemetry::AuditTail;
 
-/// Columns before the command: mark, sign, tick.
+/// Columns of mark and sign.
+const MARKS: usize = 3;
+/// Columns before the second line of a command.
 const INDENT: usize = 14;
 
 /// State and position of the log.
@@ -46,62 +49,61 @@ fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String)
     format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }
 
-/// Widths of the issuer and of the time, which narrow screens do not have.
-const fn wide_columns(across: usize) -> (usize, usize) {
-    if across >= 110 { (20, 9) } else { (12, 0) }
-}
+/// The column of the times; its head is their offset.
+const TIME: &str = "time";
 
-/// Width of the columns after the command.
-const fn width_of_who(issuer: usize) -> usize {
-    issuer + 1 + 6 + 1 + 6 + 1 + 9
+/// The columns after mark and sign.
+pub(super) static TABLE: Table = Table {
+    name: "Audit log",
+    columns: &[
+        Column::number("tick", 10, 10, 0),
+        Column::text(TIME, 8, 9, 5),
+        Column::text("command", 20, REST, 0),
+        Column::text("issuer", 12, 20, 1),
+        Column::text("role", 6, 6, 3),
+        Column::text("over", 6, 6, 4),
+        Column::number("cmd_id", 9, 9, 2),
+        Column::number("line", 9, 9, EXTRA),
+        Column::text("status", 9, 9, EXTRA),
+    ],
+};
+
+/// The columns that fit.
+pub(super) fn columns(across: usize, cx: &Context<'_>) -> FittedColumns {
+    TABLE.fit(cx.layouts, across.saturating_sub(MARKS), &[])
 }
 
 /// Heads of the columns. The head of the times is their offset.
-pub(super) fn heads<'a>(across: usize, offset: Offset, theme: &Theme) -> Line<'a> {
-    let (issuer, time) = wide_columns(across);
-    let room = across.saturating_sub(INDENT + time + width_of_who(issuer) + 1);
-    let text = format!(
-        "{}{}{} {} {} {} {}",
-        pad_left("tick ", INDENT - 1),
-        if time > 0 { pad(&format!(" {}", offset_label(offset)), time + 1) } else { " ".to_owned() },
-        pad("command", room),
-        pad("issuer", issuer),
-        pad("role", 6),
-        pad("over", 6),
-        pad_left("cmd_id", 9)
-    );
-    Line::styled(clip(&text, across), theme.head)
+pub(super) fn heads(columns: &FittedColumns, offset: Offset, theme: &Theme) -> Line<'static> {
+    let words = |head: &str| if head == TIME { offset_label(offset) } else { head.to_owned() };
+    columns.heads_as(words, MARKS, None, theme)
 }
 
 /// A command in the list. The second line has the error, reason and digests, if any.
-pub(super) fn entry<'a>(
+pub(super) fn entry(
     command: &CommandRecords<'_>,
     selected: bool,
-    across: usize,
     offset: Offset,
+    (across, columns): (usize, &FittedColumns),
     cx: &Context<'_>,
-) -> Vec<Line<'a>> {
+) -> Vec<Line<'static>> {
     let theme = cx.theme;
     let row = command.last();
     let status = command.status();
-    let (issuer, time) = wide_columns(across);
-    let time = if time > 0 { format!("{} ", pad(&time_of_day(&row.ts, offset), time - 1)) } else { String::new() };
-    let who = format!(
-        "{} {} {} {}",
-        pad(&row.issuer, issuer),
-        pad(&row.role, 6),
-        pad(&row.transport, 6),
-        pad_left(&short(&row.cmd_id), 9)
-    );
-    let room = across.saturating_sub(INDENT + time.len() + width(&who) + 1);
-    let first = Line::from(vec![
-        Span::styled(if selected { "▸" } else { " " }, theme.accent),
-        Span::styled(format!("{} ", status.sign), (status.style)(theme)),
-        Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
-        Span::styled(time, theme.dim),
-        Span::styled(format!("{} ", pad(&line_of(command, values), room)), theme.text),
-        Span::styled(who, theme.dim),
-    ]);
+    let cell = |head: &str| match head {
+        "tick" => (thousands(row.tick), theme.dim),
+        TIME => (time_of_day(&row.ts, offset), theme.dim),
+        "issuer" => (row.issuer.clone(), theme.dim),
+        "role" => (row.role.clone(), theme.dim),
+        "over" => (row.transport.clone(), theme.dim),
+        "cmd_id" => (short(&row.cmd_id), theme.dim),
+        "line" => (thousands(row.seq), theme.dim),
+        "status" => (status.word.to_owned(), (status.style)(theme)),
+        _ => (line_of(command, values), theme.text),
+    };
+    let mark = if selected { "▸" } else { " " }.to_owned();
+    let prefix = vec![(mark, theme.accent), (format!("{} ", status.sign), (status.style)(theme))];
+    let first = columns.row(prefix, None, |head, _| cell(head).into());
     let mut said = Vec::new();
     if !matches!(status.word, "ok" | "log") {
         said.push(Span::styled(status.word, (status.style)(theme)));

@@ -7,17 +7,19 @@ mod tests;
 
 use jiff::tz::Offset;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Direction, Layout, Rect};
 use ratatui::text::Line;
-use ratatui::widgets::Paragraph;
 
 use self::command_records::{CommandRecords, commands};
-use self::draw::{chain, detail, entry, heads};
+use self::draw::{TABLE, chain, columns, detail, entry, heads};
 use crate::detail_view::DetailView;
 use crate::export::{Export, Record};
 use crate::format::{arguments, clip, count};
 use crate::keymap::Action;
+use crate::layouts::Division;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
+use crate::table::{FittedColumns, Table};
+use crate::text_drawing::draw_text;
 use crate::wall_clock::offset_at;
 
 /// Commands of a page.
@@ -35,6 +37,8 @@ pub(crate) struct AuditLog {
     details: DetailView,
     /// Screen rows with the sequence number of their command.
     row_owners: Vec<(u16, u64)>,
+    /// List and details.
+    division: Option<Division>,
 }
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<CommandRecords<'a>> {
@@ -74,13 +78,19 @@ impl AuditLog {
         format!("{following}{filter} ")
     }
 
-    fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, commands: &[CommandRecords<'_>], cx: &Context<'_>) {
+    fn draw_list(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        (commands, columns): (&[CommandRecords<'_>], &FittedColumns),
+        cx: &Context<'_>,
+    ) {
         let at = self.at(commands);
         let offset = newest_offset(commands, cx);
         let entries: Vec<Vec<Line<'_>>> = commands
             .iter()
             .enumerate()
-            .map(|(index, command)| entry(command, index == at, area.width.into(), offset, cx))
+            .map(|(index, command)| entry(command, index == at, offset, (area.width.into(), columns), cx))
             .collect();
         let room = usize::from(area.height);
         let lines = |from: usize, to: usize| entries[from..=to].iter().map(Vec::len).sum::<usize>();
@@ -107,25 +117,26 @@ impl AuditLog {
             }
         }
         self.row_owners.truncate(room);
-        frame.render_widget(Paragraph::new(shown), area);
+        draw_text(frame, area, shown);
     }
 }
 
 impl Pane for AuditLog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         self.row_owners.clear();
+        self.division = None;
         let commands = shown(cx);
         let title = match commands.len() {
             0 => "Audit log".to_owned(),
             all => format!("Audit log · {} of {all}", self.at(&commands) + 1),
         };
-        let block = pane_block(title, cx.focused, cx.theme);
+        let block = pane_block(&title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let head = chain(&cx.view.audit, usize::from(inner.width), cx.theme);
         let body =
             Rect { y: inner.y + head.len() as u16, height: inner.height.saturating_sub(head.len() as u16), ..inner };
-        frame.render_widget(Paragraph::new(head), inner);
+        draw_text(frame, inner, head);
         let Some(selected) = commands.get(self.at(&commands)) else {
             let (missing, advice) = if cx.view.audit.records.is_empty() {
                 ("No commands yet.", "Reads and refusals are logged too. Try :employment_status.")
@@ -143,18 +154,30 @@ impl Pane for AuditLog {
         if self.details.open {
             self.details.draw(frame, body, vec![full], area, cx);
         } else {
-            let below = if inner.height >= TALL { (full.len() as u16).min(body.height / 2) } else { 0 };
             let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(body);
-            frame.render_widget(heads(inner.width.into(), newest_offset(&commands, cx), cx.theme), head);
-            let below = below.min(body.height / 2);
-            let list = Rect { height: body.height - below - u16::from(below > 0), ..body };
-            self.draw_list(frame, list, &commands, cx);
-            if below > 0 {
-                let rule = Rect { y: list.bottom(), height: 1, ..body };
-                frame.render_widget(Line::styled("─".repeat(usize::from(body.width)), cx.theme.border), rule);
-                frame.render_widget(Paragraph::new(full), Rect { y: rule.bottom(), height: below, ..body });
+            let columns = columns(inner.width.into(), cx);
+            draw_text(frame, head, heads(&columns, newest_offset(&commands, cx), cx.theme));
+            if inner.height < TALL {
+                return self.draw_list(frame, body, (&commands, &columns), cx);
             }
+            let rows = (full.len() as u16 + 1).min(body.height / 2);
+            let parts = [Constraint::Fill(1), Constraint::Length(rows)];
+            let division = cx.layouts.divide("audit", Direction::Vertical, body, &parts);
+            let (list, below) = (division.parts[0], division.parts[1]);
+            self.draw_list(frame, list, (&commands, &columns), cx);
+            let [rule, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(below);
+            draw_text(frame, rule, Line::styled("─".repeat(usize::from(body.width)), cx.theme.border));
+            draw_text(frame, below, full);
+            self.division = Some(division);
         }
+    }
+
+    fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {

@@ -5,20 +5,30 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::Line;
 
+use crate::chart;
 use crate::export::{ChartData, Record};
-use crate::format::{bar, pad, pad_left, thousands, trend_on};
+use crate::format::{bar, thousands, trend_on};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
+use crate::table::{Cell, Column, FittedColumns, REST, Table};
+use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
 /// Share of the capacity below which stock is low.
 const LOW: f64 = 0.2;
-/// Widths of the name and value columns.
-const NAME: usize = 22;
-const FIGURE: usize = 16;
+/// The columns.
+static TABLE: Table = Table {
+    name: "Goods",
+    columns: &[
+        Column::text("item", 12, 22, 0),
+        Column::number("now", 14, 16, 0),
+        Column::text("note", 12, 34, 1),
+        Column::text("trend", 8, REST, 2),
+    ],
+};
 
 pub(crate) type Goods = ListPane<GoodsList>;
 
@@ -38,6 +48,13 @@ pub(crate) struct Item<'a> {
     scale: Option<(f64, f64)>,
     /// The utility and whether it is on.
     utility: Option<(&'a str, bool)>,
+}
+
+impl Item<'_> {
+    /// Name of its series.
+    fn series(&self) -> String {
+        format!("economy.{}", self.id.replacen(' ', ".", 1))
+    }
 }
 
 /// Command that switches a utility, and the effect of switching it off.
@@ -94,20 +111,19 @@ fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
     Item { id: format!("stock {name}"), name: name.to_owned(), now, sign, style, note, scale, utility: None }
 }
 
-fn row(item: &Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+fn row(item: &Item<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
     let theme = cx.theme;
-    let rest = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
-    let points = cx.history.full().points(&format!("economy.{}", item.id.replacen(' ', ".", 1)));
-    let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
-    let cells = [
-        (mark(selected), theme.accent),
-        (pad(&item.name, NAME), theme.text),
-        (pad_left(&item.now, FIGURE), theme.strong),
-        (format!(" {} ", item.sign), item.style),
-        (pad(&item.note, 28), item.style),
-        (trend_on(&values, rest, item.scale), theme.chart),
-    ];
-    cx.cells(selected, cells)
+    let cell = |head: &str, width: usize| match head {
+        "item" => Cell::Text(item.name.clone(), theme.text),
+        "now" => Cell::Text(item.now.clone(), theme.strong),
+        "note" => Cell::Pieces(vec![(format!("{} ", item.sign), item.style), (item.note.clone(), item.style)]),
+        _ => {
+            let points = cx.history.full().points(&item.series());
+            let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
+            Cell::Text(trend_on(&values, width, item.scale), theme.chart)
+        }
+    };
+    columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)
 }
 
 /// The selected utility, whether it is on, its command and effect; or why it cannot be switched.
@@ -140,7 +156,7 @@ impl ListContent for GoodsList {
     }
 
     fn chart_data(&self, item: &Item<'_>, cx: &Context<'_>) -> Option<ChartData> {
-        let name = format!("economy.{}", item.id.replacen(' ', ".", 1));
+        let name = item.series();
         let points = cx.history.full().points(&name);
         let unit = if item.scale.is_some() { "count" } else { "meals" };
         let (title, unit) = (item.name.clone(), unit.to_owned());
@@ -156,10 +172,21 @@ impl ListContent for GoodsList {
             let none = ("No prices or stock yet.", "They appear with the first data from the shard.");
             return cx.draw_no_items(frame, area, "goods", none);
         }
-        let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        let text = format!("  {}{}   {}trend", pad("item", NAME), pad_left("now", FIGURE), pad("", 28));
-        frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        view.draw(frame, table, cx, |item, selected| row(item, selected, area.width.into(), cx));
+        let wanted = view.items.len() as u16;
+        let rows = [Constraint::Length(1), Constraint::Max(wanted), Constraint::Fill(1)];
+        let [head, table, below] = Layout::vertical(rows).areas(area);
+        let name = view.selected().map(Item::series);
+        if let Some(name) = name.filter(|_| below.height > chart::WORTHWHILE.0) {
+            let chart = Rect { y: below.y + 1, height: below.height - 1, ..below };
+            chart::draw_metric(frame, chart, &name, cx);
+        }
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(3), &[]);
+        draw_text(frame, head, columns.heads(2, None, cx.theme));
+        view.draw(frame, table, cx, |item, selected| row(item, selected, &columns, cx));
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, Item<'_>>, cx: &Context<'_>) -> Option<Reaction> {

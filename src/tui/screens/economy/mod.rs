@@ -5,8 +5,10 @@ mod perturbations;
 #[cfg(test)]
 mod tests;
 
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Direction, Rect};
 
+use crate::layouts::Layouts;
+use crate::pane::Tiling;
 pub(crate) use goods::Goods;
 pub(crate) use perturbations::PerturbationsPane;
 
@@ -14,9 +16,11 @@ pub(crate) use perturbations::PerturbationsPane;
 const WIDE: u16 = 160;
 
 /// Perturbations and goods side by side, or stacked.
-pub(crate) fn layout(area: Rect) -> Vec<Rect> {
+pub(crate) fn layout(area: Rect, layouts: &Layouts) -> Tiling {
     let halves = [Constraint::Ratio(1, 2); 2];
-    let [perturbations, goods] =
-        if area.width >= WIDE { Layout::horizontal(halves).areas(area) } else { Layout::vertical(halves).areas(area) };
-    vec![perturbations, goods]
+    Tiling::of(if area.width >= WIDE {
+        layouts.divide("economy columns", Direction::Horizontal, area, &halves)
+    } else {
+        layouts.divide("economy rows", Direction::Vertical, area, &halves)
+    })
 }

@@ -10,16 +10,32 @@ use crate::format::{clip, duration, moment, pad, percent, thousands, time_of};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Reaction};
+use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
+use crate::text_drawing::{draw_text, wrapped};
 use townlet_wire::Request;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Perturbation, PerturbationEvent};
 
-/// Column widths. The kind is dropped on narrow screens.
-const NAME: usize = 18;
-const KIND: usize = 15;
-const STATE: usize = 10;
-const WHEN: usize = 34;
-const ROOM_FOR_KIND: usize = 96;
+/// The columns.
+static TABLE: Table = Table {
+    name: "Perturbations",
+    columns: &[
+        Column::text("perturbation", 12, 24, 0),
+        Column::text("kind", 13, 15, 3),
+        Column::text("state", 8, 9, 1),
+        Column::text("when", 20, 34, 0),
+        Column::text("what", 12, REST, 2),
+        Column::number("chance", 6, 6, EXTRA),
+        Column::text("duration", 32, 32, EXTRA),
+    ],
+};
+
+/// Rows below the table that are worth the day and the selected event.
+const MIN_ROWS_BELOW: u16 = 8;
+/// Columns that are worth the line of the day.
+const MIN_COLUMNS_TODAY: usize = 48;
+/// Width of a name beside it.
+const NAME_TODAY: usize = 16;
 
 pub(crate) type PerturbationsPane = ListPane<Perturbations>;
 
@@ -101,9 +117,9 @@ fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, 
     })
 }
 
-/// `43 m to 1 h 26 m`. A meeting has the time to walk there in addition, which depends on who is invited.
+/// `43 m to 1 h 26 m`. How long a meeting lasts depends on who is invited: the time to walk there is part of it.
 fn lasts(event: &PerturbationEvent, per_day: u64) -> String {
-    let walk = if event.kind == "arranged_meet" { ", and the time that both need to walk there" } else { "" };
+    let walk = if event.kind == "arranged_meet" { " with the walk" } else { "" };
     format!("{} to {}{walk}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day))
 }
 
@@ -144,21 +160,52 @@ fn head(cx: &Context<'_>) -> Line<'static> {
     ])
 }
 
-fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+/// What occurs today on a line of the day each: `━` while it is active, `◇` where it is expected, `▼` now.
+fn today(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
+    let (view, theme) = (cx.view, cx.theme);
+    let per_day = view.clock.ticks_per_day.max(1);
+    let begin = view.tick - view.tick % per_day;
+    let wide = columns.saturating_sub(NAME_TODAY + 2).min(96);
+    let place = |tick: u64| (tick.saturating_sub(begin).min(per_day - 1) * wide as u64 / per_day) as usize;
+    let hours = format!("{}00:00{}12:00", " ".repeat(NAME_TODAY + 2), " ".repeat((wide / 2).saturating_sub(5)));
+    let mut lines = vec![Line::styled(format!("Today {}", &hours[6..]), theme.head)];
+    let occurring = view.perturbations.iter().filter(|it| matches!(it.state.as_str(), "active" | "pending"));
+    for it in occurring {
+        let pending = it.state == "pending";
+        let (from, to) = (place(it.started_tick), place(it.ends_tick.unwrap_or(begin + per_day)));
+        let sign = |column: usize| match column {
+            _ if column == place(view.tick) => ("▼", theme.accent),
+            _ if pending && column == from => ("◇", theme.accent),
+            _ if !pending && (from..=to).contains(&column) => ("━", theme.warn),
+            _ => ("┄", theme.border),
+        };
+        let name = Span::styled(format!("{}  ", pad(&it.name, NAME_TODAY)), theme.text);
+        let signs = (0..wide).map(sign).map(|(sign, style)| Span::styled(sign, style));
+        lines.push(std::iter::once(name).chain(signs).collect());
+    }
+    if lines.len() == 1 {
+        lines.push(Line::styled("nothing is active or expected", theme.dim));
+    }
+    lines
+}
+
+fn row(item: Item<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
     let theme = cx.theme;
     let (sign, style) = item.style(cx);
-    let kind = if columns >= ROOM_FOR_KIND { KIND } else { 0 };
-    let rest = columns.saturating_sub(4 + NAME + kind + STATE + WHEN);
-    let cells = [
-        (if selected { "▸" } else { " " }.to_owned(), theme.accent),
-        (format!("{sign} "), style),
-        (pad(&clip(item.name, NAME - 1), NAME), theme.text),
-        (pad(&item.kind.replace('_', " "), kind), theme.dim),
-        (pad(item.state, STATE), style),
-        (pad(&item.when(cx), WHEN), theme.text),
-        (format!(" {}", pad(item.detail, rest)), theme.dim),
-    ];
-    cx.cells(selected, cells)
+    let per_day = cx.view.clock.ticks_per_day;
+    let dash = || "–".to_owned();
+    let cell = |head: &str, _| match head {
+        "perturbation" => (item.name.to_owned(), theme.text),
+        "kind" => (item.kind.replace('_', " "), theme.dim),
+        "state" => (item.state.to_owned(), style),
+        "when" => (item.when(cx), theme.text),
+        "chance" => (item.event.map_or_else(dash, |event| percent(event.chance)), theme.dim),
+        "duration" => (item.event.map_or_else(dash, |event| lasts(event, per_day)), theme.dim),
+        _ => (item.detail.to_owned(), theme.dim),
+    };
+    let mark = if selected { "▸" } else { " " }.to_owned();
+    let prefix = vec![(mark, theme.accent), (format!("{sign} "), style)];
+    columns.row(prefix, selected.then(|| cx.row(true)), |head, width| cell(head, width).into())
 }
 
 impl ListContent for Perturbations {
@@ -207,23 +254,34 @@ impl ListContent for Perturbations {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
-        let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)];
-        let [upper, _, titles, table] = Layout::vertical(rows).areas(area);
-        frame.render_widget(head(cx), upper);
+        let wanted = view.items.len().max(4) as u16;
+        let rows = [1, 1, 1].map(Constraint::Length);
+        let rows = [&rows[..], &[Constraint::Max(wanted), Constraint::Fill(1)]].concat();
+        let [upper, _, titles, table, below] = Layout::vertical(rows).areas(area);
+        draw_text(frame, upper, head(cx));
         if view.items.is_empty() {
             let none = ("No perturbations.", "The perturbation file has no events. Use :blackout on or :outage on.");
             return cx.draw_no_items(frame, table, "perturbations", none);
         }
-        let kind = if usize::from(area.width) >= ROOM_FOR_KIND { KIND } else { 0 };
-        let text = format!(
-            "   {}{}{}{} what",
-            pad("perturbation", NAME),
-            pad("kind", kind),
-            pad("state", STATE),
-            pad("when", WHEN)
-        );
-        frame.render_widget(Line::styled(clip(&text, area.width.into()), cx.theme.dim), titles);
-        view.draw(frame, table, cx, |item, selected| row(*item, selected, area.width.into(), cx));
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(3), &[]);
+        draw_text(frame, titles, columns.heads(3, None, cx.theme));
+        view.draw(frame, table, cx, |item, selected| row(*item, selected, &columns, cx));
+        if let Some(item) = view.selected().filter(|_| below.height >= MIN_ROWS_BELOW) {
+            let columns = usize::from(below.width).saturating_sub(2);
+            let mut lines = Vec::new();
+            if columns >= MIN_COLUMNS_TODAY {
+                lines.extend(today(cx, columns));
+                lines.push(Line::default());
+            }
+            lines.push(Line::styled(clip(item.name, columns), cx.theme.head));
+            lines.extend(card(*item, cx).lines);
+            let place = Rect { x: below.x + 1, y: below.y + 1, width: below.width - 2, height: below.height - 1 };
+            draw_text(frame, place, wrapped(&lines, columns));
+        }
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, Item<'_>>, cx: &Context<'_>) -> Option<Reaction> {

@@ -3,7 +3,6 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use crate::export::Record;
 use crate::format::{clip, fact, pad, thousands, time_of, wrap};
@@ -11,6 +10,8 @@ use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
 use crate::screens::promotion;
+use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
+use crate::text_drawing::draw_text;
 use crate::wall_clock::date_time;
 use townlet_wire::telemetry::{Evidence, PromotionStep};
 
@@ -19,6 +20,17 @@ const SIDE_BY_SIDE_WIDTH: u16 = 100;
 /// Minimum height to stack everything.
 const STACKED_HEIGHT: u16 = 24;
 const LABEL: usize = 12;
+/// The columns of the history.
+static TABLE: Table = Table {
+    name: "Candidate",
+    columns: &[
+        Column::text("time", 12, 16, 0),
+        Column::text("change", 20, 24, 0),
+        Column::text("issuer", 10, 16, 2),
+        Column::text("reason", 12, REST, 1),
+        Column::number("tick", 10, 10, EXTRA),
+    ],
+};
 
 pub(crate) type Candidate = ListPane<PromotionHistory>;
 
@@ -150,26 +162,27 @@ fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
     DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
 }
 
-fn row(step: &PromotionStep, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+fn row(step: &PromotionStep, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
     let theme = cx.theme;
-    let rest = columns.saturating_sub(2 + 16 + 40 + 2);
-    let cells = [
-        (mark(selected), theme.accent),
-        (pad(&time_of(step.tick, cx.view), 16), theme.dim),
-        (format!("{}  {}", pad(&change(step), 24), pad(&step.issuer, 14)), theme.text),
-        (format!("  {}", pad(&step.why, rest)), theme.dim),
-    ];
-    cx.cells(selected, cells)
+    let cell = |head: &str| match head {
+        "time" => (time_of(step.tick, cx.view), theme.dim),
+        "change" => (change(step), theme.text),
+        "issuer" => (step.issuer.clone(), theme.text),
+        "tick" => (thousands(step.tick), theme.dim),
+        _ => (step.why.clone(), theme.dim),
+    };
+    columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), |head, _| cell(head).into())
 }
 
 fn draw_history(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
     let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-    frame.render_widget(Line::styled(" History, newest first", cx.theme.strong), head);
+    draw_text(frame, head, Line::styled(" History, newest first", cx.theme.strong));
     if view.items.is_empty() {
         let words = if cx.filter.is_empty() { "  none yet" } else { "  none that matches" };
-        return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
+        return draw_text(frame, rows, Line::styled(words, cx.theme.dim));
     }
-    view.draw(frame, rows, cx, |step, selected| row(step, selected && cx.focused, rows.width.into(), cx));
+    let columns = TABLE.fit(cx.layouts, usize::from(rows.width).saturating_sub(2), &[]);
+    view.draw(frame, rows, cx, |step, selected| row(step, selected && cx.focused, &columns, cx));
 }
 
 impl ListContent for PromotionHistory {
@@ -211,14 +224,18 @@ impl ListContent for PromotionHistory {
             let rows = evidence(cx, area.width.into(), has_room).len() as u16 + u16::from(!is_low);
             Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(area)
         };
-        frame.render_widget(Paragraph::new(evidence(cx, left.width.into(), has_room)), left);
+        draw_text(frame, left, evidence(cx, left.width.into(), has_room));
         let blockers = blockers(cx, right.width.into());
         let rows = blockers.len() as u16 + u16::from(right.height >= STACKED_HEIGHT / 2);
         let [upper, lower] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(right);
-        frame.render_widget(Paragraph::new(blockers), upper);
+        draw_text(frame, upper, blockers);
         if lower.height > 1 {
             draw_history(frame, lower, view, cx);
         }
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, &PromotionStep>, cx: &Context<'_>) -> Option<Reaction> {

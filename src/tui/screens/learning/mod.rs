@@ -6,8 +6,10 @@ mod tests;
 mod training;
 pub(crate) mod training_metrics;
 
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Direction, Rect};
 
+use crate::layouts::Layouts;
+use crate::pane::Tiling;
 pub(crate) use candidate::Candidate;
 pub(crate) use training::Training;
 
@@ -15,13 +17,13 @@ pub(crate) use training::Training;
 const WIDE: u16 = 160;
 
 /// Training and candidate side by side, or stacked.
-pub(crate) fn layout(area: Rect) -> Vec<Rect> {
-    if area.width >= WIDE {
-        let [training, candidate] =
-            Layout::horizontal([Constraint::Fill(1), Constraint::Length(area.width * 2 / 5)]).areas(area);
-        return vec![training, candidate];
-    }
-    let candidate = (area.height / 3).max(11);
-    let [training, candidate] = Layout::vertical([Constraint::Fill(1), Constraint::Length(candidate)]).areas(area);
-    vec![training, candidate]
+pub(crate) fn layout(area: Rect, layouts: &Layouts) -> Tiling {
+    let division = if area.width >= WIDE {
+        let parts = [Constraint::Fill(1), Constraint::Length(area.width * 2 / 5)];
+        layouts.divide("learning columns", Direction::Horizontal, area, &parts)
+    } else {
+        let parts = [Constraint::Fill(1), Constraint::Length((area.height / 3).max(11))];
+        layouts.divide("learning rows", Direction::Vertical, area, &parts)
+    };
+    Tiling::of(division)
 }

@@ -3,20 +3,20 @@
 use std::fmt::Write as _;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::layout::{Constraint, Direction, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use super::training_metrics::{HELD_OUT_SCORE, RETURN, TRAINING_METRICS, TrainingMetric};
 use crate::chart;
 use crate::export::{ChartData, Record};
-use crate::format::{
-    bar, clip, fact, figure, pad, pad_left, percent, range, seconds, short, thousands, trend, width, wrap,
-};
+use crate::format::{bar, clip, fact, figure, percent, range, seconds, short, thousands, trend, width, wrap};
 use crate::keymap::Action;
+use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark, require};
+use crate::table::{Column, FittedColumns, REST, Table};
+use crate::text_drawing::draw_text;
 use townlet_wire::Request;
 use townlet_wire::telemetry::{HeldOutEvaluation, Learning, LearningRow, SafetyRate};
 
@@ -24,8 +24,17 @@ use townlet_wire::telemetry::{HeldOutEvaluation, Learning, LearningRow, SafetyRa
 const MIN_CHART_SIZE: (u16, u16) = (38, 8);
 /// Minimum width to put the selected chart beside the list.
 const SIDE_BY_SIDE_WIDTH: u16 = 96;
-/// Width of the list's title, value, minimum and maximum.
-const FIGURES: usize = 20 + 12 + 2 * 11;
+/// The columns of the list.
+static TABLE: Table = Table {
+    name: "Training",
+    columns: &[
+        Column::text("metric", 14, 20, 0),
+        Column::number("now", 12, 12, 0),
+        Column::text("trend", 8, REST, 1),
+        Column::number("min", 10, 10, 2),
+        Column::number("max", 10, 10, 2),
+    ],
+};
 
 pub(crate) type Training = ListPane<TrainingCharts>;
 
@@ -37,6 +46,8 @@ pub(crate) struct TrainingCharts {
     /// Where the charts of the grid were drawn; empty without a grid.
     grid: Vec<Rect>,
     grid_columns: usize,
+    /// List and chart.
+    division: Option<Division>,
 }
 
 /// Sign, style and text of the state.
@@ -181,12 +192,12 @@ impl TrainingCharts {
         ]);
         let room = usize::from(title.width).saturating_sub(left.width() + 2);
         if width(&ends) <= room {
-            frame.render_widget(Line::styled(format!("{ends} "), theme.dim).right_aligned(), title);
+            draw_text(frame, title, Line::styled(format!("{ends} "), theme.dim).right_aligned());
         }
-        frame.render_widget(left, title);
+        draw_text(frame, title, left);
         if points.is_empty() {
             let text = format!("    {}", metric.missing(&cx.view.learning));
-            return frame.render_widget(Line::styled(clip(&text, below.width.into()), theme.dim), below);
+            return draw_text(frame, below, Line::styled(clip(&text, below.width.into()), theme.dim));
         }
         let format_x = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
         let value = |value: f64| figure(value, if metric.unit == "ratio" { "ratio" } else { "" });
@@ -219,49 +230,50 @@ impl TrainingCharts {
         true
     }
 
-    fn row(metric: &TrainingMetric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    fn row(metric: &TrainingMetric, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
         let theme = cx.theme;
         let values: Vec<f64> = metric.points(&cx.view.learning).into_iter().map(|point| point.1).collect();
         let text = |value: Option<f64>, unit| value.map_or_else(|| "–".to_owned(), |value| figure(value, unit));
         // Minimum and maximum have no space for the unit.
         let plain = if metric.unit == "ratio" { "ratio" } else { "" };
         let ends = range(values.iter().copied());
-        let cells = [
-            (mark(selected), theme.accent),
-            (pad(metric.title, 20), theme.text),
-            (pad_left(&text(values.last().copied(), metric.unit), 12), theme.strong),
-            ("  ".to_owned(), theme.text),
-            (trend(&values, columns.saturating_sub(2 + FIGURES + 2)), theme.chart),
-            (pad_left(&text(ends.map(|ends| ends.0), plain), 11), theme.dim),
-            (pad_left(&text(ends.map(|ends| ends.1), plain), 11), theme.dim),
-        ];
-        cx.cells(selected, cells)
+        let cell = |head: &str, width: usize| match head {
+            "metric" => (metric.title.to_owned(), theme.text),
+            "now" => (text(values.last().copied(), metric.unit), theme.strong),
+            "min" => (text(ends.map(|ends| ends.0), plain), theme.dim),
+            "max" => (text(ends.map(|ends| ends.1), plain), theme.dim),
+            _ => (trend(&values, width), theme.chart),
+        };
+        let style = selected.then(|| cx.row(true));
+        columns.row(vec![(mark(selected), theme.accent)], style, |head, width| cell(head, width).into())
     }
 
     /// Draws the metrics as a list, and a chart of the selected one if there is space.
-    fn draw_list(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &TrainingMetric>, cx: &Context<'_>) {
-        let (mut list, mut beside) = (area, Rect::ZERO);
+    fn draw_list(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        mut view: ListView<'_, &TrainingMetric>,
+        cx: &Context<'_>,
+    ) {
         let rows = view.items.len() as u16 + 2;
-        if area.width >= SIDE_BY_SIDE_WIDTH {
-            [list, beside] = Layout::horizontal([Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)])
-                .spacing(1)
-                .areas(area);
+        self.division = if area.width >= SIDE_BY_SIDE_WIDTH {
+            let parts = [Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)];
+            Some(cx.layouts.divide("training columns", Direction::Horizontal, area, &parts))
         } else if area.height >= rows + chart::MIN_ROWS {
-            [list, beside] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(area);
+            let parts = [Constraint::Length(rows), Constraint::Fill(1)];
+            Some(cx.layouts.divide("training rows", Direction::Vertical, area, &parts))
+        } else {
+            None
+        };
+        let (list, mut beside) = self.division.as_ref().map_or((area, Rect::ZERO), |it| (it.parts[0], it.parts[1]));
+        if beside.x > list.x {
+            beside = Rect { x: beside.x + 1, width: beside.width - 1, ..beside };
         }
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(list);
-        let columns = usize::from(list.width);
-        let trend = columns.saturating_sub(2 + FIGURES);
-        let text = format!(
-            "  {}{}  {}{}{}",
-            pad("metric", 20),
-            pad_left("now", 12),
-            pad("trend", trend.saturating_sub(2)),
-            pad_left("min", 11),
-            pad_left("max", 11)
-        );
-        frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        view.draw(frame, rows, cx, |metric, selected| Self::row(metric, selected, columns, cx));
+        let columns = TABLE.fit(cx.layouts, usize::from(list.width).saturating_sub(2), &[]);
+        draw_text(frame, head, columns.heads(2, None, cx.theme));
+        view.draw(frame, rows, cx, |metric, selected| Self::row(metric, selected, &columns, cx));
         if beside.height > chart::MIN_ROWS {
             let selected = view.items[view.at()];
             // The return alone says little, so the score on held-out towns is below it.
@@ -319,9 +331,10 @@ impl ListContent for TrainingCharts {
         cx: &Context<'_>,
     ) {
         self.grid.clear();
+        self.division = None;
         let head = head(cx, area.width.into());
         let used = head.len() as u16;
-        frame.render_widget(Paragraph::new(head), area);
+        draw_text(frame, area, head);
         let body = Rect { y: area.y + used, height: area.height.saturating_sub(used), ..area };
         if cx.view.learning.history.is_empty() {
             let (missing, advice) = nothing(&cx.view.learning);
@@ -335,8 +348,16 @@ impl ListContent for TrainingCharts {
         if self.expanded {
             Self::chart(frame, body, selected, false, cx);
         } else if !self.draw_grid(frame, body, &view, cx) {
-            Self::draw_list(frame, body, view, cx);
+            self.draw_list(frame, body, view, cx);
         }
+    }
+
+    fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(

@@ -6,27 +6,41 @@ mod tests;
 use std::cmp::Ordering;
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::layout::{Constraint, Direction, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::filter;
 use crate::chart;
 use crate::export::{ChartData, Record};
-use crate::format::{clock, figure, pad, pad_left, range, scale_of, trend_on, width};
+use crate::format::{figure, range, scale_of, trend_on};
 use crate::keymap::Action;
+use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::metrics::{Metric, all};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark};
+use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
+use crate::text_drawing::draw_text;
+use townlet_wire::escape;
 
 /// Minimum width to put the chart beside the list, and minimum height to put it below.
 const SIDE_BY_SIDE_WIDTH: u16 = 150;
 const STACKED_HEIGHT: u16 = 26;
-/// Column widths. Minimum and maximum are dropped on narrow screens.
-const GROUP: usize = 11;
-const TITLE: usize = 25;
-const FIGURE: usize = 14;
-const TARGET: usize = 13;
-const EXTREMES: usize = 13;
+/// Rows for each chart at least where several are drawn.
+const CHART_ROWS: u16 = 13;
+/// The columns.
+static TABLE: Table = Table {
+    name: "Metrics",
+    columns: &[
+        Column::text("group", 10, 11, 3),
+        Column::text("metric", 16, 25, 0),
+        Column::number("now", 14, 14, 0),
+        Column::text("target", 14, 15, 1),
+        Column::text("trend", 8, REST, 2),
+        Column::number("min", 13, 13, EXTRA - 1),
+        Column::number("max", 13, 13, EXTRA - 1),
+        Column::number("mean", 13, 13, EXTRA),
+    ],
+};
 
 /// Sort orders of the list.
 const ORDERS: [&str; 4] = ["group", "name", "value", "verdict"];
@@ -62,6 +76,9 @@ pub(crate) struct MetricList {
     total: bool,
     /// Where the column heads were drawn.
     head: Rect,
+    columns: FittedColumns,
+    /// List and chart.
+    division: Option<Division>,
 }
 
 /// The series to draw: counters as rates per day unless `total`.
@@ -82,43 +99,36 @@ fn drawn_unit(metric: &Metric, total: bool) -> &str {
     if metric.counts && !total { "per_day" } else { &metric.unit }
 }
 
-/// Widths of the trend, and of minimum and maximum, which are dropped on narrow screens.
-fn trend_and_ends(columns: usize) -> (usize, usize) {
-    let rest = columns.saturating_sub(2 + GROUP + TITLE + FIGURE + 3 + TARGET);
-    let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
-    (rest.saturating_sub(2 * ends), ends)
-}
-
 /// A row. The group is shown where it differs from that of the row above, `before`.
 fn row(
     (metric, before): (&Metric, Option<&'static str>),
     selected: bool,
-    columns: usize,
+    columns: &FittedColumns,
     cx: &Context<'_>,
 ) -> Line<'static> {
     let theme = cx.theme;
-    let group = if before == Some(metric.group) { "" } else { metric.group };
     let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
-    let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
-    let (rest, ends) = trend_and_ends(columns);
+    let unit = drawn_unit(metric, false);
     let values: Vec<f64> = series(metric, false, cx).into_iter().map(|point| point.1).collect();
     let range = range(values.iter().copied());
-    let end = |value: Option<f64>| {
-        let text = value.map_or_else(|| "–".to_owned(), |value| figure(value, drawn_unit(metric, false)));
-        (pad_left(&text, ends), theme.dim)
+    let finite = || values.iter().filter(|value| value.is_finite());
+    let mean = range.map(|_| finite().sum::<f64>() / finite().count() as f64);
+    let end =
+        |value: Option<f64>| Cell::Text(value.map_or_else(|| "–".to_owned(), |value| figure(value, unit)), theme.dim);
+    let cell = |head: &str, width: usize| match head {
+        "group" => Cell::Text(if before == Some(metric.group) { "" } else { metric.group }.to_owned(), theme.dim),
+        "metric" => Cell::Text(metric.title.clone(), theme.text),
+        "now" => Cell::Text(value(metric), theme.strong),
+        "target" => {
+            let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
+            Cell::Pieces(vec![(format!("{sign} "), style), (target.to_owned(), theme.dim)])
+        }
+        "min" => end(range.map(|range| range.0)),
+        "max" => end(range.map(|range| range.1)),
+        "mean" => end(mean),
+        _ => Cell::Text(trend_on(&values, width, scale_of(unit)), theme.chart),
     };
-    let cells = [
-        (mark(selected), theme.accent),
-        (pad(group, GROUP), theme.dim),
-        (pad(&metric.title, TITLE), theme.text),
-        (pad_left(&value(metric), FIGURE), theme.strong),
-        (format!(" {sign} "), style),
-        (pad(target, TARGET), theme.dim),
-        (pad(&trend_on(&values, rest.saturating_sub(1), scale_of(drawn_unit(metric, false))), rest), theme.chart),
-        end(range.map(|range| range.0)),
-        end(range.map(|range| range.1)),
-    ];
-    cx.cells(selected, cells)
+    columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)
 }
 
 /// Draws the chart of a metric with title, current value and target.
@@ -128,7 +138,7 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
     let points = series(metric, total, cx);
     let unit = drawn_unit(metric, total);
     let mut spans = vec![
-        Span::styled(format!(" {}", pad(&metric.title, width(&metric.title))), theme.strong),
+        Span::styled(format!(" {}", escape(&metric.title)), theme.strong),
         Span::styled(format!("  {}", value(metric)), theme.accent),
     ];
     if metric.counts {
@@ -140,42 +150,45 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
         let (style, sign) = if metric.verdict.is_empty() { (theme.dim, "•") } else { theme.verdict(&metric.verdict) };
         spans.push(Span::styled(format!("  {sign} {target}"), style));
     }
-    frame.render_widget(Line::from(spans), title);
+    draw_text(frame, title, Line::from(spans));
     if points.len() < 2 {
         let advice = "The chart is recorded while the town runs. Press p to resume a paused town.";
         let missing = if metric.value.is_none() { "Not enough data for this metric yet." } else { "No history yet." };
         return draw_empty(frame, below, missing, advice, theme);
     }
-    let per_day = cx.view.clock.ticks_per_day.max(1);
-    let format_x = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
+    let format_x = chart::tick_label(cx.view.clock.ticks_per_day);
     let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
     let target = metric.target.as_ref().map(|target| target.0).filter(|_| !metric.counts);
     chart::draw_on(frame, below, (&points, target, scale_of(unit)), (&format_x, &words), theme);
 }
 
+/// Draws the chart of the selected metric, and below it those of the next rows, as many as fit.
+fn draw_charts(frame: &mut Frame<'_>, area: Rect, (items, at): (&[Metric], usize), total: bool, cx: &Context<'_>) {
+    let drawn: Vec<&Metric> = items.iter().skip(at).take(usize::from(area.height / CHART_ROWS).max(1)).collect();
+    if area.height <= chart::MIN_ROWS {
+        return;
+    }
+    // The selected one is twice as high.
+    let rows = (0..drawn.len()).map(|index| Constraint::Fill(if index == 0 { 2 } else { 1 }));
+    let rows = Layout::vertical(rows).spacing(1).split(area);
+    for (metric, row) in drawn.into_iter().zip(rows.iter()) {
+        draw_chart(frame, *row, metric, total, cx);
+    }
+}
+
 impl MetricList {
     fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Metric>, cx: &Context<'_>) {
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        let columns = usize::from(area.width);
-        let (trend, ends) = trend_and_ends(columns);
-        let text = format!(
-            "  {}{}{}   {}{}{}{}",
-            pad("group", GROUP),
-            pad("metric", TITLE),
-            pad_left("now", FIGURE),
-            pad("target", TARGET),
-            pad("trend", trend),
-            pad_left("min", ends),
-            pad_left("max", ends)
-        );
-        frame.render_widget(Line::styled(text, cx.theme.dim), head);
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(2), &[]);
+        draw_text(frame, head, columns.heads(2, None, cx.theme));
         self.head = head;
         let items = view.items;
         view.draw_indexed(frame, rows, cx, |index, metric, first, selected| {
             // The first row on screen always says its group.
             let before = index.checked_sub(1).filter(|_| index > first).map(|before| items[before].group);
-            row((metric, before), selected, columns, cx)
+            row((metric, before), selected, &columns, cx)
         });
+        self.columns = columns;
     }
 
     /// Sorts by a column; once more reverses the order.
@@ -241,7 +254,7 @@ impl ListContent for MetricList {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Metric>, cx: &Context<'_>) {
-        self.head = Rect::ZERO;
+        (self.head, self.division) = (Rect::ZERO, None);
         let Some(selected) = view.selected() else {
             let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
             return draw_empty(frame, area, "No metrics match the filter.", advice, cx.theme);
@@ -249,17 +262,21 @@ impl ListContent for MetricList {
         if self.expanded {
             return draw_chart(frame, area, selected, self.total, cx);
         }
-        let [list, chart] = if area.width >= SIDE_BY_SIDE_WIDTH {
-            Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(area)
+        let division = if area.width >= SIDE_BY_SIDE_WIDTH {
+            let halves = [Constraint::Ratio(1, 2); 2];
+            Some(cx.layouts.divide("metrics columns", Direction::Horizontal, area, &halves))
         } else if area.height >= STACKED_HEIGHT {
-            Layout::vertical([Constraint::Fill(1), Constraint::Length(area.height * 2 / 5)]).areas(area)
+            let rows = [Constraint::Fill(1), Constraint::Length(area.height * 2 / 5)];
+            Some(cx.layouts.divide("metrics rows", Direction::Vertical, area, &rows))
         } else {
-            [area, Rect::ZERO]
+            None
         };
+        let (list, charts) = division.as_ref().map_or((area, Rect::ZERO), |it| (it.parts[0], it.parts[1]));
+        self.division = division;
         self.draw_list(frame, list, &mut view, cx);
-        if chart.height > chart::MIN_ROWS {
-            draw_chart(frame, chart, &view.items[view.at()], self.total, cx);
-        }
+        let charts =
+            if charts.x > list.x { Rect { x: charts.x + 1, width: charts.width - 1, ..charts } } else { charts };
+        draw_charts(frame, charts, (view.items, view.at()), self.total, cx);
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, Metric>, cx: &Context<'_>) -> Option<Reaction> {
@@ -280,14 +297,23 @@ impl ListContent for MetricList {
     }
 
     fn click(&mut self, at: Position, _view: &mut ListView<'_, Metric>) -> Option<Reaction> {
-        let column = usize::from(at.x.checked_sub(self.head.x).filter(|_| self.head.contains(at))?);
-        let ends = [("group", 2 + GROUP), ("name", TITLE), ("value", FIGURE), ("verdict", 3 + TARGET)];
-        let mut right = 0;
-        let head = ends.iter().find(|(_, width)| {
-            right += width;
-            column < right
-        })?;
-        Some(self.sort(head.0))
+        let offset = usize::from(at.x.checked_sub(self.head.x + 2).filter(|_| self.head.contains(at))?);
+        let order = match self.columns.at(offset)? {
+            "metric" => "name",
+            "now" => "value",
+            "target" => "verdict",
+            "group" => "group",
+            _ => return None,
+        };
+        Some(self.sort(order))
+    }
+
+    fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn bindings(&self, _selected: Option<&Metric>, _cx: &Context<'_>) -> Vec<KeyHint> {

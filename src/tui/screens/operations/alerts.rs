@@ -3,13 +3,13 @@
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use crate::export::{Export, Record};
 use crate::format::{clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block, require};
+use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Alert, Narration};
 use townlet_wire::{Request, escape};
@@ -151,7 +151,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
 
 impl Pane for Alerts {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Alerts and events", cx.focused, cx.theme);
+        let block = pane_block("Alerts and events", area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let items = Self::shown(cx);
@@ -191,7 +191,7 @@ impl Pane for Alerts {
                 break;
             }
         }
-        frame.render_widget(Paragraph::new(lines), inner);
+        draw_text(frame, inner, lines);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {

@@ -3,7 +3,6 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use crate::app::short_cmd_id;
 use crate::console::Entry;
@@ -12,6 +11,7 @@ use crate::format::{clip, pad, pad_left, seconds, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block, require};
+use crate::text_drawing::draw_text;
 use townlet_source::UnconfirmedCommand;
 use townlet_wire::escape;
 
@@ -70,7 +70,7 @@ fn unconfirmed_row(command: &UnconfirmedCommand, columns: usize, cx: &Context<'_
 
 impl Pane for Console {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        frame.render_widget(pane_block("Console", cx.focused, cx.theme), area);
+        frame.render_widget(pane_block("Console", area.width, cx.focused, cx.theme), area);
         let inner = area.inner(Margin::new(1, 1));
         let late = cx.unconfirmed.len().min(MAX_UNCONFIRMED) as u16;
         let rows = [Constraint::Fill(1), Constraint::Length(late), Constraint::Length(2)];
@@ -78,9 +78,9 @@ impl Pane for Console {
         let newest = cx.unconfirmed.iter().rev().take(late.into()).rev();
         let columns = usize::from(inner.width);
         let rows: Vec<Line<'_>> = newest.map(|command| unconfirmed_row(command, columns, cx)).collect();
-        frame.render_widget(Paragraph::new(rows), unconfirmed);
+        draw_text(frame, unconfirmed, rows);
         let hint = [Span::styled(" › ", cx.theme.key), Span::styled("press : to type a command", cx.theme.dim)];
-        frame.render_widget(Line::from_iter(hint), line);
+        draw_text(frame, line, Line::from_iter(hint));
         let (entries, ids) = (shown(cx), ids(cx));
         let Some(newest) = ids.last() else {
             self.list.hide();
@@ -89,7 +89,7 @@ impl Pane for Console {
             } else {
                 " No commands match the filter; press esc to clear it."
             };
-            return frame.render_widget(Line::styled(text, cx.theme.dim), log);
+            return draw_text(frame, log, Line::styled(text, cx.theme.dim));
         };
         if *newest != self.newest && self.list.id().is_none_or(|id| id == self.newest) {
             self.list.select(&ids, ids.len() - 1);
@@ -101,7 +101,7 @@ impl Pane for Console {
         let columns = usize::from(log.width.saturating_sub(1));
         let lines: Vec<Line<'_>> =
             rows.map(|(index, entry)| row(entry, index == at && cx.focused, columns, cx)).collect();
-        frame.render_widget(Paragraph::new(lines), log);
+        draw_text(frame, log, lines);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {

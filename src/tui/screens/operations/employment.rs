@@ -6,21 +6,25 @@ use std::fmt::Write as _;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use super::exit_details;
+use crate::chart;
 use crate::export::Record;
 use crate::format::{
-    clip, days, duration, moment, pad, pad_left, percent, resident, samples, scale_of, spark_on, styled_lines,
-    thousands, width,
+    days, duration, moment, pad, pad_left, percent, resident, samples, scale_of, short, spark_on, styled_lines,
+    thousands, time_of, width,
 };
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction, require};
-use townlet_wire::telemetry::{ExitEntry, Kpi};
+use crate::table::{Cell, Column, EXTRA, FittedColumns, Table};
+use crate::text_drawing::draw_text;
+use townlet_wire::telemetry::{ExitEntry, Job, Kpi};
 use townlet_wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
+/// Rows for the words about an empty queue.
+const EMPTY_ROWS: u16 = 4;
 const DEFER: &str = "employment_exit defer";
 /// Maximum number of residents a dialog names; the rest are counted.
 const MAX_NAMED: usize = 5;
@@ -33,23 +37,22 @@ pub(crate) struct ExitQueue {
     marked: BTreeSet<String>,
 }
 
-/// Column widths of the table.
-struct Columns {
-    agent: usize,
-    job: usize,
-    leaves: usize,
-}
-
-impl Columns {
-    /// Fixed widths: mark 2, absent 7, attend 7, waiting 10.
-    fn of(width: u16) -> Self {
-        let free = usize::from(width).saturating_sub(2 + 7 + 7 + 10);
-        let leaves = if free >= 46 { 28 } else { 13 };
-        let names = free.saturating_sub(leaves);
-        let agent = (names * 11 / 20).min(20);
-        Self { agent, job: (names - agent).min(16), leaves }
-    }
-}
+/// The columns of the queue.
+static TABLE: Table = Table {
+    name: "Employment",
+    columns: &[
+        Column::text("agent", 8, 20, 0),
+        Column::text("job", 7, 12, 4),
+        Column::number("absent", 6, 6, 3),
+        Column::number("attend", 6, 6, 5),
+        Column::number("waiting", 9, 9, 2),
+        Column::number("leaves", 12, 28, 1),
+        Column::text("reason", 12, 18, EXTRA),
+        Column::number("tenure", 9, 9, EXTRA),
+        Column::number("wallet", 7, 7, EXTRA),
+        Column::number("since", 8, 12, EXTRA),
+    ],
+};
 
 impl ExitQueue {
     /// The marked residents in the order of the queue; the selected one if none is marked.
@@ -102,51 +105,35 @@ impl ExitQueue {
         ]
     }
 
-    fn head(&self, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
-        let marks = self.marked.len();
-        let text = format!(
-            "  {}{}{}{}{} {}",
-            pad("agent", columns.agent),
-            pad("job", columns.job),
-            pad_left("absent", 7),
-            pad_left("attend", 7),
-            pad_left("waiting", 10),
-            pad_left(if marks > 0 { "" } else { "leaves" }, columns.leaves - 1),
-        );
-        Line::styled(text, cx.theme.dim)
-    }
-
-    fn row(&self, entry: &ExitEntry, selected: bool, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
+    fn row(&self, entry: &ExitEntry, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {
         let (view, theme) = (cx.view, cx.theme);
-        let job = view.jobs.get(&entry.agent);
-        let absent = job.map_or(0, |job| job.absent_shifts_7d);
-        let marked = self.marked.contains(&entry.agent);
-        let sign = match (selected, marked) {
+        let sign = match (selected, self.marked.contains(&entry.agent)) {
             (true, true) => "▸✓",
             (true, false) => "▸ ",
             (false, true) => " ✓",
             (false, false) => "  ",
         };
-        let leaves = if entry.approved {
-            "next tick".to_owned()
-        } else if exit_details::waits_for_cap(view, entry) {
-            if columns.leaves > 20 { "when cap and gap allow" } else { "when allowed" }.to_owned()
-        } else if columns.leaves > 20 {
-            moment(entry.releases_at_tick, view)
-        } else {
-            format!("tick {}", thousands(entry.releases_at_tick))
+        let job = view.jobs.get(&entry.agent);
+        let of_job = |text: &dyn Fn(&Job) -> String| job.map_or_else(|| "–".to_owned(), text);
+        let text = |head: &str, width: usize| match head {
+            "agent" => resident(view, &entry.agent),
+            "job" => of_job(&|job| job.job_id.clone()),
+            "absent" => {
+                let absent = job.map_or(0, |job| job.absent_shifts_7d);
+                format!("{absent}/{}", view.employment.max_absent_shifts)
+            }
+            "attend" => of_job(&|job| percent(job.attendance_ratio)),
+            "waiting" => duration(view.tick.saturating_sub(entry.enqueued_tick), view.clock.ticks_per_day),
+            "leaves" => leaves(view, entry, width >= 27),
+            "reason" => entry.reason.replace('_', " "),
+            "tenure" => of_job(&|job| days(job.tenure_days)),
+            "wallet" => of_job(&|job| short(job.wallet)),
+            "since" => time_of(entry.enqueued_tick, view),
+            _ => String::new(),
         };
-        let waited = view.tick.saturating_sub(entry.enqueued_tick);
-        let text = format!(
-            "{}{}{}{}{} {}",
-            pad(&clip(&resident(view, &entry.agent), columns.agent.saturating_sub(1)), columns.agent),
-            pad(job.map_or("–", |job| &job.job_id), columns.job),
-            pad_left(&format!("{absent}/{}", view.employment.max_absent_shifts), 7),
-            pad_left(&job.map_or_else(|| "–".to_owned(), |job| percent(job.attendance_ratio)), 7),
-            pad_left(&duration(waited, view.clock.ticks_per_day), 10),
-            pad_left(&leaves, columns.leaves - 1),
-        );
-        cx.cells(selected, [(sign.to_owned(), theme.accent), (text, theme.text)])
+        let style = selected.then(|| cx.row(true));
+        columns
+            .row(vec![(sign.to_owned(), theme.accent)], style, |head, width| Cell::Text(text(head, width), theme.text))
     }
 
     fn confirm(&self, view: &ListView<'_, &ExitEntry>, cx: &Context<'_>, command: &str) -> Reaction {
@@ -164,6 +151,19 @@ impl ExitQueue {
         let only_reason = !approve && chosen.len() == 1;
         let verb = if chosen.len() > 1 { format!("{verb} {}", chosen.len()) } else { verb.to_owned() };
         Reaction::Confirm(Confirmation { title: title.into(), text, verb, requests, reason, only_reason })
+    }
+}
+
+/// When a resident leaves; in full words where there is room.
+fn leaves(view: &Snapshot, entry: &ExitEntry, in_full: bool) -> String {
+    if entry.approved {
+        return "next tick".to_owned();
+    }
+    match (exit_details::waits_for_cap(view, entry), in_full) {
+        (true, true) => "when cap and gap allow".to_owned(),
+        (true, false) => "when allowed".to_owned(),
+        (false, true) => moment(entry.releases_at_tick, view),
+        (false, false) => format!("tick {}", thousands(entry.releases_at_tick)),
     }
 }
 
@@ -195,6 +195,17 @@ fn charter_kpis(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         ])
     };
     kpis.map(line).collect()
+}
+
+/// The exit queue and the attendance over time, where a tall pane has space.
+fn draw_charts(frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+    if area.height < chart::WORTHWHILE.0 {
+        return;
+    }
+    let across = usize::from(area.width / chart::WORTHWHILE.1).clamp(1, 2);
+    let tiles = Layout::horizontal(vec![Constraint::Fill(1); across]).spacing(2).split(area);
+    let names = ["employment.pending", "employment.attendance"];
+    tiles.iter().zip(names).for_each(|(tile, name)| chart::draw_metric(frame, *tile, name, cx));
 }
 
 fn names(view: &Snapshot, ids: &[String]) -> String {
@@ -317,24 +328,32 @@ impl ListContent for ExitQueue {
             Constraint::Fill(1),
         ];
         let [kpis, _, head, table, below] = Layout::vertical(rows).areas(area);
-        frame.render_widget(Paragraph::new(Self::summary(cx, area.width)), kpis);
+        draw_text(frame, kpis, Self::summary(cx, area.width));
         let charter = charter_kpis(cx, area.width);
         let charter_rows = charter.len() as u16;
         if view.items.is_empty() {
             let rows = [Constraint::Fill(1), Constraint::Length(charter_rows)];
             let below = Rect { y: head.y, height: area.bottom().saturating_sub(head.y), ..area };
             let [rest, foot] = Layout::vertical(rows).areas(below);
-            frame.render_widget(Paragraph::new(charter), foot);
+            draw_text(frame, foot, charter);
+            let charts = rest.height.saturating_sub(EMPTY_ROWS);
+            let charts = if charts >= chart::WORTHWHILE.0 { charts } else { 0 };
+            let [rest, charts] = Layout::vertical([Constraint::Fill(1), Constraint::Length(charts)]).areas(rest);
+            draw_charts(frame, charts, cx);
             let none = ("The exit queue is empty.", "Residents are queued after too many absent shifts.");
             return cx.draw_no_items(frame, rest, "residents", none);
         }
-        let columns = Columns::of(area.width.saturating_sub(1));
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(3), &[]);
         view.draw(frame, table, cx, |entry, selected| self.row(entry, selected, cx, &columns));
-        frame.render_widget(self.head(cx, &columns), head);
+        let mut heads = columns.heads(2, None, cx.theme);
         if !self.marked.is_empty() {
-            let text = format!("{} marked ", self.marked.len());
-            frame.render_widget(Line::styled(text, cx.theme.accent).right_aligned(), head);
+            // The head of the last columns makes room for the number.
+            let text = format!(" {} marked ", self.marked.len());
+            let room = usize::from(head.width).saturating_sub(width(&text));
+            heads = Line::styled(pad(&heads.to_string(), room), cx.theme.head);
+            heads.push_span(Span::styled(text, cx.theme.accent));
         }
+        draw_text(frame, head, heads);
         // Shows a summary of the selected exit if there is space.
         let room = Rect {
             x: below.x + 2,
@@ -346,12 +365,18 @@ impl ListContent for ExitQueue {
             let text = exit_details::sentence(cx.view, view.items[view.at()]);
             let lines: Vec<Line<'_>> = styled_lines(&text, room.width.into(), cx.theme.dim).collect();
             let used = lines.len() as u16;
-            frame.render_widget(Paragraph::new(lines), room);
+            draw_text(frame, room, lines);
             if room.height > used + charter_rows {
                 let foot = Rect { y: area.bottom() - charter_rows, height: charter_rows, ..area };
-                frame.render_widget(Paragraph::new(charter), foot);
+                draw_text(frame, foot, charter);
+                let free = Rect { y: room.y + used, height: room.height - used - charter_rows, ..area };
+                draw_charts(frame, free, cx);
             }
         }
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, &ExitEntry>, cx: &Context<'_>) -> Option<Reaction> {

@@ -5,10 +5,12 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::export::Record;
-use crate::format::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
+use crate::format::{clip, count, duration, resident, short, spark_on, thousands, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, require};
+use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
+use crate::text_drawing::draw_text;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
@@ -19,31 +21,21 @@ pub(crate) type Queues = ListPane<QueueList>;
 #[derive(Default)]
 pub(crate) struct QueueList;
 
-/// Column widths of the table, by content.
-struct Columns {
-    object: usize,
-    users: usize,
-    waiting: usize,
-    longest: usize,
-    /// 0 if there is no space, like the next.
-    cooling: usize,
-    ghosts: usize,
-}
-
-impl Columns {
-    fn of(columns: u16, queues: &[&Queue], view: &Snapshot) -> Self {
-        let gap = if columns >= 74 { 2 } else { 1 };
-        let (longest, cooling, ghosts) = if columns >= 54 { (7 + gap, 7 + gap, 7 + gap) } else { (7 + gap, 0, 0) };
-        let free = usize::from(columns).saturating_sub(3 + longest + cooling + ghosts);
-        let widest = |least: usize, text: &dyn Fn(&Queue) -> String| {
-            queues.iter().map(|queue| width(&text(queue)) + gap).max().unwrap_or(0).max(least)
-        };
-        let object = widest(8, &|queue| queue.object.clone()).min(free * 2 / 5).min(24);
-        // Keeps space for one waiting resident and a count.
-        let users = widest(12, &|queue| users(view, queue, usize::MAX)).min(free.saturating_sub(object + 9)).min(32);
-        Self { object, users, waiting: free - object - users, longest, cooling, ghosts }
-    }
-}
+/// The columns.
+static TABLE: Table = Table {
+    name: "Queues",
+    columns: &[
+        Column::text("object", 8, 24, 0),
+        Column::text("in use", 12, 32, 0),
+        Column::text("waiting", 9, REST, 0),
+        Column::number("longest", 8, 8, 1),
+        Column::number("cooling", 7, 7, 2),
+        Column::number("ghosts", 7, 7, 3),
+        Column::text("waiting over time", 18, 18, EXTRA),
+        Column::text("place", 10, 14, EXTRA),
+        Column::number("seats", 5, 5, EXTRA),
+    ],
+};
 
 /// Users with the remaining ticks: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` if `columns` is small.
 fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
@@ -66,7 +58,9 @@ fn listed(entries: &[(String, String)], columns: usize) -> String {
     let first = format!("{name}{tail}");
     if width(&first) + width(&more(rest.len())) > columns {
         let mark = if rest.is_empty() { "" } else { "…" };
-        return format!("{}{tail}{mark}", clip(name, columns.saturating_sub(width(tail) + width(mark))));
+        let name = clip(name, columns.saturating_sub(width(tail) + width(mark)));
+        let mark = if tail.is_empty() && name.ends_with('…') { "" } else { mark };
+        return format!("{name}{tail}{mark}");
     }
     let mut text = first;
     for (index, (name, tail)) in rest.iter().enumerate() {
@@ -128,24 +122,34 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines }
 }
 
-fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
+fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {
     let (view, theme) = (cx.view, cx.theme);
     let (sign, style) = match (queue.working, queue.waiting.is_empty()) {
         (false, _) => ("⊘", theme.bad),
         (true, false) => ("!", theme.warn),
         (true, true) => (" ", theme.text),
     };
-    let text = format!(
-        "{}{}{}{}{}{}",
-        pad(&clip(&queue.object, columns.object.saturating_sub(1)), columns.object),
-        pad(&users(view, queue, columns.users.saturating_sub(1)), columns.users),
-        pad(&waiters(view, queue, columns.waiting), columns.waiting),
-        pad_left(&number(queue.longest_wait, " t"), columns.longest),
-        pad_left(&number(queue.cooldowns.len() as u64, ""), columns.cooling),
-        pad_left(&ghosts(queue.ghost_steps), columns.ghosts),
-    );
     let base = if queue.users.is_empty() { theme.dim } else { theme.text };
-    cx.cells(selected, [(format!(" {sign} "), style), (text, base)])
+    let text = |head: &str, width: usize| match head {
+        "object" => queue.object.clone(),
+        "in use" => users(view, queue, width),
+        "waiting" => waiters(view, queue, width),
+        "longest" => number(queue.longest_wait, " t"),
+        "cooling" => number(queue.cooldowns.len() as u64, ""),
+        "ghosts" => ghosts(queue.ghost_steps),
+        "waiting over time" => {
+            let series = cx.history.recent(&format!("waiting.{}", queue.object), width);
+            let none = series.iter().all(|waiting| *waiting == 0.0);
+            if none { String::new() } else { spark_on(&series, width, Some((0.0, 1.0))) }
+        }
+        "place" => queue.place.clone(),
+        "seats" => queue.capacity.to_string(),
+        _ => String::new(),
+    };
+    columns.row(vec![(format!(" {sign} "), style)], selected.then(|| cx.row(true)), |head, width| {
+        let style = if head == "waiting over time" { theme.chart } else { base };
+        Cell::Text(text(head, width), style)
+    })
 }
 
 /// State of the telemetry transport and of queue fairness.
@@ -207,23 +211,26 @@ impl ListContent for QueueList {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Queue>, cx: &Context<'_>) {
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
         let [head, table, below] = Layout::vertical(rows).areas(area);
-        frame.render_widget(foot(cx, area.width), below);
+        draw_text(frame, below, foot(cx, area.width));
         if view.items.is_empty() {
             let none = ("This town has no objects.", "Objects are defined in the town plan.");
             return cx.draw_no_items(frame, table, "queues", none);
         }
-        let columns = Columns::of(area.width.saturating_sub(1), view.items, cx.view);
-        let text = format!(
-            "   {}{}{}{}{}{}",
-            pad("object", columns.object),
-            pad("in use", columns.users),
-            pad("waiting", columns.waiting),
-            pad_left("longest", columns.longest),
-            pad_left("cooling", columns.cooling),
-            pad_left("ghosts", columns.ghosts),
-        );
-        frame.render_widget(Line::styled(text, cx.theme.dim), head);
+        let widest =
+            |text: &dyn Fn(&Queue) -> String| view.items.iter().map(|queue| width(&text(queue))).max().unwrap_or(0);
+        let contents = [
+            ("object", widest(&|queue| queue.object.clone())),
+            ("in use", widest(&|queue| users(cx.view, queue, usize::MAX))),
+        ];
+        // A quarter of the width each at most, so that the waiting residents keep theirs.
+        let contents = contents.map(|(head, wide)| (head, wide.min(usize::from(area.width) / 4)));
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(4), &contents);
+        draw_text(frame, head, columns.heads(3, None, cx.theme));
         view.draw(frame, table, cx, |queue, selected| row(queue, selected && cx.focused, cx, &columns));
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, &Queue>, cx: &Context<'_>) -> Option<Reaction> {

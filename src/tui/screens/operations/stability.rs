@@ -4,14 +4,16 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
+use crate::chart;
 use crate::export::Record;
-use crate::format::{bar, clip, count, pad, pad_left, percent, samples, scale_of, spark_on, thousands, width};
+use crate::format::{bar, clip, count, pad, percent, samples, scale_of, spark_on, thousands, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction};
 use crate::screens::promotion;
+use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
+use crate::text_drawing::draw_text;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Check, Window};
 
@@ -105,27 +107,31 @@ fn trend(check: &Check, cx: &Context<'_>) -> Vec<f64> {
     cx.view.stability.windows.iter().filter_map(of).chain(check.value).collect()
 }
 
-fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'static> {
+/// The columns of the checks.
+static TABLE: Table = Table {
+    name: "Stability",
+    columns: &[
+        Column::text("check", 8, 20, 0),
+        Column::number("now", 7, 9, 0),
+        Column::text("limit", 6, 18, 1),
+        Column::text("trend or samples", 6, REST, 2),
+        Column::number("samples", 12, 14, EXTRA),
+    ],
+};
+
+fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {
     let theme = cx.theme;
     let (style, sign) = theme.verdict(&check.verdict);
-    let checks = || cx.view.stability.checks.iter();
-    let names = checks().map(|check| width(&check.name)).max().unwrap_or(0).min(20);
-    let limits = checks().map(|check| width(&check.limit)).max().unwrap_or(0).min(18);
-    let name = pad(&check.name.replace('_', " "), names);
-    let room = usize::from(columns).saturating_sub(3 + names + 7 + 2 + limits + 2 + 1);
-    let last = if check.value.is_none() {
-        pad(&samples(check.samples, check.samples_required, room), room)
-    } else {
-        pad(&spark_on(&trend(check, cx), room, scale_of(&check.unit)), room)
+    let cell = |head: &str, width: usize| match head {
+        "check" => (check.name.replace('_', " "), theme.text),
+        "now" => (value(check), style),
+        "limit" => (check.limit.clone(), theme.dim),
+        "samples" => (format!("{}/{}", thousands(check.samples), thousands(check.samples_required)), theme.dim),
+        _ if check.value.is_none() => (samples(check.samples, check.samples_required, width), theme.dim),
+        _ => (spark_on(&trend(check, cx), width, scale_of(&check.unit)), theme.chart),
     };
-    let cells = [
-        (format!(" {sign} "), style),
-        (name, theme.text),
-        (pad_left(&value(check), 7), style),
-        (format!("  {}  ", pad(&check.limit, limits)), theme.dim),
-        (last, if check.value.is_none() { theme.dim } else { theme.chart }),
-    ];
-    cx.cells(selected, cells)
+    columns
+        .row(vec![(format!(" {sign} "), style)], selected.then(|| cx.row(true)), |head, width| cell(head, width).into())
 }
 
 /// Closed windows, newest first, with their failed checks.
@@ -211,22 +217,35 @@ impl ListContent for CheckList {
         let checks = view.items.len() as u16;
         let spaced = u16::from(area.height > checks + 4);
         let line = |y: u16, height: u16| Rect { y: area.y + y, height, ..area }.intersection(area);
-        frame.render_widget(Paragraph::new(vec![progress(cx, area.width), windows(cx, area.width)]), line(0, 2));
+        draw_text(frame, line(0, 2), vec![progress(cx, area.width), windows(cx, area.width)]);
         let mut foot = promotion(cx, area.width);
         let rows = area.height.saturating_sub(2 + 2 * spaced + checks).clamp(1, foot.len() as u16);
         foot.truncate(rows.into());
         let table = line(2 + spaced, area.height.saturating_sub(2 + rows + 2 * spaced));
-        frame.render_widget(Paragraph::new(foot), line(area.height.saturating_sub(rows), rows));
+        draw_text(frame, line(area.height.saturating_sub(rows), rows), foot);
         if checks == 0 {
             let none = ("No checks yet.", "They start with the first window.");
             return cx.draw_no_items(frame, table, "checks", none);
         }
-        view.draw(frame, table, cx, |check, selected| row(check, selected && cx.focused, cx, area.width));
+        let widest = |text: fn(&Check) -> &str| view.items.iter().map(|check| width(text(check))).max().unwrap_or(0);
+        let contents = [("check", widest(|check| &check.name)), ("limit", widest(|check| &check.limit))];
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(4), &contents);
+        view.draw(frame, table, cx, |check, selected| row(check, selected && cx.focused, cx, &columns));
         let used = checks + 1;
         if table.height > used + 1 {
             let rest = Rect { y: table.y + used, height: table.height - used, ..table };
-            frame.render_widget(Paragraph::new(closed(cx)), rest);
+            let closed = closed(cx);
+            let free = rest.height.saturating_sub(closed.len() as u16 + 1);
+            let chart = Rect { y: rest.bottom() - free, height: free, ..rest };
+            draw_text(frame, rest, closed);
+            if let Some(check) = view.selected().filter(|_| free >= chart::WORTHWHILE.0) {
+                chart::draw_metric(frame, chart, &format!("stability.{}", check.name), cx);
+            }
         }
+    }
+
+    fn table(&self) -> Option<&'static Table> {
+        Some(&TABLE)
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, &Check>, cx: &Context<'_>) -> Option<Reaction> {

@@ -7,9 +7,8 @@ mod side_panel;
 mod tests;
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Direction, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use self::map_canvas::{Canvas, Window, object_at, place_at};
 use self::resident_letters::ResidentLetters;
@@ -18,11 +17,13 @@ use self::side_panel::{SidePanel, utilities};
 use crate::export::{Export, Record};
 use crate::format::clip;
 use crate::keymap::Action;
+use crate::layouts::{Division, Layouts};
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
+use crate::text_drawing::draw_text;
 use townlet_wire::telemetry::{Agent, Map as Plan};
 
 /// Minimum and maximum width of the side panel.
-const PANEL_WIDTH: std::ops::RangeInclusive<u16> = 21..=44;
+const PANEL_WIDTH: std::ops::RangeInclusive<u16> = 21..=76;
 /// Tiles of a page.
 const PAGE: i64 = 10;
 
@@ -49,6 +50,8 @@ pub(crate) struct Map {
     /// Screen rows of the panel with the id of their resident.
     listed: Vec<(u16, String)>,
     panel: Rect,
+    /// Map and panel.
+    division: Option<Division>,
 }
 
 impl Map {
@@ -115,31 +118,32 @@ impl Map {
     }
 }
 
-/// Areas of map and panel. The map has two cells per tile if the panel fits beside it. On narrow screens there is no panel.
-fn split_map_and_panel(inner: Rect, plan: &Plan) -> (Rect, Rect) {
+/// Map and panel. The map has two cells per tile if the panel fits beside it. On narrow screens there is no panel.
+fn map_and_panel(inner: Rect, plan: &Plan, layouts: &Layouts) -> Option<Division> {
     let width = u64::from(inner.width);
     let least = u64::from(*PANEL_WIDTH.start()) + 1;
     let wanted = if width >= plan.width * 2 + least { plan.width * 2 } else { plan.width };
     let wanted = if width >= wanted + least { wanted } else { width.saturating_sub(least) };
     if inner.width < 60 {
-        return (inner, Rect::default());
+        return None;
     }
     let side = inner.width.saturating_sub(wanted as u16 + 1).clamp(*PANEL_WIDTH.start(), *PANEL_WIDTH.end());
-    let map = Rect { width: inner.width - side - 1, ..inner };
-    (map, Rect { x: map.right() + 1, width: side, ..inner })
+    let parts = [Constraint::Fill(1), Constraint::Length(side + 1)];
+    Some(layouts.divide("town", Direction::Horizontal, inner, &parts))
 }
 
 impl Pane for Map {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         self.update_cursor(cx);
         self.listed.clear();
+        self.division = None;
         let focus = self.focus(cx);
         let title = match (&self.mode, focus) {
             (CursorMode::Following(_), Some(agent)) => format!("Map · following {}", clip(&agent.name, 16)),
             _ => "Map".to_owned(),
         };
         let title = if self.ties { format!("{title} · ties") } else { title };
-        let mut block = pane_block(title, cx.focused, cx.theme);
+        let mut block = pane_block(&title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         let plan = &cx.view.map;
         if plan.width == 0 || plan.height == 0 {
@@ -147,7 +151,10 @@ impl Pane for Map {
             draw_empty(frame, inner, "No map yet.", "It appears with the first data from the shard.", cx.theme);
             return;
         }
-        let (ground, panel) = split_map_and_panel(inner, plan);
+        let division = map_and_panel(inner, plan, cx.layouts);
+        let (ground, beside) = division.as_ref().map_or((inner, Rect::ZERO), |it| (it.parts[0], it.parts[1]));
+        let panel = Rect { x: beside.x + 1, width: beside.width.saturating_sub(1), ..beside };
+        self.division = division;
         let window = Window::centred_on(plan, ground, self.cursor);
         block = block
             .title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned())
@@ -169,7 +176,7 @@ impl Pane for Map {
             let drawn = side.lines();
             let listed = drawn.residents.into_iter().map(|(row, id)| (panel.y + row as u16, id));
             let listed: Vec<_> = listed.filter(|(row, _)| *row < panel.bottom()).collect();
-            frame.render_widget(Paragraph::new(drawn.lines), panel);
+            draw_text(frame, panel, drawn.lines);
             self.listed = listed;
         }
         (self.window, self.panel) = (Some(window), panel);
@@ -207,6 +214,10 @@ impl Pane for Map {
         self.cursor = tile;
         self.mode = CursorMode::Free;
         Reaction::Redraw
+    }
+
+    fn division(&self) -> Option<&Division> {
+        self.division.as_ref()
     }
 
     /// Moves the cursor to a place.

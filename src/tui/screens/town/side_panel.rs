@@ -12,6 +12,9 @@ use townlet_wire::{Snapshot, escape};
 /// Residents that the list shows at least before the legend is cut.
 const MIN_RESIDENTS: usize = 8;
 
+/// Width from which the list says what residents are doing.
+const WIDE: usize = 56;
+
 #[derive(Clone, Copy)]
 pub(super) struct SidePanel<'a> {
     pub(super) view: &'a Snapshot,
@@ -224,8 +227,12 @@ impl<'a> SidePanel<'a> {
         let focused = self.focus.is_some_and(|focus| focus.id == agent.id);
         let critical = agent.needs.iter().any(|need| need.value < need.critical);
         let tie = self.focus.and_then(|focus| tie_sign(self.view, focus, agent, self.theme));
-        let name = pad(&agent.name, 9);
-        let option = pad(&agent.option, self.width.saturating_sub(16));
+        let is_wide = self.width >= WIDE;
+        let names = if is_wide { 14 } else { 9 };
+        let name = pad(&agent.name, names);
+        let option =
+            if is_wide { format!("{} · {}", pad(&agent.option, 9), agent.activity) } else { agent.option.clone() };
+        let option = pad(&option, self.width.saturating_sub(names + 7));
         let line = Line::from(vec![
             Span::raw(if focused { "▸" } else { " " }),
             Span::styled(self.letters.of(&agent.id).to_string(), resident_style(&agent.id, self.theme)),

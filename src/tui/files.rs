@@ -1,10 +1,11 @@
-//! Files of the interface: the console history, the note that the first-run hint was seen, saved screens and exports.
+//! The files of the interface: saved screens, exports, the console history, the layouts, the note that the first-run hint was seen.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::console::input_history;
 use super::export::ExportFile;
+use super::layouts::{Layouts, MAX_BYTES};
 use super::screenshot;
 
 /// Default file of the console history, in the user's state folder.
@@ -17,12 +18,51 @@ pub fn hint_seen_file() -> Option<PathBuf> {
     state_file("hint_seen")
 }
 
-/// A file in the user's state folder.
+/// Default file of the sizes of panes and the columns of tables, in the user's state folder.
+pub fn layouts_file() -> Option<PathBuf> {
+    state_file("layouts.json")
+}
+
 fn state_file(name: &str) -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let strategy = etcetera::choose_base_strategy().ok()?;
     let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
     Some(folder.join("townlet").join(name))
+}
+
+/// Reads the file of the layouts: the default when there is none, and also, with a sentence, when it is damaged.
+pub(crate) fn read_layouts(file: &Path) -> (Layouts, Option<String>) {
+    let read = || {
+        let opened = match std::fs::metadata(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Layouts::default()),
+            Err(error) => return Err(error.to_string()),
+            Ok(meta) if !meta.is_file() => return Err("it is not a regular file".to_owned()),
+            Ok(_) => std::fs::File::open(file).map_err(|error| error.to_string())?,
+        };
+        let mut text = String::new();
+        opened.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(format!("it is larger than {MAX_BYTES} bytes"));
+        }
+        Layouts::parse(&text)
+    };
+    match read() {
+        Ok(layouts) => (layouts, None),
+        Err(why) => {
+            let said = format!("{} is not used: {why}. Panes and tables have their defaults.", file.display());
+            (Layouts::default(), Some(said))
+        }
+    }
+}
+
+/// Replaces the file of the layouts as a whole.
+pub(crate) fn write_layouts(file: &Path, layouts: &Layouts) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let temporary = file.with_extension(format!("json.{}", std::process::id()));
+    std::fs::write(&temporary, layouts.to_text())?;
+    std::fs::rename(&temporary, file).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
 
 /// Writes the text and the SVG under the first unused name for this tick. Returns the path of the text file.
@@ -103,6 +143,30 @@ mod tests {
         let said = write_exports(folder.path(), &[file("csv"), file("svg")]).unwrap();
         assert!(said.contains("townlet-metrics-7-2.csv, ") && said.ends_with("townlet-metrics-7-2.svg"), "{said}");
         assert!(folder.path().join("townlet-metrics-7-1.svg").exists());
+    }
+
+    #[test]
+    fn layouts_are_replaced_as_a_whole_and_a_damaged_file_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state/layouts.json");
+        assert_eq!(read_layouts(&file), (Layouts::default(), None), "there is none");
+        let layouts = Layouts::parse(r#"{"sizes": {"operations": [400, 300, 300]}, "columns": {}}"#).unwrap();
+        write_layouts(&file, &layouts).unwrap();
+        assert_eq!(read_layouts(&file), (layouts.clone(), None));
+        let left: Vec<_> = std::fs::read_dir(file.parent().unwrap()).unwrap().collect();
+        assert_eq!(left.len(), 1, "nothing temporary stays");
+        for damaged in [String::new(), "{\"sizes\": 3}".to_owned(), "\0".to_owned(), " ".repeat(70_000)] {
+            std::fs::write(&file, damaged).unwrap();
+            let (read, said) = read_layouts(&file);
+            assert_eq!(read, Layouts::default());
+            let said = said.unwrap();
+            assert!(said.contains("layouts.json is not used: ") && !said.contains('\n'), "{said}");
+        }
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert!(read_layouts(&file).1.unwrap().contains("it is not a regular file"));
+        assert!(write_layouts(&file, &layouts).is_err());
+        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing temporary stays");
     }
 
     #[test]
