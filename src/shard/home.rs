@@ -31,7 +31,7 @@ paths! {
     journals: "logs/journal";
     /// Folder of archives of the raw telemetry stream.
     archives: "logs/telemetry";
-    /// The runs of this home in the order in which they began, an id a line. Clocks of machines may be set back.
+    /// The runs, trainings and sweeps of this home in the order in which they began, an id a line. Clocks may be set back.
     run_list: "logs/runs";
     /// Folder of training metrics.
     trainings: "logs/training";
@@ -97,26 +97,27 @@ impl Home {
         runs
     }
 
-    /// Run ids of all shards that have a journal or an audit log, oldest first: in the order of the list, after those that it
-    /// does not have in the order of their names.
+    /// Run ids of all shards that have a journal or an audit log, oldest first.
     pub fn all_runs(&self) -> Vec<String> {
         let files = files(&self.journals(), "tlj").into_iter().chain(files(&self.console(), "jsonl"));
+        let runs = files.filter_map(|file| Some(file.file_stem()?.to_str()?.rsplit_once('-')?.0.to_owned()));
+        let mut runs = self.oldest_first(runs.filter(|run| stamp(run).len() == STAMP_LENGTH));
+        runs.dedup();
+        runs
+    }
+
+    /// Sorts runs of any kind by their beginning: those in the list in its order, after the others in the order of the times in
+    /// their names.
+    pub fn oldest_first(&self, runs: impl IntoIterator<Item = String>) -> Vec<String> {
         let list = townlet_files::read(&self.run_list()).unwrap_or_default();
         let list = String::from_utf8_lossy(&list);
         let places: BTreeMap<&str, usize> = list.lines().zip(1..).collect();
-        let stamp = |run: &str| run.len().checked_sub(STAMP_LENGTH).and_then(|from| run.get(from..)).map(str::to_owned);
-        let mut runs: Vec<(usize, String, String)> = files
-            .filter_map(|file| {
-                let run = file.file_stem()?.to_str()?.rsplit_once('-')?.0.to_owned();
-                Some((places.get(run.as_str()).copied().unwrap_or(0), stamp(&run)?, run))
-            })
-            .collect();
-        runs.sort();
-        runs.dedup();
-        runs.into_iter().map(|(.., run)| run).collect()
+        let mut runs: Vec<String> = runs.into_iter().collect();
+        runs.sort_by_cached_key(|run| (places.get(run.as_str()).copied(), stamp(run).to_owned(), run.clone()));
+        runs
     }
 
-    /// Adds a run to the list, before it has any file.
+    /// Adds a run, a training or a sweep to the list, before it has any file.
     pub fn list_run(&self, run_id: &str) -> io::Result<()> {
         let path = self.run_list();
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -177,6 +178,11 @@ pub(crate) fn journal_tick(path: &Path) -> Option<u64> {
 
 /// `yyyymmdd-hhmmss-mmmxxx`.
 const STAMP_LENGTH: usize = 22;
+
+/// The end of a run id: its time and random characters, and what a training may have after them. Names of shards have no dash.
+fn stamp(run_id: &str) -> &str {
+    run_id.split_once('-').map_or("", |(_, stamp)| stamp)
+}
 
 /// A new run id: shard, time to the millisecond and three random characters. Later runs sort later.
 pub fn new_run_id(shard: &str) -> String {

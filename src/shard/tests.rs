@@ -216,6 +216,13 @@ fn a_clock_that_was_set_back_does_not_reorder_runs() {
     let expected = [before[0].clone(), before[1].clone(), ahead, right];
     assert_eq!(home.runs("harbour"), expected, "the last one listed has no file");
     assert_eq!(home.all_runs(), expected);
+    // Trainings and sweeps as well; a training with several seeds has one name for each.
+    let [early, late] = ["2026-03-05T10:00:00Z", "2026-03-06T10:00:00Z"].map(|time| format!("{}-seed-7", at(time)));
+    home.list_run(&late).unwrap();
+    home.list_run(&early).unwrap();
+    let unlisted = run_id_at("airport", "2026-03-07T10:00:00Z".parse().unwrap(), "aaa");
+    let trainings = [&early, &unlisted, &late, &before[1]].map(String::clone);
+    assert_eq!(home.oldest_first(trainings), [before[1].clone(), unlisted, late, early]);
 }
 
 #[test]

@@ -30,6 +30,11 @@ pub(crate) fn only_file(folder: &Path, ending: &str) -> PathBuf {
     files.remove(0)
 }
 
+/// Lets the next atomic write of a file fail as on a full disk.
+pub(crate) fn fill_disk_for(file: &Path) {
+    std::os::unix::fs::symlink("/dev/full", file.with_extension("part")).expect("a link can be made");
+}
+
 /// Copies a folder with everything below it.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("the target can be made");

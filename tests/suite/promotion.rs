@@ -28,11 +28,14 @@ fn candidate_is_promoted_to_stable_and_survives_a_restart() {
     }
     let words = live.result("promotion_status")["safety"][0].as_str().expect("a row").to_owned();
     assert!(
-        words.starts_with("starvation events: passed after ") && words.contains(" per 1,000 resident-days"),
+        words.starts_with("starvation events: passed after ")
+            && words.contains("candidate 0 in 0 towns, 0.00 [0.00, ")
+            && words.contains("release 0 in 0 towns, 0.00 [0.00, ")
+            && words.contains(" per 1,000 resident-days"),
         "{words}"
     );
     assert!(live.view().alerts.iter().any(|alert| alert.name == "candidate_ready"));
-    live.expect_ok("promote_policy shipped");
+    live.expect_ok("promote_policy shipped --reason \"plays well\"");
     let view = live.view();
     assert_eq!((&view.policy.id, &*view.promotion.state), (&evidence.candidate, "canary"));
     live.run_until_promotion("stable");
@@ -42,6 +45,7 @@ fn candidate_is_promoted_to_stable_and_survives_a_restart() {
     let rows = rollouts(home.path());
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows[0].contains("promotion") && rows[0].contains("test:admin") && rows[0].contains("better"), "{rows:?}");
+    assert!(rows[0].contains("in place of `scripted`: plays well |"), "{rows:?}");
     assert!(rows[0].contains(&words) && rows[0].contains("involuntary exits: passed after"), "{rows:?}");
     assert!(rows[1].contains("stable"), "{rows:?}");
     // The configuration still names `scripted`, but the release pointer decides.
@@ -85,7 +89,10 @@ fn starving_policy_is_refused_and_rolled_back_when_forced() {
     let view = live.view();
     assert_eq!((&*view.policy.id, view.tick, &*view.promotion.state), ("scripted", tick, "rolled_back"));
     live.shard.stop().expect("it is saved");
-    assert!(rollouts(home.path()).last().expect("a row").contains("they starve"));
+    let rows = rollouts(home.path());
+    let [.., swap, rollback] = rows.as_slice() else { panic!("{rows:?}") };
+    assert!(swap.contains("| swap |") && swap.contains("in place of `scripted`: drill |"), "{swap}");
+    assert!(rollback.contains(": they starve |"), "{rollback}");
     let note = rolled_back(home.path(), &view.run_id);
     assert!(note.contains("starvation") && note.contains("they starve") && note.contains(&id), "{note}");
     assert!(note.contains("| requested by | test:admin: they starve |"), "{note}");

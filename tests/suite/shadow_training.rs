@@ -13,8 +13,8 @@ use crate::kit::{
 use serde_json::Value;
 use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
 use townlet_learn::{Choice, NetworkPolicy};
-use townlet_shard::Options;
-use townlet_shard::training::TrainingSpec;
+use townlet_shard::training::{TrainingSpec, newest_training};
+use townlet_shard::{Home, Options};
 use townlet_town::Rules;
 use townlet_wire::Snapshot;
 
@@ -25,7 +25,7 @@ fn registry(home: &Path) -> Registry {
 
 #[track_caller]
 fn newest(home: &Path) -> TrainingState {
-    registry(home).newest_training(|_| true).expect("a training that can be gone on with")
+    newest_training(&Home::new(home), &registry(home), |_| true).expect("a training that can be gone on with")
 }
 
 /// The rows of a home's only training.
@@ -299,19 +299,21 @@ fn killed_training_resumes_from_its_last_checkpoint() {
     let home = temp_home();
     let line = "run --headless --train --days 1000000";
     let (ended, said) = stopped(townlet(home.path(), line, &[]), "-KILL", || {
-        registry(home.path()).newest_training(|_| true).is_some_and(|saved| saved.progress.updates >= 4)
+        newest_training(&Home::new(home.path()), &registry(home.path()), |_| true)
+            .is_some_and(|saved| saved.progress.updates >= 4)
     });
     assert_eq!(ended, None, "{said}");
     let before = newest(home.path());
     let line = format!("{line} --resume");
     let (ended, said) = stopped(townlet(home.path(), &line, &[]), "-TERM", || {
-        registry(home.path())
-            .newest_training(|_| true)
+        newest_training(&Home::new(home.path()), &registry(home.path()), |_| true)
             .is_some_and(|saved| saved.progress.updates > before.progress.updates)
     });
     assert_eq!(ended, Some(130), "{said}");
     let after = newest(home.path());
-    assert_eq!((after.run, after.progress.updates), (before.run, updates(home.path())));
+    assert_eq!((&after.run, after.progress.updates), (&before.run, updates(home.path())));
+    let listed = std::fs::read_to_string(home.path().join("logs/runs")).expect("runs are listed");
+    assert_eq!(listed.lines().filter(|line| *line == after.run).count(), 1, "the training as well: {listed}");
 }
 
 #[test]

@@ -45,6 +45,14 @@ fn sweep_folder(home: &Path) -> Option<PathBuf> {
     Some(std::fs::read_dir(home.join("snapshots/sweep")).ok()?.next()?.expect("an entry").path())
 }
 
+/// The first row of each trial.
+fn first_rows(home: &Path) -> Vec<String> {
+    let files = files_below(home).into_iter().filter(|path| path.ends_with("rows.jsonl"));
+    files
+        .map(|path| std::fs::read_to_string(path).expect("rows").lines().next().unwrap_or_default().to_owned())
+        .collect()
+}
+
 /// Trials that were measured so far, rung by rung.
 fn measured(home: &Path) -> usize {
     let state = sweep_folder(home).and_then(|folder| std::fs::read(folder.join("sweep.json")).ok());
@@ -115,7 +123,11 @@ fn killed_sweep_resumes_to_the_same_result() {
         child.wait().expect("it ends");
         line = "train sweep --resume --json".into();
     }
+    let before = first_rows(cut.path());
     assert_eq!(without_names(kit::json(cut.path(), &line)), without_names(expected));
+    // Rows hold the time that they took, so a trial that had begun again would have others.
+    assert_eq!(before.len(), 4, "every trial has begun");
+    assert_eq!(first_rows(cut.path()), before, "every trial goes on where it stopped");
 }
 
 #[cfg(unix)]
@@ -161,13 +173,63 @@ settings:
     for part in ["rank", "ppo.learning_rate", "as configured", "diverged", "not a claim", "The best trial is 0"] {
         assert!(table.contains(part), "{part} is not in\n{table}");
     }
+    let folder = sweep_folder(home.path()).expect("a sweep");
+    kit::fill_disk_for(&folder.join("scores.svg"));
+    let lost = kit::townlet(home.path(), "train sweep --resume");
+    assert_eq!(lost.status.code(), Some(3), "{}", text(&lost.stderr));
+    assert!(text(&lost.stdout).contains("The best trial is 0") && text(&lost.stderr).contains("The command ran"));
+    // A sweep that began later, when the clock had been set back.
+    let later = "harbour-20010101-000000-000aaa";
+    let copy = folder.with_file_name(later);
+    std::fs::create_dir(&copy).expect("it can be made");
+    std::fs::copy(folder.join("sweep.json"), copy.join("sweep.json")).expect("it can be copied");
+    let list = home.path().join("logs/runs");
+    let listed = std::fs::read_to_string(&list).expect("the sweep is listed");
+    std::fs::write(&list, format!("{listed}{later}\n")).expect("it can be written");
+    assert_eq!(kit::json(home.path(), "train sweep --resume --json")["sweep"], later);
+}
+
+#[test]
+fn a_sweep_that_needs_too_much_memory_is_refused_with_the_sum_of_its_largest_trial() {
+    let settings = "
+  - { key: training.replicas, choices: [4096, 5] }
+  - { key: training.rollout_ticks, choices: [100000, 200] }
+";
+    let search = SEARCH.split("  - ").next().expect("the beginning").trim_end().to_owned() + settings;
+    let home = home(&search.replace("trials: 4", "trials: 20"));
+    let refused = |args: &str| {
+        let output = kit::townlet(home.path(), &format!("train sweep {args}"));
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{message}");
+        for part in ["trial-", "the training needs about ", "4096 towns × 100000 ticks", " are available"] {
+            assert!(message.contains(part), "{part:?} is not in\n{message}");
+        }
+    };
+    refused("sweep.yaml");
+    assert_eq!(files_below(home.path()), [home.path().join("sweep.yaml")]);
+    // Resumed on a smaller machine: the sweep was begun with settings that fit.
+    let small = SEARCH.replace("25000", "6000").replace("trials: 4", "trials: 2");
+    std::fs::write(home.path().join("sweep.yaml"), small).expect("it can be written");
+    kit::json(home.path(), &format!("train sweep sweep.yaml {SMALL} --json"));
+    let path = sweep_folder(home.path()).expect("a sweep").join("sweep.json");
+    let text = std::fs::read_to_string(&path).expect("its state");
+    let mut state: Value = serde_json::from_str(&text).expect("JSON");
+    let config = state["trials"][1]["config"].as_str().expect("the configuration as text").to_owned();
+    let huge = config.replace("training.replicas: 4\n", "training.replicas: 4096\n");
+    let huge = huge.replace("training.rollout_ticks: 200\n", "training.rollout_ticks: 100000\n");
+    state["trials"][1]["config"] = huge.into();
+    std::fs::write(&path, state.to_string()).expect("it can be written");
+    kit::json(home.path(), "train sweep --resume --json");
+    state["trials"][1]["results"] = json!([]);
+    std::fs::write(&path, state.to_string()).expect("it can be written");
+    refused("--resume");
 }
 
 #[test]
 fn invalid_sweeps_are_refused_and_leave_nothing_behind() {
     for (from, to, args, says) in [
         ("ppo.num_epochs", "ppo.num_epoch", "sweep.yaml", &["sweep.yaml:9", "`ppo.num_epochs`"][..]),
-        ("integers: [1, 3]", "integers: [0, 3]", "sweep.yaml", &["ppo.num_epochs", "out of range", "from 1 to 100"]),
+        ("integers: [1, 3]", "integers: [1, 101]", "sweep.yaml", &["ppo.num_epochs", "out of range", "from 1 to 100"]),
         ("log_uniform", "loguniform", "sweep.yaml", &["sweep.yaml:8", "`log_uniform`"]),
         ("seed: 3", "seed: 3\nwarm_start: somebody", "sweep.yaml", &["warm_start", "`somebody`"]),
         ("", "", "none.yaml", &["none.yaml", "no such file"]),

@@ -88,6 +88,45 @@ fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
 }
 
 #[test]
+fn a_resume_continues_the_training_that_began_last_whatever_the_clock_said() {
+    let home = temp_home();
+    let trained = |steps| json(home.path(), &format!("{SMALL} --steps {steps} --json"))["run"].clone();
+    let [first, second] = [8_000, 20_000].map(trained);
+    let resumed = || json(home.path(), "train --resume --json")["run"].clone();
+    assert_eq!(resumed(), second);
+    let list = home.path().join("logs/runs");
+    let name = |run: &Value| run.as_str().expect("a name").to_owned();
+    let listed = std::fs::read_to_string(&list).expect("the trainings are listed");
+    let listed: Vec<&str> = listed.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(listed, [name(&first), name(&second)]);
+    // The clock was set back before the training that now counts as the second.
+    std::fs::write(&list, format!("{}\n{}\n", name(&second), name(&first))).expect("it can be written");
+    assert_eq!(resumed(), first);
+    // Earlier builds wrote no list, and their trainings come before those that are in it.
+    std::fs::remove_file(&list).expect("it can be removed");
+    assert_eq!(resumed(), second);
+    std::fs::write(&list, format!("{}\n", name(&first))).expect("it can be written");
+    assert_eq!(resumed(), first);
+}
+
+#[test]
+fn a_picture_that_is_lost_does_not_hide_the_result() {
+    let home = temp_home();
+    let report = json(home.path(), &format!("{SMALL} --steps 8000 --plot --json"));
+    let (svg, id) = (report["plot"].as_str().expect("a path"), report["checkpoint"].as_str().expect("an id"));
+    let disk_full = || kit::fill_disk_for(&home.path().join(svg));
+    disk_full();
+    let (code, out, said) = townlet(home.path(), "train --resume --plot");
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(svg) && said.contains("No space left") && said.contains("The command ran"), "{said}");
+    assert!(out.contains(id) && out.contains("schedule complete") && !out.contains("curves "), "{out}");
+    disk_full();
+    let (code, out, _) = townlet(home.path(), "train --resume --plot --json");
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &report["checkpoint"], &report["plot"]), (Some(3), &id.into(), &Value::Null));
+}
+
+#[test]
 fn a_training_starts_from_a_checkpoint_or_imitates_it_and_says_so() {
     let home = temp_home();
     let first = json(home.path(), &format!("{SMALL} --steps 10000 --json"));

@@ -40,6 +40,12 @@ fn begun(home: &Path, line: &str) -> std::process::Child {
     child
 }
 
+/// The rows of the training with this seed.
+fn rows(home: &Path, seed: u64) -> String {
+    let paths = with_ending(home, &format!("-seed-{seed}.jsonl"));
+    paths.first().map(|path| std::fs::read_to_string(path).expect("the rows")).unwrap_or_default()
+}
+
 #[test]
 fn each_seed_has_the_bits_of_its_own_training_and_the_aggregate_is_their_mean() {
     let home = temp_home();
@@ -71,6 +77,10 @@ fn each_seed_has_the_bits_of_its_own_training_and_the_aggregate_is_their_mean() 
     // Complete trainings are only read again.
     let again = kit::json(home.path(), "train --resume --plot --json");
     assert_eq!(again, report);
+    kit::fill_disk_for(&home.path().join(report["plot"].as_str().expect("a path")));
+    let lost = kit::townlet(home.path(), "train --resume --plot");
+    assert_eq!(lost.status.code(), Some(3), "{}", text(&lost.stderr));
+    assert!(text(&lost.stdout).contains("interquartile mean") && text(&lost.stderr).contains("The command ran"));
     let said = text(&kit::townlet(home.path(), "train --resume").stdout);
     for part in ["seed", "best at", "interquartile mean", "95 % interval", "not a claim", "schedule complete"] {
         assert!(said.contains(part), "{part} is not in\n{said}");
@@ -83,9 +93,18 @@ fn killed_trainings_resume_to_the_same_report() {
     let line = format!("train --seed 7 --seeds 3 --steps 60000 {SMALL} --json");
     let expected = kit::json(whole.path(), &line);
     let mut child = begun(cut.path(), &line);
+    wait_until("a checkpoint of the second seed, which its second row follows", || {
+        assert_eq!(child.try_wait().expect("a child"), None, "it ended before it could be killed");
+        rows(cut.path(), 8).lines().count() >= 2
+    });
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
+    let before = [7, 8].map(|seed| rows(cut.path(), seed));
     assert_eq!(without_names(kit::json(cut.path(), "train --resume --json")), without_names(expected));
+    // Rows hold the time that they took, so a training that had begun again would have others.
+    let after = [7, 8].map(|seed| rows(cut.path(), seed));
+    assert_eq!(after[0], before[0], "the first training was complete");
+    assert_eq!(after[1].lines().next(), before[1].lines().next(), "the second one goes on after its checkpoint");
 }
 
 #[cfg(unix)]
@@ -102,7 +121,8 @@ fn interrupt_stops_all_and_says_how_to_continue() {
     let plan = with_ending(home.path(), ".seeds.json").remove(0);
     let name = plan.file_name().expect("a name").to_string_lossy().replace(".seeds.json", "");
     assert!(said.contains(&format!("Continue with `townlet train --resume {name}`")), "{said}");
-    assert!(said.contains("interrupted"), "{said}");
+    assert!(said.contains("interrupted") && said.contains("not started"), "{said}");
+    assert!(with_ending(home.path(), "-seed-9.jsonl").is_empty(), "the third did not begin");
     for (args, says) in [
         (format!("--resume {name} --seeds 4"), "has 3 seeds"),
         (format!("--resume {name} --set ppo.num_epochs=2"), "without `--config` and `--set`"),

@@ -13,7 +13,7 @@ use townlet_learn::train::Best;
 use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
 use townlet_shard::policies::PolicyCatalog;
-use townlet_shard::training::Log;
+use townlet_shard::training::{Log, newest_training};
 use townlet_town::{Rules, Sources};
 
 use super::super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, config_sources, output};
@@ -66,7 +66,8 @@ pub(super) struct SeedsRun {
 impl SeedsRun {
     /// The trainings that the arguments ask for; `None` when they ask for a single one.
     pub(super) fn requested(args: &Args) -> Result<Option<Self>> {
-        let folder = Home::new(&args.home).trainings();
+        let home = Home::new(&args.home);
+        let folder = home.trainings();
         match (&args.resume, args.seeds) {
             (None, None) => Ok(None),
             (None, Some(count)) => Self::new(args, count, folder).map(Some),
@@ -74,7 +75,7 @@ impl SeedsRun {
                 let shadow = |sources: &Sources| PolicyCatalog::of(&args.home, &sources.config.policy).shadow;
                 let name = if id.is_empty() {
                     let loaded = config_sources::load(&args.config, Vec::new())?;
-                    let newest = shadow(&loaded.sources).newest_training(|_| true);
+                    let newest = newest_training(&home, &shadow(&loaded.sources), |_| true);
                     newest.and_then(|saved| saved.run.rsplit_once(SEED).map(|(name, _)| name.to_owned()))
                 } else {
                     Some(id.clone())
@@ -153,7 +154,7 @@ impl SeedsRun {
     /// A training as far as it is saved.
     fn as_saved(&self, seed: u64) -> Result<Option<Member>> {
         let run = self.run_name(seed);
-        let saved = self.registry.newest_training(|saved| saved.run == run);
+        let saved = self.registry.latest_training(&run);
         let Some(saved) = saved else {
             let end = "not started".into();
             return Ok(Some(Member { seed, run, end, steps: 0, checkpoint: None, best: None }));
@@ -167,7 +168,7 @@ impl SeedsRun {
     /// Begins or continues a training, unless it is complete. `None` when it could not be saved.
     fn train(&self, seed: u64, args: &Args, stop: &StopRequest) -> Result<Option<Member>> {
         let run = self.run_name(seed);
-        let saved = self.registry.newest_training(|saved| saved.run == run);
+        let saved = self.registry.latest_training(&run);
         let updates = saved.as_ref().map_or(0, |saved| saved.progress.updates);
         // The charter may have been met when the training stopped, so that nothing is left to do.
         let last = Log::new(&self.folder, &run).rows()?.into_iter().rfind(|row| row.update <= updates);

@@ -2,13 +2,15 @@
 //!
 //! Rule: "Several seeds".
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use townlet_learn::evaluate::stats::{CONFIDENCE, Estimate, RESAMPLES};
 use townlet_learn::train::Row;
 use townlet_shard::training::Log;
 
-use super::super::output;
+use super::super::output::{self, OutputLost};
 use super::plot::{Panel, Series, svg_panels};
 use super::seeds::{Member, SeedsRun};
 use super::{Args, COMPLETE};
@@ -22,35 +24,39 @@ const NOTE: &str = "held-out scores are on selection seeds: not a claim";
 /// A figure of the best evaluation of each training.
 type Figure<'a> = (&'a str, Box<dyn Fn(&Member) -> Option<f64> + 'a>);
 
-/// Prints the report, and writes the plot if the arguments ask for it.
+/// Prints the report. A plot that cannot be written is reported after it.
 pub(super) fn print(run: &SeedsRun, members: &[Member], args: &Args, stopped: Option<&str>) -> Result<()> {
     let svg = run.folder.join(format!("{}.svg", run.name));
-    if args.plot {
-        let rows: Vec<Vec<Row>> =
-            members.iter().map(|it| Log::new(&run.folder, &it.run).rows()).collect::<Result<_, _>>()?;
-        townlet_files::write_atomically(&svg, plot(&run.name, &rows).as_bytes())
-            .with_context(|| svg.display().to_string())?;
-    }
+    let drawn = args.plot.then(|| draw(run, members, &svg).context(OutputLost::file(&svg))).transpose();
+    let has_plot = matches!(drawn, Ok(Some(())));
     if args.json {
         let mut report = json(run, members);
         report["end"] = json!(stopped.unwrap_or(COMPLETE));
-        report["plot"] = json!(args.plot.then(|| svg.display().to_string()));
-        return output::line(&report.to_string());
-    }
-    output::print(&table(members))?;
-    output::line(&format!("{NOTE}."))?;
-    for member in members {
-        if let Some(best) = &member.best {
-            output::line(&format!("seed {}: best {}", member.seed, run.registry.path(&best.id).display()))?;
+        report["plot"] = json!(has_plot.then(|| svg.display().to_string()));
+        output::line(&report.to_string())?;
+    } else {
+        output::print(&table(members))?;
+        output::line(&format!("{NOTE}."))?;
+        for member in members {
+            if let Some(best) = &member.best {
+                output::line(&format!("seed {}: best {}", member.seed, run.registry.path(&best.id).display()))?;
+            }
+        }
+        if has_plot {
+            output::line(&format!("curves  {}", svg.display()))?;
+        }
+        if let Some(why) = stopped {
+            output::line(&format!("{why}. Continue with `townlet train --resume {}`.", run.name))?;
         }
     }
-    if args.plot {
-        output::line(&format!("curves  {}", svg.display()))?;
-    }
-    if let Some(why) = stopped {
-        output::line(&format!("{why}. Continue with `townlet train --resume {}`.", run.name))?;
-    }
-    Ok(())
+    drawn.map(drop)
+}
+
+/// Writes the plot.
+fn draw(run: &SeedsRun, members: &[Member], svg: &Path) -> Result<()> {
+    let rows: Vec<Vec<Row>> =
+        members.iter().map(|it| Log::new(&run.folder, &it.run).rows()).collect::<Result<_, _>>()?;
+    Ok(townlet_files::write_atomically(svg, plot(&run.name, &rows).as_bytes())?)
 }
 
 /// Score, starvation, exits and the charter KPIs.

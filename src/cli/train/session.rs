@@ -13,12 +13,13 @@ use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
-use townlet_shard::training::{Log, check_memory};
+use townlet_shard::training::{Log, check_memory, newest_training};
 use townlet_town::config::Layer;
 use townlet_town::{Rules, Sources};
 
 use super::super::config_sources::{self, ConfigSources};
-use super::super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
+use super::super::output::{self, OutputLost};
+use super::super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED};
 use super::progress::{self, Progress};
 use super::stop::StopRequest;
 use super::tensorboard::EventFile;
@@ -26,11 +27,14 @@ use super::{Args, COMPLETE, INTERRUPTED, KPIS_MET, plot, report};
 
 /// A training and its files.
 pub(super) struct Session {
+    home: Home,
     trainer: Trainer,
     /// The trained policy to imitate first, if one is.
     imitated: Option<NetworkPolicy>,
     registry: Registry,
     run: String,
+    /// Whether the home's list of runs has it, or it is the training of an earlier build.
+    listed: bool,
     log: Log,
     saved: Option<String>,
     cadence: u64,
@@ -71,7 +75,7 @@ impl Session {
             return Self::start(args, texts.sources, run);
         };
         let registry = catalog.shadow;
-        let saved = resumable(&registry, id)?;
+        let saved = resumable(&Home::new(&args.home), &registry, id)?;
         let rules = Rules::new(saved.sources.clone())?;
         same_settings(args, &texts, &rules, &saved)?;
         Self::resume(args, registry, saved)
@@ -86,8 +90,9 @@ impl Session {
         let plan = Plan { seed: config.seed, total_steps, threads: output::worker_threads(args.threads) };
         let start = [args.from.as_deref(), args.warm_start.as_deref()];
         let (trainer, imitated) = new_trainer(&rules, plan, start, &catalog)?;
-        let log = Log::resume(&Home::new(&args.home).trainings(), &run, 0)?;
-        Ok(Self { imitated, ..Self::begin(trainer, catalog.shadow, run, log) })
+        let home = Home::new(&args.home);
+        let log = Log::resume(&home.trainings(), &run, 0)?;
+        Ok(Self { imitated, ..Self::begin(home, trainer, catalog.shadow, run, log) })
     }
 
     /// Continues a saved training.
@@ -95,17 +100,20 @@ impl Session {
         let rules = Arc::new(Rules::new(saved.sources.clone())?);
         check_memory(&rules)?;
         let trainer = Trainer::resume(&rules, &saved, output::worker_threads(args.threads))?;
-        let log = Log::resume(&Home::new(&args.home).trainings(), &saved.run, saved.progress.updates)?;
-        Ok(Self { saved: Some(saved.policy), ..Self::begin(trainer, registry, saved.run, log) })
+        let home = Home::new(&args.home);
+        let log = Log::resume(&home.trainings(), &saved.run, saved.progress.updates)?;
+        Ok(Self { saved: Some(saved.policy), listed: true, ..Self::begin(home, trainer, registry, saved.run, log) })
     }
 
-    fn begin(trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
+    fn begin(home: Home, trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
         Self {
+            home,
             trainer,
             imitated: None,
             registry,
             run,
+            listed: false,
             log,
             saved: None,
             cadence,
@@ -231,6 +239,10 @@ impl Session {
     }
 
     fn write(&mut self) -> Result<()> {
+        if !self.listed {
+            self.home.list_run(&self.run)?;
+            self.listed = true;
+        }
         while let Some(row) = self.waiting.first() {
             self.log.write(row)?;
             self.waiting.remove(0);
@@ -277,30 +289,43 @@ impl Session {
         Some(json!({ "checkpoint": best.id, "policy": path, "steps": best.steps, "evaluation": best.evaluation }))
     }
 
+    /// Prints the result. A picture that cannot be written is reported after it.
     fn report_end(&self, args: &Args, end: &str, last: Option<&Row>) -> Result<ExitCode> {
-        let id = self.saved.clone().unwrap_or_default();
-        let drawn = args.plot.then(|| self.log.rows()).transpose()?.filter(|rows| !rows.is_empty());
         let svg = self.log.path().with_extension("svg");
-        if let Some(rows) = &drawn {
-            std::fs::write(&svg, plot::svg(&self.run, rows)).with_context(|| svg.display().to_string())?;
-        }
+        let drawn = args.plot.then(|| self.draw(&svg).context(OutputLost::file(&svg))).transpose();
+        let curves = drawn.as_ref().ok().and_then(Option::as_ref).filter(|rows| !rows.is_empty());
         if args.json {
-            output::line(
-                &json!({
-                    "run": self.run, "end": end, "checkpoint": id, "row": last, "best": self.best_json(),
-                    "policy": self.registry.path(&id).display().to_string(),
-                    "log": self.log.path().display().to_string(),
-                    "tensorboard": self.events.as_ref().map(|events| events.path().display().to_string()),
-                    "plot": drawn.is_some().then(|| svg.display().to_string()),
-                })
-                .to_string(),
-            )?;
-            return Ok(exit_status(end));
+            let id = self.saved.clone().unwrap_or_default();
+            let report = json!({
+                "run": self.run, "end": end, "checkpoint": id, "row": last, "best": self.best_json(),
+                "policy": self.registry.path(&id).display().to_string(),
+                "log": self.log.path().display().to_string(),
+                "tensorboard": self.events.as_ref().map(|events| events.path().display().to_string()),
+                "plot": curves.map(|_| svg.display().to_string()),
+            });
+            output::line(&report.to_string())?;
+        } else {
+            if let Some(rows) = curves {
+                output::print(&plot::terminal(rows))?;
+                output::line(&format!("curves      {}", svg.display()))?;
+            }
+            self.print_end(end, last)?;
         }
-        if let Some(rows) = &drawn {
-            output::print(&plot::terminal(rows))?;
-            output::line(&format!("curves      {}", svg.display()))?;
+        drawn?;
+        Ok(exit_status(end))
+    }
+
+    /// Writes the curves of all rows, and returns the rows. Without rows there is nothing to draw.
+    fn draw(&self, svg: &Path) -> Result<Vec<Row>> {
+        let rows = self.log.rows()?;
+        if !rows.is_empty() {
+            townlet_files::write_atomically(svg, plot::svg(&self.run, &rows).as_bytes())?;
         }
+        Ok(rows)
+    }
+
+    fn print_end(&self, end: &str, last: Option<&Row>) -> Result<()> {
+        let id = self.saved.clone().unwrap_or_default();
         let row = last.cloned().unwrap_or_else(|| Row {
             steps: self.trainer.steps(),
             total_steps: self.trainer.plan().total_steps,
@@ -320,7 +345,7 @@ impl Session {
         if end != COMPLETE {
             output::line(&format!("Continue with `townlet train --resume {id}`."))?;
         }
-        Ok(exit_status(end))
+        Ok(())
     }
 }
 
@@ -364,7 +389,7 @@ pub(super) fn starting_policy(flag: &str, name: Option<&str>, catalog: &PolicyCa
     }
 }
 
-fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
+fn resumable(home: &Home, registry: &Registry, id: &str) -> Result<TrainingState> {
     if !id.is_empty() {
         return Ok(registry.training(id)?);
     }
@@ -372,8 +397,7 @@ fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
     for damaged in registry.damaged_trainings() {
         output::stderr!("townlet: {damaged}. Skipped.");
     }
-    registry
-        .newest_training(|_| true)
+    newest_training(home, registry, |_| true)
         .with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }
 

@@ -22,7 +22,8 @@ row! {
 row! {
     PROMOTE = "promote_policy", Destructive,
     "makes the candidate the release, once its windows and paired runs suffice; both policies are saved first";
-    Release(checkpoint: PolicyName, reason: Reason) => Event::Promote(checkpoint.0)
+    Release(checkpoint: PolicyName, reason: Reason)
+        => Event::Promote(checkpoint.0, reason.0.unwrap_or_default())
 }
 
 row! {

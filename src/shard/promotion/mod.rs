@@ -192,7 +192,7 @@ impl Releases {
         let now = &promotion.release;
         Ok(match self.event_of(request)? {
             Event::Nominated(id) => format!("{id} becomes the candidate and is evaluated against {now}."),
-            Event::Promote(id) | Event::Swap(id, _) => {
+            Event::Promote(id, _) | Event::Swap(id, _) => {
                 format!("{id} drives the town from the next tick on, as a canary; {now} is kept for a rollback.")
             }
             Event::Rollback(to, _) => {
@@ -211,8 +211,10 @@ impl Releases {
     /// policy, `E_CONFLICT` with all reasons.
     fn event_of(&self, request: &Event) -> Result<Event, ErrorBody> {
         let mut event = request.clone();
-        if let Event::Nominated(name) | Event::Promote(name) | Event::Swap(name, _) | Event::Rollback(Some(name), _) =
-            &mut event
+        if let Event::Nominated(name)
+        | Event::Promote(name, _)
+        | Event::Swap(name, _)
+        | Event::Rollback(Some(name), _) = &mut event
         {
             let id = self.named(name)?.driver.id().to_owned();
             *name = id;
@@ -352,7 +354,7 @@ pub(super) fn applied_commands(home: &Path, rules: &Rules, run: &str) -> BTreeMa
 
 fn refused(request: &Event, blockers: &[String]) -> ErrorBody {
     let hint = match request {
-        Event::Promote(_) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
+        Event::Promote(..) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
         Event::Rollback(..) => {
             "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them."
         }

@@ -34,7 +34,7 @@ impl PolicySource {
     /// The policy that a request names.
     fn of(request: &Event) -> Option<Self> {
         match request {
-            Event::Nominated(name) | Event::Promote(name) | Event::Swap(name, _) => Some(Self::policy(name.clone())),
+            Event::Nominated(name) | Event::Promote(name, _) | Event::Swap(name, _) => Some(Self::policy(name.clone())),
             Event::Rollback(Some(name), _) => Some(Self { name: name.clone(), is_snapshot: true }),
             _ => None,
         }
@@ -149,7 +149,7 @@ impl Engine {
         };
         self.releases.trouble = None;
         match request {
-            Event::Promote(name) | Event::Swap(name, _) => {
+            Event::Promote(name, _) | Event::Swap(name, _) => {
                 let forced = matches!(request, Event::Swap(..));
                 self.make_release(number, name, event, forced, origin);
             }

@@ -97,6 +97,9 @@ struct Target {
     /// The stage to return to if that fails.
     back: Stage,
     forced: bool,
+    /// The operator's reason; empty without one.
+    #[serde(default)]
+    reason: String,
 }
 
 /// An event. Requests of operators name policies and release snapshots as typed until they are checked; a reason may be empty.
@@ -110,7 +113,8 @@ pub(crate) enum Event {
     Nominated(String),
     /// New evidence of the evaluation with this number, and its test while more pairs are needed.
     Evidence(u64, Evidence, Option<Box<PromotionTest>>),
-    Promote(String),
+    /// Make the candidate the release, with a reason.
+    Promote(String, String),
     /// Make this policy the release, with a reason, bypassing the gates.
     Swap(String, String),
     /// The promotion was written.
@@ -265,17 +269,19 @@ impl Machine {
             Event::Offered(name) => self.offered(name, origin),
             Event::Nominated(name) => self.nominated(&name, origin)?,
             Event::Evidence(evaluation, evidence, test) => self.add_evidence(evaluation, evidence, test, origin),
-            Event::Promote(name) => {
+            Event::Promote(name, reason) => {
                 let blockers = self.blockers(Some(&name));
                 if !blockers.is_empty() {
                     return Err(blockers);
                 }
-                self.begin(name, false, "its windows and paired runs meet the requirements", origin);
+                let why = "its windows and paired runs meet the requirements";
+                self.begin(Target { name, back: self.stage, forced: false, reason }, why, origin);
             }
             Event::Swap(name, reason) => {
                 self.check_replaceable(&name)?;
-                let reason = if reason.is_empty() { "no reason was given" } else { &reason };
-                self.begin(name, true, &format!("forced: {reason}"), origin);
+                let reason = or_none_given(reason);
+                let why = format!("forced: {reason}");
+                self.begin(Target { name, back: self.stage, forced: true, reason }, &why, origin);
             }
             Event::Activated => self.activated(origin),
             Event::ActivationFailed(why) => {
@@ -283,7 +289,7 @@ impl Machine {
                     self.go_to(back, format!("`{name}` could not become the release: {why}"), origin);
                 }
             }
-            Event::Rollback(to, reason) => self.roll_back(to, &reason, origin)?,
+            Event::Rollback(to, reason) => self.roll_back(to, reason, origin)?,
             Event::Hold(on, reason) => self.hold(on, reason, origin)?,
         }
         Ok(())
@@ -443,14 +449,14 @@ impl Machine {
         Ok(())
     }
 
-    fn begin(&mut self, name: String, forced: bool, why: &str, origin: &Origin) {
-        let why = format!("promoting `{name}`: {why}");
-        self.target = Some(Target { name, back: self.stage, forced });
+    fn begin(&mut self, target: Target, why: &str, origin: &Origin) {
+        let why = format!("promoting `{}`: {why}", target.name);
+        self.target = Some(target);
         self.go_to(Stage::Promoting, why, origin);
     }
 
     fn activated(&mut self, origin: &Origin) {
-        let Some(Target { name, forced, .. }) = self.target.take() else { return };
+        let Some(Target { name, forced, reason, .. }) = self.target.take() else { return };
         let old = std::mem::replace(&mut self.release, name);
         self.shelve_candidate();
         if self.evidence.as_ref().is_some_and(|it| it.candidate != self.release || it.release != old) {
@@ -458,11 +464,12 @@ impl Machine {
         }
         self.previous = Some(old.clone());
         (self.since, self.on_trial) = (Some(origin.clone()), true);
-        let why = format!("`{}` drives the town in place of `{old}`", self.release);
+        let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+        let why = format!("`{}` drives the town in place of `{old}`{reason}", self.release);
         self.step(Stage::Canary, why, Some(old), forced, origin);
     }
 
-    fn roll_back(&mut self, to: Option<String>, reason: &str, origin: &Origin) -> Result<(), Vec<String>> {
+    fn roll_back(&mut self, to: Option<String>, reason: String, origin: &Origin) -> Result<(), Vec<String>> {
         let Some(to) = to.or_else(|| self.previous.clone()) else {
             return Err(vec![format!("there is no release before `{}`", self.release)]);
         };
@@ -473,8 +480,7 @@ impl Machine {
         self.refused.retain(|refused| *refused != self.release);
         (self.previous, self.evidence) = (None, None);
         (self.since, self.on_trial) = (Some(origin.clone()), false);
-        let reason = if reason.is_empty() { "no reason was given" } else { reason };
-        let why = format!("back to `{}` from `{old}`: {reason}", self.release);
+        let why = format!("back to `{}` from `{old}`: {}", self.release, or_none_given(reason));
         self.step(Stage::RolledBack, why, Some(old), false, origin);
         Ok(())
     }
@@ -527,4 +533,8 @@ impl Machine {
         let (number, listed, release) = (self.number, is_listed.then_some(self.listed), self.release.clone());
         self.steps.push(Step { number, listed, origin: origin.clone(), from, to, why, release, replaced, forced });
     }
+}
+
+fn or_none_given(reason: String) -> String {
+    if reason.is_empty() { "no reason was given".to_owned() } else { reason }
 }

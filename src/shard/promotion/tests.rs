@@ -76,7 +76,7 @@ fn eligible() -> Machine {
 fn the_whole_way_of_a_release_that_holds() {
     let mut machine = eligible();
     assert!(machine.blockers(Some("a")).is_empty());
-    taken(&mut machine, &[Event::Promote(named("a"))]);
+    taken(&mut machine, &[Event::Promote(named("a"), String::new())]);
     assert_eq!(
         (machine.stage, machine.release.as_str()),
         (Stage::Promoting, "scripted"),
@@ -96,9 +96,12 @@ fn the_whole_way_of_a_release_that_holds() {
 #[test]
 fn every_blocker_is_named() {
     let mut machine = machine();
-    assert_eq!(machine.apply(Event::Promote(named("a")), &origin()), Err(vec!["there is no candidate".into()]));
+    assert_eq!(
+        machine.apply(Event::Promote(named("a"), String::new()), &origin()),
+        Err(vec!["there is no candidate".into()])
+    );
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true))]);
-    let blockers = machine.apply(Event::Promote(named("b")), &origin()).unwrap_err().join("; ");
+    let blockers = machine.apply(Event::Promote(named("b"), String::new()), &origin()).unwrap_err().join("; ");
     for part in ["`b` is not the candidate", "`a`", "1 of 2 consecutive green windows", "not yet shown to be better"] {
         assert!(blockers.contains(part), "{part}: {blockers}");
     }
@@ -231,7 +234,7 @@ fn what_is_held_moves_only_when_it_is_let_go() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Hold(true, "a fair".into()), Event::Window(Some(true)), Event::Offered(named("c"))]);
     assert_eq!((machine.stage, machine.candidate()), (Stage::Held, None));
-    assert!(machine.apply(Event::Promote(named("a")), &origin()).is_err());
+    assert!(machine.apply(Event::Promote(named("a"), String::new()), &origin()).is_err());
     taken(&mut machine, &[Event::Hold(false, String::new())]);
     assert_eq!((machine.stage, machine.candidate(), machine.green), (Stage::Evaluating, Some("c"), 0));
 }
@@ -241,7 +244,7 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ops/rollouts.md");
     let mut machine = eligible();
-    taken(&mut machine, &[Event::Promote(named("a")), Event::Activated]);
+    taken(&mut machine, &[Event::Promote(named("a"), named("Friday's release")), Event::Activated]);
     let write = |machine: &Machine, steps: &[super::state_machine::Step]| {
         rollout_log::append(&path, "harbour", steps, &machine.fingerprint, machine.evidence.as_ref()).unwrap();
         std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.starts_with("| harbour")).count()
@@ -255,11 +258,12 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     for part in [
         "promotion",
         "`scripted` → `a`",
+        "canary: `a` drives the town in place of `scripted`: Friday's release |",
         "better",
         "starvation events: passed after 9 pairs",
         "rollback",
         "`a` → `scripted`",
-        "a\\|b\\u{a}",
+        "rolled_back: back to `scripted` from `a`: a\\|b\\u{a} |",
         "| id |",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
@@ -427,7 +431,7 @@ impl Model {
     fn promote(&mut self, name: String) {
         let counted = (self.greens >= REQUIRED, self.better);
         let bound = self.about.clone();
-        if self.machine.apply(Event::Promote(name.clone()), &origin()).is_ok() {
+        if self.machine.apply(Event::Promote(name.clone(), String::new()), &origin()).is_ok() {
             assert_eq!(counted, (true, true), "promoted with {} green windows, better: {}", self.greens, self.better);
             assert_eq!(bound, (Some(name), self.machine.release.clone(), self.fingerprint.clone()));
             self.write();

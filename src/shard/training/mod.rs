@@ -17,13 +17,25 @@ pub fn check_memory(rules: &Rules) -> Result<(), NotEnoughMemory> {
     available_memory::available_memory().map_or(Ok(()), |available| MemoryEstimate::of(rules).check(available))
 }
 
+/// The newest training in a folder of checkpoints that is wanted, at its latest update: the one that began last in this home.
+/// Damaged states are skipped.
+pub fn newest_training(
+    home: &Home,
+    registry: &Registry,
+    is_wanted: impl Fn(&TrainingState) -> bool,
+) -> Option<TrainingState> {
+    let runs = home.oldest_first(registry.training_runs());
+    // One at a time, because each holds every replica.
+    runs.iter().rev().filter_map(|run| registry.latest_training(run)).find(is_wanted)
+}
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
-use townlet_learn::checkpoint::Registry;
+use townlet_learn::checkpoint::{Registry, TrainingState};
 use townlet_learn::train::{MemoryEstimate, NotEnoughMemory};
 use townlet_town::Rules;
 
@@ -69,7 +81,7 @@ impl Training {
     pub(super) fn start(spec: TrainingSpec, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
         let control = Arc::new(TrainerControl::default());
         let registry = Registry::new(home.folder().join(&spec.shadow_dir));
-        let worker = Worker { spec, registry, rows: home.trainings(), control: Arc::clone(&control), sender };
+        let worker = Worker { spec, registry, home: home.clone(), control: Arc::clone(&control), sender };
         let thread = std::thread::Builder::new().name("trainer".into()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
             ended.unwrap_or_else(|panic| {

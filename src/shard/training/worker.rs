@@ -4,7 +4,6 @@
 //! training waits meanwhile.
 
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +16,11 @@ use townlet_learn::ppo::Diverged;
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 
-use super::TrainerEvent;
 use super::metrics_log::{Log, LogError};
 use super::spec::TrainingSpec;
+use super::{TrainerEvent, newest_training};
 use crate::engine::Message;
-use crate::home::new_run_id;
+use crate::home::{Home, new_run_id};
 use townlet_wire::telemetry::{HeldOutEvaluation, LearningRow, SafetyRate};
 
 /// Threads of a shadow training; the other cores are for the town and its service.
@@ -85,7 +84,7 @@ impl TrainerControl {
 pub(super) struct Worker {
     pub(super) spec: TrainingSpec,
     pub(super) registry: Registry,
-    pub(super) rows: PathBuf,
+    pub(super) home: Home,
     pub(super) control: Arc<TrainerControl>,
     pub(super) sender: Sender<Message>,
 }
@@ -170,10 +169,10 @@ impl Worker {
 
     /// The newest matching training, unless it cannot be resumed or another process is running it.
     fn resume(&self) -> Result<Option<Run>, LogError> {
-        let newest = self.registry.newest_training(|saved| self.spec.fits(saved));
+        let newest = newest_training(&self.home, &self.registry, |saved| self.spec.fits(saved));
         let Some(saved) = newest.filter(|saved| !self.spec.is_spent(saved)) else { return Ok(None) };
         let Some(trainer) = self.spec.resume(&saved, THREADS) else { return Ok(None) };
-        match Log::resume(&self.rows, &saved.run, saved.progress.updates) {
+        match Log::resume(&self.home.trainings(), &saved.run, saved.progress.updates) {
             Ok(log) => Ok(Some(Run { trainer, name: saved.run, log })),
             Err(LogError::Locked { .. }) => Ok(None),
             Err(why) => Err(why),
@@ -192,7 +191,10 @@ impl Worker {
             return Ok(None);
         }
         let name = new_run_id(&self.spec.shard);
-        let log = Log::new(&self.rows, &name);
+        if self.retry_until_done(|| self.home.list_run(&name)).is_none() {
+            return Ok(None);
+        }
+        let log = Log::new(&self.home.trainings(), &name);
         Ok(Some(Run { trainer, name, log }))
     }
 

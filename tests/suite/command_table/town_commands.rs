@@ -332,11 +332,18 @@ fn queue_inspect() {
 fn debug_queues() {
     with(|live| {
         assert!(text(&live.result("debug queues"), "summary").starts_with("0 in use, 0 waiting"));
-        run_until_object_in_use(live);
-        live.run(2);
-        live.expect_ok("set_feature queue_fairness off");
+        let queues = || live.view().conflict.queues;
+        let shown =
+            || queues().iter().any(|it| !it.waiting.is_empty()) && queues().iter().any(|it| !it.cooldowns.is_empty());
+        for _ in 0..2_000 {
+            if shown() {
+                break;
+            }
+            live.run(1);
+        }
+        assert!(shown(), "in 2,000 ticks nobody waited while another cooled down");
         let result = live.result("debug queues");
-        assert!(!text(&result, "summary").starts_with("0 in use") && text(&result, "summary").contains("fairness off"));
+        assert!(!text(&result, "summary").starts_with("0 in use") && text(&result, "summary").contains("fairness on"));
         assert_eq!(result["disorder"], serde_json::json!([]));
         let view = live.view();
         let entries = result["entries"].as_array().unwrap();
@@ -354,9 +361,14 @@ fn debug_queues() {
             let waits = of.iter().filter(|row| text(row, "state").starts_with("waits for"));
             let waits: Vec<u64> = waits.map(|row| view.tick - row["since"].as_u64().unwrap()).collect();
             assert_eq!(waits, queue.waiting.iter().map(|waiter| waiter.waited).collect::<Vec<_>>());
+            let cools = of.iter().filter(|row| text(row, "state") == "cools down");
+            let cools: Vec<u64> = cools.map(|row| row["until"].as_u64().unwrap()).collect();
+            assert_eq!(cools, queue.cooldowns.iter().map(|it| it.until_tick).collect::<Vec<_>>());
         }
         let uses = entries.iter().find(|row| text(row, "state").starts_with("uses ")).expect("an object in use");
         assert!(uses["until"].as_u64().unwrap() > view.tick && uses["since"].as_u64().unwrap() <= view.tick, "{uses}");
+        live.expect_ok("set_feature queue_fairness off");
+        assert!(text(&live.result("debug queues"), "summary").contains("fairness off"));
     });
 }
 
@@ -383,6 +395,33 @@ fn explain() {
         assert!(text(&result, "summary").contains("driven by scripted"), "{result}");
         live.expect_ok("possess ada wait");
         assert!(text(&live.result("explain ada"), "summary").contains("driven by an operator"));
+    });
+}
+
+#[test]
+fn explain_shows_the_terms_of_the_objective_today() {
+    with(|live| {
+        // A resident who only waits misses its shift, which begins at tick 333 and ends at 666.
+        live.expect_ok("possess ada wait");
+        live.run(700);
+        let result = live.result("explain ada");
+        let objective = &result["objective"];
+        let terms = objective["terms"].as_array().expect("the terms");
+        let term = |name: &str| terms.iter().find(|term| term["name"] == name).expect(name);
+        let names: Vec<&str> = terms.iter().map(|term| text(term, "name")).collect();
+        assert_eq!(names, ["needs", "attendance", "wages", "trust", "starvation", "exit", "low_needs"]);
+        let scored = terms.iter().filter(|term| term["scored"] == true);
+        let sum: f64 = scored.map(|term| term["value"].as_f64().expect("a number")).sum();
+        assert!((objective["total"].as_f64().expect("a number") - sum).abs() < 1e-5, "{objective}");
+        assert_eq!((&term("low_needs")["scored"], &term("attendance")["value"]), (&Value::from(false), &0.0.into()));
+        // Needs would give 0.4 a day if they were full, a shift 0.2.
+        let needs = ["value", "lost"].map(|key| term("needs")[key].as_f64().expect("a number"));
+        assert!((needs[0] - needs[1] - 0.4 * 0.7).abs() < 1e-5, "{needs:?}");
+        assert!((term("attendance")["lost"].as_f64().expect("a number") + 0.2).abs() < 0.05, "{objective}");
+        let summary = text(&result, "summary").replace('−', "-");
+        let shown = |name: &str, value: &Value| format!("{name} {:+.3}", value.as_f64().expect("a number"));
+        assert!(summary.contains(&format!("Today: {}", shown("needs", &term("needs")["value"]))), "{summary}");
+        assert!(summary.contains(&shown("late", &term("attendance")["lost"])), "{summary}");
     });
 }
 

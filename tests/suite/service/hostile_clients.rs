@@ -8,9 +8,9 @@ use serde_json::json;
 use townlet_source::remote::{Client, Target};
 use townlet_wire::service::{CONSOLE, HEALTH, METRICS, SNAPSHOT, STREAM};
 
-use crate::kit::soak;
+use crate::kit::{TIMEOUT, soak};
 
-use super::{Served, TIMEOUT, certificate, read, wait};
+use super::client::{Served, certificate, read, wait};
 
 #[test]
 fn malformed_requests_are_refused() {

@@ -2,7 +2,7 @@
 
 use townlet_wire::service::{CONSOLE, HEALTH, METRICS, OPENAPI};
 
-use super::Served;
+use super::client::Served;
 
 const BROWSER: &str = "accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use townlet_wire::service::METRICS;
 
-use super::Served;
+use super::client::Served;
 use crate::kit::temp_home;
 
 const OPEN_METRICS: &str = "accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n";

@@ -3,11 +3,12 @@
 //!
 //! Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
+mod client;
 mod hostile_clients;
 mod index_page;
 mod metrics;
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
@@ -15,150 +16,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::kit::{TIMEOUT, default_sources, options};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use townlet_audit::{Record, records};
-use townlet_server::{Server, ServerError};
+use serde_json::json;
 use townlet_shard::tokens::TokenStore;
-use townlet_shard::{Handle, Log, ShardError};
 use townlet_source::remote::{Client, ClientError, Target};
 use townlet_source::{Link, Remote, Source, SourceEvent};
 use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
-/// A served shard that does not tick by itself.
-struct Served {
-    home: TempDir,
-    shard: Arc<Handle>,
-    server: Server,
-    admin: String,
-    viewer: String,
-}
-
-/// A response.
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.body))
-    }
-
-    fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
-    }
-}
-
-fn service(
-    home: &TempDir,
-    listen: &str,
-    tls: Option<(PathBuf, PathBuf)>,
-) -> (townlet_server::ListenOptions, townlet_server::Options) {
-    let place = townlet_server::ListenOptions { listen: listen.parse().expect("an address"), tls };
-    let options = townlet_server::Options {
-        token_file: home.path().join("ops/tokens.json"),
-        facts: vec![("townlet".into(), "test".into())],
-        log: Log::new(home.path().join("logs/townlet.log"), "service", false),
-    };
-    (place, options)
-}
-
-/// Serves a shard.
-fn serve(
-    shard: &Arc<Handle>,
-    (place, options): (townlet_server::ListenOptions, townlet_server::Options),
-) -> Result<Server, ServerError> {
-    townlet_server::start(Arc::clone(shard), place, options)
-}
-
-impl Served {
-    fn start() -> Self {
-        Self::with(None)
-    }
-
-    fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
-        let start = |home: &TempDir| townlet_shard::start(default_sources(&[]), 7, options(home.path(), true));
-        Self::with_shard(crate::kit::temp_home(), tls, start)
-    }
-
-    fn with_shard(
-        home: TempDir,
-        tls: Option<(PathBuf, PathBuf)>,
-        start: impl FnOnce(&TempDir) -> Result<Handle, ShardError>,
-    ) -> Self {
-        let file = home.path().join("ops/tokens.json");
-        let mut tokens = TokenStore::load(&file).expect("an empty store");
-        let (admin, viewer) = (tokens.create(Role::Admin).unwrap(), tokens.create(Role::Viewer).unwrap());
-        tokens.save(&file).expect("it is saved");
-        let shard = Arc::new(start(&home).expect("the shard starts"));
-        let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
-        Self { home, shard, server, admin, viewer }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.server.address()).expect("it listens");
-        stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
-        stream
-    }
-
-    fn send(&self, bytes: &[u8]) -> Reply {
-        let mut stream = self.connect();
-        // The service may answer and close before it has read everything.
-        let _ = stream.write_all(bytes);
-        read(&mut stream)
-    }
-
-    fn get(&self, path: &str, headers: &str) -> Reply {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n").as_bytes())
-    }
-
-    fn post(&self, headers: &str, body: &str) -> Reply {
-        let length = body.len();
-        let head = format!("POST {CONSOLE} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
-        self.send(format!("{head}content-type: application/json\r\n{headers}\r\n{body}").as_bytes())
-    }
-
-    fn admin(&self) -> String {
-        format!("authorization: Bearer {}\r\n", self.admin)
-    }
-
-    fn digest(&self) -> String {
-        self.shard.view().expect("it lives").1
-    }
-
-    fn log(&self) -> Vec<Record> {
-        let mut all = Vec::new();
-        records(&self.home.path().join("logs/console"), |_, _, record| {
-            all.extend(record);
-            Ok(())
-        })
-        .expect("the audit log is read");
-        all
-    }
-
-    fn client(&self, token: Option<&str>) -> Client {
-        Client::new(&Target { url: self.server.url(), token: token.map(str::to_owned), ca: None }).expect("an address")
-    }
-}
-
-fn read(stream: &mut TcpStream) -> Reply {
-    let mut bytes = Vec::new();
-    // A reset ends a response; a connection that stays open is a failure.
-    if let Err(why) = stream.read_to_end(&mut bytes) {
-        assert!(!matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "it is not closed");
-    }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Reply { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-fn wait<T>(does: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(does)
-}
+use client::{Served, certificate, serve, service, wait};
 
 #[test]
 fn every_endpoint_answers_and_is_in_the_openapi_document() {
@@ -326,15 +191,6 @@ fn public_address_requires_tls_and_tokens() {
     let missing = (home.path().join("none.pem"), home.path().join("none.key"));
     let why = serve(&shard, service(&home, "127.0.0.1:0", Some(missing))).unwrap_err();
     assert!(why.to_string().contains("none.pem"), "{why}");
-}
-
-/// A self-signed certificate for 127.0.0.1 with its key, and the certificate alone as an authority.
-fn certificate(home: &TempDir, name: &str) -> ((PathBuf, PathBuf), PathBuf) {
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("a certificate");
-    let (cert, key) = (home.path().join(format!("{name}.pem")), home.path().join(format!("{name}.key")));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    ((cert.clone(), key), cert)
 }
 
 #[test]

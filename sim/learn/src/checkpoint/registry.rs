@@ -71,8 +71,8 @@ impl Registry {
     /// An I/O error; then the file does not exist.
     pub fn save(&self, saved: &TrainingState) -> Result<(), CheckpointError> {
         self.write(&self.0.join(format!("{}.{TRAINING}", saved.policy)), &saved.encode())?;
-        let newest_first = self.headers().into_iter().filter(|other| other.run == saved.run);
-        for other in newest_first.skip(KEPT) {
+        let latest_first = self.headers().into_iter().filter(|other| other.run == saved.run);
+        for other in latest_first.skip(KEPT) {
             let path = self.0.join(format!("{}.{TRAINING}", other.policy));
             fs::remove_file(&path).map_err(CheckpointError::disk(path))?;
         }
@@ -93,10 +93,18 @@ impl Registry {
         TrainingState::decode(id, &bytes)
     }
 
-    /// The newest training state that is wanted: the last run by name, at its latest update. Damaged ones are skipped.
-    pub fn newest_training(&self, is_wanted: impl Fn(&TrainingState) -> bool) -> Option<TrainingState> {
-        // One at a time, because each holds every replica.
-        self.headers().iter().filter_map(|header| self.training(&header.policy).ok()).find(is_wanted)
+    /// The runs that have a training state, in the order of their names.
+    pub fn training_runs(&self) -> Vec<String> {
+        let mut runs: Vec<String> = self.headers().into_iter().map(|header| header.run).collect();
+        runs.sort();
+        runs.dedup();
+        runs
+    }
+
+    /// The training state of a run at its latest update. Damaged ones are skipped.
+    pub fn latest_training(&self, run: &str) -> Option<TrainingState> {
+        let mut of_run = self.headers().into_iter().filter(|header| header.run == run);
+        of_run.find_map(|header| self.training(&header.policy).ok())
     }
 
     /// The errors of training states that cannot be read.
@@ -104,7 +112,7 @@ impl Registry {
         self.named(TRAINING).iter().filter_map(|id| self.training(id).err()).collect()
     }
 
-    /// The headers of all training states, newest first.
+    /// The headers of all training states, those of more updates first.
     fn headers(&self) -> Vec<TrainingHeader> {
         let header = |id: String| {
             let (file, mut start) = (File::open(self.0.join(format!("{id}.{TRAINING}"))).ok()?, Vec::new());
@@ -112,7 +120,7 @@ impl Registry {
             TrainingHeader::decode(&start).filter(|header| header.policy == id)
         };
         let mut headers: Vec<TrainingHeader> = self.named(TRAINING).into_iter().filter_map(header).collect();
-        headers.sort_by(|a, b| (&b.run, b.updates).cmp(&(&a.run, a.updates)));
+        headers.sort_by_key(|header| std::cmp::Reverse(header.updates));
         headers
     }
 

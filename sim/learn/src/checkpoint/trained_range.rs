@@ -117,6 +117,9 @@ mod tests {
         for (key, value) in [("world.population", "4"), ("world.population", "32"), ("economy.meal_cost", "0.48")] {
             assert_eq!(reason(key, value), None, "{key} {value}");
         }
+        let mut elsewhere = townlet_town::Sources::default_town(&[]).expect("the default town");
+        elsewhere.plan.1.push('\n');
+        assert_eq!(range.reason_outside(&Rules::new(elsewhere).expect("the same town by another text")), None);
         assert_eq!(reason("world.population", "33").unwrap(), "33 residents; trained on 4 to 32");
         assert_eq!(
             reason("economy.rent_per_day", "2.5").unwrap(),

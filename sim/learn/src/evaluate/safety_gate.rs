@@ -235,6 +235,7 @@ mod tests {
         while !open.is_empty() {
             let mut next: std::collections::BTreeMap<(u64, u64), f64> = std::collections::BTreeMap::new();
             let pairs = open[0].0.pairs + 1;
+            assert!(pairs <= plan.max_pairs(), "the gate does not give up");
             for (gate, probability) in open {
                 for (more, fewer, share) in [(0, 0, 1.0 - worse - better), (1, 0, worse), (0, 1, better)] {
                     *next.entry((gate.worse + more, gate.better + fewer)).or_default() += probability * share;
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn a_gate_that_can_no_longer_pass_gives_up() {
         let mut gate = SafetyGate::new(SafetyPlan::default());
-        for pair in 0.. {
+        for pair in 0..gate.plan.max_pairs() {
             if gate.verdict() != SafetyVerdict::Running {
                 break;
             }

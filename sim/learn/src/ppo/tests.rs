@@ -233,7 +233,8 @@ fn an_update_is_the_one_of_stock_dfdx() {
     let mut prng = Prng::new([14, 0, 0]);
     let start = scaled_weights(&mut prng, SHAPE);
     let batch = batch(&mut prng, &start, SHAPE, 64);
-    let settings = whole(64);
+    // So tight that Adam's ε shows whether gradients are clipped: otherwise their scale changes no step.
+    let settings = Settings { max_grad_norm: 0.001, ..whole(64) };
     let mut learner = Learner::new(SHAPE, settings, 1);
     let zeros = Weights::zeros(&SHAPE);
     let state = LearnerState {
@@ -252,7 +253,7 @@ fn an_update_is_the_one_of_stock_dfdx() {
     for step in 1..=3 {
         let mut gradients = stock_loss(&agent, &batch, &settings).backward();
         let squares = columns(&agent, &mut gradients).concat().into_iter().map(|value| f64::from(value).powi(2));
-        let scale = (0.5 / (squares.sum::<f64>().sqrt() + 1e-6)).min(1.0) as f32;
+        let scale = (0.001 / (squares.sum::<f64>().sqrt() + 1e-6)).min(1.0) as f32;
         agent.for_each_gradient(&mut gradients, |_, gradient| gradient.iter_mut().for_each(|value| *value *= scale));
         for layer in agent.layers_mut() {
             stock_step(&config, step, &mut layer.weight, [&mut first, &mut second], &mut gradients);

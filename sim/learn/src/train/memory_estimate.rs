@@ -155,6 +155,9 @@ mod tests {
         for part in ["4096 towns × 100000 ticks × 8 residents", "networks: ", "training.rollout_ticks"] {
             assert!(refused.contains(part), "{part} is not in {refused}");
         }
+        let [drawn, more] = ["20", "30"]
+            .map(|towns| estimate(&[("training.towns", "drawn"), ("training.evaluation.towns", towns)]).total());
+        assert_eq!(more - drawn, 10 << 20, "each held-out town that is drawn has rules of its own");
         assert_eq!(huge.check(huge.total()), Ok(()));
         assert!(huge.check(huge.total() - 1).is_err());
     }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use townlet_learn::checkpoint::Registry;
-use townlet_learn::train::{HeldOutTowns, Plan, Trainer, shape};
+use townlet_learn::train::{HeldOutTowns, MemoryEstimate, Plan, Trainer, shape};
+use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
 use townlet_shard::policies::PolicyCatalog;
 use townlet_shard::training::{Log, check_memory};
@@ -57,14 +58,17 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let stop = StopRequest::watch(None)?;
-    let sweeps = args.home.join(SWEEPS);
+    let (home, sweeps) = (Home::new(&args.home), args.home.join(SWEEPS));
     let (folder, state) = if let Some(name) = &args.resume {
-        let folder = SweepFolder::open(&existing(&sweeps, name)?)?;
+        let folder = SweepFolder::open(&existing(&home, &sweeps, name)?)?;
         let state = folder.load()?;
+        check_memory_of_trials(&state)?;
         (folder, state)
     } else {
         let (shard, state) = new_state(args)?;
-        let folder = SweepFolder::create(&sweeps.join(new_run_id(&shard)))?;
+        let name = new_run_id(&shard);
+        home.list_run(&name)?;
+        let folder = SweepFolder::create(&sweeps.join(name))?;
         folder.save(&state)?;
         (folder, state)
     };
@@ -89,14 +93,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// The folder of the named sweep, or of the newest.
-fn existing(sweeps: &Path, name: &str) -> Result<PathBuf> {
-    let mut names: Vec<String> = std::fs::read_dir(sweeps)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
+fn existing(home: &Home, sweeps: &Path, name: &str) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(sweeps).into_iter().flatten().flatten();
+    let names = home.oldest_first(entries.filter_map(|entry| entry.file_name().into_string().ok()));
     let found = if name.is_empty() { names.last() } else { names.iter().find(|known| *known == name) };
     let wanted = if name.is_empty() { "no sweep".to_owned() } else { format!("no sweep `{name}`") };
     let found = found.with_context(|| {
@@ -142,9 +141,9 @@ fn new_state(args: &Args) -> Result<(String, SweepState)> {
     let from = starting_policy("--from", state.from.as_deref(), &catalog).context("from")?;
     let imitated = starting_policy("--warm-start", state.warm_start.as_deref(), &catalog).context("warm_start")?;
     imitated.map(|policy| policy.layout()).transpose().context("warm_start")?;
+    check_memory_of_trials(&state)?;
     for trial in &state.trials {
         let rules = rules(&state.base, trial)?;
-        check_memory(&rules).with_context(|| trial.name())?;
         let Some(from) = &from else { continue };
         let problem = || format!("from, {}", trial.name());
         from.fits(&rules).with_context(problem)?;
@@ -152,6 +151,14 @@ fn new_state(args: &Args) -> Result<(String, SweepState)> {
         ensure!(found == wanted, "{}: {} has hidden layers {found:?}, the trial {wanted:?}.", problem(), from.id);
     }
     Ok((base.loaded.config.shard, state))
+}
+
+/// Checks that the trial which needs the most memory finds it. One trial is in memory at a time.
+fn check_memory_of_trials(state: &SweepState) -> Result<()> {
+    let need = |trial| Ok((MemoryEstimate::of(&*rules(&state.base, trial)?).total(), trial));
+    let needs = state.unfinished().map(need).collect::<Result<Vec<_>>>()?;
+    let Some((_, trial)) = needs.into_iter().max_by_key(|(bytes, _)| *bytes) else { return Ok(()) };
+    check_memory(&*rules(&state.base, trial)?).with_context(|| trial.name())
 }
 
 /// The rules of a trial: its configuration with the files of the base.
@@ -246,7 +253,7 @@ impl Sweep<'_> {
     /// A trial's training as it was saved, or a new one.
     fn trainer(&self, trial: usize, registry: &Registry) -> Result<Started> {
         let rules = rules(&self.state.base, &self.state.trials[trial])?;
-        if let Some(saved) = registry.newest_training(|_| true) {
+        if let Some(saved) = registry.latest_training(ROWS) {
             return Ok(Started::Trainer(Box::new(Trainer::resume(&rules, &saved, self.threads)?)));
         }
         let plan = Plan { seed: rules.config.seed, total_steps: self.state.max_steps, threads: self.threads };

@@ -4,43 +4,46 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::state::{SweepFolder, SweepState, Trial};
-use crate::cli::output;
+use crate::cli::output::{self, OutputLost};
 use crate::cli::train::plot::{Panel, Series, svg_panels};
 
-/// Prints the ranking and writes the plot.
+/// Prints the ranking. A plot that cannot be written is reported after it.
 pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as_json: bool) -> Result<()> {
-    let (path, name) = (folder.path(), folder.path().file_name().unwrap_or_default().to_string_lossy());
-    let svg = path.join("scores.svg");
-    townlet_files::write_atomically(&svg, plot(&name, state).as_bytes()).with_context(|| svg.display().to_string())?;
+    let name = folder.name();
+    let svg = folder.path().join("scores.svg");
+    let drawn = townlet_files::write_atomically(&svg, plot(&name, state).as_bytes()).context(OutputLost::file(&svg));
+    let svg = drawn.is_ok().then(|| svg.display().to_string());
     let ranking = state.ranking();
     let best = ranking.first().filter(|_| complete).and_then(|trial| Some((trial, trial.results.last()?)));
     let policy = best.map(|(trial, result)| folder.registry(trial).path(&result.checkpoint).display().to_string());
     if as_json {
         let trials: Vec<Value> = ranking.iter().enumerate().map(|(rank, trial)| row(rank + 1, trial)).collect();
-        return output::line(
-            &json!({
-                "sweep": name, "end": if complete { "complete" } else { "interrupted" }, "note": NOTE,
-                "rungs": state.halving().rungs(), "reduction_factor": state.reduction_factor,
-                "trials": trials,
-                "best": best.map(|(trial, _)| trial.number), "policy": policy,
-                "folder": path.display().to_string(), "plot": svg.display().to_string(),
-            })
-            .to_string(),
-        );
+        let report = json!({
+            "sweep": name, "end": if complete { "complete" } else { "interrupted" }, "note": NOTE,
+            "rungs": state.halving().rungs(), "reduction_factor": state.reduction_factor,
+            "trials": trials,
+            "best": best.map(|(trial, _)| trial.number), "policy": policy,
+            "folder": folder.path().display().to_string(), "plot": svg,
+        });
+        output::line(&report.to_string())?;
+        return drawn;
     }
     output::print(&table(&ranking, &state.keys))?;
     output::line(&format!("{NOTE}."))?;
-    output::line(&format!("plot    {}", svg.display()))?;
+    if let Some(svg) = svg {
+        output::line(&format!("plot    {svg}"))?;
+    }
     match (best, policy) {
         (Some((trial, _)), Some(policy)) => {
             output::line(&format!("policy  {policy}"))?;
             let settings: Vec<String> =
                 trial.settings.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
-            output::line(&format!("The best trial is {}:{}", trial.number, or_configured(&settings.concat())))
+            output::line(&format!("The best trial is {}:{}", trial.number, or_configured(&settings.concat())))?;
         }
-        _ if complete => output::line("No trial has a score."),
-        _ => output::line(&format!("Continue with `townlet train sweep --resume {name}`.")),
+        _ if complete => output::line("No trial has a score.")?,
+        _ => output::line(&format!("Continue with `townlet train sweep --resume {name}`."))?,
     }
+    drawn
 }
 
 const NOTE: &str = "Scores on selection seeds: not a claim";

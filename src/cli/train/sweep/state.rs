@@ -90,6 +90,14 @@ impl SweepState {
         Some(ranked(scores.collect()).into_iter().take(kept).collect())
     }
 
+    /// The trials that may be trained further: those of the first rung that is not measured.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Trial> {
+        let is_open =
+            |rung| self.candidates(rung)?.iter().any(|trial| !self.trials[*trial].known(rung)).then_some(rung);
+        let open = (0..self.halving().rungs().len()).find_map(is_open).and_then(|rung| self.candidates(rung));
+        open.into_iter().flatten().map(|trial| &self.trials[trial]).filter(|trial| trial.diverged.is_none())
+    }
+
     /// All trials, best first: those that went further rank first, then the higher score. Those that diverged come last.
     pub(super) fn ranking(&self) -> Vec<&Trial> {
         let mut ranking = Vec::new();
@@ -162,6 +170,11 @@ impl SweepFolder {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The sweep's name.
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The checkpoints of a trial.
@@ -248,6 +261,15 @@ mod tests {
         let order = |state: &SweepState| state.ranking().iter().map(|trial| trial.number).collect::<Vec<_>>();
         assert_eq!(order(&two), [2, 1, 0, 3]);
         assert_eq!(two.steps_done(1), 1 + 2 + 1);
+    }
+
+    #[test]
+    fn trials_of_the_open_rung_are_unfinished() {
+        let unfinished = |state: &SweepState| state.unfinished().map(|trial| trial.number).collect::<Vec<_>>();
+        assert_eq!(unfinished(&state([&[0.3], &[0.9], &[], &[]], &[])), [0, 1, 2, 3]);
+        assert_eq!(unfinished(&state([&[0.3], &[0.9], &[], &[]], &[2])), [0, 1, 3], "one diverged");
+        assert_eq!(unfinished(&state([&[0.3], &[0.9], &[0.5], &[0.1]], &[])), [1, 2]);
+        assert_eq!(unfinished(&state([&[0.3], &[0.9, 0.4, 0.5], &[0.5, 0.3], &[0.1]], &[])), [0; 0], "complete");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! The console line, the prompts, the palette and the help by keystroke.
 
+use serde_json::json;
+use townlet_wire::Answer;
+
 use super::*;
 
 #[test]
@@ -78,6 +81,20 @@ fn enter_closes_the_line_and_the_pane_gets_the_next_key() {
     ui.type_in("kill ada");
     ui.press("enter n a");
     ui.shows("Approve exit");
+}
+
+#[test]
+fn the_result_of_an_answer_is_shown_as_names_and_tables() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let waiting = json!([{ "agent": "ada", "tick": 1_200 }, { "agent": "ben", "tick": 7 }]);
+    let result = json!({ "summary": "2 wait.", "limit": 4, "waiting": waiting });
+    ui.press("C");
+    ui.answer(Answer { result: Some(result), ..done("id-1", "employment_status", "") });
+    ui.press("enter");
+    for row in ["answer   ✓ 2 wait.", "limit  4", "waiting:", "  agent  tick", "  ada    1,200", "  ben    7"] {
+        ui.shows(row);
+    }
+    ui.hides("\"agent\"");
 }
 
 #[test]

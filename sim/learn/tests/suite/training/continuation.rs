@@ -7,6 +7,8 @@ use townlet_learn::network::Forward;
 use townlet_learn::rollout::{BehaviorPolicy, Rollout};
 use townlet_learn::train::{Row, Trainer};
 use townlet_learn::{Choice, NetworkPolicy};
+use townlet_town::OptionKind;
+use townlet_town::options::OPTIONS;
 
 use super::{rules, trainer};
 use crate::threads;
@@ -216,18 +218,18 @@ fn a_training_can_start_from_a_checkpoint_and_names_it_as_parent() {
     let next = second.save(&registry, "run-2").expect("it is written");
     let meta = registry.load(&next).expect("it is whole").meta;
     assert_eq!((meta.parent, meta.started_from), (Some(first), Some(id)));
-    assert!(registry.newest_training(|saved| saved.run == "run-1").is_some());
+    assert!(registry.latest_training("run-1").is_some());
 
     let wider = super::rules(&[("training.hidden_units", "24")]);
     let refused = trainer(&wider, 1).start_from(&policy).expect_err("other hidden layers");
     assert!(matches!(refused, CheckpointError::Mismatch { .. }), "{refused}");
 }
 
-/// Mean log-probability of the scripted policy's choices under the network, in other towns.
-fn mean_log_prob(trainer: &Trainer) -> f64 {
+/// Mean log-probability of a policy's choices under the network, in other towns.
+fn mean_log_prob(trainer: &Trainer, policy: BehaviorPolicy<'_>) -> f64 {
     let forward = Forward::new(*trainer.learner().shape(), trainer.learner().weights());
     let mut rollout = Rollout::new(trainer.rules(), 99, &forward);
-    rollout.collect(&forward, trainer.normalizer(), BehaviorPolicy::Scripted, threads(2), &|| true);
+    rollout.collect(&forward, trainer.normalizer(), policy, threads(2), &|| true);
     let log_probs = rollout.decisions().flat_map(|decisions| &decisions.log_probs);
     let (sum, count) = log_probs.fold((0.0, 0), |(sum, count), it| (sum + f64::from(*it), count + 1));
     sum / f64::from(count)
@@ -237,13 +239,13 @@ fn mean_log_prob(trainer: &Trainer) -> f64 {
 fn a_warm_start_imitates_and_counts_as_no_step() {
     let rules = rules(&[("training.warm_start_rollouts", "30"), ("training.replicas", "20")]);
     let mut trainer = trainer(&rules, 2);
-    let before = mean_log_prob(&trainer);
+    let before = mean_log_prob(&trainer, BehaviorPolicy::Scripted);
     let mut rollouts = 0;
     trainer.warm_start(None, &|| true, |_, _| rollouts += 1).expect("it does not diverge");
     assert_eq!((rollouts, trainer.steps()), (30, 0));
     let mut cut = super::trainer(&rules, 2);
     assert_eq!(cut.warm_start(None, &continue_for(9), |_, _| unreachable!("it is interrupted")), Ok(false));
-    let after = mean_log_prob(&trainer);
+    let after = mean_log_prob(&trainer, BehaviorPolicy::Scripted);
     // From 1 in 6 to better than 1 in 3.
     assert!(before < -1.3 && after > -1.1, "{before} {after}");
 }
@@ -256,7 +258,11 @@ fn a_checkpoint_can_be_imitated_by_a_larger_network() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = Registry::new(folder.path());
     let id = scripted.save(&registry, "run-1").expect("it is written");
-    let checkpoint = registry.load(&id).expect("it is whole");
+    let mut checkpoint = registry.load(&id).expect("it is whole");
+    // It waits most of the time, unlike the script.
+    let wait = OPTIONS.iter().position(|(option, _)| *option == OptionKind::Wait).expect("an option");
+    let bias = checkpoint.weights.tensors.iter_mut().find(|tensor| tensor.name == "policy.bias").expect("a tensor");
+    bias.values[wait] += 6.0;
     let larger = super::rules(&[
         ("training.replicas", "20"),
         ("training.warm_start_rollouts", "30"),
@@ -264,10 +270,14 @@ fn a_checkpoint_can_be_imitated_by_a_larger_network() {
     ]);
     let imitated = NetworkPolicy::new(&checkpoint, &larger, Choice::Sampled).expect("it fits");
     let mut student = trainer(&larger, 2);
-    let before = mean_log_prob(&student);
+    let log_probs = |student: &Trainer| {
+        [BehaviorPolicy::Trained(&imitated), BehaviorPolicy::Scripted].map(|policy| mean_log_prob(student, policy))
+    };
+    let before = log_probs(&student);
     student.warm_start(Some(&imitated), &|| true, |_, _| ()).expect("it does not diverge");
-    let after = mean_log_prob(&student);
-    assert!(after > before + 0.3, "of the choices that the script makes: {before}, then {after}");
+    let after = log_probs(&student);
+    assert!(after[0] > before[0] + 0.3, "of the choices that the checkpoint makes: {before:?}, then {after:?}");
+    assert!(after[1] < before[1], "of the choices that the script makes: {before:?}, then {after:?}");
     let id = student.save(&registry, "run-2").expect("it is written");
     let meta = registry.load(&id).expect("it is whole").meta;
     assert_eq!((meta.imitated, meta.parent), (Some(checkpoint.id), None));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use townlet_learn::checkpoint::Registry;
 use townlet_learn::evaluate::{Record, Span, evaluate, rate, stats};
 use townlet_learn::seeds::SELECTION;
-use townlet_learn::train::{Row, Trainer};
+use townlet_learn::train::{Evaluation, Row, Trainer};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_town::Rules;
 
@@ -94,7 +94,7 @@ fn the_best_checkpoint_stays_and_a_resumed_training_finds_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let registry = Registry::new(folder.path());
     let mut whole = trainer(&rules, 2);
-    advance(&mut whole, 5);
+    let begun = advance(&mut whole, 5);
     let id = whole.save(&registry, "run").expect("it is written");
     assert!(!whole.has_unsaved_best());
     let rows = advance(&mut whole, 7);
@@ -108,8 +108,16 @@ fn the_best_checkpoint_stays_and_a_resumed_training_finds_the_same() {
     assert_eq!((kept.meta.steps, kept.meta.evaluation.as_ref()), (best.steps, Some(&best.evaluation)));
     let evaluations: Vec<_> = rows.iter().filter_map(|row| row.evaluation.as_ref()).collect();
     assert!(evaluations.len() >= 3);
-    let least = evaluations.iter().map(|it| it.starvation_events).min().expect("some");
-    assert!(best.evaluation.starvation_events <= least, "nobody is safer than the best");
+    // Fewer starvation events, then the charter, then the score.
+    let rank = |it: &Evaluation| (-(it.starvation_events as i64), it.charter_met, it.score.expect("a score"));
+    let mut best_rank = None;
+    for evaluation in begun.iter().chain(&rows).filter_map(|row| row.evaluation.as_ref()) {
+        let is_better = best_rank.is_none_or(|best_rank| rank(evaluation) > best_rank);
+        assert_eq!(evaluation.best, is_better, "{evaluation:?} after {best_rank:?}");
+        best_rank = if is_better { Some(rank(evaluation)) } else { best_rank };
+    }
+    assert_eq!(best_rank, Some(rank(&best.evaluation)));
+    assert!(evaluations.iter().any(|it| !it.best), "some evaluation is worse than one before it");
     let newest = registry.load(&latest).expect("it is whole").meta;
     if latest != best.id {
         assert_eq!(newest.best_before, Some(best.id), "the latest names the best");
