@@ -8,7 +8,9 @@ use townlet_shard::Home;
 use townlet_shard::journal::Segments;
 use townlet_shard::recorded_run::RecordedRun;
 
-use super::headless::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
+use super::headless::{Batch, Ended, SCRIPT, replay, write_script};
+#[cfg(feature = "failpoints")]
+use super::headless::{audited, verified};
 use crate::kit::{command, journal_files};
 
 /// Ticks of a run; a small segment has about 4,000.
