@@ -286,9 +286,10 @@ fn previews_say_what_the_answer_says_or_why_nothing_changes() {
             "snapshot save",
             "set_exit_cap 1",
             "blackout on",
-            "pause",
-            "step 3",
             "speed 10x",
+            "pause",
+            // The last one: it ends by itself.
+            "step 3",
         ] {
             let promised = preview(line);
             let help = specs.iter().any(|spec| line.starts_with(&spec.name) && promised == format!("{}.", spec.help));
