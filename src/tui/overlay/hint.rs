@@ -3,11 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
-use ratatui::widgets::{Clear, Paragraph};
+use ratatui::widgets::Clear;
 
 use super::window_block;
 use crate::format::width;
 use crate::keymap::{Action, Keymap};
+use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 
 /// Draws the hint at the lower edge of `area`.
@@ -33,5 +34,5 @@ pub(crate) fn draw_hint(frame: &mut Frame<'_>, area: Rect, keymap: &Keymap, them
     frame.render_widget(Clear, window);
     frame.render_widget(block, window);
     let text = lines.map(|line| Line::styled(format!(" {line}"), theme.text)).to_vec();
-    frame.render_widget(Paragraph::new(text), inside);
+    draw_text(frame, inside, text);
 }

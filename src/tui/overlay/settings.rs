@@ -4,13 +4,13 @@ use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
 
 use super::{Dialog, DialogResult, is_cancel, outer_window, window};
 use crate::format::{pad, styled_lines};
 use crate::notification::{Desktop, SEVERITIES};
 use crate::pane::ReasonPrompt;
 use crate::settings::{ChangedSettings, Settings};
+use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use crate::wall_clock::Clock;
 
@@ -160,10 +160,10 @@ impl Dialog for SettingsDialog {
                 Span::styled(if changed { " changed" } else { "" }, style(theme.dim)),
             ])
         };
-        frame.render_widget(Paragraph::new(ROWS.iter().enumerate().map(line).collect::<Vec<_>>()), self.rows);
+        draw_text(frame, self.rows, ROWS.iter().enumerate().map(line).collect::<Vec<_>>());
         let help: Vec<Line<'_>> = styled_lines(ROWS[self.at].help, inside.width.into(), theme.dim).collect();
         let y = self.rows.bottom() + 1;
         let about = Rect { y, height: inside.bottom().saturating_sub(y), ..inside };
-        frame.render_widget(Paragraph::new(help), about);
+        draw_text(frame, about, help);
     }
 }
