@@ -203,9 +203,15 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Prints a help text, the version, or the mistake in the arguments.
+/// Prints a help text, the version, or the mistake in the arguments. A mistake quotes the arguments, so it is escaped.
 fn print_usage(message: &clap::Error) -> ExitCode {
-    match message.print() {
+    let printed = if message.use_stderr() {
+        output::print_error(message.render().to_string().trim_end());
+        Ok(())
+    } else {
+        message.print()
+    };
+    match printed {
         Err(error) if !message.use_stderr() && error.kind() != std::io::ErrorKind::BrokenPipe => {
             output::stderr!("townlet: standard output: {error}");
             ExitCode::from(EXIT_FAILED)

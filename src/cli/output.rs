@@ -1,7 +1,8 @@
 //! Input and output of the subcommands: text, tables and JSON on standard output, and files named by the user.
 //!
-//! A closed standard output is no error. Text from outside goes through [`columns`] or `townlet_wire::escape`, so that
-//! no control character reaches the terminal.
+//! A closed standard output is no error. Everything passes [`print()`] or [`print_error`], which escape control and invisible
+//! characters, so that none reaches a terminal or a file. Text from outside that must stay on one line, or whose width counts,
+//! goes through [`columns`] or `townlet_wire::escape` before.
 
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::num::NonZero;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
 pub(super) use townlet_tui::answer_table::columns;
-use townlet_wire::escape;
+use townlet_wire::{escape, escape_output};
 
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
@@ -29,7 +30,7 @@ pub(super) use stderr;
 /// Prints a line to standard error; write errors are ignored.
 pub(super) fn print_error(line: &str) {
     townlet_shard::note_output("err", line);
-    drop(writeln!(io::stderr(), "{line}"));
+    drop(writeln!(io::stderr(), "{}", escape_output(line)));
 }
 
 /// The context of an error that kept a command from writing its result after it had run: what could not be written.
@@ -90,7 +91,7 @@ pub(super) fn print(text: &str) -> Result<()> {
     }
     townlet_shard::note_output("out", text);
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(escape_output(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             STDOUT_CLOSED.store(true, Ordering::Relaxed);
             Ok(())

@@ -72,7 +72,7 @@ fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
     let lock = file.with_extension("lock");
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let held = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
+    let held = townlet_files::open_own(&lock, OpenOptions::new().write(true).create(true).truncate(false));
     let held = held.with_context(|| lock.display().to_string())?;
     held.lock().with_context(|| lock.display().to_string())?;
     let mut tokens = load(file)?;

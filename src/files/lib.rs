@@ -1,7 +1,7 @@
-//! Reads regular files only, so that a pipe or a device in a file's place is refused instead of blocking, and replaces files
-//! atomically.
+//! Reads regular files only, so that a pipe or a device in a file's place is refused instead of blocking, opens the program's own
+//! files without following links, and replaces files atomically.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -26,6 +26,30 @@ pub fn ensure_regular(path: &Path) -> io::Result<()> {
 pub fn open(path: &Path) -> io::Result<File> {
     ensure_regular(path)?;
     File::open(path)
+}
+
+/// Opens a file of the program itself, such as a token store, a key, a lock or a log. A symbolic link in its place is refused,
+/// because the program would read or change a file that somebody else chose. Links to its folder are followed.
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    ensure_regular(path)?;
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path).map_err(|error| {
+        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+            let why = "it is a symbolic link; put the file itself there";
+            return io::Error::new(io::ErrorKind::InvalidInput, why);
+        }
+        error
+    })
+}
+
+/// Reads a file of the program itself; see [`open_own`].
+pub fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_own(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a regular file.
@@ -56,14 +80,19 @@ pub fn without_bom(text: &str) -> &str {
 }
 
 /// Replaces a file so that its name always refers to the complete old or the complete new content: writes a temporary file with
-/// the permissions of the old one, syncs, renames it and syncs the folder. Creates missing folders.
+/// the permissions of the old one, syncs, renames it and syncs the folder. Creates missing folders. A temporary file of a crashed
+/// process is removed, and so is a link in its place; its target is not touched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // The parent of a bare file name is an empty path.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let temporary = path.with_extension("part");
     fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));
-    let mut file = File::create(&temporary)?;
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&temporary)?;
     if let Ok(found) = std::fs::metadata(path) {
         file.set_permissions(found.permissions())?;
     }
@@ -90,6 +119,34 @@ mod tests {
         assert!(decode(&[0xff, 0xfe, b'a', 0]).unwrap_err().contains("UTF-16"));
         assert!(decode(&[0xfe, 0xff, 0, b'a']).unwrap_err().contains("UTF-16"));
         assert!(decode(&[b'a', 0xff]).unwrap_err().contains("utf-8"));
+    }
+
+    #[test]
+    fn a_link_in_place_of_an_own_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path().join("tokens.json"), folder.path().join("precious"));
+        std::fs::write(&target, "precious").unwrap();
+        // The temporary file, as a link to a file and as one to nothing.
+        for to in [&target, &folder.path().join("none")] {
+            std::os::unix::fs::symlink(to, path.with_extension("part")).unwrap();
+            write_atomically(&path, b"new").unwrap();
+            assert!(path.symlink_metadata().unwrap().is_file());
+            assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        }
+        assert_eq!(read_own(&path).unwrap(), b"new");
+        std::fs::write(path.with_extension("part"), "left by a crash").unwrap();
+        write_atomically(&path, b"newer").unwrap();
+        assert_eq!(read(&path).unwrap(), b"newer");
+        for (name, to) in [("link", &target), ("dangling", &folder.path().join("none"))] {
+            let link = folder.path().join(name);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            for options in [OpenOptions::new().read(true), OpenOptions::new().append(true).create(true)] {
+                let error = open_own(&link, options).unwrap_err();
+                assert!(error.to_string().contains("symbolic link"), "{name}: {error}");
+            }
+        }
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
+        assert!(!folder.path().join("none").exists());
     }
 
     #[test]

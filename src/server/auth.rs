@@ -1,14 +1,13 @@
 //! Authentication of requests: bearer tokens, the `Host` header and the client's schema version. Rule: "Roles and identity".
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
 use axum::extract::{Extension, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Uri, Version, header};
 
 use super::AppState;
 use super::connections::PeerAddress;
@@ -17,6 +16,9 @@ use townlet_shard::tokens::{TokenError, TokenStore};
 use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::{ErrorBody, Role};
 
+/// Maximum number of headers, and their maximum size with the URL, in bytes.
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Maximum length of a schema version, in bytes.
 const MAX_SCHEMA_LENGTH: usize = 32;
 
@@ -129,23 +131,54 @@ pub(super) fn reject_token_in_uri(uri: &Uri) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Protects against DNS rebinding over plain HTTP: only IP addresses, names without a dot and `*.localhost` are accepted,
-/// because a web page cannot own such a name.
-pub(super) fn reject_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
-    let asked = uri.authority().cloned();
-    let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok()?.parse().ok());
-    for host in named.chain(asked.map(Some)) {
-        let name = host.as_ref().map(Authority::host).unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
-        let here = !name.contains('.') || name.parse::<IpAddr>().is_ok() || name.ends_with(".localhost");
-        if !here || name.is_empty() {
-            return Err(Rejection::new(
-                "E_FORBIDDEN",
-                "the host name is not accepted over plain HTTP.",
-                "Use the IP address, such as 127.0.0.1, or serve with TLS.",
-            ));
-        }
+/// Refuses more headers than [`MAX_HEADERS`] or [`MAX_HEADER_BYTES`], the URL included.
+pub(super) fn reject_large_headers(uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let url = uri.path_and_query().map_or(0, |it| it.as_str().len());
+    if headers.len() > MAX_HEADERS || bytes + url > MAX_HEADER_BYTES {
+        let hint = format!("At most {MAX_HEADERS} headers and {} KiB with the URL.", MAX_HEADER_BYTES / 1024);
+        return Err(Rejection::new("E_HEADERS_TOO_LARGE", "the headers are too large.", hint));
     }
     Ok(())
+}
+
+/// Checks the host that a request names, in its `Host` header and in an absolute URL. HTTP/1.1 requires one `Host`. Over plain
+/// HTTP, only [local hosts](is_local_host) are accepted, which protects against DNS rebinding.
+pub(super) fn reject_host(version: Version, uri: &Uri, headers: &HeaderMap, secure: bool) -> Result<(), Rejection> {
+    let given = headers.get_all(header::HOST);
+    let asked = uri.authority().map(|authority| Some(authority.as_str()));
+    let mut named = given.iter().map(|host| host.to_str().ok()).chain(asked);
+    if !secure && named.any(|host| !host.is_some_and(is_local_host)) {
+        return Err(Rejection::new(
+            "E_FORBIDDEN",
+            "the host name is not accepted over plain HTTP.",
+            "Use the IP address, such as 127.0.0.1, or serve with TLS.",
+        ));
+    }
+    let count = given.iter().count();
+    if count > 1 || (count == 0 && version > Version::HTTP_10) {
+        let message = format!("the request has {count} `Host` headers.");
+        return Err(Rejection::new("E_INVALID_ARG", message, "Send one, such as `Host: 127.0.0.1`."));
+    }
+    Ok(())
+}
+
+/// Whether a host with an optional port is an IP address, a name without a dot or `*.localhost`: names that a web page cannot
+/// own. Nothing may stand before, between or after them.
+fn is_local_host(text: &str) -> bool {
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, rest)) = rest.split_once(']') else { return false };
+        return address.parse::<Ipv6Addr>().is_ok() && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+    }
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let local = !name.contains('.') || name.ends_with(".localhost");
+    is_port(port) && (name.parse::<Ipv4Addr>().is_ok() || (local && name.split('.').all(is_label)))
 }
 
 /// The authenticated client of a request.
@@ -191,5 +224,62 @@ fn schema(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
             "`Townlet-Schema` is not a version.",
             "Example: `Townlet-Schema: 0.2.0`.",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_checked_to_the_last_character() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "127.0.0.1.",
+            "[::1]",
+            "[::1]:80",
+            "[::ffff:10.0.0.1]",
+            "localhost:8080",
+            "LOCALHOST",
+            "town.localhost",
+            "a.b.localhost.",
+            "box",
+            "my-box_2",
+            "box:",
+        ] {
+            assert!(is_local_host(host), "{host}");
+        }
+        for host in [
+            "",
+            ".",
+            ":80",
+            "evil.example",
+            "evil.example:80",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example.",
+            "[::1].evil.com",
+            "[::1]evil",
+            "[::1]:80.evil.com",
+            "[::1",
+            "[evil]",
+            "[127.0.0.1]",
+            "::1",
+            "u@127.0.0.1",
+            "a b",
+            "box:80:90",
+            "box:65536",
+            "box:+80",
+            "box:8o",
+            "box..",
+            ".localhost",
+            "evil..localhost",
+            "box/",
+            "b\u{f6}x",
+            "box#",
+            "box,evil.com",
+        ] {
+            assert!(!is_local_host(host), "{host}");
+        }
     }
 }

@@ -23,8 +23,10 @@ const MAX_CONNECTIONS: usize = 512;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval at which the certificate files are checked for changes.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
-/// Maximum size of a request's headers, in bytes.
-const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// What the HTTP parser accepts, in bytes and headers. It answers more by a 431 without a body. The limits of requests are lower,
+/// so that a request beyond them gets an error with a body.
+const MAX_PARSED_BYTES: usize = 64 * 1024;
+const MAX_PARSED_HEADERS: usize = 200;
 
 /// The client's address, added to every request as an extension.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +119,8 @@ async fn serve_connection(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(TIMEOUT)
-            .max_buf_size(MAX_HEADER_BYTES)
+            .max_buf_size(MAX_PARSED_BYTES)
+            .max_headers(MAX_PARSED_HEADERS)
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut stop = app.stop.clone();

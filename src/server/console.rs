@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -30,17 +30,17 @@ pub(super) async fn post(
 ) -> Response {
     let mut request = match read(&headers, body) {
         Ok(request) => request,
-        Err(rejection) => return error_response(&Request::default(), rejection.error, app.shard.tick()),
+        Err(rejection) => return rejected(&app, &Request::default(), rejection),
     };
     // `escalate` sends its token in the body. It replaces the one of the header, and the shard never sees it.
     let secret = request.secret.take();
     let token = match bearer_token(&headers) {
         Ok(token) => secret.as_deref().or(token),
-        Err(rejection) => return rejection.into_response(),
+        Err(rejection) => return rejected(&app, &request, rejection),
     };
     let visitor = match authenticate(&app, peer, token, &headers) {
         Ok(visitor) => visitor,
-        Err(rejection) => return rejection.into_response(),
+        Err(rejection) => return rejected(&app, &request, rejection),
     };
     if app.is_stopping() {
         return error_response(&request, stopping(), app.shard.tick());
@@ -85,8 +85,18 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Requ
     })
 }
 
+/// The answer to a request that was rejected before it was a command.
+pub(super) fn rejected(app: &AppState, request: &Request, rejection: Rejection) -> Response {
+    http_status::rejected_command(&error_answer(request, rejection.error, app.shard.tick()), rejection.wait)
+}
+
 /// The answer to a command that did not reach the shard.
 fn error_response(request: &Request, error: ErrorBody, tick: u64) -> Response {
-    let (cmd_id, command) = (request.cmd_id.clone().unwrap_or_default(), printable_line(&request.command));
-    http_status::response(&Answer::new(cmd_id, command, tick, Err(error)))
+    http_status::response(&error_answer(request, error, tick))
+}
+
+fn error_answer(request: &Request, error: ErrorBody, tick: u64) -> Answer {
+    let (cmd_id, command) =
+        (printable_line(request.cmd_id.as_deref().unwrap_or_default()), printable_line(&request.command));
+    Answer::new(cmd_id, command, tick, Err(error))
 }

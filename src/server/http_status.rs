@@ -22,7 +22,8 @@ pub(super) fn of(code: &str) -> StatusCode {
         "E_CMD_ID_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,
         "E_SCHEMA_OLD" => StatusCode::UPGRADE_REQUIRED,
         "E_TOO_MANY" => StatusCode::TOO_MANY_REQUESTS,
-        "E_AUDIT_UNAVAILABLE" | "E_STOPPING" => StatusCode::SERVICE_UNAVAILABLE,
+        "E_HEADERS_TOO_LARGE" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "E_AUDIT_UNAVAILABLE" | "E_STOPPING" | "E_HUNG" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -37,15 +38,25 @@ pub(super) fn response(answer: &Answer) -> Response {
     response
 }
 
+/// A rejected command as an answer, with the headers of the rejection.
+pub(super) fn rejected_command(answer: &Answer, wait: Option<u64>) -> Response {
+    with_headers(response(answer), wait)
+}
+
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let mut response = (of(&self.error.code), Json(Refusal { error: self.error })).into_response();
-        if let Some(seconds) = self.wait {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if response.status() == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+        let status = of(&self.error.code);
+        with_headers((status, Json(Refusal { error: self.error })).into_response(), self.wait)
     }
+}
+
+/// Adds when to retry, and which authentication a 401 asks for.
+fn with_headers(mut response: Response, wait: Option<u64>) -> Response {
+    if let Some(seconds) = wait {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }

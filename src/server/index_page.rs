@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::AppState;
 use super::negotiation::preferred;
-use super::routes::{ENDPOINTS, JSON, not_found};
+use super::routes::{ENDPOINTS, HTML, INDEX, JSON, not_found};
 use townlet_wire::Snapshot;
+use townlet_wire::service::STREAM;
 
-const HTML: &str = "text/html";
 /// Loads nothing, runs nothing; only the style in the page applies.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
@@ -23,7 +23,7 @@ table{border-collapse:collapse}td{padding:.1rem 1.5rem .1rem 0;vertical-align:to
 
 pub(super) async fn index(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     if preferred(&headers, &[JSON, HTML]) == JSON {
-        return ([("vary", "accept")], not_found().await).into_response();
+        return ([("vary", "accept")], not_found()).into_response();
     }
     let view = app.snapshots.get(&app).await;
     let page = page(&app.shard.config.shard, view.as_deref(), app.shard.hung().is_some());
@@ -53,9 +53,9 @@ fn page(shard: &str, view: Option<&Snapshot>, hangs: bool) -> String {
         row("policy", &view.policy.id);
     }
     let mut paths = String::new();
-    for endpoint in ENDPOINTS {
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.path != INDEX) {
         // A link sends GET without a token, and a stream never ends.
-        let link = !endpoint.post && endpoint.response.0 != "text/event-stream";
+        let link = !endpoint.post && endpoint.path != STREAM;
         let path = if link {
             format!("<a href=\"{0}\"><code>{0}</code></a>", endpoint.path)
         } else {

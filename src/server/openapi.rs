@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::http_status;
-use super::routes::{ENDPOINTS, Endpoint, JSON};
+use super::read_handlers::MAX_AUDIT_RECORDS;
+use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
 use townlet_wire::SCHEMA_VERSION;
-use townlet_wire::service::STREAM;
+use townlet_wire::service::{AUDIT, STREAM};
 
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
@@ -31,25 +32,34 @@ pub(super) fn document() -> Value {
 }
 
 fn operation(endpoint: &Endpoint) -> Value {
-    let (media_type, schema) = endpoint.response;
+    let (media_types, schema) = endpoint.response;
     let mut parameters = vec![header(
         "Townlet-Schema",
-        "The client's schema version. An older client may only send read-only commands.",
+        "The client's schema version, of at most 32 characters. An older client may only send read-only commands.",
     )];
     if endpoint.path == STREAM {
         parameters.push(header("Last-Event-ID", "The id of the last event received."));
     }
-    let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_type, schema))]);
+    if endpoint.path == AUDIT {
+        parameters.push(json!({
+            "name": "limit",
+            "in": "query",
+            "description": "The number of records.",
+            "required": false,
+            "schema": { "type": "integer", "minimum": 1, "maximum": MAX_AUDIT_RECORDS, "default": 100 },
+        }));
+    }
+    let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for code in endpoint.error_codes {
+    for code in COMMON_ERROR_CODES.iter().chain(endpoint.error_codes) {
         codes.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
     }
     let refusal = if endpoint.post { "Answer" } else { "Refusal" };
     responses
-        .extend(codes.into_iter().map(|(status, codes)| (status, content(&codes.join(", "), JSON, Some(refusal)))));
+        .extend(codes.into_iter().map(|(status, codes)| (status, content(&codes.join(", "), &[JSON], Some(refusal)))));
     let mut operation = json!({
         "summary": endpoint.help,
-        "operationId": endpoint.path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_"),
+        "operationId": operation_id(endpoint.path),
         "parameters": parameters,
         "responses": responses,
         "security": [{}, { "token": [] }],
@@ -60,10 +70,16 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
-/// A response or request body of one media type.
-fn content(description: &str, media_type: &str, schema: Option<&str>) -> Value {
+fn operation_id(path: &str) -> String {
+    let name = path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_");
+    if name.is_empty() { "index".to_owned() } else { name }
+}
+
+/// A response in any of some media types.
+fn content(description: &str, media_types: &[&str], schema: Option<&str>) -> Value {
     let body = schema.map_or_else(|| json!({}), |name| json!({ "schema": reference(name) }));
-    json!({ "description": description, "content": { media_type: body } })
+    let content: Map<_, _> = media_types.iter().map(|media_type| ((*media_type).to_owned(), body.clone())).collect();
+    json!({ "description": description, "content": content })
 }
 
 fn reference(schema: &str) -> Value {
@@ -84,7 +100,6 @@ mod tests {
     use std::path::Path;
 
     use schemars::generate::SchemaSettings;
-    use serde_json::Map;
     use townlet_wire::service::{Refusal, ServiceInfo};
     use townlet_wire::{Answer, Envelope, Request, Snapshot};
 
@@ -138,7 +153,7 @@ mod tests {
             let method = if endpoint.post { "post" } else { "get" };
             let operation = &document["paths"][endpoint.path][method];
             assert_eq!(operation["summary"], endpoint.help);
-            for code in endpoint.error_codes {
+            for code in COMMON_ERROR_CODES.iter().chain(endpoint.error_codes) {
                 let description = &operation["responses"][http_status::of(code).as_str()]["description"];
                 assert!(description.as_str().unwrap().split(", ").any(|it| it == *code), "{}: {code}", endpoint.path);
             }

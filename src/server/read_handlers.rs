@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -18,14 +18,14 @@ use tokio::sync::Mutex;
 use super::auth::{Caller, Rejection};
 use super::negotiation::preferred;
 use super::routes::JSON;
-use super::{AppState, metrics, openapi};
+use super::{AppState, http_status, metrics, openapi};
 use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
-use townlet_wire::{SCHEMA_VERSION, Snapshot};
+use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot};
 
 const MAX_AGE: Duration = Duration::from_millis(50);
 /// Maximum number of audit records in an answer.
-const MAX_AUDIT_RECORDS: usize = 1_000;
+pub(super) const MAX_AUDIT_RECORDS: usize = 1_000;
 
 /// The newest snapshot and the time it was taken.
 #[derive(Default)]
@@ -64,14 +64,15 @@ pub(super) async fn health(State(app): State<Arc<AppState>>) -> Response {
 }
 
 pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
-    let why = match app.snapshots.get(&app).await {
-        _ if app.is_stopping() => "the shard is stopping",
-        None => "the shard has ended",
-        Some(_) if app.shard.hung().is_some() => "a tick hangs",
-        Some(view) if !view.health.audit_ok => "the audit log is not writable",
+    let (code, why) = match app.snapshots.get(&app).await {
+        _ if app.is_stopping() => ("E_STOPPING", "the shard is stopping"),
+        None => ("E_STOPPING", "the shard has ended"),
+        Some(_) if app.shard.hung().is_some() => ("E_HUNG", "a tick hangs"),
+        Some(view) if !view.health.audit_ok => ("E_AUDIT_UNAVAILABLE", "the audit log is not writable"),
         Some(_) => return Json(json!({ "ready": true })).into_response(),
     };
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "why": why }))).into_response()
+    let error = ErrorBody::new(code, format!("{why}."), "`/v1/health` says more.");
+    (http_status::of(code), Json(json!({ "ready": false, "why": why, "error": error }))).into_response()
 }
 
 pub(super) async fn snapshot(State(app): State<Arc<AppState>>, _caller: Caller) -> Result<Response, Rejection> {

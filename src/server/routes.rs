@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use tokio::time::timeout;
 
-use super::auth::{Rejection, reject_foreign_host, reject_token_in_uri};
+use super::auth::{Rejection, reject_host, reject_large_headers, reject_token_in_uri};
 use super::connections::PeerAddress;
-use super::{AppState, console, index_page, read_handlers, stream};
+use super::{AppState, console, index_page, metrics, read_handlers, stream};
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
 
@@ -29,21 +29,36 @@ pub(super) struct Endpoint {
     pub(super) post: bool,
     pub(super) path: &'static str,
     pub(super) help: &'static str,
-    /// Media type of the response and the name of its schema, if it has one.
-    pub(super) response: (&'static str, Option<&'static str>),
-    /// Error codes specific to this endpoint.
+    /// Media types of the response and the name of its schema, if it has one.
+    pub(super) response: (&'static [&'static str], Option<&'static str>),
+    /// Error codes of this endpoint besides [`COMMON_ERROR_CODES`].
     pub(super) error_codes: &'static [&'static str],
     handler: fn() -> MethodRouter<Arc<AppState>>,
 }
 
 pub(super) const JSON: &str = "application/json";
+pub(super) const HTML: &str = "text/html";
+const EVENTS: &str = "text/event-stream";
+/// The path of the page for browsers.
+pub(super) const INDEX: &str = "/";
+
+/// Error codes of every endpoint: from the checks in [`common`].
+pub(super) const COMMON_ERROR_CODES: &[&str] = &["E_INVALID_ARG", "E_FORBIDDEN", "E_TIMEOUT", "E_HEADERS_TOO_LARGE"];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
+        path: INDEX,
+        help: "A page with the shard's health and links, for browsers. Unknown to clients that do not prefer HTML.",
+        response: (&[HTML], None),
+        error_codes: &["E_NOT_FOUND"],
+        handler: || get(index_page::index),
+    },
+    Endpoint {
+        post: false,
         path: service::HEALTH,
         help: "Liveness of the process and health of the shard.",
-        response: (JSON, None),
+        response: (&[JSON], None),
         error_codes: &["E_STOPPING"],
         handler: || get(read_handlers::health),
     },
@@ -51,15 +66,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::READY,
         help: "Readiness: whether the shard takes commands.",
-        response: (JSON, None),
-        error_codes: &["E_STOPPING"],
+        response: (&[JSON], None),
+        error_codes: &["E_STOPPING", "E_AUDIT_UNAVAILABLE", "E_HUNG"],
         handler: || get(read_handlers::ready),
     },
     Endpoint {
         post: false,
         path: service::SNAPSHOT,
         help: "The state of the town as a snapshot.",
-        response: (JSON, Some("Snapshot")),
+        response: (&[JSON], Some("Snapshot")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
         handler: || get(read_handlers::snapshot),
     },
@@ -67,7 +82,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::STREAM,
         help: "The state and every change as server-sent events. `Last-Event-ID` resumes an interrupted stream.",
-        response: ("text/event-stream", Some("Envelope")),
+        response: (&[EVENTS], Some("Envelope")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
         handler: || get(stream::subscribe),
     },
@@ -75,13 +90,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: true,
         path: service::CONSOLE,
         help: "Run a command. Every outcome has the same answer type. A retry with the same cmd_id does not run twice.",
-        response: (JSON, Some("Answer")),
+        response: (&[JSON], Some("Answer")),
         error_codes: &[
             "E_CMD_ID_REQUIRED",
             "E_UNAUTHORIZED",
-            "E_FORBIDDEN",
             "E_NOT_FOUND",
+            "E_UNKNOWN_COMMAND",
             "E_IN_FLIGHT",
+            "E_CONFLICT",
+            "E_CMD_ID_EXPIRED",
             "E_OTHER_RUN",
             "E_TOO_LARGE",
             "E_MEDIA_TYPE",
@@ -89,6 +106,9 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "E_SCHEMA_OLD",
             "E_TOO_MANY",
             "E_AUDIT_UNAVAILABLE",
+            "E_STOPPING",
+            "E_IO",
+            "E_DAMAGED",
         ],
         handler: || post(console::post),
     },
@@ -96,7 +116,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::COMMANDS,
         help: "The command table and the caller's role.",
-        response: (JSON, Some("ServiceInfo")),
+        response: (&[JSON], Some("ServiceInfo")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY"],
         handler: || get(read_handlers::commands),
     },
@@ -104,15 +124,15 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::AUDIT,
         help: "The newest audit records, oldest first. `limit` sets their number.",
-        response: (JSON, None),
-        error_codes: &["E_INVALID_ARG", "E_UNAUTHORIZED", "E_TOO_MANY"],
+        response: (&[JSON], None),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING", "E_IO"],
         handler: || get(read_handlers::audit),
     },
     Endpoint {
         post: false,
         path: service::METRICS,
         help: "Metrics in the Prometheus text format 0.0.4, or as OpenMetrics to clients that prefer it.",
-        response: ("text/plain", None),
+        response: (&metrics::MEDIA_TYPES, None),
         error_codes: &["E_STOPPING"],
         handler: || get(read_handlers::metrics_text),
     },
@@ -120,7 +140,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::OPENAPI,
         help: "This document.",
-        response: (JSON, None),
+        response: (&[JSON], None),
         error_codes: &[],
         handler: || get(read_handlers::openapi_document),
     },
@@ -132,16 +152,15 @@ pub(super) fn router(app: &Arc<AppState>) -> Router {
         router = router.route(endpoint.path, (endpoint.handler)());
     }
     router
-        .route("/", get(index_page::index))
-        .fallback(not_found)
+        .fallback(async || not_found())
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(app), common))
         .with_state(Arc::clone(app))
 }
 
-/// Runs for every request: refuses tokens in the URL and foreign host names over plain HTTP, limits the time, adds common
-/// headers and counts the response.
+/// Runs for every request: refuses large headers, tokens in the URL, an invalid `Host` and, over plain HTTP, foreign host names;
+/// limits the time, adds common headers and counts the response.
 async fn common(
     State(app): State<Arc<AppState>>,
     Extension(peer): Extension<PeerAddress>,
@@ -150,18 +169,19 @@ async fn common(
 ) -> Response {
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
-    let (uri, headers) = (request.uri(), request.headers());
-    let may =
-        reject_token_in_uri(uri).and_then(|()| if app.secure { Ok(()) } else { reject_foreign_host(uri, headers) });
+    let (uri, headers) = (request.uri().clone(), request.headers());
+    let may = reject_large_headers(&uri, headers)
+        .and_then(|()| reject_token_in_uri(&uri))
+        .and_then(|()| reject_host(request.version(), &uri, headers, app.secure));
     let mut response = match may {
         Ok(()) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
             Ok(response) => response,
-            Err(_) => Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.").into_response(),
+            Err(_) => rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.")),
         },
         Err(rejection) => {
             app.counts.refused("address");
             app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));
-            rejection.into_response()
+            rejected(&app, &uri, rejection)
         }
     };
     app.counts.answered(path, response.status().as_u16());
@@ -172,11 +192,21 @@ async fn common(
     response
 }
 
-pub(super) async fn not_found() -> Rejection {
+/// A rejection in the form of the path: an answer on the console endpoint, a refusal elsewhere.
+fn rejected(app: &AppState, uri: &Uri, rejection: Rejection) -> Response {
+    if uri.path() == service::CONSOLE {
+        console::rejected(app, &townlet_wire::Request::default(), rejection)
+    } else {
+        rejection.into_response()
+    }
+}
+
+pub(super) fn not_found() -> Rejection {
     let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
     Rejection::new("E_NOT_FOUND", "unknown path.", format!("Paths: {}.", paths.join(", ")))
 }
 
-async fn method_not_allowed() -> Rejection {
-    Rejection::new("E_METHOD", "wrong method.", "`/v1/console` takes POST, all other paths take GET.")
+async fn method_not_allowed(State(app): State<Arc<AppState>>, uri: Uri) -> Response {
+    let hint = "`/v1/console` takes POST, all other paths take GET.";
+    rejected(&app, &uri, Rejection::new("E_METHOD", "wrong method.", hint))
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::disk_thread::DiskThread;
 use super::engine::Message;
-use super::markdown_log::{append_missing, cell};
+use super::markdown;
+use super::markdown_log::append_missing;
 
 const HEADER: &str = "# Employment exits: decisions
 
@@ -50,21 +51,26 @@ impl ExitDecision {
     /// Whether a line is this decision's row; its time may differ.
     fn is_in(&self, line: &str) -> bool {
         line.starts_with('|')
-            && line.contains(&format!("| {} | {} | {} |", cell(&self.shard), self.tick, cell(&self.issuer)))
-            && line.ends_with(&format!("| {} |", self.cmd_id))
+            && line.contains(&format!(
+                "| {} | {} | {} |",
+                markdown::text(&self.shard),
+                self.tick,
+                markdown::text(&self.issuer)
+            ))
+            && line.ends_with(&format!("| {} |", markdown::text(&self.cmd_id)))
     }
 
     fn row(&self) -> String {
         format!(
             "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
             self.when.strftime("%Y-%m-%d %H:%M:%S"),
-            cell(&self.shard),
+            markdown::text(&self.shard),
             self.tick,
-            cell(&self.issuer),
-            self.decision,
-            self.resident,
-            cell(&self.reason),
-            self.cmd_id
+            markdown::text(&self.issuer),
+            markdown::text(&self.decision),
+            markdown::text(&self.resident),
+            markdown::text(&self.reason),
+            markdown::text(&self.cmd_id)
         )
     }
 }

@@ -122,8 +122,7 @@ impl Home {
         let path = self.run_list();
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         std::fs::create_dir_all(self.0.join("logs")).map_err(named)?;
-        townlet_files::ensure_regular(&path).map_err(named)?;
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(named)?;
+        let mut file = townlet_files::open_own(&path, OpenOptions::new().create(true).append(true)).map_err(named)?;
         // Ends a line that a crash has cut.
         file.write_all(format!("\n{run_id}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(named)
     }
@@ -134,7 +133,8 @@ impl Home {
         let say = |error: io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir_all(self.0.join("logs")).map_err(say)?;
         let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(say)?;
+            townlet_files::open_own(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))
+                .map_err(say)?;
         if file.try_lock().is_err() {
             let mut holder = String::new();
             drop(file.read_to_string(&mut holder));

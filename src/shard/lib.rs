@@ -21,6 +21,7 @@ pub mod journal;
 pub mod lateness;
 mod log;
 mod maintenance;
+pub(crate) mod markdown;
 mod markdown_log;
 mod operation;
 mod pending_commands;

@@ -1,5 +1,6 @@
 //! Markdown tables under `ops/`, to which the program appends rows for operators to read.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -12,8 +13,11 @@ pub(super) fn append_missing<T>(
     row: impl Fn(&T) -> String,
 ) -> Result<usize, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    townlet_files::ensure_regular(path).map_err(failed)?;
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = match townlet_files::read_own(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(failed(error)),
+    };
     let missing: Vec<String> =
         items.iter().filter(|item| !text.lines().any(|line| is_row_of(line, item))).map(row).collect();
     if missing.is_empty() {
@@ -27,14 +31,9 @@ pub(super) fn append_missing<T>(
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+    let mut file = townlet_files::open_own(path, OpenOptions::new().append(true).create(true)).map_err(failed)?;
     file.write_all((start.to_owned() + &missing.concat()).as_bytes())
         .and_then(|()| file.sync_data())
         .map_err(failed)?;
     Ok(missing.len())
-}
-
-/// A text as a table cell, on one line and without control characters.
-pub(super) fn cell(text: &str) -> String {
-    townlet_wire::escape(text).replace('|', "\\|")
 }

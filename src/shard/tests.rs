@@ -291,6 +291,19 @@ fn decisions_are_one_row_each_whatever_was_typed() {
     assert!(rows.iter().all(|row| row.replace("\\|", "").matches('|').count() == 9), "{text}");
     assert!(rows[0].contains("a \\| b") && !text.contains('\u{1b}'));
     assert_eq!(text.matches("# Employment exits").count(), 1);
+    let hostile = ["![x](http://evil/p.png)", "<img src=//evil>", "a\u{200b}\u{2028}\u{e0041}b"].join(" ");
+    for _ in 0..2 {
+        let marked = ExitDecision { resident: hostile.clone(), ..decision("<img/src=x>", &hostile) };
+        append_decisions(&path, &[marked]).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let row = text.lines().filter(|line| line.contains("evil")).collect::<Vec<_>>();
+    assert_eq!(row.len(), 1, "written once:\n{text}");
+    assert!(!text.chars().any(|it| it != '\n' && townlet_wire::is_unsafe(it)), "{text:?}");
+    let row = row[0];
+    for sign in ['<', '[', '!'] {
+        assert_eq!(row.matches(sign).count(), row.matches(&format!("\\{sign}")).count(), "{row}");
+    }
 }
 
 /// Late to work: a sentence of normal priority.

@@ -4,7 +4,7 @@
 //! identity".
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -50,7 +50,9 @@ impl TokenStore {
     /// Reads a store; a missing file is an empty store. The error names file and line.
     pub fn load(path: &Path) -> Result<Self, String> {
         let mut text = String::new();
-        match townlet_files::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)) {
+        match townlet_files::open_own(path, OpenOptions::new().read(true))
+            .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
+        {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),

@@ -22,7 +22,7 @@ pub mod telemetry;
 mod tests;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
-pub use escape::escape;
+pub use escape::{escape, escape_output, is_unsafe};
 pub use stream::{Body, Envelope, Mirror, Position, sha256};
 pub use telemetry::{Diff, Snapshot};
 

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::kit::{files_below, repository, shipped_policy, temp_home, text, townlet};
+use crate::kit::{command, files_below, repository, shipped_policy, temp_home, text, townlet};
 use tempfile::TempDir;
 use townlet_learn::checkpoint::Checkpoint;
 
@@ -491,4 +491,58 @@ fn config_import_converts_files_of_the_original_program() {
         assert_eq!(status, Some(2));
         assert!(errors.contains("new.yaml") && errors.contains("not overwritten"), "{errors}");
     }
+}
+
+/// Folders and arguments with an escape sequence, C1, bidirectional, invisible and separating characters: no command prints one.
+#[test]
+fn no_output_carries_raw_control_or_invisible_characters() {
+    let folder = folder(&[]);
+    let hostile = "a\u{1b}[31m\u{9b}2J\u{7f}\u{202e}\u{200b}\u{2028}\u{e0041}z";
+    let home = folder.path().join(hostile);
+    std::fs::create_dir(&home).expect("a folder");
+    let home = home.to_str().expect("UTF-8");
+    let name = format!("{hostile}.yaml");
+    for (arguments, status) in [
+        (vec!["token", "list", "--home", home], 0),
+        (vec!["token", "new", "--role", "admin", "--home", home], 0),
+        (vec!["incident", "list", "--home", home], 0),
+        (vec!["snapshot", "list", "--home", home], 0),
+        (vec!["config", "check", &name, "--json"], 2),
+        (vec!["config", "check", &name], 2),
+        (vec!["run", "--headless", "--tick-limit", "5", "--home", home], 0),
+        (vec!["run", "--headless", "--tick-limit", "5", "--home", home, "--json"], 0),
+        (vec!["audit", "verify", home], 2),
+        (vec!["replay", home], 2),
+        (vec![hostile], 2),
+        (vec!["run", hostile], 2),
+        (vec!["run", "--seed", hostile], 2),
+    ] {
+        let output = command(folder.path(), arguments.iter().copied()).output().expect("the program starts");
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{err}");
+        let raw = |it: char| it != '\n' && it != '\t' && townlet_wire::is_unsafe(it);
+        assert!(!(out + &err).chars().any(raw), "{arguments:?}\n{:?}\n{err:?}", text(&output.stdout));
+    }
+}
+
+/// A shard may say anything. `telemetry snapshot` prints it as JSON of the same value without raw characters.
+#[test]
+fn a_hostile_snapshot_is_printed_as_plain_json() {
+    let said = serde_json::json!({ "shard": "a\u{9b}2J\u{202e}\u{7f}\u{200b}\u{e0041}z" });
+    let body = said.to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes());
+        }
+    });
+    let folder = folder(&[]);
+    let output = townlet(folder.path(), &format!("telemetry snapshot --connect http://{address}"));
+    let printed = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!printed.chars().any(|it| it != '\n' && townlet_wire::is_unsafe(it)), "{printed:?}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).expect("JSON"), said);
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::collect::{BundleContents, REPLAY, Run};
 use super::timeline::{TimelineEntry, merged, table};
 use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
-use townlet_wire::escape;
+use crate::markdown;
 
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;
@@ -40,19 +40,20 @@ pub(super) fn summary(
     incident: &Incident,
     entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# Incident {}\n\n{}.\n\n", incident.id, escape(trigger.headline.trim_end_matches('.')));
+    let mut text =
+        format!("# Incident {}\n\n{}.\n\n", incident.id, markdown::text(trigger.headline.trim_end_matches('.')));
     head(&mut text, all, trigger, incident);
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
     text.push_str("\n## Contents\n\n");
     text.push_str("`manifest.json` lists every file with its SHA-256; paths are those of a home folder.\n\n");
     for name in all.bundle.names() {
-        let _ = writeln!(text, "- `{}`", escape(name));
+        let _ = writeln!(text, "- {}", markdown::code(name));
     }
     missing(&mut text, incident);
     if let Some(fault) = &trigger.fault {
-        let _ = writeln!(text, "\n## Fault\n\n```text\n{} at {}", fault.message, fault.location);
-        let _ = writeln!(text, "{}\n```", fault.backtrace);
+        let fault = format!("{} at {}\n{}", fault.message, fault.location, fault.backtrace);
+        let _ = write!(text, "\n## Fault\n\n{}", markdown::block(&fault));
     }
     text.push_str("\nTokens and values of settings with secret names are removed. Names of residents are not.\n");
     let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
@@ -65,11 +66,11 @@ pub(super) fn note(
     incident: &Incident,
     entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), escape(&trigger.headline));
+    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), markdown::text(&trigger.headline));
     head(&mut text, all, trigger, incident);
     let _ = writeln!(text, "| bundle | `{}` |", incident.bundle);
     text.push_str("\n## What happened\n\n");
-    let _ = writeln!(text, "{}", escape(&trigger.headline));
+    let _ = writeln!(text, "{}", markdown::text(&trigger.headline));
     if !trigger.sections.is_empty() {
         let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
     }
@@ -84,7 +85,7 @@ pub(super) fn note(
 
 fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, incident: &Incident) {
     let mut row = |name: &str, value: String| {
-        let _ = writeln!(text, "| {name} | {} |", escape(&value).replace('|', "\\|"));
+        let _ = writeln!(text, "| {name} | {} |", markdown::text(&value));
     };
     row("", String::new());
     row("---", "---".into());
@@ -136,7 +137,7 @@ fn replay(text: &mut String, all: &BundleContents, incident: &Incident) {
         let _ = writeln!(text, "The last digest that the shard wrote is `{digest}`, at tick {tick}.");
     }
     for note in &replay.notes {
-        let _ = writeln!(text, "- {}", escape(note));
+        let _ = writeln!(text, "- {}", markdown::text(note));
     }
     if matches!(incident.kind, Kind::Crash | Kind::Hang) {
         let _ = writeln!(text, "\nContinue the town with `townlet run --resume {}`.", incident.run_id);
@@ -148,17 +149,18 @@ fn missing(text: &mut String, incident: &Incident) {
         text.push_str("\n## Missing items\n\n");
     }
     for item in &incident.missing {
-        let _ = writeln!(text, "- {}", escape(item));
+        let _ = writeln!(text, "- {}", markdown::text(item));
     }
 }
 
 /// Adds a line for a repetition at the end of the note, up to a limit.
 pub(super) fn add_repetition(note: &Path, headline: &str) -> std::io::Result<()> {
-    let lines = std::fs::read_to_string(note)?.lines().rev().take_while(|line| line.starts_with("- ")).count();
+    let text = townlet_files::read_own(note)?;
+    let lines = String::from_utf8_lossy(&text).lines().rev().take_while(|line| line.starts_with("- ")).count();
     if lines >= MAX_REPEAT_LINES {
         return Ok(());
     }
     let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
-    let mut file = std::fs::OpenOptions::new().append(true).open(note)?;
-    writeln!(file, "- {now}: {}", escape(headline))
+    let mut file = townlet_files::open_own(note, std::fs::OpenOptions::new().append(true))?;
+    writeln!(file, "- {now}: {}", markdown::text(headline))
 }

@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::home::Home;
+use crate::markdown;
 use crate::snapshots;
 use townlet_audit::{Record, Stage};
-use townlet_wire::escape;
 use townlet_wire::{Snapshot, Status};
 
 /// Maximum rows per source; the newest are kept.
@@ -154,7 +154,8 @@ pub(super) fn table(entries: &[TimelineEntry], most: usize) -> String {
         let mark = if entry.approximate { "~ " } else { "" };
         let at = entry.at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
         let tick = entry.tick.map_or_else(String::new, |tick| tick.to_string());
-        let what: String = escape(&entry.text).replace('|', "\\|").chars().take(MAX_TEXT).collect();
+        let what: String = entry.text.chars().take(MAX_TEXT).collect();
+        let what = markdown::text(&what);
         let _ = writeln!(text, "| {mark}{at} | {tick} | {} | {what} |", entry.from);
     }
     text

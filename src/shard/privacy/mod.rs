@@ -158,7 +158,7 @@ fn replace_words(text: &str, replaced: impl Fn(&str) -> Option<String>) -> Cow<'
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; 32]> {
-    townlet_files::read(path)?.try_into().map_err(|_| {
+    townlet_files::read_own(path)?.try_into().map_err(|_| {
         let why = "it is not a privacy key of 32 bytes; put the right one back, or remove it to create a new one";
         io::Error::new(io::ErrorKind::InvalidData, why)
     })

@@ -180,7 +180,8 @@ impl Writer {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(say)?;
         }
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(say)?;
+        let lock =
+            townlet_files::open_own(&path, OpenOptions::new().write(true).create(true).truncate(false)).map_err(say)?;
         if lock.try_lock().is_err() {
             return Err(format!("another run of `{}` in this home controls its release", self.content.shard));
         }

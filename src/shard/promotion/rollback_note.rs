@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::state_machine::Step;
-use townlet_wire::escape;
+use crate::markdown;
 use townlet_wire::telemetry::{Alert, Snapshot};
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -12,27 +12,39 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
     let origin = &step.origin;
     let mut text = format!(
-        "- from `{}` to `{}`, at tick {}, {} UTC\n- issuer: {}, cmd_id `{}`\n- why: {}\n",
-        escape(step.replaced.as_deref().unwrap_or("–")),
-        escape(&step.release),
+        "- from {} to {}, at tick {}, {} UTC\n- issuer: {}, cmd_id {}\n- why: {}\n",
+        markdown::code(step.replaced.as_deref().unwrap_or("–")),
+        markdown::code(&step.release),
         origin.tick,
         origin.ts,
-        escape(&origin.issuer),
-        escape(&origin.cmd_id),
-        escape(&step.why)
+        markdown::text(&origin.issuer),
+        markdown::code(&origin.cmd_id),
+        markdown::text(&step.why)
     );
     graphs(&mut text, view);
     text.push_str("\n## KPIs at that tick\n\n| KPI | value | target | verdict |\n|---|---|---|---|\n");
     for kpi in &view.kpis {
         let value = kpi.value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
-        let _ = writeln!(text, "| {} | {value} | {} | {} |", kpi.title, kpi.target, kpi.verdict);
+        let _ = writeln!(
+            text,
+            "| {} | {value} | {} | {} |",
+            markdown::text(&kpi.title),
+            markdown::text(&kpi.target),
+            markdown::text(&kpi.verdict)
+        );
     }
     text.push_str("\n## Active alerts\n\n");
     if view.alerts.is_empty() {
         text.push_str("None.\n");
     }
     for Alert { name, severity, since_tick, message, .. } in &view.alerts {
-        let _ = writeln!(text, "- {name} ({severity}, since tick {since_tick}): {}", escape(message));
+        let _ = writeln!(
+            text,
+            "- {} ({}, since tick {since_tick}): {}",
+            markdown::text(name),
+            markdown::text(severity),
+            markdown::text(message)
+        );
     }
     text.push_str("\n## History of the release\n\n");
     for step in steps {
@@ -42,8 +54,8 @@ pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
             "- {} tick {}: {from} → {to} ({}): {}",
             origin.ts,
             origin.tick,
-            escape(&origin.issuer),
-            escape(&step.why)
+            markdown::text(&origin.issuer),
+            markdown::text(&step.why)
         );
     }
     text

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::safety_report::safety_in_words;
 use super::state_machine::{ConfigFingerprint, Stage, Step};
-use crate::markdown_log::{append_missing, cell};
+use crate::markdown;
+use crate::markdown_log::append_missing;
 use townlet_wire::learning::Evidence;
 
 const HEADER: &str = "# Rollouts
@@ -32,13 +33,13 @@ pub(super) fn append(
 }
 
 pub(super) fn has_shard(path: &Path, shard: &str) -> bool {
-    let start = format!("| {} |", cell(shard));
+    let start = format!("| {} |", markdown::text(shard));
     townlet_files::read_to_string(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&start)))
 }
 
 /// The start of a row, which identifies its step.
 fn row_start(shard: &str, step: &Step) -> String {
-    format!("| {} | {} | {} |", cell(shard), step.listed.unwrap_or_default(), cell(&step.origin.ts))
+    format!("| {} | {} | {} |", markdown::text(shard), step.listed.unwrap_or_default(), markdown::text(&step.origin.ts))
 }
 
 fn row(shard: &str, step: &Step, fingerprint: &ConfigFingerprint, evidence: Option<&Evidence>) -> String {
@@ -51,8 +52,8 @@ fn row(shard: &str, step: &Step, fingerprint: &ConfigFingerprint, evidence: Opti
         _ => "aborted",
     };
     let moved = step.replaced.as_ref().map_or_else(
-        || format!("`{}`", cell(&step.release)),
-        |old| format!("`{}` → `{}`", cell(old), cell(&step.release)),
+        || markdown::code(&step.release),
+        |old| format!("{} → {}", markdown::code(old), markdown::code(&step.release)),
     );
     let spoke = evidence.filter(|it| step.replaced.is_some() && !step.forced && it.candidate == step.release);
     let evidence = spoke.map_or_else(|| "–".to_owned(), in_words);
@@ -60,14 +61,14 @@ fn row(shard: &str, step: &Step, fingerprint: &ConfigFingerprint, evidence: Opti
     let _ = writeln!(
         row,
         " {} | {} | {} | {} | {what} | {moved} | `{}`, `{}` | {evidence} | {}: {} |",
-        cell(&origin.run),
+        markdown::text(&origin.run),
         origin.tick,
-        cell(&origin.issuer),
-        cell(&origin.cmd_id),
+        markdown::text(&origin.issuer),
+        markdown::text(&origin.cmd_id),
         fingerprint.config,
         fingerprint.layout,
         step.to.word(),
-        cell(&step.why)
+        markdown::text(&step.why)
     );
     row
 }

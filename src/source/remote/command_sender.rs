@@ -91,7 +91,7 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Option<An
 
 /// Whether the command is neither executed nor refused, so that the same `cmd_id` may be sent again.
 fn is_undecided(answer: &Answer) -> bool {
-    answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
+    answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING" | "E_TIMEOUT"))
 }
 
 /// Replaces the client's token and publishes the new session.

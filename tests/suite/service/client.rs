@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Handle, Log, ShardError};
 use townlet_source::remote::{Client, Target};
 use townlet_wire::Role;
-use townlet_wire::service::CONSOLE;
+use townlet_wire::service::{CONSOLE, OPENAPI};
 
 use crate::kit::{TIMEOUT, default_sources, options};
 
@@ -24,6 +24,7 @@ pub(super) struct Served {
     pub(super) server: Server,
     pub(super) admin: String,
     pub(super) viewer: String,
+    document: OnceLock<Value>,
 }
 
 /// A response.
@@ -86,7 +87,7 @@ impl Served {
         tokens.save(&file).expect("it is saved");
         let shard = Arc::new(start(&home).expect("the shard starts"));
         let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
-        Self { home, shard, server, admin, viewer }
+        Self { home, shard, server, admin, viewer, document: OnceLock::new() }
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -95,11 +96,24 @@ impl Served {
         stream
     }
 
+    /// Sends a request, and checks the reply against the `OpenAPI` document.
+    #[track_caller]
     pub(super) fn send(&self, bytes: &[u8]) -> Reply {
+        let reply = self.exchange(bytes);
+        super::contract::check(self.document.get_or_init(|| self.openapi()), bytes, &reply);
+        reply
+    }
+
+    fn exchange(&self, bytes: &[u8]) -> Reply {
         let mut stream = self.connect();
         // The service may answer and close before it has read everything.
         let _ = stream.write_all(bytes);
         read(&mut stream)
+    }
+
+    fn openapi(&self) -> Value {
+        let request = format!("GET {OPENAPI} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        self.exchange(request.as_bytes()).json()
     }
 
     pub(super) fn get(&self, path: &str, headers: &str) -> Reply {

@@ -4,6 +4,7 @@
 //! Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
 mod client;
+mod contract;
 mod hostile_clients;
 mod index_page;
 mod metrics;

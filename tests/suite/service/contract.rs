@@ -1,0 +1,109 @@
+//! Every reply agrees with the OpenAPI document: its status, media type and error code are documented, and its error body has the
+//! documented form. [`Served::send`](super::client::Served::send) checks the reply of every request of these tests.
+
+use serde_json::{Value, json};
+use townlet_wire::Answer;
+use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, Refusal, SNAPSHOT, STREAM};
+
+use super::client::{Reply, Served};
+
+/// Fails unless the document describes this reply to this request.
+#[track_caller]
+pub(super) fn check(document: &Value, request: &[u8], reply: &Reply) {
+    if reply.status == 0 {
+        return;
+    }
+    let request = String::from_utf8_lossy(request);
+    let mut words = request.split_whitespace();
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = target.split('?').next().unwrap_or_default();
+    let path = path.strip_prefix("http://").map_or(path, |rest| rest.find('/').map_or("/", |at| &rest[at..]));
+    let what = format!("{method} {path}: {} {}", reply.head, reply.body);
+    if !reply.head.contains("\ntownlet-schema: ") {
+        // The parser's own answer to what is not a request.
+        assert!(matches!(reply.status, 400 | 414 | 431) && reply.body.is_empty(), "{what}");
+        return;
+    }
+    if reply.status >= 400 && path == CONSOLE {
+        let answer: Answer = serde_json::from_str(&reply.body).unwrap_or_else(|why| panic!("{why}: {what}"));
+        assert!(answer.error.is_some(), "{what}");
+    } else if reply.status >= 400 {
+        let refusal: Result<Refusal, _> = serde_json::from_str(&reply.body);
+        assert!(refusal.is_ok(), "{what}");
+    }
+    let operation = &document["paths"][path][method.to_lowercase()];
+    if operation.is_null() {
+        assert!(matches!(reply.status, 400 | 403 | 404 | 405 | 431), "{what}");
+        return;
+    }
+    let described = &operation["responses"][reply.status.to_string()];
+    assert!(described.is_object(), "the status is not in the document: {what}");
+    let media_type = reply.head.split("content-type: ").nth(1).and_then(|rest| rest.split(['\r', ';']).next());
+    assert!(
+        described["content"][media_type.unwrap_or_default()].is_object(),
+        "the media type is not in the document: {what}"
+    );
+    if reply.status >= 400 {
+        let codes = described["description"].as_str().unwrap_or_default();
+        assert!(codes.split(", ").any(|code| code == reply.code()), "the code is not in the document: {what}");
+    }
+}
+
+#[test]
+fn every_status_of_every_route_is_in_the_document() {
+    let served = Served::start();
+    let large = format!("a: {}\r\n", "y".repeat(40_000));
+    let many = "a: b\r\n".repeat(120);
+    let ask = |method: &str, path: &str, headers: &str| {
+        served.send(format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n").as_bytes())
+    };
+    let without_host = |method: &str, path: &str, version: &str, headers: &str| {
+        served.send(format!("{method} {path} HTTP/{version}\r\nconnection: close\r\n{headers}\r\n").as_bytes()).status
+    };
+    for path in ["/", HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI, "/unknown"] {
+        let (method, wrong) = if path == CONSOLE { ("POST", "GET") } else { ("GET", "POST") };
+        assert_eq!(ask(method, path, &large).status, 431, "{path}");
+        assert_eq!(ask(method, path, &many).status, 431, "{path}");
+        assert_eq!(ask(method, &format!("{path}?token=twn_a_b"), "").status, 400, "{path}");
+        assert_eq!(without_host(method, path, "1.1", ""), 400, "{path}");
+        assert_eq!(without_host(method, path, "1.1", "host: x\r\nhost: x\r\n"), 400, "{path}");
+        assert_eq!(without_host(method, path, "1.1", "host: [::1].evil.com\r\n"), 403, "{path}");
+        let status = ask(wrong, path, "").status;
+        assert_eq!(status, if path == "/unknown" { 404 } else { 405 }, "{path}");
+    }
+    assert_eq!(without_host("GET", HEALTH, "1.0", ""), 200, "HTTP/1.0 has no Host");
+    for accept in ["", "accept: text/html\r\n", "accept: application/openmetrics-text\r\n"] {
+        for path in ["/", HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, METRICS, OPENAPI] {
+            ask("GET", path, accept);
+        }
+    }
+    let kpi = json!({ "command": "kpi", "cmd_id": "c-1" }).to_string();
+    let schema = format!("townlet-schema: {}\r\n", "1".repeat(33));
+    assert_eq!(served.post(&schema, &kpi).status, 400);
+    assert_eq!(served.post("authorization: Basic x\r\n", &kpi).status, 401);
+    let wrong = "authorization: Bearer twn_a_b\r\n";
+    let refused = [served.post(wrong, &kpi), served.post(wrong, &kpi)];
+    assert_eq!(refused.each_ref().map(|reply| reply.status), [401, 429]);
+    assert!(refused[0].head.contains("www-authenticate: ") && refused[1].head.contains("retry-after: "));
+    assert_eq!(refused[0].json()["cmd_id"], json!("c-1"));
+    for path in [SNAPSHOT, STREAM, COMMANDS, AUDIT] {
+        assert_eq!(ask("GET", path, &schema).status, 400, "{path}");
+        assert_eq!(ask("GET", path, "authorization: Basic x\r\n").status, 401, "{path}");
+        assert!(matches!(ask("GET", path, wrong).status, 401 | 429), "{path}");
+    }
+    assert_eq!(ask("GET", &format!("{AUDIT}?limit=0"), "").status, 400);
+    std::fs::remove_dir_all(served.home.path().join("logs/console")).expect("a folder");
+    std::fs::write(served.home.path().join("logs/console"), "").expect("a file");
+    assert_eq!(ask("GET", AUDIT, "").status, 500);
+}
+
+#[test]
+fn a_shard_that_has_ended_is_503_as_documented() {
+    let served = Served::start();
+    drop(served.shard.stop());
+    for path in [HEALTH, READY, SNAPSHOT, METRICS] {
+        assert_eq!((served.get(path, "").status, served.get(path, "").code().as_str()), (503, "E_STOPPING"), "{path}");
+    }
+    assert_eq!(served.get(READY, "").json()["ready"], json!(false));
+    assert_eq!(served.post(&served.admin(), &json!({ "command": "kpi" }).to_string()).status, 503);
+}
