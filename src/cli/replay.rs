@@ -181,9 +181,9 @@ fn replay(
             found.from_tick = player.town.tick();
             player
         };
-        for entry in &contents.entries {
+        for entry in contents.entries.iter() {
             let mut due = Vec::new();
-            let played = player.apply(entry, |town| {
+            let played = player.apply(&entry, |town| {
                 if every.is_some_and(|every| town.tick().is_multiple_of(every)) {
                     due.push(Digest { tick: town.tick(), digest: town.digest() });
                 }
@@ -202,7 +202,7 @@ fn replay(
                     found.commands += 1;
                     found.notes.push(format!("configuration reloaded at tick {tick}."));
                 }
-                Entry::Ticks { to, digest: Some(_), .. } => found.checked_to = found.checked_to.max(*to),
+                Entry::Ticks { to, digest: Some(_), .. } => found.checked_to = found.checked_to.max(to),
                 Entry::Ticks { .. } => {}
                 Entry::Policy { tick, from, to, .. } => {
                     found.notes.push(format!("policy {from} replaced by {to} at tick {tick}."));
@@ -260,7 +260,7 @@ mod tests {
     use townlet_town::{Command, Rules, Sources, Town, snapshot};
 
     use super::*;
-    use townlet_shard::journal::{Base, Header, SegmentEnd, SegmentPlace, VERSION};
+    use townlet_shard::journal::{self, Base, Header, Journal, SegmentPlace, VERSION};
 
     /// A command that is missing from the journal, as after a failed write, and a further file that begins after it at the
     /// same tick.
@@ -273,9 +273,15 @@ mod tests {
             let (version, place, policy) = (VERSION, SegmentPlace::FIRST, "scripted".into());
             Header { version, run_id, shard, place, sources: sources.clone(), policy, base }
         };
-        let end = SegmentEnd { sequence: 1, oldest: 1, header: 0, bytes: 0, checksum: 0 };
-        let file = |base: Base, entries: Vec<Entry>| Contents { header: header(base), entries, end, torn: 0 };
-        let first = file(Base::Seed(7), Vec::new());
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str, base: Base, entries: Vec<Entry>| {
+            let path = folder.path().join(name);
+            let journal = Journal::create(&path, &header(base)).expect("it is written");
+            entries.into_iter().for_each(|entry| journal.append(entry));
+            journal.flush().expect("it is written");
+            (PathBuf::from(name), journal::read(&path).expect("it is read"))
+        };
+        let first = file("first.tlj", Base::Seed(7), Vec::new());
         town.apply(&Command::ExitCap(1)).expect("it is taken");
         let base = Base::Snapshot(snapshot::save(&town));
         let mut options = Vec::new();
@@ -283,9 +289,9 @@ mod tests {
             town.step(&mut Scripted);
             options.extend(town.decisions().map(|(_, option)| option.index() as u8));
         }
-        let further = file(base, vec![Entry::Ticks { from: 0, to: 100, options, digest: Some(town.digest()) }]);
-        let files = [("first.tlj".into(), first), ("further.tlj".into(), further)];
-        let found = replay(files.into_iter().map(Ok), None, |_| Ok(())).expect("they are read");
+        let further =
+            file("further.tlj", base, vec![Entry::Ticks { from: 0, to: 100, options, digest: Some(town.digest()) }]);
+        let found = replay([first, further].into_iter().map(Ok), None, |_| Ok(())).expect("they are read");
         assert_eq!((found.disagreement, found.digest), (None, town.digest()));
         assert_eq!(
             found.notes,

@@ -26,7 +26,7 @@ const TAIL: usize = 200;
 #[derive(Clone)]
 struct Cursor {
     player: JournalReplayer,
-    /// Indices of the segment and of the entry in it.
+    /// Index of the segment, and the byte at which the entry begins in it; 0 before the first.
     next: (usize, usize),
     /// The last segment that was begun.
     begun: usize,
@@ -55,7 +55,7 @@ impl RecordedRun {
         let count = segments.count();
         let newest =
             segments.read(count.checked_sub(1).ok_or("there is no journal")?).map_err(|why| why.to_string())?;
-        let end = newest.entries.iter().rev().find_map(ends_at).unwrap_or(newest.header.place.tick);
+        let end = newest.entries.iter().filter_map(|entry| ends_at(&entry)).last().unwrap_or(newest.header.place.tick);
         let first = if count == 1 { newest } else { segments.read(0).map_err(|why| why.to_string())? };
         let header = &first.header;
         let path = segments.paths().next().unwrap_or(Path::new("")).display();
@@ -109,23 +109,23 @@ impl RecordedRun {
                 player.begin_segment(&read.header).map_err(|why| format!("{path}: {why}"))?;
                 *begun = next.0;
             }
-            let Some(entry) = read.entries.get(next.1) else {
+            let Some((entry, after)) = read.entries.at(next.1.max(read.entries.begin())) else {
                 *next = (next.0 + 1, 0);
                 continue;
             };
-            if starts_at(entry).is_some_and(|start| start > tick) {
+            if starts_at(&entry).is_some_and(|start| start > tick) {
                 break;
             }
-            if let Entry::Policy { to, .. } = entry {
+            if let Entry::Policy { to, .. } = &entry {
                 policy.clone_from(to);
             }
             player
-                .apply_until(entry, tick, |town| record_events(feed, town))
+                .apply_until(&entry, tick, |town| record_events(feed, town))
                 .map_err(|why| format!("{path}: {why}"))?;
-            if ends_at(entry).is_some_and(|end| end > player.town.tick()) {
+            if ends_at(&entry).is_some_and(|end| end > player.town.tick()) {
                 break;
             }
-            next.1 += 1;
+            next.1 = after;
             let newest = self.keyframes.last().map_or(0, |keyframe| keyframe.player.town.tick());
             if self.current.player.town.tick() >= newest + distance {
                 self.keyframes.push(self.current.clone());

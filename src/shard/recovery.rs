@@ -78,6 +78,7 @@ impl JournalReplayer {
             Entry::Command { tick, .. } | Entry::Reload { tick, .. } if *tick > until => Ok(()),
             Entry::Ticks { from, to, options, digest } => {
                 if !self.within {
+                    entry.check()?;
                     if *from != self.town.tick() {
                         return Err(format!(
                             "the journal continues at tick {from}, the town is at {}",
@@ -162,15 +163,15 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
         let (path, read) = segment.map_err(|error| error.to_string())?;
         policy.clone_from(&read.header.policy);
         let before = read.header.place.last_command.clone();
-        for command in before.into_iter().chain(read.entries.iter().filter_map(Entry::command_id)) {
+        for command in before.into_iter().chain(read.entries.iter().filter_map(|entry| entry.command_id())) {
             commands.insert((command.issuer.clone(), command.cmd_id.clone()), command.tick);
             last_command = Some(command);
         }
-        let changed = read.entries.iter().rev().find_map(|entry| match entry {
-            Entry::Policy { to, .. } => Some(to.clone()),
+        let changed = read.entries.iter().filter_map(|entry| match entry {
+            Entry::Policy { to, .. } => Some(to),
             _ => None,
         });
-        policy = changed.unwrap_or(policy);
+        policy = changed.last().unwrap_or(policy);
         newest = Some((path, read));
     }
     let Some((path, newest)) = newest else {
@@ -250,11 +251,11 @@ fn replay_segment(
     }
     let base = (player.town.tick(), player.town.digest());
     let mut end = position(start);
-    for entry in &segment.entries {
-        player.apply(entry, |_| {})?;
+    for entry in segment.entries.iter() {
+        player.apply(&entry, |_| {})?;
         end = match entry {
-            Entry::Ticks { to, .. } => (*to, end.1),
-            Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (*tick, index + 1),
+            Entry::Ticks { to, .. } => (to, end.1),
+            Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (tick, index + 1),
             Entry::Policy { .. } => end,
         };
     }

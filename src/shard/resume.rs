@@ -55,7 +55,7 @@ pub fn find_run(
         )));
     }
     let sources = if let Some(newest) = newest {
-        journal::read(&newest)?.sources().clone()
+        journal::read(&newest)?.sources()
     } else {
         recover_run(home, snapshot_root, &run_id, None).map_err(ShardError::Resume)?.header.sources
     };

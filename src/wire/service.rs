@@ -53,10 +53,15 @@ pub struct Refusal {
     pub error: ErrorBody,
 }
 
-/// Major and minor number: in 0.x a step of the middle number is a breaking change, the last one never is.
-fn step(version: &str) -> Option<(u64, u64)> {
-    let mut numbers = version.trim().split('.').map(str::parse);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+/// Major and minor number: in 0.x a step of the middle number is a breaking change, the last one never is. A number is its
+/// count of digits and the digits, which have the order of numbers of any size.
+fn step(version: &str) -> Option<[(usize, &str); 2]> {
+    let mut numbers = version.trim().split('.').map(|number| {
+        let digits = number.trim_start_matches('0');
+        let valid = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        valid.then_some((digits.len(), digits))
+    });
+    Some([numbers.next()??, numbers.next()??])
 }
 
 /// Whether a schema is newer than this program's.
@@ -82,6 +87,9 @@ mod tests {
             ("0.3.0", false, true),
             ("0.10.0", false, true),
             ("1.0.0", false, true),
+            ("99999999999999999999.1.2", false, true),
+            ("0.00000000000000000000001.2", true, false),
+            ("0..2", true, false),
             ("", true, false),
             ("new", true, false),
         ] {

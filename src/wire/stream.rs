@@ -5,16 +5,23 @@
 
 use std::fmt::Write as _;
 
-use serde::de::Error as _;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use townlet_bounded::{BoundedError, measure};
 
 use super::field_change::{Change as _, Mismatch};
+use super::sse::MAX_EVENT;
 use super::{Diff, SCHEMA_VERSION, Snapshot};
 
+/// Most bytes of memory of a state that a reader keeps, together with the message that it applies. The state of the largest town,
+/// 2,000 residents, takes about half of it.
+pub const MAX_MEMORY: usize = 32 * 1024 * 1024;
+/// Why a message cannot be parsed.
+pub type MessageError = BoundedError<serde_json::Error>;
 /// Every tenth message of an epoch contains the digest of its state.
 pub const DIGEST_EVERY: u64 = 10;
 
@@ -95,23 +102,34 @@ impl Body {
 }
 
 impl Envelope {
-    /// Parses a message.
+    /// Parses a message whose state or changes take at most [`MAX_MEMORY`] bytes.
     ///
     /// # Errors
-    /// Invalid JSON, a missing field, or an unknown `kind`.
-    pub fn from_json(text: &str) -> serde_json::Result<Self> {
-        let raw: RawEnvelope<'_> = serde_json::from_str(text)?;
+    /// Invalid JSON, a missing field, an unknown `kind`, or larger content.
+    pub fn from_json(text: &str) -> Result<Self, MessageError> {
+        Self::measured(text).map(|(message, _)| message)
+    }
+
+    /// As [`Self::from_json`], with the bytes of memory that the content takes.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`].
+    pub fn measured(text: &str) -> Result<(Self, usize), MessageError> {
+        let raw: RawEnvelope<'_> = serde_json::from_str(text).map_err(BoundedError::Invalid)?;
         let payload = raw.payload.map_or("null", RawValue::get);
-        let body = match raw.kind.as_str() {
-            "snapshot" => Body::Snapshot(serde_json::from_str(payload)?),
-            "diff" => Body::Diff(serde_json::from_str(payload)?),
-            "aggregate" => Body::Aggregate(serde_json::from_str(payload)?),
-            "heartbeat" => Body::Heartbeat,
-            "resync" => Body::Resync(serde_json::from_str(payload)?),
-            kind => return Err(serde_json::Error::custom(format!("there is no message kind `{kind}`"))),
+        let (body, memory) = match raw.kind.as_str() {
+            "snapshot" => content(payload, Body::Snapshot)?,
+            "diff" => content(payload, Body::Diff)?,
+            "aggregate" => content(payload, Body::Aggregate)?,
+            "heartbeat" => (Body::Heartbeat, 0),
+            "resync" => content(payload, Body::Resync)?,
+            kind => {
+                let why = format!("there is no message kind `{kind}`");
+                return Err(BoundedError::Invalid(serde_json::Error::custom(why)));
+            }
         };
         let RawEnvelope { schema_version, config_id, shard, epoch, seq, prev_seq, tick, digest, reason, .. } = raw;
-        Ok(Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, body, digest, reason })
+        Ok((Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, body, digest, reason }, memory))
     }
 
     /// The message as JSON in one line.
@@ -139,6 +157,11 @@ impl Envelope {
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }
     }
+}
+
+fn content<T: DeserializeOwned>(payload: &str, body: fn(T) -> Body) -> Result<(Body, usize), MessageError> {
+    let (content, memory) = measure(&mut serde_json::Deserializer::from_str(payload), MAX_MEMORY)?;
+    Ok((body(content), memory))
 }
 
 // Conversions are functions here and not generic code of the callers, so that they are compiled once.
@@ -213,6 +236,15 @@ pub enum Lost {
     /// The diff was made for another state.
     #[error("the message does not fit the state: {0}")]
     Mismatch(#[from] Mismatch),
+    /// The message cannot be parsed.
+    #[error("cannot parse a message from the shard: {0}")]
+    Unreadable(String),
+    /// The state grows beyond what a reader keeps.
+    #[error("the state takes more than {most} bytes of memory")]
+    TooLarge {
+        /// The limit.
+        most: usize,
+    },
     /// The state is not the shard's.
     #[error("the state at message {seq} is {found}, the shard's was {expected}")]
     Digest {
@@ -230,6 +262,8 @@ pub enum Lost {
 pub struct Mirror {
     state: Option<Snapshot>,
     position: Option<Position>,
+    /// Upper bound of the memory of the state in bytes: its own when it was last measured, and that of the messages since.
+    memory: usize,
 }
 
 impl Mirror {
@@ -241,6 +275,43 @@ impl Mirror {
     /// The position from which to resume after a lost connection.
     pub const fn position(&self) -> Option<Position> {
         self.position
+    }
+
+    /// Parses and applies a message; keeps the memory of the state within [`MAX_MEMORY`]. True when the state has changed.
+    /// Fails if a snapshot is needed; the mirror is then empty.
+    pub fn read(&mut self, text: &str) -> Result<bool, Lost> {
+        let message = Envelope::measured(text).map_err(|why| {
+            *self = Self::default();
+            Lost::Unreadable(why.to_string())
+        });
+        message.and_then(|message| self.take_measured(message))
+    }
+
+    /// Applies a message of [`Envelope::measured`] as [`Self::read`] does.
+    pub fn take_measured(&mut self, (message, memory): (Envelope, usize)) -> Result<bool, Lost> {
+        if let Err(why) = self.make_room(&message.body, memory) {
+            *self = Self::default();
+            return Err(why);
+        }
+        self.take(message)
+    }
+
+    /// Measures the state if it may be too large to apply a message that takes so many bytes.
+    fn make_room(&mut self, body: &Body, memory: usize) -> Result<(), Lost> {
+        if matches!(body, Body::Snapshot(_) | Body::Resync(_)) {
+            *self = Self { memory, ..Self::default() };
+            return Ok(());
+        }
+        self.memory = self.memory.saturating_add(memory);
+        let Some(state) = self.state.take_if(|_| self.memory > MAX_MEMORY) else { return Ok(()) };
+        let text = bounded_json(&state).ok();
+        // Measured by reading it again, which also gives back the unused capacity of its lists.
+        drop(state);
+        let measured =
+            text.and_then(|text| measure(&mut serde_json::Deserializer::from_slice(&text), MAX_MEMORY - memory).ok());
+        let (state, own) = measured.ok_or(Lost::TooLarge { most: MAX_MEMORY })?;
+        (self.state, self.memory) = (Some(state), own + memory);
+        Ok(())
     }
 
     /// Applies a message. True when the state has changed.
@@ -255,15 +326,15 @@ impl Mirror {
 
     fn try_take(&mut self, message: Envelope) -> Result<bool, Lost> {
         let position = message.position();
+        let kind = message.body.kind();
         match message.body {
             Body::Snapshot(state) | Body::Resync(state) => self.state = Some(*state),
             Body::Heartbeat => {
                 self.follows(position, message.seq, "heartbeat")?;
                 return Ok(false);
             }
-            Body::Diff(ref diff) | Body::Aggregate(ref diff) => {
-                let state = self.follows(position, message.prev_seq, message.body.kind())?;
-                (**diff).clone().apply(state)?;
+            Body::Diff(diff) | Body::Aggregate(diff) => {
+                diff.apply(self.follows(position, message.prev_seq, kind)?)?;
             }
         }
         self.position = Some(position);
@@ -289,6 +360,16 @@ impl Mirror {
         }
         Ok(state)
     }
+}
+
+/// The JSON of a state, if it fits into an event.
+fn bounded_json(state: &Snapshot) -> serde_json::Result<Vec<u8>> {
+    let mut text = vec![0; MAX_EVENT];
+    let mut left = text.as_mut_slice();
+    serde_json::to_writer(&mut left, state)?;
+    let length = MAX_EVENT - left.len();
+    text.truncate(length);
+    Ok(text)
 }
 
 /// The digest of a state: the first 128 bits of SHA-256 over its JSON without blanks, the keys of every object in the

@@ -6,8 +6,11 @@ use serde_json::json;
 
 use super::command_line::parse;
 use super::field_change::{Change, Entries, Rows, Tail};
-use super::stream::{Body, Envelope, Lost, Mirror, Position, digest};
-use super::telemetry::{Agent, Alert, AuditRow, Event, Job, Narration, Queue, Tie, Window};
+use super::stream::{Body, Envelope, Lost, MAX_MEMORY, Mirror, Position, digest};
+use super::telemetry::{
+    Agent, Alert, AuditRow, Event, Job, MaskBit, Narration, Need, Objective, ObjectiveTerm, Queue, Tie, TopOption,
+    Trait, Window,
+};
 use super::{ArgKind, ArgSpec, CommandSpec, Diff, Effect, Request, Role, SCHEMA_VERSION, Snapshot};
 
 fn id() -> impl Strategy<Value = String> {
@@ -231,4 +234,85 @@ fn the_digest_is_of_the_state_and_not_of_the_order_of_keys() {
     };
     assert_eq!(with(json!({ "a": 1, "b": [2] })), with(json!({ "b": [2], "a": 1 })));
     assert_ne!(with(json!({ "a": 1 })), with(json!({ "a": 2 })));
+}
+
+/// A stream message with this payload.
+fn raw(seq: u64, kind: &str, payload: &str) -> String {
+    let prev_seq = seq - 1;
+    format!(
+        r#"{{"schema_version":"{SCHEMA_VERSION}","config_id":"","shard":"","epoch":1,"seq":{seq},"prev_seq":{prev_seq},"tick":1,"kind":"{kind}","payload":{payload}}}"#
+    )
+}
+
+#[test]
+fn a_message_of_empty_rows_is_refused_before_it_takes_memory() {
+    let mut state = serde_json::to_value(at_tick(1)).unwrap();
+    let rows = |count: usize| serde_json::Value::Array(vec![serde_json::json!({}); count]);
+    state["agents"] = rows(1_000);
+    let mut mirror = Mirror::default();
+    assert_eq!(mirror.read(&raw(1, "snapshot", &state.to_string())), Ok(true));
+    state["agents"] = rows(1_000_000);
+    let refused = |found| {
+        let why = Lost::Unreadable(format!("its content takes more than {MAX_MEMORY} bytes of memory"));
+        assert_eq!(found, Err(why));
+    };
+    refused(mirror.read(&raw(2, "snapshot", &state.to_string())));
+    assert!(mirror.state().is_none());
+    refused(mirror.read(&raw(2, "diff", &format!("{{\"agents\":{}}}", rows(1_000_000)))));
+}
+
+#[test]
+fn a_state_that_grows_without_end_is_given_up() {
+    let mut mirror = Mirror::default();
+    assert_eq!(mirror.read(&raw(1, "snapshot", &at_tick(1).to_json())), Ok(true));
+    let event = r#"{"event":"meal","tick":1}"#;
+    let diff = |cut: usize| format!(r#"{{"events":{{"append":[{}],"cut":{cut}}}}}"#, vec![event; 10_000].join(","));
+    // Cut as fast as it grows, it goes on without end.
+    let before = mirror.state().unwrap().events.len();
+    assert_eq!(mirror.read(&raw(2, "diff", &diff(before))), Ok(true));
+    for seq in 3..40 {
+        assert_eq!(mirror.read(&raw(seq, "diff", &diff(10_000))), Ok(true), "message {seq}");
+    }
+    let grown = (40..80).find_map(|seq| mirror.read(&raw(seq, "diff", &diff(0))).err());
+    assert_eq!(grown, Some(Lost::TooLarge { most: MAX_MEMORY }));
+    assert!(mirror.state().is_none());
+}
+
+#[test]
+fn the_largest_town_is_read() {
+    let agent = Agent {
+        id: "resident-1234".into(),
+        name: "Resident of a long name".into(),
+        place: "home_1234".into(),
+        home: "home_1234".into(),
+        activity: "sleep at home at bed_1234, 196 ticks left".into(),
+        needs: vec![Need { name: "hunger".into(), ..Need::default() }; 3],
+        mask: vec![
+            MaskBit { option: "socialise".into(), reason: "closed at this hour".into(), ..MaskBit::default() };
+            9
+        ],
+        top_options: vec![TopOption { option: "socialise".into(), ..TopOption::default() }; 3],
+        personality: vec![Trait { name: "forgiveness".into(), ..Trait::default() }; 3],
+        objective: Some(Objective {
+            terms: vec![ObjectiveTerm { name: "self-sufficiency".into(), ..ObjectiveTerm::default() }; 8],
+            ..Objective::default()
+        }),
+        ..Agent::default()
+    };
+    let mut state = at_tick(1);
+    state.agents = (0..2_000).map(|number| Agent { id: format!("resident-{number}"), ..agent.clone() }).collect();
+    state.jobs = state.agents.iter().map(|agent| (agent.id.clone(), Job::default())).collect();
+    let tie =
+        |number: usize| Tie { agent: format!("resident-{}", number / 6), other: format!("{number}"), ..Tie::default() };
+    state.relationships.ties = (0..12_000).map(tie).collect();
+    let text = raw(1, "snapshot", &state.to_json());
+    assert!(text.len() > 5_000_000 && text.len() < crate::sse::MAX_EVENT, "{}", text.len());
+    let mut mirror = Mirror::default();
+    assert_eq!(mirror.read(&text), Ok(true));
+    // Every resident changes in every message.
+    let agents = format!("{{\"agents\":{}}}", serde_json::to_string(&state.agents).unwrap());
+    for seq in 2..6 {
+        assert_eq!(mirror.read(&raw(seq, "diff", &agents)), Ok(true));
+    }
+    assert_eq!(mirror.state(), Some(&state));
 }

@@ -144,7 +144,7 @@ fn once_each(what: &str, home: &Path, run: &str, ids: &[&str]) {
     })
     .expect("readable");
     for file in Home::new(home).journal_files(run) {
-        for entry in journal::read(&file).expect("readable").entries {
+        for entry in journal::read(&file).expect("readable").entries.iter() {
             if let journal::Entry::Command { cmd_id, .. } = entry {
                 applied.push(cmd_id);
             }

@@ -162,11 +162,11 @@ pub(crate) fn replay(home: &Path) -> Replayed {
             }
             None => JournalReplayer::from_header(&contents.header).unwrap_or_else(|why| panic!("{why}")),
         };
-        for entry in &contents.entries {
-            at.apply(entry, |_| {}).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+        for entry in contents.entries.iter() {
+            at.apply(&entry, |_| {}).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
             match entry {
                 Entry::Command { cmd_id, .. } | Entry::Policy { cmd_id, .. } | Entry::Reload { cmd_id, .. } => {
-                    ids.push(cmd_id.clone());
+                    ids.push(cmd_id);
                 }
                 Entry::Ticks { from, to, .. } => assert!(to - from <= 100, "more than 100 ticks were held back"),
             }

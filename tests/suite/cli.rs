@@ -176,7 +176,7 @@ fn replay_reports_a_journal_of_another_seed() {
     let base = townlet_shard::journal::Base::Seed(4242);
     let header = townlet_shard::journal::Header { base, ..contents.header };
     let journal = townlet_shard::journal::Journal::create(&other, &header).expect("a journal");
-    contents.entries.into_iter().for_each(|entry| journal.append(entry));
+    contents.entries.iter().for_each(|entry| journal.append(entry));
     drop(journal);
     let output = townlet(folder.path(), "replay other.tlj");
     let said = text(&output.stdout);

@@ -90,8 +90,8 @@ fn contents(home: &Path) -> Contents {
 
 /// Tick → digest.
 fn digests(contents: &Contents) -> BTreeMap<u64, String> {
-    let digest = |entry: &Entry| match entry {
-        Entry::Ticks { to, digest: Some(digest), .. } => Some((*to, digest.clone())),
+    let digest = |entry: Entry| match entry {
+        Entry::Ticks { to, digest: Some(digest), .. } => Some((to, digest)),
         _ => None,
     };
     let digests: BTreeMap<u64, String> = contents.entries.iter().filter_map(digest).collect();
@@ -102,7 +102,7 @@ fn digests(contents: &Contents) -> BTreeMap<u64, String> {
 
 /// The commands that took effect, with their ticks and without their random ids.
 fn commands(contents: &Contents) -> Vec<String> {
-    let command = |entry: &Entry| match entry {
+    let command = |entry: Entry| match entry {
         Entry::Command { index, tick, issuer, command, .. } => Some(format!("{index} {tick} {issuer} {command:?}")),
         Entry::Reload { index, tick, issuer, .. } => Some(format!("{index} {tick} {issuer} reloads")),
         Entry::Ticks { .. } | Entry::Policy { .. } => None,
@@ -180,13 +180,13 @@ fn replay_keeps_the_digests() {
     let (lived, contents) = straight();
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
     let mut seen = BTreeMap::new();
-    for entry in &contents.entries {
+    for entry in contents.entries.iter() {
         let each_tick = |town: &townlet_town::Town| {
             if town.tick().is_multiple_of(journal::DIGEST_TICKS) {
                 seen.insert(town.tick(), town.digest());
             }
         };
-        player.apply(entry, each_tick).expect("the journal fits the town");
+        player.apply(&entry, each_tick).expect("the journal fits the town");
     }
     assert_eq!((player.town.tick(), player.checked), (TICKS, TICKS / journal::DIGEST_TICKS));
     assert_eq!(seen, lived.digests);
@@ -208,8 +208,7 @@ fn digests_depend_on_seed_and_commands() {
 fn replay_detects_a_changed_command() {
     let contents = &straight().1;
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
-    let error = contents.entries.iter().find_map(|entry| {
-        let mut entry = entry.clone();
+    let error = contents.entries.iter().find_map(|mut entry| {
         if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {
             *value = townlet_town::Micro::whole(3);
         }

@@ -15,6 +15,8 @@ mod determinism;
 mod employment;
 mod eval_command;
 mod generated_docs;
+#[cfg(target_os = "linux")]
+mod hostile_files;
 mod idempotency_and_tokens;
 mod parser_mutations;
 mod preflight_command;

@@ -47,8 +47,8 @@ fn replayed(home: &Path) -> JournalReplayer {
         let contents = journal::read(file).expect("the journal is whole");
         let player =
             player.get_or_insert_with(|| JournalReplayer::from_header(&contents.header).expect("it makes a town"));
-        for entry in &contents.entries {
-            player.apply(entry, |_| {}).expect("journal and town agree");
+        for entry in contents.entries.iter() {
+            player.apply(&entry, |_| {}).expect("journal and town agree");
         }
     }
     player.expect("there is a journal")

@@ -13,7 +13,7 @@ use crate::kit::{BINARY, TIMEOUT, command, copy_folder, only_file};
 use tempfile::TempDir;
 
 #[track_caller]
-fn ended(mut command: Command) -> (Option<i32>, String) {
+pub(crate) fn ended(mut command: Command) -> (Option<i32>, String) {
     let child = command.spawn().expect("the program starts");
     let (id, (done, ends)) = (child.id().to_string(), channel());
     let watch = std::thread::spawn(move || {

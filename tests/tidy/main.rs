@@ -124,12 +124,16 @@ const RULES: &[Rule] = &[
 /// Each crate with the workspace's crates that it may depend on. `townlet` itself, the command line, may use all of them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("townlet-text", &[]),
-    ("townlet-town", &["townlet-text"]),
-    ("townlet-learn", &["townlet-town"]),
+    ("townlet-bounded", &[]),
+    ("townlet-town", &["townlet-text", "townlet-bounded"]),
+    ("townlet-learn", &["townlet-town", "townlet-bounded"]),
     ("townlet-files", &[]),
-    ("townlet-wire", &["townlet-text"]),
+    ("townlet-wire", &["townlet-text", "townlet-bounded"]),
     ("townlet-audit", &["townlet-files", "townlet-wire"]),
-    ("townlet-shard", &["townlet-town", "townlet-learn", "townlet-files", "townlet-wire", "townlet-audit"]),
+    (
+        "townlet-shard",
+        &["townlet-bounded", "townlet-town", "townlet-learn", "townlet-files", "townlet-wire", "townlet-audit"],
+    ),
     ("townlet-source", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
     ("townlet-server", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
     ("townlet-tui", &["townlet-wire", "townlet-source"]),

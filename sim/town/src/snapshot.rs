@@ -18,7 +18,9 @@ const MAGIC: &[u8; 8] = b"TOWNLET\n";
 /// Version of the layout. It changes whenever [`State`] or [`Sources`] do.
 pub const VERSION: u32 = 3;
 /// Most bytes of a snapshot, compressed and uncompressed.
-pub const MAX_BYTES: usize = 256 * 1024 * 1024;
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Most bytes of memory that the content of a snapshot takes when it is read.
+const MAX_MEMORY: usize = 32 * 1024 * 1024;
 /// Compression level. The tick loop waits for it, so it is a fast one.
 const LEVEL: i32 = 1;
 /// Bytes before the body.
@@ -104,8 +106,10 @@ pub fn load(bytes: &[u8]) -> Result<Town, SnapshotError> {
         return Err(SnapshotError::Altered);
     }
     let content = decompress(&before[HEADER_BYTES..])?;
-    let (sources, state): (StoredSources, State) =
-        postcard::from_bytes(&content).map_err(|error| SnapshotError::Content(error.to_string()))?;
+    let mut input = postcard::Deserializer::from_bytes(&content);
+    let (sources, state): (StoredSources, State) = townlet_bounded::deserialize(&mut input, MAX_MEMORY)
+        .map_err(|error| SnapshotError::Content(error.to_string()))?;
+    drop(content);
     let sources = Sources::try_from(sources).map_err(RulesError::Config)?;
     let rules = Arc::new(Rules::new(sources)?);
     Town::resume(rules, state).map_err(SnapshotError::Content)
@@ -117,7 +121,7 @@ fn decompress(body: &[u8]) -> Result<Vec<u8>, SnapshotError> {
     let (length, compressed) = body.split_first_chunk::<8>().ok_or_else(|| content("it has no length"))?;
     let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     if length > MAX_BYTES {
-        return Err(content("it is larger than a snapshot may be"));
+        return Err(SnapshotError::Content(format!("it states {length} bytes; a snapshot has at most {MAX_BYTES}")));
     }
     let bytes =
         zstd::bulk::decompress(compressed, length).map_err(|error| SnapshotError::Content(error.to_string()))?;

@@ -8,10 +8,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
+use townlet_bounded::BoundedError;
 use townlet_wire::escape;
 use townlet_wire::renamed::{self, find_old_name};
 use townlet_wire::schema_check::{SchemaViolation, violations};
@@ -50,6 +51,8 @@ const REQUIRED: &[&str] = &[
 
 /// Largest file read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// Largest payload read, in bytes of memory. The state of the largest town takes about half of it.
+pub(super) const MAX_MEMORY: usize = 48 * 1024 * 1024;
 /// Violations printed for each payload.
 const MAX_SHOWN: usize = 50;
 
@@ -84,11 +87,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             Vec::new()
         });
         for file in files {
-            match read(&file) {
-                Ok(payloads) => {
-                    reports.extend(payloads.iter().map(|(name, value)| check(&schemas, name, value, args.strict_own)));
-                }
-                Err(error) => unread.push((file, error)),
+            let first = reports.len();
+            if let Err(error) = read(&file, |name, value| reports.push(check(&schemas, name, &value, args.strict_own)))
+            {
+                reports.truncate(first);
+                unread.push((file, error));
             }
         }
     }
@@ -162,19 +165,26 @@ fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The payloads of a file, each with its name.
-fn read(path: &Path) -> Result<Vec<(String, Value)>> {
+/// Passes each payload of a file to `each`, with its name. One payload is in memory at a time.
+fn read(path: &Path, mut each: impl FnMut(&str, Value)) -> Result<()> {
     let text = output::read_text(path, MAX_BYTES)?;
     let name = path.display().to_string();
-    let parse = |name: String, text: &str| match serde_json::from_str(text) {
-        Ok(value) => Ok((name, value)),
-        Err(error) => Err(anyhow!("{name}: invalid JSON: {error}")),
+    let mut pass = |name: &str, text: &str| {
+        let mut input = serde_json::Deserializer::from_str(text);
+        let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY);
+        let value = value.and_then(|value| input.end().map(|()| value).map_err(BoundedError::Invalid));
+        match value {
+            Ok(value) => each(name, value),
+            Err(BoundedError::Invalid(error)) => bail!("{name}: invalid JSON: {error}"),
+            Err(error) => bail!("{name}: {error}"),
+        }
+        Ok(())
     };
     if path.extension().is_none_or(|extension| extension != "jsonl") {
-        return Ok(vec![parse(name, &text)?]);
+        return pass(&name, &text);
     }
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(number, line)| parse(format!("{name}:{}", number + 1), line)).collect()
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    lines.try_for_each(|(number, line)| pass(&format!("{name}:{}", number + 1), line))
 }
 
 /// A version with the schemas of a snapshot and of a message.

@@ -2,12 +2,13 @@
 //! secrets and writes atomically. Rule: "Incidents".
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::redaction::SecretRedactor;
+use super::replay;
 use townlet_files::write_atomically;
 use townlet_wire::sha256;
 
@@ -129,6 +130,11 @@ impl Bundle {
     }
 }
 
+/// Largest window of a packed file as a power of two: 8 MiB, the largest of the levels up to 19. Unpacking takes as much memory.
+pub(crate) const WINDOW_LOG: u32 = 23;
+/// Longest name of an item in bytes.
+const MAX_NAME_BYTES: u64 = 4_096;
+
 /// First bytes of a bundle, those of zstd.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -138,15 +144,36 @@ pub fn is_bundle(path: &Path) -> bool {
     townlet_files::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == MAGIC
 }
 
-/// An item of a bundle. Reads no more than a bundle may hold.
-pub(super) fn read_item(path: &Path, item: &str) -> io::Result<Vec<u8>> {
-    let packed = zstd::stream::read::Decoder::new(townlet_files::open(path)?)?;
+/// The replay in a bundle, whose name there is `item`. Everything that the bundle states is checked before memory is taken.
+pub(super) fn read_replay(path: &Path, item: &str) -> io::Result<Vec<u8>> {
+    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    let mut packed = zstd::stream::read::Decoder::new(townlet_files::open(path)?)?;
+    packed.window_log_max(WINDOW_LOG)?;
     let mut tar = tar::Archive::new(packed.take(MAX_BYTES as u64));
-    for entry in tar.entries()? {
+    // Raw entries, because the library would take any memory for a long name.
+    let mut long_name = None;
+    for entry in tar.entries()?.raw(true) {
         let mut entry = entry?;
+        let size = entry.size();
+        if entry.header().entry_type().is_gnu_longname() {
+            if size > MAX_NAME_BYTES {
+                return refused(format!("it states a name of {size} bytes; a name has at most {MAX_NAME_BYTES}"));
+            }
+            let mut name = String::new();
+            entry.read_to_string(&mut name)?;
+            long_name = Some(PathBuf::from(name.trim_end_matches('\0')));
+            continue;
+        }
+        let name = match long_name.take() {
+            Some(name) => name,
+            None => entry.path()?.into_owned(),
+        };
         // Below the bundle's own folder.
-        if entry.path()?.components().skip(1).collect::<std::path::PathBuf>() == Path::new(item) {
-            let mut bytes = Vec::new();
+        if name.components().skip(1).collect::<PathBuf>() == Path::new(item) {
+            if size > replay::MAX_BYTES as u64 {
+                return refused(format!("it states {size} bytes for {item}, which has at most {}", replay::MAX_BYTES));
+            }
+            let mut bytes = Vec::with_capacity(size as usize);
             entry.read_to_end(&mut bytes)?;
             return Ok(bytes);
         }

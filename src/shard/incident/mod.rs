@@ -16,6 +16,7 @@ mod tests;
 mod timeline;
 mod watchdog;
 
+pub(super) use bundle::WINDOW_LOG;
 pub use bundle::is_bundle;
 pub(super) use collect::Run;
 pub(super) use diagnostics::{AppliedCommand, Diagnostics, Phase, PhaseTracker, TOWN};
@@ -194,7 +195,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
 /// The journal in a bundle, which replays the end of its run.
 pub fn replay_journal(bundle: &Path) -> Result<Segments, String> {
     let name = bundle.join(collect::REPLAY);
-    let bytes = bundle::read_item(bundle, collect::REPLAY).map_err(|why| format!("{}: {why}", bundle.display()))?;
+    let bytes = bundle::read_replay(bundle, collect::REPLAY).map_err(|why| format!("{}: {why}", bundle.display()))?;
     Segments::of_bytes(&name, bytes).map_err(|why| why.to_string())
 }
 

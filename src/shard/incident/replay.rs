@@ -13,7 +13,7 @@ use crate::recovery::{JournalReplayer, position};
 use crate::snapshots;
 
 /// Largest replay in bytes. The newest segment always fits, and with it the end of the journal.
-const MAX_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Below this size in bytes a journal may be replayed from its start.
 const SHORT_BYTES: u64 = 1024 * 1024;
 

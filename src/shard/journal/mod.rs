@@ -20,11 +20,15 @@ pub(super) use writer::NewSegment;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use townlet_bounded::BoundedError;
 use townlet_town::{Command, Sources};
 
 /// Version of the file format.
@@ -35,6 +39,8 @@ pub const DIGEST_TICKS: u64 = 100;
 const MAX_BODY: usize = 64 * 1024 * 1024;
 /// Largest segment read: a header and `journal.segment_bytes` of entries, with room for those of a slow disk.
 const MAX_SEGMENT: usize = 2 * MAX_BODY;
+/// Most bytes of memory that the fields of a frame take beyond twice its length.
+const MAX_FRAME_MEMORY: usize = 16 * 1024 * 1024;
 /// Bytes checked at most in the search for whole entries behind a damaged one, so that reading is linear in the size.
 const MAX_SEARCH: usize = 4 * MAX_BODY;
 
@@ -173,6 +179,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Checks the numbers that the entry states, before anything is replayed. The error is a clause that follows the file's name.
+    pub fn check(&self) -> Result<(), String> {
+        let Self::Ticks { from, to, .. } = self else { return Ok(()) };
+        if to.checked_sub(*from).is_none_or(|ticks| !(1..=DIGEST_TICKS).contains(&ticks)) {
+            return Err(format!("it states ticks {from} to {to} in one entry; an entry has 1 to {DIGEST_TICKS}"));
+        }
+        Ok(())
+    }
+
     /// The operator's command that this entry holds, if any.
     pub fn command_id(&self) -> Option<CommandId> {
         match self {
@@ -244,7 +259,7 @@ pub struct Contents {
     /// The first frame.
     pub header: Header,
     /// The frames after it.
-    pub entries: Vec<Entry>,
+    pub entries: Entries,
     /// Where the last valid frame ends.
     pub end: SegmentEnd,
     /// Bytes after it: an incomplete frame that a crash left.
@@ -253,12 +268,55 @@ pub struct Contents {
 
 impl Contents {
     /// The configuration texts in force at the end of the segment.
-    pub fn sources(&self) -> &Sources {
-        let reloaded = self.entries.iter().rev().find_map(|entry| match entry {
-            Entry::Reload { sources, .. } => Some(&**sources),
+    pub fn sources(&self) -> Sources {
+        let reloaded = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Reload { sources, .. } => Some(*sources),
             _ => None,
         });
-        reloaded.unwrap_or(&self.header.sources)
+        reloaded.last().unwrap_or_else(|| self.header.sources.clone())
+    }
+}
+
+/// The valid entries of a segment. They are decoded when they are read, because an entry can take many times the memory of its
+/// bytes in the file.
+#[derive(Clone)]
+pub struct Entries {
+    bytes: Arc<Vec<u8>>,
+    /// Where the first frame begins and the last one ends.
+    range: Range<usize>,
+    count: usize,
+}
+
+impl Entries {
+    /// Number of entries.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Where the first entry begins in the file.
+    pub const fn begin(&self) -> usize {
+        self.range.start
+    }
+
+    /// The entry that begins at byte `at` of the file, and where the next one begins; `None` at the end.
+    pub fn at(&self, mut at: usize) -> Option<(Entry, usize)> {
+        let entry = next(&self.bytes[..self.range.end], &mut at)?;
+        Some((entry, at))
+    }
+
+    /// All entries, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = Entry> {
+        let mut at = self.range.start;
+        std::iter::from_fn(move || {
+            let (entry, end) = self.at(at)?;
+            at = end;
+            Some(entry)
+        })
     }
 }
 
@@ -268,26 +326,31 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     townlet_files::open(path)
         .and_then(|file| file.take(MAX_SEGMENT as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| failed(path, &error))?;
-    parse(path, &bytes)
+    parse(path, Arc::new(bytes))
 }
 
 /// As [`read`], from the bytes of a file.
-fn parse(path: &Path, bytes: &[u8]) -> Result<Contents, JournalError> {
+fn parse(path: &Path, file: Arc<Vec<u8>>) -> Result<Contents, JournalError> {
+    let bytes = file.as_slice();
     let mut at = 0;
     let header = header(path, next_body(bytes, &mut at))?;
     if bytes.len() > MAX_SEGMENT {
         return Err(failed(path, &format!("it is larger than a segment of a journal may be ({MAX_SEGMENT} bytes)")));
     }
     let mut end = SegmentEnd::of_header(&header.place, &bytes[..at]);
-    let mut entries = Vec::new();
-    while let Some(entry) = next(bytes, &mut at) {
-        entries.push(entry);
+    let (first, mut count) = (at, 0);
+    loop {
+        let begin = at;
+        let Some(entry) = next::<Entry>(bytes, &mut at) else { break };
+        entry.check().map_err(|why| failed(path, &format!("the entry at byte {begin} is invalid: {why}")))?;
+        count += 1;
     }
     if let Some(behind) = damage_after(bytes, at) {
         return Err(failed(path, &format!("it is damaged at byte {at}, {behind}; nothing was cut off; {REPAIR_HINT}")));
     }
     end = end.and(&bytes[end.bytes as usize..at]);
-    Ok(Contents { header, entries, end, torn: (bytes.len() - at) as u64 })
+    let torn = (bytes.len() - at) as u64;
+    Ok(Contents { header, entries: Entries { bytes: file, range: first..at, count }, end, torn })
 }
 
 /// The header in the body of a first frame.
@@ -302,7 +365,15 @@ fn header(path: &Path, body: Option<&[u8]>) -> Result<Header, JournalError> {
         );
         return Err(failed(path, &what));
     }
-    postcard::from_bytes(body).map_err(|_| none())
+    decode(body).map_err(|error| match error {
+        BoundedError::TooLarge { .. } => failed(path, &format!("the header is invalid: {error}")),
+        BoundedError::Invalid(_) => none(),
+    })
+}
+
+/// The value in a body, within a memory bound.
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, BoundedError<postcard::Error>> {
+    townlet_bounded::deserialize(&mut postcard::Deserializer::from_bytes(body), body.len() * 2 + MAX_FRAME_MEMORY)
 }
 
 /// Streams a segment's entries, whatever their number. Ends at the first invalid frame.
@@ -381,9 +452,9 @@ fn next_body<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     Some(body)
 }
 
-fn next<T: for<'a> Deserialize<'a>>(bytes: &[u8], at: &mut usize) -> Option<T> {
+fn next<T: DeserializeOwned>(bytes: &[u8], at: &mut usize) -> Option<T> {
     let mut end = *at;
-    let value = postcard::from_bytes(next_body(bytes, &mut end)?).ok()?;
+    let value = decode(next_body(bytes, &mut end)?).ok()?;
     *at = end;
     Some(value)
 }

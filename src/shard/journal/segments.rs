@@ -1,6 +1,7 @@
 //! The segments of a run, read as one journal. Finds missing, swapped and damaged ones and names them. Rule: "Journal".
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Contents, FrameReader, Header, JournalError, PreviousEnd, SegmentPlace, failed, parse, read};
 use crate::home::{Home, journal_tick};
@@ -12,7 +13,7 @@ pub struct Segments {
     files: Vec<(PathBuf, SegmentPlace)>,
     run_id: String,
     /// Bytes of the only segment, if it is not a file.
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Arc<Vec<u8>>>,
 }
 
 impl Segments {
@@ -54,7 +55,8 @@ impl Segments {
 
     /// A single segment that is not a file of its own; `name` stands for it in messages.
     pub fn of_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self, JournalError> {
-        let header = parse(name, &bytes)?.header;
+        let bytes = Arc::new(bytes);
+        let header = parse(name, Arc::clone(&bytes))?.header;
         Ok(Self { files: vec![(name.to_owned(), header.place)], run_id: header.run_id, bytes: Some(bytes) })
     }
 
@@ -78,7 +80,7 @@ impl Segments {
     pub fn read(&self, index: usize) -> Result<Contents, JournalError> {
         let (path, place) = &self.files[index];
         let contents = match &self.bytes {
-            Some(bytes) => parse(path, bytes)?,
+            Some(bytes) => parse(path, Arc::clone(bytes))?,
             None => read(path)?,
         };
         let Some((next, after)) = self.files.get(index + 1) else { return Ok(contents) };

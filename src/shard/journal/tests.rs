@@ -108,9 +108,9 @@ fn every_segment_replays_by_itself_and_all_of_them_as_one_journal() {
         let mut alone = JournalReplayer::from_header(&contents.header).unwrap();
         let whole = whole.get_or_insert_with(|| alone.clone());
         whole.begin_segment(&contents.header).unwrap();
-        for entry in &contents.entries {
-            alone.apply(entry, |_| {}).unwrap();
-            whole.apply(entry, |_| {}).unwrap();
+        for entry in contents.entries.iter() {
+            alone.apply(&entry, |_| {}).unwrap();
+            whole.apply(&entry, |_| {}).unwrap();
         }
         assert_eq!(alone.town.digest(), whole.town.digest(), "{}", path.display());
     }
@@ -341,7 +341,7 @@ fn a_segment_that_starts_from_another_town_is_found() {
     let contents: Vec<Contents> =
         Segments::of_run(&lived.home(), RUN).unwrap().iter().map(|segment| segment.unwrap().1).collect();
     let mut player = JournalReplayer::from_header(&contents[0].header).unwrap();
-    contents[0].entries.iter().for_each(|entry| player.apply(entry, |_| {}).unwrap());
+    contents[0].entries.iter().for_each(|entry| player.apply(&entry, |_| {}).unwrap());
     let mut other = player.town.clone();
     other.apply(&townlet_town::Command::ExitCap(9)).unwrap();
     // The same position with another digest.

@@ -11,14 +11,16 @@ use std::time::Duration;
 use fail::fail_point;
 use serde::Serialize;
 
+use crate::incident::WINDOW_LOG;
+use townlet_wire::sse::MAX_EVENT;
 use townlet_wire::{Envelope, Mirror};
 
 /// zstd level; low, because the publisher has other work.
 const LEVEL: i32 = 3;
 /// Time before a new file is tried after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// Longest line read, in bytes; a full state of a thousand residents is far shorter.
-const LONGEST: u64 = 64 * 1024 * 1024;
+/// Longest line read, in bytes: as for a message of a stream, with its line feed.
+const LONGEST: u64 = MAX_EVENT as u64 + 1;
 
 struct OpenFile {
     path: PathBuf,
@@ -150,9 +152,9 @@ pub fn verify(path: &Path) -> io::Result<Contents> {
     let mut mirror = Mirror::default();
     let damage = lines(path, |line| {
         let number = contents.messages + 1;
-        let message = Envelope::from_json(line).map_err(|why| format!("message {number}: {why}"))?;
-        let (tick, proven) = (message.tick, message.digest.is_some());
-        mirror.take(message).map_err(|why| format!("message {number}: {why}"))?;
+        let message = Envelope::measured(line).map_err(|why| format!("message {number}: {why}"))?;
+        let (tick, proven) = (message.0.tick, message.0.digest.is_some());
+        mirror.take_measured(message).map_err(|why| format!("message {number}: {why}"))?;
         contents.messages = number;
         contents.checked += u64::from(proven);
         contents.ticks = Some((contents.ticks.map_or(tick, |ticks| ticks.0), tick));
@@ -168,7 +170,9 @@ pub fn lines(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> i
     if file.metadata()?.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }
-    let mut unpacked = BufReader::new(zstd::stream::read::Decoder::new(file)?);
+    let mut unpacked = zstd::stream::read::Decoder::new(file)?;
+    unpacked.window_log_max(WINDOW_LOG)?;
+    let mut unpacked = BufReader::new(unpacked);
     let mut line = String::new();
     for number in 1_u64.. {
         line.clear();

@@ -17,7 +17,7 @@ use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
-const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// A shard's address and credentials.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use townlet_wire::sse::Event;
-use townlet_wire::{Envelope, Mirror, Snapshot};
+use townlet_wire::{Mirror, Snapshot};
 
 /// Effect of an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,14 +41,7 @@ impl StreamDecoder {
             let bye: Value = serde_json::from_str(&event.data).unwrap_or_default();
             return StreamEvent::Closed(bye["reason"].as_str().unwrap_or_default().to_owned());
         }
-        let message = match Envelope::from_json(&event.data) {
-            Ok(message) => message,
-            Err(why) => {
-                self.mirror = Mirror::default();
-                return StreamEvent::OutOfSync(format!("cannot parse a message from the shard: {why}"));
-            }
-        };
-        match self.mirror.take(message) {
+        match self.mirror.read(&event.data) {
             Ok(true) => StreamEvent::State,
             Ok(false) => StreamEvent::Heartbeat,
             Err(why) => StreamEvent::OutOfSync(why.to_string()),

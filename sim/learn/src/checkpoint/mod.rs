@@ -28,6 +28,8 @@ use crate::train::{Evaluation, KpiMean};
 
 /// The format in the metadata.
 pub const FORMAT: &str = "townlet-policy-1";
+/// Most bytes of the header, which is JSON and takes many times its length when it is read.
+const MAX_HEADER: usize = 1024 * 1024;
 /// The only metadata key, because safetensors does not order several.
 const KEY: &str = "townlet";
 
@@ -254,6 +256,10 @@ fn whole(id: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return Err(truncated(8)) };
     let header = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let header_end = header.saturating_add(8);
+    if header > MAX_HEADER {
+        let why = format!("its header states {header} bytes; it has at most {MAX_HEADER}");
+        return Err(CheckpointError::unreadable(id, why));
+    }
     let Some(header) = rest.get(..header) else { return Err(truncated(header_end)) };
     // An invalid header is reported by safetensors itself.
     let Ok(serde_json::Value::Object(entries)) = serde_json::from_slice(header) else { return Ok(()) };

@@ -141,9 +141,14 @@ impl Registry {
         }
         let length = fs::metadata(&path).map_err(CheckpointError::disk(&path))?.len();
         if length > MAX_BYTES {
-            return Err(CheckpointError::unreadable(id, format!("it has {length} bytes")));
+            return Err(CheckpointError::unreadable(
+                id,
+                format!("it has {length} bytes; a checkpoint has at most {MAX_BYTES}"),
+            ));
         }
-        fs::read(&path).map_err(CheckpointError::disk(path))
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(MAX_BYTES).read_to_end(&mut bytes));
+        read.map(|_| bytes).map_err(CheckpointError::disk(path))
     }
 
     /// Writes a temporary file, syncs it, renames it into place and syncs the folder.

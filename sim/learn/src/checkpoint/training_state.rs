@@ -13,6 +13,11 @@ use crate::train::Progress;
 
 /// First bytes; the digit is the format version.
 const MAGIC: &[u8; 16] = b"townlet-train-2\n";
+/// Most bytes of memory that a state takes for each byte of its file, beyond [`MAX_MEMORY`]. A free slot of a town takes a
+/// byte in each column of the file, so this is more than for the other formats.
+const MAX_FACTOR: usize = 32;
+/// As [`MAX_FACTOR`].
+const MAX_MEMORY: usize = 16 * 1024 * 1024;
 /// Bytes of the SHA-256.
 const CHECK: usize = 32;
 
@@ -151,8 +156,9 @@ impl TrainingState {
         if Sha256::digest(content).as_slice() != check {
             return Err(CheckpointError::unreadable(id, "the training state beside it was altered or truncated"));
         }
-        let saved: Self =
-            postcard::from_bytes(content).map_err(|error| CheckpointError::unreadable(id, error.to_string()))?;
+        let mut input = postcard::Deserializer::from_bytes(content);
+        let saved: Self = townlet_bounded::deserialize(&mut input, content.len() * MAX_FACTOR + MAX_MEMORY)
+            .map_err(|error| CheckpointError::unreadable(id, error.to_string()))?;
         if saved.policy != id {
             return Err(CheckpointError::unreadable(id, format!("it belongs to `{}`", saved.policy)));
         }

@@ -132,3 +132,42 @@ fn the_same_seed_and_choices_give_the_same_town() {
     let other = Town::new(std::sync::Arc::clone(one.rules()), 8);
     assert_ne!(other.digest(), town(&[]).digest(), "another seed is another town");
 }
+
+/// A snapshot of this content, which states `length` as its length.
+fn sealed(content: &[u8], length: u64) -> Vec<u8> {
+    let packed = zstd::bulk::compress(content, 1).unwrap();
+    let mut bytes = b"TOWNLET\n".to_vec();
+    bytes.extend_from_slice(&snapshot::VERSION.to_le_bytes());
+    bytes.extend_from_slice(&(packed.len() as u64 + 8).to_le_bytes());
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&packed);
+    let checksum = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), &bytes));
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+#[test]
+fn a_small_snapshot_of_a_large_state_is_refused() {
+    let town = town(&[]);
+    let with = |slots: usize| {
+        let mut state = town.state().clone();
+        state.agents.past = townlet_town::ids::Column::filled(slots, <_>::default());
+        let content = postcard::to_extend(&state, postcard::to_stdvec(&town.rules().sources).unwrap()).unwrap();
+        sealed(&content, content.len() as u64)
+    };
+    // A state that only does not fit its town, and one of more memory than any town takes.
+    assert!(refusal(&with(100)).to_string().contains("another town"), "{}", refusal(&with(100)));
+    let large = with(1_000_000);
+    let (bytes, why) = (large.len(), refusal(&large).to_string());
+    assert!(bytes < 20_000, "{bytes}");
+    assert!(why.contains("its content takes more than 33554432 bytes of memory"), "{why}");
+    let stated = refusal(&sealed(&[], 1 << 30)).to_string();
+    assert_eq!(stated, "its content cannot be read: it states 1073741824 bytes; a snapshot has at most 16777216");
+}
+
+#[test]
+fn the_largest_town_fits_into_a_snapshot() {
+    let large = town(&[("embedding_allocator.max_slots", "4096")]);
+    let bytes = snapshot::save(&large);
+    assert_eq!(snapshot::load(&bytes).unwrap().digest(), large.digest());
+}
