@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
     use townlet_wire::stream::digest;
-    use townlet_wire::{Body, Diff, SCHEMA_VERSION};
+    use townlet_wire::{Body, Diff, Envelope, SCHEMA_VERSION};
 
     fn event(seq: u64, prev_seq: u64, body: Body, state: Option<&Snapshot>) -> Event {
         let nothing = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() };
