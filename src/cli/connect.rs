@@ -91,7 +91,7 @@ impl ConnectArgs {
 /// Reads a token from a file that only its owner can read.
 fn read_token(file: &Path) -> Result<String> {
     let name = escape(&file.display().to_string());
-    let found = std::fs::metadata(file).with_context(|| format!("--token-file {name}"))?;
+    let found = std::fs::metadata(file).map_err(|error| output::read_error(file, &error)).context("--token-file")?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -318,7 +318,8 @@ impl Session {
         }
         output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
         if end != COMPLETE {
-            output::line(&format!("Continue with `townlet train --resume {id}`."))?;
+            let home = Home::new(&args.home).option();
+            output::line(&format!("Continue with `townlet train{home} --resume {id}`."))?;
         }
         Ok(exit_status(end))
     }
