@@ -16,8 +16,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, ensure};
 use townlet_learn::checkpoint::Registry;
 use townlet_learn::train::{HeldOutTowns, Plan, Trainer, shape};
+use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
-use townlet_shard::policies::PolicyCatalog;
+use townlet_shard::policies::{PolicyCatalog, SWEEPS};
 use townlet_shard::training::{Log, check_memory};
 use townlet_town::{Rules, Sources};
 
@@ -29,7 +30,6 @@ use search_file::{Search, Settings};
 use state::{RungResult, SweepFolder, SweepState, Trial};
 
 /// The folder of sweeps in a home.
-const SWEEPS: &str = "snapshots/sweep";
 /// The name of a trial's rows.
 const ROWS: &str = "rows";
 
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_FAILED));
         }
     };
-    report::print(&sweep.folder, &sweep.state, end == End::Complete, args.json)?;
+    report::print(&Home::new(&args.home), &sweep.folder, &sweep.state, end == End::Complete, args.json)?;
     Ok(if end == End::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 

@@ -2,13 +2,20 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use townlet_shard::Home;
 
 use super::state::{SweepFolder, SweepState, Trial};
 use crate::cli::output;
 use crate::cli::train::plot::{Panel, Series, svg_panels};
 
 /// Prints the ranking and writes the plot.
-pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as_json: bool) -> Result<()> {
+pub(super) fn print(
+    home: &Home,
+    folder: &SweepFolder,
+    state: &SweepState,
+    complete: bool,
+    as_json: bool,
+) -> Result<()> {
     let (path, name) = (folder.path(), folder.path().file_name().unwrap_or_default().to_string_lossy());
     let svg = path.join("scores.svg");
     townlet_files::write_atomically(&svg, plot(&name, state).as_bytes()).with_context(|| svg.display().to_string())?;
@@ -39,7 +46,7 @@ pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as
             output::line(&format!("The best trial is {}:{}", trial.number, or_configured(&settings.concat())))
         }
         _ if complete => output::line("No trial has a score."),
-        _ => output::line(&format!("Continue with `townlet train sweep --resume {name}`.")),
+        _ => output::line(&format!("Continue with `townlet train sweep{} --resume {name}`.", home.option())),
     }
 }
 
