@@ -13,13 +13,14 @@ use ratatui::text::Line;
 
 use self::draw::{block_columns, header, row};
 use self::inspector::ResidentDetail;
-use self::table::{Column, Order, Row, fitting, rows};
+use self::table::{Column, FIELDS, Order, Row, fitting, rows};
 use crate::detail_view::DetailView;
 use crate::export::Record;
 use crate::format::clip;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, require};
+use crate::screens::filter;
 
 /// Minimum height of the inspector below the table.
 const MIN_INSPECTOR_ROWS: u16 = 6;
@@ -129,7 +130,7 @@ impl ListContent for ResidentTable {
                     "Press esc to clear it. Words match any column; is:critical or job:barista match one.",
                 )
             };
-            return draw_empty(frame, area, missing, advice, cx.theme);
+            return draw_empty(frame, area, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);
         }
         // The selection stays with a resident, also before the operator moves it.
         view.select(view.at());

@@ -17,6 +17,7 @@ use crate::export::{Export, Record};
 use crate::format::{arguments, clip, count};
 use crate::keymap::Action;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
+use crate::screens::filter;
 
 /// Commands of a page.
 const PAGE: isize = 10;
@@ -127,7 +128,8 @@ impl Pane for AuditLog {
                     "Press esc to clear it. Examples: status:rejected, issuer:tui, a command name.",
                 )
             };
-            return draw_empty(frame, body, missing, advice, cx.theme);
+            let advice = filter::advice(cx.filter, &command_records::FIELDS, advice);
+            return draw_empty(frame, body, missing, &advice, cx.theme);
         };
         let place = self.place(&commands, !cx.filter.is_empty());
         draw_on_border(frame, area, Line::styled(clip(&place, usize::from(inner.width)), cx.theme.accent));

@@ -11,6 +11,7 @@ use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
 use crate::screens::promotion;
+use townlet_source::RECORDING;
 use townlet_wire::telemetry::{Evidence, PromotionStep};
 
 /// Minimum width to put the history beside the evidence.
@@ -197,8 +198,12 @@ impl ListContent for PromotionHistory {
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
         if cx.view.promotion.state.is_empty() {
-            let advice = "Upgrade the shard to use promotion.";
-            return draw_empty(frame, area, "This shard does not support promotion.", advice, cx.theme);
+            let (missing, advice) = if cx.session.transport == RECORDING {
+                ("No candidate.", "A recording holds the town without its promotion.")
+            } else {
+                ("This shard does not support promotion.", "Upgrade the shard to use promotion.")
+            };
+            return draw_empty(frame, area, missing, advice, cx.theme);
         }
         let is_low = area.height < STACKED_HEIGHT;
         let is_split = is_low && area.width >= SIDE_BY_SIDE_WIDTH;
