@@ -102,7 +102,7 @@ fn read_token(file: &Path) -> Result<String> {
 /// Reads a secret of one line from a small file that only its owner can read. An error begins with the file.
 pub(super) fn read_secret(file: &Path) -> Result<String> {
     let name = escape(&file.display().to_string());
-    let found = std::fs::metadata(file).map_err(|why| anyhow!("{name}: {why}"))?;
+    let found = std::fs::metadata(file).map_err(|error| output::read_error(file, &error))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::audit::write_atomically;
 use super::config_sources::ConfigSources;
-use super::run::{Args, Pace, launch};
+use super::run::{Args, Pace, launch, stop};
 use super::script::Script;
 use super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use townlet_shard::privacy::PrivacyFilter;
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
     let seconds = started.elapsed().as_secs_f64();
     let view = shard.view();
     let names = shard.names();
-    let (view, digest, stopped) = match (view, shard.stop()) {
+    let (view, digest, stopped) = match (view, stop(&shard)) {
         (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
         (_, stopped) => {
             let why = stopped.err().unwrap_or_default();
@@ -117,7 +117,11 @@ fn run_script(
 
 /// Prints an answer at once, so that a printed command is an acknowledged one.
 fn print_answer(answer: &Answer) -> anyhow::Result<()> {
-    let sign = if answer.status == Status::Error { '✗' } else { '✓' };
+    let sign = match answer.status {
+        Status::Ok => "✓",
+        Status::Error => "✗",
+        Status::DryRun => "≈ dry run:",
+    };
     let again = if answer.replayed { " (replayed)" } else { "" };
     let (line, summary) = (escape(&answer.command), escape(&answer.summary()));
     output::line(&format!("{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id)))
@@ -237,6 +241,12 @@ impl Report<'_> {
                 "  training           {}: {}, update {}, {} of {} steps, checkpoint {saved}",
                 learning.run, learning.state, row.update, row.steps, learning.total_steps
             )?;
+        }
+        // A run that is shorter than a rollout ends before the first row.
+        if view.learning.history.is_empty() && !matches!(view.learning.state.as_str(), "" | "off") {
+            let learning = &view.learning;
+            let detail = if learning.detail.is_empty() { String::new() } else { format!("; {}", learning.detail) };
+            writeln!(out, "  training           {}: no update yet{}", learning.state, escape(&detail))?;
         }
         for alert in &view.alerts {
             writeln!(out, "  ! {:<20} {} {}", alert.name, alert.message, alert.hint)?;

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::Value;
 
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
 pub(super) use townlet_tui::answer_table::columns;
+use townlet_tui::format::thousands;
 use townlet_wire::{escape, escape_output};
 
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
@@ -146,6 +147,12 @@ pub(super) fn require_home(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fails if a path that is to be a home folder, which need not exist, is a file.
+pub(super) fn refuse_file_as_home(path: &Path) -> Result<()> {
+    ensure!(!path.exists() || path.is_dir(), "--home {}: not a folder.", escape(&path.display().to_string()));
+    Ok(())
+}
+
 /// Reads a file of at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -176,7 +183,11 @@ pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> Progres
     if hidden || !io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        _ = write!(out, "{}/s", thousands(state.per_sec().round() as u64));
+    };
+    bar.set_style(style.with_key("per_sec", rate));
     bar
 }
 

@@ -20,14 +20,14 @@ use townlet_shard::policies::{PolicyCatalog, SCRIPTED, shipped};
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
-    /// List the shipped policy and the released and shadow checkpoints of a home
+    /// List the shipped policy and the checkpoints of a home: releases, shadows and trials of sweeps
     List {
         #[command(flatten)]
         catalog: CatalogArgs,
     },
     /// Show the metadata and tensors of a checkpoint
     Inspect {
-        /// Checkpoint id, or `shipped`
+        /// Checkpoint id, path of a checkpoint, or `shipped`
         id: String,
         /// Print observations after half a day of a town with this seed, and the network's logits and values for them, as
         /// JSON, to verify another implementation of the network

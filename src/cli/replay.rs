@@ -127,7 +127,7 @@ fn segments(args: &Args) -> Result<(Segments, Option<String>)> {
         let runs = runs(&home);
         let hint = match (nearest(&args.journal, runs.iter().map(String::as_str)), runs.last()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
-            (None, Some(newest)) => format!("The newest of {} runs is `{newest}`.", runs.len()),
+            (None, Some(newest)) => format!("The newest run is `{newest}`."),
             (None, None) => "There is no journal. Name the home folder with `--home`.".into(),
         };
         bail!("unknown run `{}` in {}. {hint}", escape(&args.journal), home.journals().display());

@@ -161,6 +161,7 @@ pub(super) struct Pace {
 
 /// Starts or resumes a shard.
 pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> anyhow::Result<Handle> {
+    output::refuse_file_as_home(&args.home)?;
     let config = &input.loaded.config;
     let mut options = Options {
         home: Home::new(&args.home),
@@ -302,22 +303,33 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     };
     drop(server);
     if let Some(why) = failed {
-        let saved = shard
-            .stop()
+        let saved = stop(&shard)
             .map_or_else(|why| format!("saving failed: {why}"), |path| format!("the town was saved in {path}."));
-        output::stderr!("townlet: {why} at tick {}; {saved} Resume with `townlet run --resume`.", shard.tick());
+        output::stderr!(
+            "townlet: {why} at tick {}; {saved} Resume with `townlet run{} --resume`.",
+            shard.tick(),
+            shard.home().option()
+        );
         return Ok(ExitCode::from(EXIT_FAILED));
     }
     let last = result.ok().and_then(Result::ok).unwrap_or_default();
     for note in notes.iter().chain(&warnings) {
         output::stderr!("{note}");
     }
-    if shard.stop().is_err() {
+    if stop(&shard).is_err() {
         output::stderr!("townlet: {last}");
         return Ok(ExitCode::from(EXIT_FAILED));
     }
     output::notice(&last);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Stops a shard, and says first if that has to wait for an incident bundle.
+pub(super) fn stop(shard: &Handle) -> Result<String, String> {
+    if shard.is_writing_incident() {
+        output::stderr!("{}: an incident bundle is being written; it takes up to 20 s.", shard.run_id);
+    }
+    shard.stop()
 }
 
 /// Labels with versions and paths, for the help screen.

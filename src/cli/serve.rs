@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::run::{LaunchArgs, Pace, SPEEDS, TlsArgs, launch, shard_facts, token_file};
+use super::run::{LaunchArgs, Pace, SPEEDS, TlsArgs, launch, shard_facts, stop, token_file};
 use super::{ConfigArgs, EXIT_FAILED, one_of, output};
 use townlet_server::{BoundListener, Server};
 use townlet_shard::{Handle, Log, Speed};
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     // The server stops first: no new client connects while the last snapshot is written, and waiting clients get answers.
     server.stop();
-    match shard.stop() {
+    match stop(&shard) {
         Ok(path) => {
             output::notice(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()));
             Ok(ExitCode::SUCCESS)

@@ -18,7 +18,7 @@ use super::operation::{FileQuery, Operation, ShardAction, ShardView};
 use super::pending_commands::{CommandContext, PendingCommand};
 use super::pending_writes::PendingIntent;
 use super::sessions::{NO_SESSION, SessionEvent};
-use super::submission::{AnswerFn, Caller, Submission, escaped};
+use super::submission::{AnswerFn, Caller, HTTP_TRANSPORT, Submission, escaped};
 
 /// A command whose sender may send it.
 pub(super) struct Admission {
@@ -287,7 +287,12 @@ fn check_role(who: &Session, spec: &CommandSpec) -> Result<(), ErrorBody> {
         return Ok(());
     }
     let message = format!("`{}` needs the {} role.", spec.name, spec.role.word());
-    Err(error("E_FORBIDDEN", message, "Run `escalate` first."))
+    let hint = if who.transport == HTTP_TRANSPORT {
+        "Run `escalate` first, or send the command with an admin token: `--token-file` or TOWNLET_TOKEN."
+    } else {
+        "Run `escalate` first."
+    };
+    Err(error("E_FORBIDDEN", message, hint))
 }
 
 fn check_query(spec: &CommandSpec, query: bool) -> Result<(), ErrorBody> {

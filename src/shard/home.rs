@@ -52,6 +52,17 @@ impl Home {
         &self.0
     }
 
+    /// ` --home DIR` for a command line that is to be pasted, quoted for a shell; empty for the current folder.
+    pub fn option(&self) -> String {
+        let folder = self.0.display().to_string();
+        let plain = |character: char| character.is_alphanumeric() || "/._-+:,@".contains(character);
+        match folder.as_str() {
+            "." | "" => String::new(),
+            _ if folder.chars().all(plain) => format!(" --home {folder}"),
+            _ => format!(" --home '{}'", folder.replace('\'', "'\\''")),
+        }
+    }
+
     /// A segment of a run's journal, by the tick it starts at.
     pub fn journal(&self, run_id: &str, from: u64) -> PathBuf {
         self.journals().join(format!("{run_id}-{from:012}.tlj"))

@@ -62,7 +62,6 @@ pub use sessions::SessionEvent;
 pub use submission::{RemoteCaller, is_id, printable_line};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -327,8 +326,7 @@ fn run_town(
 
 /// How to resume a run that was interrupted.
 fn resume_hint(home: &Home, run_id: &str) -> String {
-    let home =
-        if home.folder() == Path::new(".") { String::new() } else { format!(" --home {}", home.folder().display()) };
+    let home = home.option();
     format!("Resume it from its last journalled tick with `townlet run{home} --resume {run_id}`.")
 }
 
@@ -454,10 +452,15 @@ impl Handle {
         // With it ends whatever bundle is still being made.
         drop(self.watchdog.lock().ok().and_then(|mut watchdog| watchdog.take()));
         if self.claim.is_some() {
-            let how = ended.as_ref().err().map_or("well", |why| why.as_str());
-            self.recorder.log.write(&format!("{} ended at tick {}: {how}", self.run_id, self.tick()));
+            let why = ended.as_ref().err().map_or_else(String::new, |why| format!(": {why}"));
+            self.recorder.log.write(&format!("{} ended at tick {}{why}", self.run_id, self.tick()));
         }
         ended
+    }
+
+    /// Whether an incident bundle is being written. [`Handle::stop`] waits for it.
+    pub fn is_writing_incident(&self) -> bool {
+        self.recorder.is_busy()
     }
 
     /// How the town's thread ended; `None` when a tick hangs and goes on to.

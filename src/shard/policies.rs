@@ -1,8 +1,9 @@
-//! Lookup of policies by name: `shipped`, `scripted`, or the id of a checkpoint among the releases or the shadow checkpoints.
+//! Lookup of policies by name: `shipped`, `scripted`, or the id of a checkpoint among releases, shadows and trials of sweeps.
 //!
 //! Also decides which policy drives a new town: the release pointer's if there is one, else `policy.release`. Rule:
 //! "Checkpoints".
 
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub const SCRIPTED: &str = "scripted";
 
 /// Policies that always exist.
 pub const BUILT_IN: [&str; 2] = ["shipped", SCRIPTED];
+
+/// Folder of sweeps below a home: `<sweep>/trial-NNN/` holds the checkpoints of a trial.
+pub const SWEEPS: &str = "snapshots/sweep";
 
 /// Why a policy cannot be used.
 #[derive(Debug, Error)]
@@ -84,9 +88,12 @@ impl PolicyCatalog {
         }
     }
 
-    /// Both folders in search order, with their names.
-    pub fn registries(&self) -> [(&'static str, &Registry); 2] {
-        [("release", &self.release), ("shadow", &self.shadow)]
+    /// All folders in search order, with their kinds: releases, shadows and the trials of sweeps.
+    pub fn registries(&self) -> Vec<(&'static str, Registry)> {
+        let mut all = vec![("release", self.release.clone()), ("shadow", self.shadow.clone())];
+        let trials = folders(&self.home.join(SWEEPS)).into_iter().flat_map(|sweep| folders(&sweep));
+        all.extend(trials.map(|trial| ("sweep", Registry::new(trial))));
+        all
     }
 
     /// Checks that trainings do not write to the folder of releases, even through links or different spellings of the path.
@@ -98,8 +105,13 @@ impl PolicyCatalog {
         Ok(())
     }
 
-    /// Loads a checkpoint by id from either folder, or `shipped`.
+    /// Loads a checkpoint by id from any folder, or by the path of its file, or `shipped`.
     pub fn checkpoint(&self, name: &str) -> Result<Checkpoint, PolicyError> {
+        let path = Path::new(name);
+        if let (Some("safetensors"), Some(id)) = (path.extension().and_then(OsStr::to_str), path.file_stem()) {
+            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            return Ok(Registry::new(folder).load(&id.to_string_lossy())?);
+        }
         Ok(Checkpoint::decode(&id_of(name)?, &self.bytes(name)?)?)
     }
 
@@ -118,7 +130,8 @@ impl PolicyCatalog {
         if let Some(why) = damaged {
             return Err(why.into());
         }
-        let folders = self.registries().map(|(_, registry)| registry.folder().display().to_string()).join(" or ");
+        let folders = [self.release.folder(), self.shadow.folder(), &self.home.join(SWEEPS)];
+        let folders = folders.map(|folder| folder.display().to_string()).join(" or ");
         Err(PolicyError::Unknown { name: name.into(), folders })
     }
 
@@ -179,6 +192,14 @@ impl PolicyCatalog {
             format!(" Available are {} and the checkpoints of {released}.", BUILT_IN.join(", "))
         }
     }
+}
+
+/// The folders in a folder, sorted by name; none if it does not exist.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
 }
 
 /// The canonical form of the part of a path that exists.

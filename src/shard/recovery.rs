@@ -183,11 +183,15 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
         notes.push(format!("{}: {} torn bytes at the end were cut off.", path.display(), newest.torn));
     }
     notes.push(format!(
-        "resumed at tick {}, from tick {} of {}; {} journal digests match.",
+        "resumed at tick {}, from tick {} of {}; {}.",
         player.town.tick(),
         from.1,
         from.0.display(),
-        player.checked
+        match player.checked {
+            0 => "no digest of the journal lies behind it".to_owned(),
+            1 => "1 journal digest matches".to_owned(),
+            digests => format!("{digests} journal digests match"),
+        }
     ));
     let journal = if position(&player.town) > end {
         notes.push(format!(

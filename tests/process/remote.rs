@@ -390,7 +390,7 @@ fn the_console_prompt_runs_commands_and_prints_answers() {
         assert!(status == Some(0) && said.starts_with('{'), "{said}");
     }
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
-    assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
+    assert!(status == Some(1) && said.contains("E_FORBIDDEN") && said.contains("TOWNLET_TOKEN"), "{said}");
     let mut pty = PtySession::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
     pty.shows(": viewer (");
     pty.press("employment_st\t\r");
@@ -417,7 +417,7 @@ fn the_prompt_previews_commands_and_masks_the_token() {
     pty.press("\u{15}escalate\r");
     pty.shows("token ›");
     pty.press("twn_wrong_one\r");
-    pty.shows("E_UNAUTHORIZED");
+    pty.shows("✗ E_UNAUTHORIZED");
     pty.press("escalate\r");
     pty.shows("token ›");
     pty.press(&token);
@@ -431,6 +431,15 @@ fn the_prompt_previews_commands_and_masks_the_token() {
     pty.shows("· logged ");
     pty.press(&format!("say {token}\r"));
     pty.shows("(line with a token)");
+    // A destructive command asks, and only `y` sends it.
+    pty.press("kill ben\r");
+    pty.shows("This cannot be undone: Ben leaves");
+    pty.press("n");
+    pty.shows("Cancelled. Nothing was sent.");
+    pty.press("kill cleo\r");
+    pty.shows("This cannot be undone: Cleo leaves");
+    pty.press("y");
+    pty.shows("✓ Cleo leaves");
     pty.press("viewer\r");
     pty.press("setmoney ada 4\r");
     pty.shows("needs the admin role");
@@ -445,6 +454,7 @@ fn the_prompt_previews_commands_and_masks_the_token() {
     let history = std::fs::read_to_string(client_home.path().join("townlet/console_history")).unwrap_or_default();
     assert!(history.contains("setmoney ada 3") && !history.contains("twn_"), "{history}");
     assert!(log.iter().all(|record| !format!("{record:?}").contains(secret)));
+    assert!(log.iter().all(|record| record.command != "kill" || format!("{record:?}").contains("cleo")));
 }
 
 #[test]

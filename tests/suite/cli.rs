@@ -212,6 +212,12 @@ fn config_show_names_origins_and_diff_lists_changes() {
     let folder = folder(&[("mine.yaml", "seed: 9\n")]);
     let shown = text(&townlet(folder.path(), "config show --changed --config mine.yaml").stdout);
     assert!(shown.contains("seed") && shown.contains("mine.yaml:1"), "{shown}");
+    // A setting that a file gives with the default's value is no change.
+    let default = root.join("configs/default.yaml");
+    let checked = text(&townlet(root, &format!("config check {}", default.display())).stdout);
+    assert!(checked.contains(" with 0 settings other than the default."), "{checked}");
+    let shown = text(&townlet(root, &format!("config show --changed --config {}", default.display())).stdout);
+    assert_eq!(shown.lines().count(), 1, "{shown}");
     let output = townlet(root, &format!("config diff configs/default.yaml {SCENARIO} --json"));
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert!(rows.as_array().expect("rows").iter().any(|row| row["key"] == "world.population" && row["right"] == "16"));

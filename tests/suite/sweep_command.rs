@@ -81,11 +81,15 @@ fn better_trials_go_on_and_the_same_seed_gives_the_same_sweep() {
     assert_eq!(report["note"], "Scores on selection seeds: not a claim");
     // The measurement is that of `townlet eval` on selection seeds.
     let best = report["policy"].as_str().expect("a path");
-    let (folder, id) = best.trim_end_matches(".safetensors").rsplit_once('/').expect("a folder");
-    let line = format!(
-        "eval --policy {id} --seeds selection:2 --days 1 --choice sampled --json --set policy.release_dir={folder}"
-    );
-    assert_eq!(kit::json(one.path(), &line)["score"]["mean"], trials[0]["results"][3]["evaluation"]["score"]);
+    let (_, id) = best.trim_end_matches(".safetensors").rsplit_once('/').expect("a folder");
+    for policy in [id, best] {
+        let line = format!("eval --policy {policy} --seeds selection:2 --days 1 --choice sampled --json");
+        let mean = &kit::json(one.path(), &line)["score"]["mean"];
+        assert_eq!(*mean, trials[0]["results"][3]["evaluation"]["score"], "{policy}");
+    }
+    let listed = kit::json(one.path(), "policy list --json");
+    let row = listed.as_array().expect("rows").iter().find(|row| row["id"] == id).expect("the best policy");
+    assert_eq!(row["kind"], "sweep");
     let svg = std::fs::read_to_string(one.path().join(report["plot"].as_str().expect("a path"))).expect("the plot");
     assert_eq!(svg.matches("<polyline").count(), 4);
     // Training states remain only for the trial that went furthest.

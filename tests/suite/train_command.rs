@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::kit::{self, command, json, shipped_policy, temp_home, wait_until};
+use crate::kit::{self, command, files_below, json, shipped_policy, temp_home, wait_until};
 use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Driver;
@@ -34,11 +34,12 @@ fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// Starts a long training, waits for a training state of its own, and sends a signal.
 fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
-    let before = shadows(home, "training");
+    let states = || files_below(home).into_iter().filter(|path| path.extension().is_some_and(|it| it == "training"));
+    let before: Vec<PathBuf> = states().collect();
     let mut child = command(home, line.split_whitespace()).spawn().expect("the program starts");
     wait_until("a training that can be resumed", || {
         assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
-        shadows(home, "training").iter().any(|state| !before.contains(state))
+        states().any(|state| !before.contains(&state))
     });
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
@@ -48,12 +49,13 @@ fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, Strin
 #[test]
 fn ctrl_c_saves_and_prints_how_to_resume() {
     let home = temp_home();
-    let (code, out, said) = stopped(home.path(), &format!("{SMALL} --steps 100000000 --plot"), "-INT");
+    let (code, out, said) = stopped(home.path(), &format!("{SMALL} --steps 100000000 --plot --home elsewhere"), "-INT");
     assert_eq!(code, Some(130), "{said}");
-    let id = out.split("--resume ").nth(1).and_then(|rest| rest.split('`').next()).expect("how to go on");
+    let resume =
+        out.split("Continue with `townlet ").nth(1).and_then(|rest| rest.split('`').next()).expect("how to go on");
     let svg = out.lines().find_map(|line| line.strip_prefix("curves ")).expect("where the curves are").trim();
     assert!(std::fs::read_to_string(home.path().join(svg)).expect("curves").starts_with("<svg"));
-    let again = json(home.path(), &format!("train --resume {id} --minutes 0.001 --json"));
+    let again = json(home.path(), &format!("{resume} --minutes 0.001 --json"));
     assert_eq!(again["end"], "time limit reached");
     assert!(again["row"]["update"].as_u64() >= Some(2));
 }

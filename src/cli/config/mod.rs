@@ -4,13 +4,14 @@
 
 mod import;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use townlet_town::Rules;
-use townlet_town::config::{self, Config, Layer, Layers, LoadedConfig};
+use townlet_town::config::{self, Config, Layers, LoadedConfig};
 
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
@@ -94,7 +95,7 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Ok((loaded, _)) => {
-            let changed = loaded.settings.iter().filter(|setting| setting.layer != Layer::Default).count();
+            let changed = changed_keys(&loaded.config).len();
             for warning in &loaded.warnings {
                 output::line(&format!("warning: {warning}"))?;
             }
@@ -111,8 +112,14 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
     }
 }
 
+/// The settings whose value is not the default's. A file may also give values that are.
+fn changed_keys(config: &Config) -> BTreeSet<String> {
+    config::diff(&Config::shipped(), config).into_iter().map(|difference| difference.key).collect()
+}
+
 fn show(loaded: &LoadedConfig, changed: bool, json: bool) -> Result<()> {
-    let settings = loaded.settings.iter().filter(|setting| !changed || setting.layer != Layer::Default);
+    let differing = changed_keys(&loaded.config);
+    let settings = loaded.settings.iter().filter(|setting| !changed || differing.contains(&setting.key));
     if json {
         let rows = settings.map(|setting| {
             let layer = format!("{:?}", setting.layer).to_lowercase();

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::from(console.send(request, args.json)?));
     }
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        prompt::run(&mut console, target.name.as_deref())?;
+        prompt::run(&mut console, target.name.as_deref(), args.dry_run)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut worst = 0;
@@ -119,7 +119,10 @@ impl ConsoleClient {
         );
         let answer = match self.ask(request) {
             Ok(answer) => answer,
-            Err(status) => return Ok(status),
+            Err(failure) => {
+                output::stderr!("townlet: {}", failure.message);
+                return Ok(failure.status);
+            }
         };
         if json {
             output::line(&serde_json::to_string(&answer)?)?;
@@ -130,18 +133,15 @@ impl ConsoleClient {
         Ok(if answer.status == Status::Error { EXIT_CHECK_FAILED } else { 0 })
     }
 
-    /// Sends a command, meant for the run that this console was opened on, until it is answered. On failure prints the reason
-    /// and returns the exit status.
-    fn ask(&self, mut request: Request) -> Result<Answer, u8> {
+    /// Sends a command, meant for the run that this console was opened on, until it is answered.
+    fn ask(&self, mut request: Request) -> Result<Answer, Unanswered> {
         // An older shard does not know the field.
         request.run_id = request.run_id.or_else(|| Some(self.welcome.run_id.clone()).filter(|run| !run.is_empty()));
         let parsed = command_line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
-            output::stderr!(
-                "townlet: the shard has a newer schema. Upgrade this program to send commands. Nothing was sent."
-            );
-            return Err(EXIT_BAD_INPUT);
+            let message = "the shard has a newer schema. Upgrade this program to send commands. Nothing was sent.";
+            return Err(Unanswered { message: message.into(), status: EXIT_BAD_INPUT });
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
@@ -149,21 +149,21 @@ impl ConsoleClient {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
             };
-            let (why, status) = match self.runtime.block_on(self.client.send_command(&request)) {
+            let why = match self.runtime.block_on(self.client.send_command(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
-                Ok(answer) => (answer.summary(), EXIT_FAILED),
-                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => (failure.message(), EXIT_FAILED),
+                Ok(answer) => answer.summary(),
+                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => failure.message(),
                 Err(failure) => {
-                    output::stderr!("townlet: {}", escape(&failure.message()));
-                    return Err(EXIT_CHECK_FAILED);
+                    return Err(Unanswered { message: escape(&failure.message()), status: EXIT_CHECK_FAILED });
                 }
             };
             if !changes || started.elapsed() >= RETRY_DEADLINE {
-                output::stderr!("townlet: {}", escape(&why));
+                let mut message = escape(&why);
                 if changes {
-                    output::stderr!("  The outcome is unknown. Retry safely with `--cmd-id {}`.", escape(&cmd_id));
+                    let retry = format!("The outcome is unknown. Retry safely with `--cmd-id {}`.", escape(&cmd_id));
+                    message = format!("{message}\n  {retry}");
                 }
-                return Err(status);
+                return Err(Unanswered { message, status: EXIT_FAILED });
             }
             output::stderr!("{}; retrying.", escape(why.trim_end_matches('.')));
             std::thread::sleep(RETRY_INTERVAL);
@@ -193,7 +193,7 @@ impl ConsoleClient {
                 }
                 format!("{} Role: {}.", summary_line(&answer), escape(&self.identity()))
             }
-            Err(_) => format!("Role: {}.", escape(&self.identity())),
+            Err(failure) => format!("✗ {} Role: {}.", failure.message, escape(&self.identity())),
         }
     }
 
@@ -214,9 +214,19 @@ impl ConsoleClient {
     }
 }
 
+/// Why a command has no answer, for the terminal, and the exit status.
+struct Unanswered {
+    message: String,
+    status: u8,
+}
+
 /// `✓ Ada leaves town on the next tick. · tick 3402 · 0192…`.
 fn summary_line(answer: &Answer) -> String {
-    let sign = if answer.status == Status::Error { '✗' } else { '✓' };
+    let sign = match answer.status {
+        Status::Ok => "✓",
+        Status::Error => "✗",
+        Status::DryRun => "≈ dry run:",
+    };
     let again = if answer.replayed { " (replayed)" } else { "" };
     let logged = if answer.audit.is_empty() { String::new() } else { format!(" · logged {}", answer.audit) };
     escape(&format!("{sign} {}{again} · tick {} · {}{logged}", answer.summary(), answer.tick, answer.cmd_id))
@@ -241,6 +251,16 @@ mod tests {
         let rows = shortened(vec![String::from("x"); 502]);
         assert_eq!((rows.len(), rows[MAX_ROWS].as_str()), (MAX_ROWS + 1, "… 382 more lines; use `--json` for all"));
         assert_eq!(shortened(vec![String::from("x")]), ["x"]);
+    }
+
+    #[test]
+    fn a_dry_run_is_marked_as_one() {
+        let line = |status| {
+            let answer = Answer::new("7", "kill ben", 5, Ok(serde_json::json!({ "summary": "Ben leaves town." })));
+            summary_line(&Answer { status, ..answer })
+        };
+        assert_eq!(line(Status::Ok), "✓ Ben leaves town. · tick 5 · 7");
+        assert_eq!(line(Status::DryRun), "≈ dry run: Ben leaves town. · tick 5 · 7");
     }
 
     #[test]

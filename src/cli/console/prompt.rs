@@ -27,7 +27,7 @@ use townlet_tui::format::{clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
 use townlet_wire::escape;
-use townlet_wire::{Request, Snapshot, Status};
+use townlet_wire::{Answer, Request, Snapshot, Status, allowed, command_line};
 
 /// Rows of the prompt: six completions, the command line and its help.
 const VIEWPORT_ROWS: u16 = 8;
@@ -48,8 +48,8 @@ impl Drop for RawMode {
 
 type Screen = Terminal<CrosstermBackend<std::io::Stdout>>;
 
-/// Reads and runs commands until the operator leaves.
-pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()> {
+/// Reads and runs commands until the operator leaves. With `dry_run`, every command is a dry run.
+pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>, dry_run: bool) -> Result<()> {
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
     let options = TerminalOptions { viewport: Viewport::Inline(VIEWPORT_ROWS) };
@@ -64,10 +64,10 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
         console.identity()
     );
     print_above(&mut screen, &escape(&hello))?;
-    let mut prompt = Prompt::new(console)?;
+    let mut prompt = Prompt::new(console, dry_run)?;
     loop {
         screen.draw(|frame| prompt.draw(frame, console))?;
-        if prompt.dry_run.is_some() && !event::poll(PREVIEW_DELAY).context("keys")? {
+        if prompt.preview.is_some() && !event::poll(PREVIEW_DELAY).context("keys")? {
             prompt.preview_line(console);
             continue;
         }
@@ -89,6 +89,16 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
                 let answer = prompt.send(&text, console);
                 print_above(&mut screen, &answer)?;
             }
+            PromptAction::Ask(text, effect) => {
+                print_above(&mut screen, &format!("› {}", redacted(&text)))?;
+                print_above(&mut screen, &escape(&format!("! This cannot be undone: {effect}")))?;
+                prompt.unconfirmed = Some(text);
+            }
+            PromptAction::Confirmed(text) => {
+                let answer = prompt.send(&text, console);
+                print_above(&mut screen, &answer)?;
+            }
+            PromptAction::Cancelled => print_above(&mut screen, "Cancelled. Nothing was sent.")?,
             PromptAction::Token(token) => {
                 let answer = console.escalate(&token);
                 print_above(&mut screen, &answer)?;
@@ -105,6 +115,10 @@ enum PromptAction {
     Nothing,
     Quit,
     Command(String),
+    /// A destructive command, and what it does.
+    Ask(String, String),
+    Confirmed(String),
+    Cancelled,
     Token(String),
 }
 
@@ -112,21 +126,27 @@ struct Prompt {
     line: CommandLine,
     /// The token being typed after `escalate`.
     secret: Option<TextField>,
+    /// The destructive command that waits for a yes or no.
+    unconfirmed: Option<String>,
     /// The preview to request after a pause in typing.
-    dry_run: Option<Request>,
+    preview: Option<Request>,
+    /// Whether commands are sent as dry runs.
+    dry_run: bool,
     view: Option<Arc<Snapshot>>,
     history: Option<PathBuf>,
     theme: Theme,
 }
 
 impl Prompt {
-    fn new(console: &ConsoleClient) -> Result<Self> {
+    fn new(console: &ConsoleClient, dry_run: bool) -> Result<Self> {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let history = history_file();
         Ok(Self {
             line: CommandLine::new(&history.as_deref().map_or_else(Vec::new, read_lines)),
             secret: None,
-            dry_run: None,
+            unconfirmed: None,
+            preview: None,
+            dry_run,
             view: fetch_snapshot(console),
             history,
             theme: Theme::named("dark", colour).context("missing theme `dark`")?,
@@ -136,6 +156,10 @@ impl Prompt {
     fn draw(&mut self, frame: &mut Frame<'_>, console: &ConsoleClient) {
         let rows = [Constraint::Fill(1), Constraint::Length(2)];
         let [_, below] = Layout::vertical(rows).areas(frame.area());
+        if self.unconfirmed.is_some() {
+            let question = Line::styled("  execute? y executes it · any other key cancels", self.theme.key);
+            return frame.render_widget(question, below);
+        }
         let Some(secret) = &mut self.secret else {
             let known = (&console.welcome.commands[..], &console.welcome.session, self.view.as_deref());
             return self.line.draw(frame, below, frame.area(), known, &self.theme);
@@ -155,6 +179,10 @@ impl Prompt {
     }
 
     fn key(&mut self, key: KeyEvent, console: &ConsoleClient) -> PromptAction {
+        if let Some(text) = self.unconfirmed.take() {
+            let yes = matches!(key.code, KeyCode::Char('y' | 'Y'));
+            return if yes { PromptAction::Confirmed(text) } else { PromptAction::Cancelled };
+        }
         if let Some(secret) = &mut self.secret {
             match key.code {
                 KeyCode::Esc => self.secret = None,
@@ -171,10 +199,14 @@ impl Prompt {
         }
         let specs = &console.welcome.commands;
         match self.line.key(key, specs, self.view.as_deref()) {
-            LineInput::Edited(dry_run) => self.dry_run = dry_run,
+            LineInput::Edited(preview) => self.preview = preview,
             LineInput::Submitted(text) => {
+                let effect = self.effect_to_confirm(&text, console);
                 self.line.open("", specs);
-                self.dry_run = None;
+                self.preview = None;
+                if let Some(effect) = effect {
+                    return PromptAction::Ask(text, effect);
+                }
                 return match text.as_str() {
                     "quit" | "q" | "exit" => PromptAction::Quit,
                     "escalate" => {
@@ -189,16 +221,28 @@ impl Prompt {
         PromptAction::Nothing
     }
 
+    /// What a command does that must be confirmed: a destructive one that the role allows.
+    fn effect_to_confirm(&mut self, text: &str, console: &ConsoleClient) -> Option<String> {
+        let parsed = command_line::parse(&console.welcome.commands, text).ok()?;
+        let asks = parsed.spec.destructive && !self.dry_run && allowed(&console.welcome.session, parsed.spec);
+        asks.then(|| {
+            self.preview_line(console);
+            let preview = self.line.preview_of(text).map(Answer::summary);
+            preview.unwrap_or_else(|| format!("{}.", parsed.spec.help))
+        })
+    }
+
     fn paste(&mut self, text: &str, console: &ConsoleClient) {
         match &mut self.secret {
+            _ if self.unconfirmed.is_some() => {}
             Some(secret) => secret.paste(text.trim()),
-            None => self.dry_run = self.line.paste(text, &console.welcome.commands),
+            None => self.preview = self.line.paste(text, &console.welcome.commands),
         }
     }
 
     /// Requests the pending preview.
     fn preview_line(&mut self, console: &ConsoleClient) {
-        let Some(request) = self.dry_run.take() else { return };
+        let Some(request) = self.preview.take() else { return };
         let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.send_command(&request)).await };
         if let Ok(Ok(answer)) = console.runtime.block_on(asking) {
             self.line.set_preview(&request.command, answer);
@@ -214,7 +258,7 @@ impl Prompt {
         if text.contains("twn_") {
             return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
         }
-        let output = match console.ask(new_request(text, false)) {
+        let output = match console.ask(new_request(text, self.dry_run)) {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
                     console.renew_session(None);
@@ -224,7 +268,7 @@ impl Prompt {
                 let rows = [console.result_rows(&answer), adopted.into_iter().collect()].concat();
                 [vec![summary_line(&answer)], rows].concat().join("\n")
             }
-            Err(_) => "no answer.".to_owned(),
+            Err(failure) => format!("✗ {}", failure.message),
         };
         self.view = fetch_snapshot(console);
         output

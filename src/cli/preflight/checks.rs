@@ -115,7 +115,7 @@ fn candidate(context: &PreflightContext) -> CheckResult {
             let damaged: Vec<String> =
                 ids.iter().filter_map(|id| registry.load(id).err()).map(|why| why.to_string()).collect();
             if damaged.is_empty() {
-                return Ok(format!("no candidate given; {} shadows, all intact", ids.len()));
+                return Ok(format!("no candidate given; shadow checkpoints: {}, all intact", ids.len()));
             }
             Err(problem(damaged.join("; "), "Move them out of policy.shadow_dir."))
         }

@@ -30,7 +30,7 @@ pub(super) fn last_row(row: &Row) -> String {
     let mut rows = vec![
         ["steps per second".to_owned(), format!("{:.0}", row.steps as f64 / row.seconds.max(1e-9)), String::new()],
         ["return per day".into(), figure(row.return_per_day), String::new()],
-        ["town score".into(), figure(row.town_score), String::new()],
+        ["score, latest days".into(), figure(row.town_score), String::new()],
         ["entropy".into(), format!("{:.3}", row.entropy), String::new()],
         ["explained variance".into(), figure(row.explained_variance), String::new()],
     ];

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 use townlet_learn::evaluate::stats::{CONFIDENCE, Estimate, RESAMPLES};
 use townlet_learn::train::Row;
+use townlet_shard::Home;
 use townlet_shard::training::Log;
 
 use super::super::output::{self, OutputLost};
@@ -46,7 +47,8 @@ pub(super) fn print(run: &SeedsRun, members: &[Member], args: &Args, stopped: Op
             output::line(&format!("curves  {}", svg.display()))?;
         }
         if let Some(why) = stopped {
-            output::line(&format!("{why}. Continue with `townlet train --resume {}`.", run.name))?;
+            let home = Home::new(&args.home).option();
+            output::line(&format!("{why}. Continue with `townlet train{home} --resume {}`.", run.name))?;
         }
     }
     drawn.map(drop)

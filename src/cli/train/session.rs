@@ -309,7 +309,7 @@ impl Session {
                 output::print(&plot::terminal(rows))?;
                 output::line(&format!("curves      {}", svg.display()))?;
             }
-            self.print_end(end, last)?;
+            self.print_end(args, end, last)?;
         }
         drawn?;
         Ok(exit_status(end))
@@ -324,7 +324,7 @@ impl Session {
         Ok(rows)
     }
 
-    fn print_end(&self, end: &str, last: Option<&Row>) -> Result<()> {
+    fn print_end(&self, args: &Args, end: &str, last: Option<&Row>) -> Result<()> {
         let id = self.saved.clone().unwrap_or_default();
         let row = last.cloned().unwrap_or_else(|| Row {
             steps: self.trainer.steps(),
@@ -343,7 +343,8 @@ impl Session {
         }
         output::line(&format!("{}: {} of {} steps.", end, row.steps, row.total_steps))?;
         if end != COMPLETE {
-            output::line(&format!("Continue with `townlet train --resume {id}`."))?;
+            let home = Home::new(&args.home).option();
+            output::line(&format!("Continue with `townlet train{home} --resume {id}`."))?;
         }
         Ok(())
     }

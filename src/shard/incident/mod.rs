@@ -84,6 +84,8 @@ pub(super) struct LiveState {
 #[derive(Clone, Debug)]
 pub(super) struct IncidentTrigger {
     pub(super) kind: Kind,
+    /// When it happened.
+    pub(super) at: Timestamp,
     pub(super) headline: String,
     /// The issuer who requested it, and the reason.
     pub(super) requested_by: Option<(String, String)>,
@@ -100,6 +102,7 @@ impl IncidentTrigger {
     pub(super) fn new(kind: Kind, headline: impl Into<String>) -> Self {
         Self {
             kind,
+            at: Timestamp::now(),
             headline: headline.into(),
             requested_by: None,
             now: None,
@@ -118,7 +121,7 @@ pub struct Incident {
     pub id: String,
     /// The kind.
     pub kind: Kind,
-    /// Time, RFC 3339, UTC.
+    /// When it happened, RFC 3339, UTC.
     pub ts: String,
     /// The run id.
     pub run_id: String,
@@ -219,7 +222,7 @@ fn write(run: &Run, id: &str, trigger: &IncidentTrigger, output: Option<&Path>) 
     let mut incident = Incident {
         id: id.to_owned(),
         kind: trigger.kind,
-        ts: Timestamp::now().to_string(),
+        ts: trigger.fault.as_ref().map_or_else(|| trigger.at.to_string(), |fault| fault.ts.clone()),
         run_id: run.id.clone(),
         shard: all.shard.clone(),
         headline: trigger.headline.clone(),
@@ -329,6 +332,12 @@ impl IncidentRecorder {
             ..IncidentTrigger::new(Kind::Crash, format!("the town's thread crashed: {message}"))
         };
         self.notice_and_wait(&trigger)
+    }
+
+    /// Whether a bundle is being made.
+    pub(super) fn is_busy(&self) -> bool {
+        let in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        in_progress.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     pub(super) fn finish(&self) {

@@ -75,6 +75,35 @@ fn requested_bundles_do_not_count_as_automatic() {
 }
 
 #[test]
+fn an_incident_has_the_time_of_its_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = Timestamp::now() - Duration::from_secs(90);
+    let trigger = IncidentTrigger { at, ..IncidentTrigger::new(Kind::Rollback, "it was taken back") };
+    let recorder = recorder(folder.path());
+    recorder.start(trigger).expect("it begins");
+    recorder.finish();
+    let kept = kept(&Home::new(folder.path()));
+    assert_eq!(kept[0].ts, at.to_string());
+    let note = Home::new(folder.path()).incidents().join(&kept[0].id).join("note.md");
+    let note = std::fs::read_to_string(note).unwrap();
+    assert!(note.contains(&format!("| when | {at} |")), "{note}");
+}
+
+#[test]
+fn a_recorder_is_busy_until_its_bundle_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    assert!(!recorder.is_busy());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    *recorder.in_progress.lock().unwrap() = Some(std::thread::spawn(move || _ = wait.recv()));
+    recorder.start(IncidentTrigger::new(Kind::Requested, "an operator requested it")).expect("it begins");
+    assert!(recorder.is_busy(), "it waits for the one before");
+    drop(go);
+    recorder.finish();
+    assert!(!recorder.is_busy());
+}
+
+#[test]
 fn a_repetition_is_a_line_in_the_note_up_to_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = recorder(folder.path());

@@ -144,7 +144,9 @@ impl App {
                     } else {
                         "Retrying now. Press q to quit."
                     };
-                    (format!("Cannot reach {}: {}", escape(url), escape(why)), advice)
+                    let what =
+                        if why.contains(url.as_str()) { capital(why) } else { format!("Cannot reach {url}: {why}") };
+                    (escape(&what), advice)
                 }
                 _ => ("Waiting for the first data from the shard.".to_owned(), "Press q to quit."),
             },
@@ -156,12 +158,13 @@ impl App {
         frame.buffer_mut().set_style(area, self.theme.bar);
         // The role is the shard's to say. When it is not heard, its last word is dimmed and has a question mark.
         let role = match self.session.role {
+            _ if self.view.is_none() => Span::styled(" – ", self.theme.dim),
             role if !self.is_heard() => Span::styled(format!(" {} ? ", role_word(role)), self.theme.dim),
             role @ Role::Viewer => Span::styled(format!(" {} ", role_word(role)), self.theme.key),
             role @ Role::Admin => Span::styled(format!(" {} ", role_word(role)), self.theme.admin),
         };
         let mut right = vec![(0, vec![role])];
-        right.push((5, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
+        right.push((8, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
         let left = self.header_parts(area.width);
         // Drops the least important parts until the rest fits.
         let mut limit = 9;
@@ -218,7 +221,7 @@ impl App {
         parts.push((0, vec![if is_heard { speed(view, theme) } else { last_speed(view, theme) }]));
         if is_heard && view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
             let rate = format!("{} ticks/s", thousands(view.clock.ticks_per_second.round() as u64));
-            parts.push((8, vec![Span::styled(rate, theme.dim)]));
+            parts.push((5, vec![Span::styled(rate, theme.dim)]));
         }
         let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
         let style = if is_heard { theme.text } else { theme.dim };
@@ -260,8 +263,9 @@ impl App {
             Link::Stale { .. } => {
                 banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
             }
+            // The cause comes last, because it may be long and is cut first.
             Link::Reconnecting { in_seconds, why, .. } => banners.push(format!(
-                "{} ({why}), {}; the screen is out of date",
+                "{}; the screen is out of date; {} ({why})",
                 connection::silence(&self.link),
                 connection::next_attempt(*in_seconds)
             )),

@@ -507,7 +507,7 @@ impl App {
                 self.open_agent(&id);
             }
             Reaction::Copy(text) => {
-                self.set_status(format!("copy {} characters", text.chars().count()));
+                self.set_status(format!("copied {} characters", text.chars().count()));
                 self.tasks.push(Task::Copy(text));
             }
             Reaction::Status(text) => self.set_status(text),

@@ -33,8 +33,8 @@ impl Entry {
         }
     }
 
-    /// All details: command, answer, audit location and result.
-    pub fn card(&self, theme: &Theme) -> DetailCard {
+    /// All details: command, answer, audit location and result. A recording logs nothing.
+    pub fn card(&self, theme: &Theme, is_recording: bool) -> DetailCard {
         let answer = &self.answer;
         let fact = |label: &str, value: &str| DetailCard::fact(label, value, 9, theme);
         let mut lines = vec![
@@ -43,7 +43,7 @@ impl Entry {
             fact("tick", &thousands(answer.tick)),
             fact("cmd_id", &answer.cmd_id),
             fact("role", self.role.word()),
-            fact("audit", if answer.audit.is_empty() { "not logged" } else { &answer.audit }),
+            fact("audit", if answer.audit.is_empty() { unplaced(answer.status, is_recording) } else { &answer.audit }),
         ];
         if answer.replayed {
             lines.push(fact("note", "already executed under this cmd_id; not executed again"));
@@ -54,6 +54,15 @@ impl Entry {
             lines.extend(rows.into_iter().map(|row| Line::styled(row, theme.text)));
         }
         DetailCard { title: "Answer".into(), lines }
+    }
+}
+
+/// Where an answer without a location is logged: reads and refusals do not wait for the audit log.
+const fn unplaced(status: Status, is_recording: bool) -> &'static str {
+    match status {
+        Status::Ok if !is_recording => "logged; see the Audit screen",
+        Status::Error if !is_recording => "see the Audit screen",
+        _ => "not logged",
     }
 }
 
@@ -75,5 +84,25 @@ impl AnswerLog {
     /// All entries, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_is_logged_although_its_answer_has_no_location() {
+        let answer = Answer::new("7", "kpi", 5, Ok(serde_json::json!({ "summary": "3 met." })));
+        let theme = Theme::named("dark", true).expect("a theme");
+        let audit = |status, is_recording| {
+            let entry = Entry { answer: Answer { status, ..answer.clone() }, role: Role::Viewer };
+            let lines: Vec<String> = entry.card(&theme, is_recording).lines.iter().map(ToString::to_string).collect();
+            lines.into_iter().find(|line| line.starts_with("audit")).expect("a row")
+        };
+        assert!(audit(Status::Ok, false).ends_with("logged; see the Audit screen"));
+        assert!(
+            audit(Status::DryRun, false).ends_with("not logged") && audit(Status::Ok, true).ends_with("not logged")
+        );
     }
 }

@@ -283,7 +283,7 @@ impl Fleet {
         };
         let rows = rows.map(|action| (self.keymap.labels(*action), words(action).to_owned())).collect();
         let facts = [("schema".to_owned(), format!("{SCHEMA_VERSION} (this program)"))];
-        Help::new(&self.keymap, ("Shards", rows), Vec::new(), &[], &facts)
+        Help::of_list(("Shards", rows), &facts)
     }
 
     fn dialog_result(&mut self, result: &DialogResult) -> Vec<(usize, Task)> {

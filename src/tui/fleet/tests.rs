@@ -204,9 +204,11 @@ fn help_filter_palette_zoom_and_console_work_in_the_list() {
     let mut fleet = fleet();
     let text = |fleet: &mut Fleet| screenshot::text(&picture(fleet, (120, 40)));
     press(&mut fleet, "?");
+    let help = text(&mut fleet);
+    assert!(help.contains("open the selected shard") && !help.contains("Everywhere"), "{help}");
     let shown = text(&mut fleet);
     assert!(shown.contains("find a shard by name") && shown.contains("┌ Help") || shown.contains("Help"), "{shown}");
-    press(&mut fleet, "q");
+    press(&mut fleet, "?");
     assert!(!text(&mut fleet).contains("find a shard by name"));
     press(&mut fleet, "/");
     type_in(&mut fleet, "orchard");

@@ -54,6 +54,10 @@ pub(crate) struct Help {
 const GOTO: (&str, &str) =
     ("goto <tick>", "seek to a tick; only in a recording, opened with `townlet replay RUN --watch`");
 
+fn signs() -> Vec<(String, String)> {
+    SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), (*what).to_owned())).collect()
+}
+
 impl Help {
     /// `here`: title and keys of the focused pane, listed first. `map`: the signs of the map. `commands`: the shard's.
     /// `facts`: versions and paths.
@@ -69,8 +73,7 @@ impl Help {
             let rows = ACTIONS.iter().filter(|row| row.group == group);
             sections.push((title, rows.map(|row| (keymap.labels(row.action), row.help.to_owned())).collect()));
         }
-        let signs = SIGNS.iter().map(|(sign, what)| ((*sign).to_owned(), (*what).to_owned()));
-        sections.push(("Signs", signs.collect()));
+        sections.push(("Signs", signs()));
         sections.push(("Map legend", map));
         let panes =
             PANES.iter().map(|pane| (pane.key.to_string(), format!("{} on {}", pane.title, pane.screen.title())));
@@ -83,6 +86,12 @@ impl Help {
             usages.push((GOTO.0.to_owned(), GOTO.1.to_owned()));
         }
         sections.push(("Console commands", usages));
+        Self { sections, search: TextField::default(), offset: 0, max_offset: 0, window: Rect::ZERO }
+    }
+
+    /// The keys of a list without panes: `here`, the signs and `facts`.
+    pub(crate) fn of_list(here: Section, facts: &[(String, String)]) -> Self {
+        let sections = vec![here, ("Signs", signs()), ("Versions and paths", facts.to_vec())];
         Self { sections, search: TextField::default(), offset: 0, max_offset: 0, window: Rect::ZERO }
     }
 
@@ -136,8 +145,8 @@ impl Dialog for Help {
     fn key(&mut self, key: KeyEvent) -> DialogResult {
         self.offset = match key.code {
             _ if is_cancel(key) || key.code == KeyCode::Enter => return DialogResult::Closed,
-            KeyCode::Char('?' | 'q') if self.search.text().is_empty() => return DialogResult::Closed,
-            // Begins a search for a word with such a letter.
+            KeyCode::Char('?') if self.search.text().is_empty() => return DialogResult::Closed,
+            // Begins a search for `?`.
             KeyCode::Char('/') if self.search.text().is_empty() => {
                 self.search.set(" ");
                 0
@@ -146,6 +155,8 @@ impl Dialog for Help {
             KeyCode::Down => self.offset + 1,
             KeyCode::PageUp => self.offset.saturating_sub(10),
             KeyCode::PageDown => self.offset + 10,
+            KeyCode::Home => 0,
+            KeyCode::End => self.max_offset,
             _ => {
                 self.search.key(key);
                 0
@@ -161,7 +172,7 @@ impl Dialog for Help {
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(2));
-        let words = ("Help", "type or / to search · ↑↓ scroll · esc or q close", "search › ");
+        let words = ("Help", "type to search · ↑↓ home end scroll · esc or ? close", "search › ");
         let list = draw_search(frame, area, size, words, &mut self.search, theme);
         self.window = outer_window(Rect { y: list.y.saturating_sub(2), height: list.height + 2, ..list });
         let lines = self.lines(list.width.into(), theme);

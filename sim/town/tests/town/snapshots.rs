@@ -155,8 +155,6 @@ fn a_small_snapshot_of_a_large_state_is_refused() {
         let content = postcard::to_extend(&state, postcard::to_stdvec(&town.rules().sources).unwrap()).unwrap();
         sealed(&content, content.len() as u64)
     };
-    // A state that only does not fit its town, and one of more memory than any town takes.
-    assert!(refusal(&with(100)).to_string().contains("another town"), "{}", refusal(&with(100)));
     let large = with(1_000_000);
     let (bytes, why) = (large.len(), refusal(&large).to_string());
     assert!(bytes < 20_000, "{bytes}");

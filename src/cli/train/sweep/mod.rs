@@ -18,7 +18,7 @@ use townlet_learn::checkpoint::Registry;
 use townlet_learn::train::{HeldOutTowns, MemoryEstimate, Plan, Trainer, shape};
 use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
-use townlet_shard::policies::PolicyCatalog;
+use townlet_shard::policies::{PolicyCatalog, SWEEPS};
 use townlet_shard::training::{Log, check_memory};
 use townlet_town::{Rules, Sources};
 
@@ -30,7 +30,6 @@ use search_file::{Search, Settings};
 use state::{RungResult, SweepFolder, SweepState, Trial};
 
 /// The folder of sweeps in a home.
-const SWEEPS: &str = "snapshots/sweep";
 /// The name of a trial's rows.
 const ROWS: &str = "rows";
 
@@ -88,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_FAILED));
         }
     };
-    report::print(&sweep.folder, &sweep.state, end == End::Complete, args.json)?;
+    report::print(&Home::new(&args.home), &sweep.folder, &sweep.state, end == End::Complete, args.json)?;
     Ok(if end == End::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 

@@ -2,13 +2,20 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use townlet_shard::Home;
 
 use super::state::{SweepFolder, SweepState, Trial};
 use crate::cli::output::{self, OutputLost};
 use crate::cli::train::plot::{Panel, Series, svg_panels};
 
 /// Prints the ranking. A plot that cannot be written is reported after it.
-pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as_json: bool) -> Result<()> {
+pub(super) fn print(
+    home: &Home,
+    folder: &SweepFolder,
+    state: &SweepState,
+    complete: bool,
+    as_json: bool,
+) -> Result<()> {
     let name = folder.name();
     let svg = folder.path().join("scores.svg");
     let drawn = townlet_files::write_atomically(&svg, plot(&name, state).as_bytes()).context(OutputLost::file(&svg));
@@ -41,7 +48,7 @@ pub(super) fn print(folder: &SweepFolder, state: &SweepState, complete: bool, as
             output::line(&format!("The best trial is {}:{}", trial.number, or_configured(&settings.concat())))?;
         }
         _ if complete => output::line("No trial has a score.")?,
-        _ => output::line(&format!("Continue with `townlet train sweep --resume {name}`."))?,
+        _ => output::line(&format!("Continue with `townlet train sweep{} --resume {name}`.", home.option()))?,
     }
     drawn
 }

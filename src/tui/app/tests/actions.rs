@@ -89,7 +89,7 @@ fn a_viewer_sees_the_reason_and_the_remedy() {
     assert!(ui.sent.is_empty());
     ui.app.update(Message::SourceEvent(SourceEvent::Session(session(Role::Admin))));
     ui.hides("(a approve)");
-    ui.shows(" ADMIN ");
+    ui.shows(" ADMIN");
 }
 
 #[test]

@@ -117,9 +117,17 @@ fn help_finds_commands_and_goto() {
     ui.type_in("teleport");
     ui.shows("teleport <agent> <place>");
     ui.shows("puts a resident somewhere");
-    ui.press("esc ? /");
+    ui.press("esc ?");
     ui.type_in("quit");
     ui.shows("quit: saves a local town");
+    ui.press("esc ?");
+    ui.hides("goto <tick>");
+    ui.press("end");
+    ui.shows("goto <tick>");
+    ui.press("home");
+    ui.hides("goto <tick>");
+    ui.press("?");
+    ui.hides("type to search");
 }
 
 #[test]
@@ -152,12 +160,10 @@ fn keys_in_one_burst_add_up() {
 #[test]
 fn q_closes_every_window_that_takes_no_text() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
-    for open in ["?", "enter"] {
-        ui.press(open);
-        assert!(ui.app.overlay.is_some(), "{open}");
-        assert_eq!(ui.press("q"), [], "{open}");
-        assert!(ui.app.overlay.is_none(), "{open}");
-    }
+    ui.press("enter");
+    assert!(ui.app.overlay.is_some());
+    assert_eq!(ui.press("q"), []);
+    assert!(ui.app.overlay.is_none());
     assert_eq!(ui.press("q"), [Task::Quit]);
 }
 
@@ -188,9 +194,9 @@ fn the_mouse_works_on_windows() {
         "{tasks:?}"
     );
     // Details and help close beside the window.
-    for open in ["enter", "?"] {
+    for (open, foot) in [("enter", "esc or q close"), ("?", "esc or ? close")] {
         ui.press(open);
-        let (column, row) = place(&mut ui, "esc or q close");
+        let (column, row) = place(&mut ui, foot);
         ui.app.update(click(column, row));
         assert!(ui.app.overlay.is_some(), "{open}");
         ui.app.update(click(0, 39));

@@ -288,10 +288,10 @@ fn banners_and_connection_states() {
         Message::SourceEvent(SourceEvent::Link(link))
     };
     ui.shows("▶ 10×");
-    ui.shows(" VIEWER ");
+    ui.shows("   VIEWER");
     ui.app.update(lost(false));
     ui.shows("Harbour · no answer for 12 s, trying again in 4 s   http://x");
-    ui.shows("no answer for 12 s (the connection broke), trying again in 4 s; the screen is out of date");
+    ui.shows("no answer for 12 s; the screen is out of date; trying again in 4 s (the connection broke)");
     // A shard that is not heard neither runs nor grants a role.
     ui.hides("▶ 10×");
     ui.shows("? was 10×");

@@ -52,6 +52,27 @@ fn an_exit_that_waits_for_the_cap_has_no_release_time() {
 }
 
 #[test]
+fn an_exit_that_is_due_waits_for_the_end_of_a_blackout() {
+    let mut ui = changed((120, 40), |view| {
+        view.employment.queue[0].releases_at_tick = 3_000;
+        let perturbation = &mut view.perturbations[0];
+        (perturbation.kind, perturbation.state) = ("blackout".into(), "active".into());
+    });
+    ui.press("enter");
+    ui.shows("leaves      after the blackout, as soon as the exit cap and exit gap allow");
+}
+
+#[test]
+fn an_approval_at_midnight_counts_for_the_new_day() {
+    let mut ui = changed((120, 40), |view| {
+        view.employment.exits_today = 2;
+        view.clock.tick_of_day = 0;
+    });
+    ui.press("a");
+    ui.shows("Today's exit cap: 0 of 2 used; this makes 1.");
+}
+
+#[test]
 fn the_streak_is_never_cut_and_the_oldest_letters_are_dropped() {
     let mut ui = changed((120, 40), |view| {
         let window = view.stability.windows[2].clone();

@@ -8,6 +8,7 @@ use crate::format::{
     spark_on, styled_lines, thousands, time_of,
 };
 use crate::metric_history::MetricHistory;
+use crate::screens::operations::exit_details;
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event, Job, MaskBit, Need, Tie};
@@ -137,7 +138,7 @@ impl<'a> ResidentDetail<'a> {
                 None => "! due to leave".to_owned(),
                 Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
                 Some(entry) if entry.releases_at_tick <= self.view.tick => {
-                    "! leaves as soon as the exit cap and exit gap allow".to_owned()
+                    format!("! leaves {}", exit_details::when_due(self.view))
                 }
                 Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
             };

@@ -13,7 +13,7 @@ use ratatui::text::{Line, Span};
 
 use self::draw::{block_columns, header, row};
 use self::inspector::ResidentDetail;
-use self::table::{Order, Row, TABLE, next_column, rows};
+use self::table::{FIELDS, Order, Row, TABLE, next_column, rows};
 use crate::chart;
 use crate::detail_view::DetailView;
 use crate::export::Record;
@@ -22,6 +22,7 @@ use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, require};
+use crate::screens::filter;
 use crate::table::{FittedColumns, Table};
 use crate::text_drawing::draw_text;
 use townlet_wire::telemetry::Agent;
@@ -175,7 +176,7 @@ impl ListContent for ResidentTable {
                     "Press esc to clear it. Words match any column; is:critical or job:barista match one.",
                 )
             };
-            return draw_empty(frame, area, missing, advice, cx.theme);
+            return draw_empty(frame, area, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);
         }
         // The selection stays with a resident, also before the operator moves it.
         view.select(view.at());

@@ -89,16 +89,9 @@ impl Row<'_> {
     fn passes(&self, typed: &str) -> bool {
         let tags = self.tags();
         let (job, shift) = self.job.map_or(("", ""), |job| (job.job_id.as_str(), job.shift_state.as_str()));
-        let fields = [
-            ("name", self.agent.name.as_str()),
-            ("id", self.agent.id.as_str()),
-            ("option", self.agent.option.as_str()),
-            ("activity", self.agent.activity.as_str()),
-            ("place", self.agent.place.as_str()),
-            ("job", job),
-            ("shift", shift),
-            ("is", tags.as_str()),
-        ];
+        let agent = self.agent;
+        let texts = [&agent.name, &agent.id, &agent.option, &agent.activity, &agent.place, job, shift, tags.as_str()];
+        let fields: [_; FIELDS.len()] = std::array::from_fn(|at| (FIELDS[at], texts[at]));
         filter::passes(typed, &fields)
     }
 
@@ -135,6 +128,9 @@ impl Row<'_> {
         }
     }
 }
+
+/// The fields of the filter.
+pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place", "job", "shift", "is"];
 
 /// The filtered rows in order. Ties are sorted by name and id, so that rows stay in place.
 pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {

@@ -74,21 +74,26 @@ impl<'a> CommandRecords<'a> {
         let row = self.last();
         let args = arguments(&row.args);
         let tick = row.tick.to_string();
-        let fields = [
-            ("command", row.command.as_str()),
-            ("args", args.as_str()),
-            ("issuer", row.issuer.as_str()),
-            ("status", self.status().word),
-            ("role", row.role.as_str()),
-            ("transport", row.transport.as_str()),
-            ("id", row.cmd_id.as_str()),
-            ("tick", tick.as_str()),
-            ("error", row.error.as_str()),
-            ("reason", self.reason().unwrap_or_default()),
+        let texts = [
+            &row.command,
+            &args,
+            &row.issuer,
+            self.status().word,
+            &row.role,
+            &row.transport,
+            &row.cmd_id,
+            &tick,
+            &row.error,
+            self.reason().unwrap_or_default(),
         ];
+        let fields: [_; FIELDS.len()] = std::array::from_fn(|at| (FIELDS[at], texts[at]));
         filter::passes(typed, &fields)
     }
 }
+
+/// The fields of the filter.
+pub(super) const FIELDS: [&str; 10] =
+    ["command", "args", "issuer", "status", "role", "transport", "id", "tick", "error", "reason"];
 
 /// Groups records by command, in order. An intent is joined by the next final record of the same `cmd_id`. Every other record
 /// is a group of its own, so that a refused reuse of an id does not change the status of the first use.

@@ -18,6 +18,7 @@ use crate::format::{arguments, clip, count};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
+use crate::screens::filter;
 use crate::table::{FittedColumns, Table};
 use crate::text_drawing::draw_text;
 use crate::wall_clock::offset_at;
@@ -146,7 +147,8 @@ impl Pane for AuditLog {
                     "Press esc to clear it. Examples: status:rejected, issuer:tui, a command name.",
                 )
             };
-            return draw_empty(frame, body, missing, advice, cx.theme);
+            let advice = filter::advice(cx.filter, &command_records::FIELDS, advice);
+            return draw_empty(frame, body, missing, &advice, cx.theme);
         };
         let place = self.place(&commands, !cx.filter.is_empty());
         draw_on_border(frame, area, Line::styled(clip(&place, usize::from(inner.width)), cx.theme.accent));

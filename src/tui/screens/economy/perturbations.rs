@@ -51,6 +51,8 @@ pub(crate) struct Item<'a> {
     state: &'a str,
     detail: &'a str,
     occurring: Option<&'a Perturbation>,
+    /// Number among the occurrences of this name: one event can be active and in cooldown at the same time.
+    nth: usize,
     /// The event of the perturbation file that this is or was.
     event: Option<&'a PerturbationEvent>,
 }
@@ -214,12 +216,13 @@ impl ListContent for Perturbations {
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<Item<'a>> {
         let (perturbations, events) = (&cx.view.perturbations, &cx.view.perturbation_events.events);
-        let occurring = perturbations.iter().map(|it| Item {
+        let occurring = perturbations.iter().enumerate().map(|(at, it)| Item {
             name: &it.name,
             kind: &it.kind,
             state: &it.state,
             detail: &it.detail,
             occurring: Some(it),
+            nth: perturbations[..at].iter().filter(|earlier| earlier.name == it.name).count(),
             event: events.iter().find(|event| event.name == it.name),
         });
         let possible = events.iter().filter(|event| !perturbations.iter().any(|it| it.name == event.name));
@@ -229,6 +232,7 @@ impl ListContent for Perturbations {
             state: "possible",
             detail: &event.detail,
             occurring: None,
+            nth: 0,
             event: Some(event),
         });
         let fits = |item: &Item<'_>| cx.matches(&[item.name, item.kind, item.state, item.detail]);
@@ -236,9 +240,8 @@ impl ListContent for Perturbations {
     }
 
     fn id(item: &Item<'_>) -> String {
-        // One event can be active and in cooldown at the same time.
-        let started = item.occurring.map_or(0, |perturbation| perturbation.started_tick);
-        format!("{} {} {started}", item.name, item.state)
+        // Without the state, so that the selection stays when the event starts or ends.
+        format!("{} {}", item.name, item.nth)
     }
 
     fn record(item: &Item<'_>, _cx: &Context<'_>) -> Record {
@@ -306,7 +309,7 @@ impl ListContent for Perturbations {
         let some = selected.clone().map(|_| ());
         let begin = selected.clone().and_then(|item| start_confirmation(item, cx).map(|_| ()));
         let end = selected.and_then(|item| end_command(item, cx).map(|_| ()));
-        let switch = if cx.view.perturbation_events.by_themselves { "all off" } else { "all on" };
+        let switch = if cx.view.perturbation_events.by_themselves { "automatic off" } else { "automatic on" };
         vec![
             KeyHint::when(Action::Trigger, "begin", begin),
             KeyHint::when(Action::Cancel, "end", end),

@@ -5,6 +5,7 @@ use crate::fixtures;
 use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::keymap::Action;
 use crate::pane::{Pane, Reaction};
+use townlet_wire::telemetry::Perturbation;
 use townlet_wire::{Request, Role, Snapshot};
 
 fn admin(change: impl FnOnce(&mut Snapshot)) -> PaneHarness {
@@ -61,6 +62,22 @@ fn a_perturbation_starts_after_confirmation_and_ends_at_once() {
     assert!(
         matches!(harness.act(&mut pane, Action::Open), Reaction::ShowDetail(card) if card.title == "Perturbation: burst_main")
     );
+}
+
+#[test]
+fn the_selection_stays_with_an_event_that_starts() {
+    let mut harness = admin(|_| {});
+    let mut pane = PerturbationsPane::default();
+    harness.act(&mut pane, Action::Last);
+    asks(harness.act(&mut pane, Action::Trigger), "perturbation_trigger burst_main");
+    for state in ["pending", "active"] {
+        let begun =
+            Perturbation { name: "burst_main".into(), state: state.into(), ..harness.view.perturbations[0].clone() };
+        harness.view.perturbations.retain(|it| it.name != "burst_main");
+        harness.view.perturbations.insert(0, Perturbation { started_tick: harness.view.tick + 1, ..begun });
+        harness.text(&mut pane, SIZES[0]);
+        assert_eq!(sends(harness.act(&mut pane, Action::Cancel)), "perturbation_cancel burst_main", "{state}");
+    }
 }
 
 #[test]

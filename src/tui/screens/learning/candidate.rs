@@ -13,6 +13,7 @@ use crate::screens::promotion;
 use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
 use crate::wall_clock::date_time;
+use townlet_source::RECORDING;
 use townlet_wire::telemetry::{Evidence, PromotionStep};
 
 /// Minimum width to put the history beside the evidence.
@@ -212,8 +213,12 @@ impl ListContent for PromotionHistory {
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
         if cx.view.promotion.state.is_empty() {
-            let advice = "Upgrade the shard to use promotion.";
-            return draw_empty(frame, area, "This shard does not support promotion.", advice, cx.theme);
+            let (missing, advice) = if cx.session.transport == RECORDING {
+                ("No candidate.", "A recording holds the town without its promotion.")
+            } else {
+                ("This shard does not support promotion.", "Upgrade the shard to use promotion.")
+            };
+            return draw_empty(frame, area, missing, advice, cx.theme);
         }
         let is_low = area.height < STACKED_HEIGHT;
         let is_split = is_low && area.width >= SIDE_BY_SIDE_WIDTH;

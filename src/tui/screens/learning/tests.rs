@@ -5,6 +5,7 @@ use crate::fixtures;
 use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::keymap::Action;
 use crate::pane::{Confirmation, Pane, Reaction};
+use townlet_wire::telemetry::Learning;
 use townlet_wire::{Request, Role, Snapshot};
 
 fn harness(change: impl FnOnce(&mut Snapshot)) -> PaneHarness {
@@ -139,6 +140,22 @@ fn the_score_on_held_out_towns_stands_beside_the_return() {
     let outside = harness(|view| view.policy.outside_range = Some("40 residents; trained on 4 to 32".into()));
     let text = outside.text(&mut Candidate::default(), SIZES[1]);
     assert!(text.contains("! this town is outside the trained range: 40 residents; trained on 4 to 32"), "{text}");
+}
+
+#[test]
+fn a_recording_without_training_and_promotion_does_not_ask_for_an_upgrade() {
+    let mut harness = harness(|view| {
+        view.learning = Learning::default();
+        view.promotion.state.clear();
+    });
+    let shown = |harness: &PaneHarness| {
+        [harness.text(&mut Training::default(), SIZES[1]), harness.text(&mut Candidate::default(), SIZES[1])]
+    };
+    assert!(shown(&harness).iter().all(|text| text.contains("does not support")));
+    harness.record();
+    let [training, candidate] = shown(&harness);
+    assert!(training.contains("A recording holds the town without its training."), "{training}");
+    assert!(candidate.contains("A recording holds the town without its promotion."), "{candidate}");
 }
 
 #[test]

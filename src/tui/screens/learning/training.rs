@@ -17,8 +17,9 @@ use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark, require};
 use crate::table::{Column, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
-use townlet_wire::Request;
+use townlet_source::RECORDING;
 use townlet_wire::telemetry::{HeldOutEvaluation, Learning, LearningRow, SafetyRate};
+use townlet_wire::{Request, Session};
 
 /// Minimum size of a chart in the grid.
 const MIN_CHART_SIZE: (u16, u16) = (38, 8);
@@ -163,8 +164,11 @@ fn held_out(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
 }
 
 /// Empty state.
-fn nothing(learning: &Learning) -> (&'static str, &'static str) {
+fn nothing(learning: &Learning, session: &Session) -> (&'static str, &'static str) {
     match learning.state.as_str() {
+        "" | "off" if session.transport == RECORDING => {
+            ("No training.", "A recording holds the town without its training.")
+        }
         "" => ("This shard does not support training.", "Upgrade the shard, or use `townlet train`."),
         "off" => ("Training is off.", "Start the shard with `townlet run --train` or `townlet serve --train`."),
         "paused" => ("Paused before the first update.", "Press t to resume."),
@@ -337,7 +341,7 @@ impl ListContent for TrainingCharts {
         draw_text(frame, area, head);
         let body = Rect { y: area.y + used, height: area.height.saturating_sub(used), ..area };
         if cx.view.learning.history.is_empty() {
-            let (missing, advice) = nothing(&cx.view.learning);
+            let (missing, advice) = nothing(&cx.view.learning, cx.session);
             return draw_empty(frame, body, missing, advice, cx.theme);
         }
         let Some(selected) = view.selected() else {

@@ -200,6 +200,9 @@ impl MetricList {
     }
 }
 
+/// The fields of the filter.
+const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
+
 impl ListContent for MetricList {
     type Item<'a> = Metric;
     const TITLE: &'static str = "Metrics";
@@ -212,8 +215,14 @@ impl ListContent for MetricList {
     fn items(&self, cx: &Context<'_>) -> Vec<Metric> {
         let fits = |metric: &Metric| {
             let Metric { name, title, unit, verdict, .. } = metric;
-            let fields =
-                [("group", metric.group), ("name", name), ("name", title), ("unit", unit), ("verdict", verdict)];
+            let [group, name_field, unit_field, verdict_field] = FIELDS;
+            let fields = [
+                (group, metric.group),
+                (name_field, name),
+                (name_field, title),
+                (unit_field, unit),
+                (verdict_field, verdict),
+            ];
             filter::passes(cx.filter, &fields)
         };
         let mut metrics: Vec<Metric> = all(cx.view).into_iter().filter(fits).collect();
@@ -257,7 +266,8 @@ impl ListContent for MetricList {
         (self.head, self.division) = (Rect::ZERO, None);
         let Some(selected) = view.selected() else {
             let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
-            return draw_empty(frame, area, "No metrics match the filter.", advice, cx.theme);
+            let advice = filter::advice(cx.filter, &FIELDS, advice);
+            return draw_empty(frame, area, "No metrics match the filter.", &advice, cx.theme);
         };
         if self.expanded {
             return draw_chart(frame, area, selected, self.total, cx);

@@ -12,7 +12,7 @@ use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block, require};
 use crate::text_drawing::draw_text;
-use townlet_source::UnconfirmedCommand;
+use townlet_source::{RECORDING, UnconfirmedCommand};
 use townlet_wire::escape;
 
 /// Commands without an answer that are shown above the line.
@@ -107,7 +107,9 @@ impl Pane for Console {
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = ids(cx);
         match (action, shown(cx).get(self.list.selected(&ids))) {
-            (Action::Open, Some(entry)) => Reaction::ShowDetail(entry.card(cx.theme)),
+            (Action::Open, Some(entry)) => {
+                Reaction::ShowDetail(entry.card(cx.theme, cx.session.transport == RECORDING))
+            }
             (Action::Copy, Some(entry)) => Reaction::Copy(escape(&entry.answer.cmd_id)),
             _ => self.list.act(action, &ids),
         }

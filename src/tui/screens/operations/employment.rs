@@ -235,10 +235,12 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
     text
 }
 
-/// What the approvals come to beside today's exit cap: those who left, those approved before, and these.
+/// What the approvals come to beside the exit cap of the day in which they take effect: those who left, those approved
+/// before, and these. At midnight the exits of the state are still yesterday's.
 fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
     let employment = &view.employment;
-    let (used, cap) = (employment.exits_today, employment.daily_exit_cap);
+    let used = if view.clock.tick_of_day == 0 { 0 } else { employment.exits_today };
+    let cap = employment.daily_exit_cap;
     let (these, before): (Vec<_>, Vec<_>) = employment
         .queue
         .iter()

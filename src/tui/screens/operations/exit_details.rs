@@ -61,13 +61,20 @@ pub(super) const fn waits_for_cap(view: &Snapshot, entry: &ExitEntry) -> bool {
     !entry.approved && entry.releases_at_tick <= view.tick
 }
 
+/// When an exit takes effect whose review window is over. Power and water suspend exits; an approved one does not wait.
+pub(in crate::screens) fn when_due(view: &Snapshot) -> String {
+    let off = view.perturbations.iter().find(|it| it.state == "active" && ["blackout", "outage"].contains(&&*it.kind));
+    let after = off.map_or_else(|| "as soon as".to_owned(), |it| format!("after the {}, as soon as", it.kind));
+    format!("{after} the exit cap and exit gap allow")
+}
+
 /// `leaves in 2 h 10 m (tick 4,310), unless deferred.`
 fn leaves(view: &Snapshot, entry: &ExitEntry) -> String {
     if entry.approved {
         return "approved: leaves on the next tick.".to_owned();
     }
     if waits_for_cap(view, entry) {
-        return "leaves as soon as the exit cap and exit gap allow, unless deferred.".to_owned();
+        return format!("leaves {}, unless deferred.", when_due(view));
     }
     let full = view.employment.exits_today >= view.employment.daily_exit_cap;
     let cap = if full { " if the cap allows" } else { "" };
@@ -90,7 +97,7 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
     lines.push(fact("waiting", format!("{waited} · since tick {}", thousands(entry.enqueued_tick))));
     let leaves = match (entry.approved, waits_for_cap(view, entry)) {
         (true, _) => "next tick".to_owned(),
-        (false, true) => "as soon as the exit cap and exit gap allow".to_owned(),
+        (false, true) => when_due(view),
         (false, false) => moment(entry.releases_at_tick, view),
     };
     lines.push(fact("leaves", leaves));

@@ -3,7 +3,7 @@
 mod alerts;
 mod console;
 mod employment;
-mod exit_details;
+pub(super) mod exit_details;
 mod queues;
 mod stability;
 

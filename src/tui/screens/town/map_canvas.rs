@@ -232,13 +232,13 @@ impl Canvas<'_> {
     }
 }
 
-/// Tie of `focus` to `other`: `♥` for trust, `!` for rivalry, `~` for any other tie.
+/// Tie of `focus` to `other`: `♥` for trust, `!` for rivalry, `&` for any other tie.
 pub(super) fn tie_sign(view: &Snapshot, focus: &Agent, other: &Agent, theme: &Theme) -> Option<(char, Style)> {
     let tie = view.relationships.ties.iter().find(|tie| tie.agent == focus.id && tie.other == other.id)?;
     Some(match (tie.trust > 0.3, tie.rivalry > 0.3) {
         (_, true) => ('!', theme.bad),
         (true, false) => ('♥', theme.good),
-        (false, false) => ('~', theme.dim),
+        (false, false) => ('&', theme.dim),
     })
 }
 

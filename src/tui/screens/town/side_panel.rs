@@ -71,7 +71,7 @@ impl<'a> SidePanel<'a> {
             let hidden = legend.len() - room.max(1) + 1;
             legend.truncate(room.saturating_sub(1));
             if legend.len() > 1 {
-                legend.push(self.dim(&format!("{} more in ?", count(hidden as u64, "row"))));
+                legend.push(self.dim(&format!("{} in ?", count(hidden as u64, "more row"))));
             } else {
                 legend.clear();
             }
@@ -272,7 +272,8 @@ pub(crate) fn legend(map: &Map, theme: &Theme) -> Vec<(Span<'static>, String)> {
     kinds.sort_unstable();
     kinds.dedup();
     let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
-    let fixed = [('▒', "wall"), ('+', "door"), ('✗', "off"), ('2', "count"), ('♥', "trust"), ('!', "rival")];
+    let fixed =
+        [('▒', "wall"), ('+', "door"), ('✗', "off"), ('2', "count"), ('♥', "trust"), ('!', "rival"), ('&', "tie")];
     let signs = objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned())));
     legend.extend(signs.map(|(sign, word)| (Span::styled(sign.to_string(), theme.text), escape(&word))));
     legend
