@@ -16,8 +16,10 @@ pub(crate) fn text(text: &str) -> String {
         let own = character == '\\' && (matches!((before, after), (':', '/')) || (before == 'w' && after == '.'));
         // An underscore within a word is plain text.
         let within_word = before.is_alphanumeric() && after.is_alphanumeric();
-        let special = matches!(character, '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '!' | '|' | '&' | '~' | '#' | '$');
-        if (special && !own) || (character == '_' && !within_word) {
+        let special = matches!(character, '`' | '*' | '[' | ']' | '<' | '>' | '!' | '|' | '&' | '~' | '#' | '$');
+        // A backslash before a letter is plain text, as in `\u{1b}`.
+        let backslash = character == '\\' && !own && !after.is_alphanumeric();
+        if special || backslash || (character == '_' && !within_word) {
             inert.push('\\');
         }
         inert.push(character);
@@ -48,7 +50,7 @@ mod tests {
             ("<img src=x>&lt;", "\\<img src=x\\>\\&lt;"),
             ("a | b\\| `c` **d** # ~~e~~ $f$", "a \\| b\\\\\\| \\`c\\` \\*\\*d\\*\\* \\# \\~\\~e\\~\\~ \\$f\\$"),
             ("daily_exit_cap _e_ www.evil", "daily_exit_cap \\_e\\_ www\\.evil"),
-            ("a\u{200b}\u{2028}\u{e0041}\u{1b}", "a\\\\u{200b}\\\\u{2028}\\\\u{e0041}\\\\u{1b}"),
+            ("a\u{200b}\u{2028}\u{e0041}\u{1b}", "a\\u{200b}\\u{2028}\\u{e0041}\\u{1b}"),
             ("Zoë, 0.5 % (was 90 %) – 2026-01-01 10:00", "Zoë, 0.5 % (was 90 %) – 2026-01-01 10:00"),
         ] {
             assert_eq!(text(typed), expected, "{typed}");
