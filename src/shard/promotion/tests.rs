@@ -263,7 +263,7 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
         "starvation events: passed after 9 pairs",
         "rollback",
         "`a` → `scripted`",
-        "rolled_back: back to \\`scripted\\` from \\`a\\`: a\\|b\\u{a} |",
+        "rolled_back: back to `scripted` from `a`: a\\|b\\u{a} |",
         "| id |",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
