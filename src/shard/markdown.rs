@@ -7,6 +7,8 @@ use townlet_wire::escape;
 /// Text on one line, also for a cell of a table. Everything that Markdown would interpret is escaped.
 pub(crate) fn text(text: &str) -> String {
     let safe = escape(text).replace("://", ":\\//").replace("www.", "www\\.");
+    // Pairs of single backticks quote a name; any other could join with a code span of the file.
+    let quotes = !safe.contains("``") && safe.matches('`').count() % 2 == 0;
     let mut inert = String::with_capacity(safe.len());
     let mut characters = safe.chars().peekable();
     let mut before = ' ';
@@ -16,8 +18,10 @@ pub(crate) fn text(text: &str) -> String {
         let own = character == '\\' && (matches!((before, after), (':', '/')) || (before == 'w' && after == '.'));
         // An underscore within a word is plain text.
         let within_word = before.is_alphanumeric() && after.is_alphanumeric();
-        let special = matches!(character, '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '!' | '|' | '&' | '~' | '#' | '$');
-        if (special && !own) || (character == '_' && !within_word) {
+        let special = matches!(character, '*' | '[' | ']' | '<' | '>' | '!' | '|' | '&' | '~' | '#' | '$');
+        // A backslash before a letter is plain text, as in `\u{1b}`.
+        let backslash = character == '\\' && !own && !after.is_alphanumeric();
+        if special || backslash || (character == '`' && !quotes) || (character == '_' && !within_word) {
             inert.push('\\');
         }
         inert.push(character);
@@ -46,9 +50,11 @@ mod tests {
         for (typed, expected) in [
             ("![x](http://evil/p.png)", "\\!\\[x\\](http:\\//evil/p.png)"),
             ("<img src=x>&lt;", "\\<img src=x\\>\\&lt;"),
-            ("a | b\\| `c` **d** # ~~e~~ $f$", "a \\| b\\\\\\| \\`c\\` \\*\\*d\\*\\* \\# \\~\\~e\\~\\~ \\$f\\$"),
+            ("a | b\\| `c` **d** # ~~e~~ $f$", "a \\| b\\\\\\| `c` \\*\\*d\\*\\* \\# \\~\\~e\\~\\~ \\$f\\$"),
+            ("a`b", "a\\`b"),
+            ("``a` `", "\\`\\`a\\` \\`"),
             ("daily_exit_cap _e_ www.evil", "daily_exit_cap \\_e\\_ www\\.evil"),
-            ("a\u{200b}\u{2028}\u{e0041}\u{1b}", "a\\\\u{200b}\\\\u{2028}\\\\u{e0041}\\\\u{1b}"),
+            ("a\u{200b}\u{2028}\u{e0041}\u{1b}", "a\\u{200b}\\u{2028}\\u{e0041}\\u{1b}"),
             ("Zoë, 0.5 % (was 90 %) – 2026-01-01 10:00", "Zoë, 0.5 % (was 90 %) – 2026-01-01 10:00"),
         ] {
             assert_eq!(text(typed), expected, "{typed}");

@@ -1,6 +1,7 @@
 //! Text from outside made safe to show: no terminal escape, control or invisible character leaves here.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Whether a character must not be shown as it is: control characters, and characters that are invisible or change the
 /// direction or the lines of the text around them (bidirectional controls, zero-width characters, line and paragraph
@@ -53,7 +54,7 @@ pub fn escape_output(text: &str) -> Cow<'_, str> {
     for character in text.chars() {
         if is_raw(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(safe, "\\u{unit:04x}");
             }
         } else {
             safe.push(character);
