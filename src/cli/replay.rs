@@ -277,7 +277,9 @@ mod tests {
         let file = |name: &str, base: Base, entries: Vec<Entry>| {
             let path = folder.path().join(name);
             let journal = Journal::create(&path, &header(base)).expect("it is written");
-            entries.into_iter().for_each(|entry| journal.append(entry));
+            for entry in entries {
+                journal.append(entry);
+            }
             journal.flush().expect("it is written");
             (PathBuf::from(name), journal::read(&path).expect("it is read"))
         };

@@ -8,7 +8,7 @@ use townlet_wire::escape;
 pub(crate) fn text(text: &str) -> String {
     let safe = escape(text).replace("://", ":\\//").replace("www.", "www\\.");
     // Pairs of single backticks quote a name; any other could join with a code span of the file.
-    let quotes = !safe.contains("``") && safe.matches('`').count() % 2 == 0;
+    let quotes = !safe.contains("``") && safe.matches('`').count().is_multiple_of(2);
     let mut inert = String::with_capacity(safe.len());
     let mut characters = safe.chars().peekable();
     let mut before = ' ';

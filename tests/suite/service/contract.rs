@@ -1,4 +1,4 @@
-//! Every reply agrees with the OpenAPI document: its status, media type and error code are documented, and its error body has the
+//! Every reply agrees with the `OpenAPI` document: its status, media type and error code are documented, and its error body has the
 //! documented form. [`Served::send`](super::client::Served::send) checks the reply of every request of these tests.
 
 use serde_json::{Value, json};
