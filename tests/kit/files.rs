@@ -30,9 +30,9 @@ pub(crate) fn only_file(folder: &Path, ending: &str) -> PathBuf {
     files.remove(0)
 }
 
-/// Lets the next atomic write of a file fail as on a full disk.
-pub(crate) fn fill_disk_for(file: &Path) {
-    std::os::unix::fs::symlink("/dev/full", file.with_extension("part")).expect("a link can be made");
+/// Lets atomic writes of a file fail: a folder stands in place of its temporary file.
+pub(crate) fn fail_writes_of(file: &Path) {
+    std::fs::create_dir_all(file.with_extension("part")).expect("a folder can be made");
 }
 
 /// Copies a folder with everything below it.

@@ -178,7 +178,7 @@ settings:
         assert!(table.contains(part), "{part} is not in\n{table}");
     }
     let folder = sweep_folder(home.path()).expect("a sweep");
-    kit::fill_disk_for(&folder.join("scores.svg"));
+    kit::fail_writes_of(&folder.join("scores.svg"));
     let lost = kit::townlet(home.path(), "train sweep --resume");
     assert_eq!(lost.status.code(), Some(3), "{}", text(&lost.stderr));
     assert!(text(&lost.stdout).contains("The best trial is 0") && text(&lost.stderr).contains("The command ran"));

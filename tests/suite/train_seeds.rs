@@ -77,7 +77,7 @@ fn each_seed_has_the_bits_of_its_own_training_and_the_aggregate_is_their_mean() 
     // Complete trainings are only read again.
     let again = kit::json(home.path(), "train --resume --plot --json");
     assert_eq!(again, report);
-    kit::fill_disk_for(&home.path().join(report["plot"].as_str().expect("a path")));
+    kit::fail_writes_of(&home.path().join(report["plot"].as_str().expect("a path")));
     let lost = kit::townlet(home.path(), "train --resume --plot");
     assert_eq!(lost.status.code(), Some(3), "{}", text(&lost.stderr));
     assert!(text(&lost.stdout).contains("interquartile mean") && text(&lost.stderr).contains("The command ran"));

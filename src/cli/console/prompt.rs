@@ -27,7 +27,7 @@ use townlet_tui::format::{clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
 use townlet_wire::escape;
-use townlet_wire::{Answer, Request, Snapshot, Status, allowed, command_line};
+use townlet_wire::{Answer, Request, Snapshot, Status, command_line};
 
 /// Rows of the prompt: six completions, the command line and its help.
 const VIEWPORT_ROWS: u16 = 8;
@@ -221,15 +221,18 @@ impl Prompt {
         PromptAction::Nothing
     }
 
-    /// What a command does that must be confirmed: a destructive one that the role allows.
+    /// What a destructive command would do, which must be confirmed. One that would be refused is sent without a question.
     fn effect_to_confirm(&mut self, text: &str, console: &ConsoleClient) -> Option<String> {
         let parsed = command_line::parse(&console.welcome.commands, text).ok()?;
-        let asks = parsed.spec.destructive && !self.dry_run && allowed(&console.welcome.session, parsed.spec);
-        asks.then(|| {
-            self.preview_line(console);
-            let preview = self.line.preview_of(text).map(Answer::summary);
-            preview.unwrap_or_else(|| format!("{}.", parsed.spec.help))
-        })
+        if !parsed.spec.destructive || self.dry_run {
+            return None;
+        }
+        self.preview_line(console);
+        match self.line.preview_of(text) {
+            Some(answer) if answer.error.is_some() => None,
+            Some(answer) => Some(answer.summary()),
+            None => Some(format!("{}.", parsed.spec.help)),
+        }
     }
 
     fn paste(&mut self, text: &str, console: &ConsoleClient) {
