@@ -27,7 +27,7 @@ use townlet_tui::format::{clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
 use townlet_wire::escape;
-use townlet_wire::{Answer, Request, Snapshot, Status, command_line};
+use townlet_wire::{Request, Snapshot, Status, command_line};
 
 /// Rows of the prompt: six completions, the command line and its help.
 const VIEWPORT_ROWS: u16 = 8;
