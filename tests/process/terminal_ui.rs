@@ -168,9 +168,9 @@ fn the_audit_screen_shows(pty: &mut PtySession, command: &str, argument: &str) {
     pty.until("intent and outcome", |screen| {
         let text = screen.contents();
         let labels = ["command ", "cmd_id ", "intent ", "outcome "];
-        text.contains(argument) && labels.iter().all(|label| text.contains(&format!("┃{label}")))
+        // Each once: a frame may be read in two parts.
+        text.contains(argument) && labels.iter().all(|label| text.matches(&format!("┃{label}")).count() == 1)
     });
-    assert_eq!(pty.text().matches("┃cmd_id ").count(), 1);
     pty.press("1");
     pty.shows("pending ");
 }
