@@ -16,6 +16,8 @@ use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
+/// Idle time after which a connection is not used again. Servers close idle ones after 5 s.
+const REUSE: Duration = Duration::from_secs(2);
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -90,8 +92,11 @@ impl Client {
         if url.scheme() == "http" && !here && target.token.is_some() {
             return Err(format!("{}: tokens are not sent to another machine without TLS. Use https.", target.url));
         }
-        let mut http =
-            reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none()).tcp_nodelay(true);
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(REUSE)
+            .redirect(redirect::Policy::none())
+            .tcp_nodelay(true);
         if here {
             http = http.no_proxy();
         }
