@@ -1,6 +1,6 @@
 //! The webhook: posts changes of alerts to an address, on a thread of its own.
 //!
-//! [`WebhookSender::post`] never waits: the queue is bounded, and the oldest message makes room. Errors name the host only,
+//! `WebhookSender::post` never waits: the queue is bounded, and the oldest message makes room. Errors name the host only,
 //! because path and headers of a webhook may be secret.
 
 use std::collections::VecDeque;
