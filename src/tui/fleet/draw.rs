@@ -92,7 +92,8 @@ impl Fleet {
         let full = area.width >= FULL_CONNECTION;
         let [head, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
         let names = shown.iter().map(|index| width(&name_of(&self.apps[*index]))).max().unwrap_or(0);
-        let links = shown.iter().map(|index| width(&self.cells(&self.apps[*index], full)[0].0)).max().unwrap_or(0);
+        let cells: Vec<_> = shown.iter().map(|index| self.cells(&self.apps[*index], full)).collect();
+        let links = cells.iter().map(|cells| width(&cells[0].0)).max().unwrap_or(0);
         let contents = [("shard", names), ("connection", links)];
         let columns = TABLE.fit(&Layouts::default(), usize::from(inside.width).saturating_sub(2), &contents);
         draw_text(frame, head, columns.heads(2, None, &self.theme));
@@ -102,9 +103,8 @@ impl Fleet {
             return None;
         }
         let (selected, first) = self.list.update(&self.ids(), list);
-        for ((place, index), row) in shown.iter().enumerate().skip(first).zip(list.rows()) {
-            let app = &self.apps[*index];
-            let cells = self.cells(app, full);
+        for (place, row) in (first..shown.len()).zip(list.rows()) {
+            let (app, cells) = (&self.apps[shown[place]], &cells[place]);
             let style = app.label.as_ref().map_or(self.theme.strong, |label| label.style);
             let prefix = vec![(mark(place == selected), Style::default())];
             let line = columns.row(prefix, None, |head, _| {

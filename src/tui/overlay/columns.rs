@@ -5,7 +5,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{Dialog, DialogResult, is_cancel, outer_window, window};
+use super::{Dialog, DialogResult, clicked_row, is_cancel, outer_window, window};
 use crate::format::pad;
 use crate::table::{EXTRA, Table};
 use crate::text_drawing::draw_text;
@@ -94,10 +94,10 @@ impl Dialog for ColumnsDialog {
     }
 
     fn click(&mut self, at: Position) -> DialogResult {
-        if !self.list.contains(at) {
-            return if self.window.contains(at) { DialogResult::Open } else { DialogResult::Closed };
-        }
-        let row = self.first + usize::from(at.y - self.list.y);
+        let row = match clicked_row(at, self.window, self.list, self.first) {
+            Ok(row) => row,
+            Err(beside) => return beside,
+        };
         if row >= self.rows.len() {
             return DialogResult::Open;
         }

@@ -97,6 +97,15 @@ fn outer_window(inside: Rect) -> Rect {
     Rect::new(inside.x.saturating_sub(2), inside.y.saturating_sub(1), inside.width + 4, inside.height + 2)
 }
 
+/// The row of a list in a window that a click meets, where `first` is the first one shown. Beside the list a click in the window
+/// does nothing, and one outside closes it.
+fn clicked_row(at: Position, window: Rect, list: Rect, first: usize) -> Result<usize, DialogResult> {
+    if list.contains(at) {
+        return Ok(first + usize::from(at.y - list.y));
+    }
+    Err(if window.contains(at) { DialogResult::Open } else { DialogResult::Closed })
+}
+
 /// Buttons in the middle of a row, the focused one marked, and their areas.
 fn buttons(row: Rect, words: [&str; 2], focused: usize, theme: &Theme) -> (Line<'static>, [Rect; 2]) {
     const GAP: u16 = 5;

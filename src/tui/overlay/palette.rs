@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{Dialog, DialogResult, draw_search, is_cancel, outer_window};
+use super::{Dialog, DialogResult, clicked_row, draw_search, is_cancel, outer_window};
 use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
@@ -225,10 +225,10 @@ impl Dialog for Palette {
     }
 
     fn click(&mut self, at: Position) -> DialogResult {
-        if !self.list.contains(at) {
-            return if self.window.contains(at) { DialogResult::Open } else { DialogResult::Closed };
-        }
-        let row = self.first + usize::from(at.y - self.list.y);
+        let row = match clicked_row(at, self.window, self.list, self.first) {
+            Ok(row) => row,
+            Err(beside) => return beside,
+        };
         let goal = self.matches().get(row).map(|entry| entry.goal.clone());
         goal.map_or(DialogResult::Open, DialogResult::Navigate)
     }
