@@ -15,7 +15,7 @@ use super::fail_point_table::{POINTS, ReachedBy};
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::kill::{once_each, send, send_again, token};
 use super::pty_session::PtySession;
-use super::remote::Server;
+use super::server::Server;
 use crate::kit::{config_text, has_journal, soak};
 
 /// Commands in a script.

@@ -14,7 +14,8 @@ use townlet_shard::incident::{Kind, kept};
 use townlet_source::Source as _;
 
 use super::headless::goes_on;
-use super::remote::{Observer, Server};
+use super::remote::Observer;
+use super::server::Server;
 use crate::kit::{TIMEOUT, stands_still, wait_until};
 
 const LISTEN: [&str; 3] = ["--listen", "127.0.0.1:0", "--speed"];

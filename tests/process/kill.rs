@@ -17,7 +17,7 @@ use townlet_shard::tokens::TokenStore;
 use townlet_wire::{Answer, Role, Status};
 
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
-use super::remote::Server;
+use super::server::Server;
 use crate::kit::{has_journal, soak};
 
 /// Commands in a script.

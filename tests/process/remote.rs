@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -16,124 +16,10 @@ use townlet_wire::{Answer, Request, Snapshot, Status};
 
 use super::kit::wait_until;
 use super::pty_session::{BINARY, PtySession, TIMEOUT, log_of, repository};
+use super::server::Server;
 
 const LARGE: (u16, u16) = (120, 40);
 const RIGHT: &str = "\u{1b}[C";
-
-/// `townlet serve` with its lines.
-pub(crate) struct Server {
-    child: Child,
-    lines: Receiver<String>,
-    url: String,
-    said: tempfile::NamedTempFile,
-}
-
-impl Server {
-    #[track_caller]
-    pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
-        Self::start_in(home, args, &[])
-    }
-
-    /// With these variables around it.
-    #[track_caller]
-    pub(crate) fn start_in(home: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let said = tempfile::NamedTempFile::new().expect("a file");
-        let mut child = Command::new(BINARY)
-            .arg("serve")
-            .args(args)
-            .current_dir(home)
-            .env_clear()
-            .env("HOME", home)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(said.reopen().expect("the file"))
-            .spawn()
-            .expect("the program starts");
-        let out = child.stdout.take().expect("its output");
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut server = Self { child, lines, url: String::new(), said };
-        let line = server.line();
-        line.rsplit(' ').next().expect("an address").clone_into(&mut server.url);
-        assert!(server.url.starts_with("http://127.0.0.1:"), "{line}");
-        server
-    }
-
-    #[track_caller]
-    fn line(&self) -> String {
-        self.lines.recv_timeout(TIMEOUT).expect("a line")
-    }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The id of its process.
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub(crate) fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
-    }
-
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("its status");
-    }
-
-    /// It has died of a signal by itself.
-    #[cfg(feature = "failpoints")]
-    #[track_caller]
-    pub(crate) fn died(mut self) {
-        assert_eq!(self.child.wait().expect("its status").code(), None);
-    }
-
-    /// Has a shell run this with its id as `$1`.
-    #[track_caller]
-    pub(crate) fn signal(&self, line: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("sh").args(["-c", line, "sh", &id]).status().expect("a shell runs").success());
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(self.said.path()).expect("what it said")
-    }
-
-    /// What it ended with, and what it said on the way.
-    #[cfg(feature = "failpoints")]
-    #[track_caller]
-    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
-        // Its lines end when it does, and not before.
-        let over = std::sync::mpsc::RecvTimeoutError::Disconnected;
-        while self.lines.recv_timeout(TIMEOUT).map_err(|end| assert_eq!(end, over)).is_ok() {}
-        let status = self.child.wait().expect("its status").code();
-        (status, self.said())
-    }
-
-    /// Asked to stop, it saves the town.
-    #[track_caller]
-    pub(crate) fn terminate(mut self) {
-        self.signal("kill -TERM $1");
-        let line = self.line();
-        assert!(line.contains("stopped at tick") && line.contains("snapshot"), "{line}");
-        assert_eq!(self.child.wait().expect("its status").code(), Some(0), "{}", self.said());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing running.
-        drop(self.child.kill());
-    }
-}
 
 fn townlet(home: &Path, args: &[&str], token: &str) -> (Option<i32>, String) {
     let mut command = Command::new(BINARY);
@@ -160,7 +46,7 @@ fn an_exit_is_approved_by_a_remote_client() {
     let config = repository("configs/scenarios/employment_backlog.yaml").display().to_string();
     let served =
         Server::start(home.path(), &["--config", &config, "--listen", "127.0.0.1:0", "--speed", "max", "--paused"]);
-    let arguments = ["observe", "--connect", served.url.as_str()];
+    let arguments = ["observe", "--connect", served.url()];
     let mut pty = PtySession::start(client_home.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
     pty.shows("live");
     pty.shows("ADMIN");
@@ -202,7 +88,7 @@ fn a_killed_server_is_reported_and_reconnected_and_no_command_runs_twice() {
     let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "10x"]);
-    let (url, address) = (served.url.clone(), served.address().to_owned());
+    let (url, address) = (served.url().to_owned(), served.address().to_owned());
     let mut pty =
         PtySession::start(client_home.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
     pty.shows("ADMIN");
@@ -279,7 +165,7 @@ fn after_a_crash_an_observer_has_the_state_of_the_shard_and_a_retried_command_ru
     let home = tempfile::tempdir().unwrap();
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "100x"]);
-    let (url, address) = (served.url.clone(), served.address().to_owned());
+    let (url, address) = (served.url().to_owned(), served.address().to_owned());
     let mut observer = Observer::connect(&url, &token);
     observer.until("a live connection", |it| it.live);
     let send = |money| format!("setmoney ada {money}");
@@ -315,7 +201,8 @@ fn the_fleet_screen_lists_every_shard_and_opens_one() {
     let served = homes.each_ref().map(|home| Server::start(home.path(), &["--listen", "127.0.0.1:0"]));
     let shards = format!(
         "shards:\n  - {{ name: production, url: \"{}\", colour: red }}\n  - {{ name: trial, url: \"{}\", colour: green }}\n",
-        served[0].url, served[1].url
+        served[0].url(),
+        served[1].url()
     );
     std::fs::create_dir_all(client_home.path().join("townlet")).unwrap();
     std::fs::write(client_home.path().join("townlet/config.yaml"), shards).unwrap();
@@ -385,13 +272,13 @@ fn the_console_prompt_runs_commands_and_prints_answers() {
     let home = tempfile::tempdir().unwrap();
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
     for order in [["--json", "kpi"], ["kpi", "--json"]] {
-        let line = [&["console", "--connect", &served.url], &order[..]].concat();
+        let line = [&["console", "--connect", served.url()], &order[..]].concat();
         let (status, said) = townlet(home.path(), &line, "");
         assert!(status == Some(0) && said.starts_with('{'), "{said}");
     }
-    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
+    let (status, said) = townlet(home.path(), &["console", "--connect", served.url(), "setmoney", "ada", "3"], "");
     assert!(status == Some(1) && said.contains("E_FORBIDDEN") && said.contains("TOWNLET_TOKEN"), "{said}");
-    let mut pty = PtySession::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
+    let mut pty = PtySession::start(home.path(), (80, 24), &["console", "--connect", served.url()], &[]);
     pty.shows(": viewer (");
     pty.press("employment_st\t\r");
     pty.shows("pending (limit");
@@ -399,7 +286,7 @@ fn the_console_prompt_runs_commands_and_prints_answers() {
     pty.shows("E_FORBIDDEN");
     pty.press("quit\r");
     assert_eq!(pty.ended(), 0, "{}", pty.text());
-    let url = served.url.clone();
+    let url = served.url().to_owned();
     served.terminate();
     let (status, said) = townlet(home.path(), &["console", "--connect", &url, "kpi"], "");
     assert!(status == Some(3) && said.contains(&url), "{status:?} {said}");
@@ -410,7 +297,7 @@ fn the_prompt_previews_commands_and_masks_the_token() {
     let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
-    let mut pty = PtySession::start(client_home.path(), LARGE, &["console", "--connect", &served.url], &[]);
+    let mut pty = PtySession::start(client_home.path(), LARGE, &["console", "--connect", served.url()], &[]);
     pty.shows(": viewer (");
     pty.press("setmoney ada 3");
     pty.shows("E_FORBIDDEN");
@@ -497,7 +384,7 @@ fn a_served_shard_reloads_its_file_and_a_restart_keeps_the_reloaded_settings() {
     let serve = ["--config", "town.yaml", "--seed", "9", "--listen", "127.0.0.1:0", "--paused"];
     // What lies over the file at the start lies over it when it is read again.
     let server = Server::start_in(home, &serve, &[("TOWNLET__KPIS__ATTENDANCE", "0.6")]);
-    let console = |line: &[&str]| townlet(home, &[&["console", "--connect", &server.url], line].concat(), &token);
+    let console = |line: &[&str]| townlet(home, &[&["console", "--connect", server.url()], line].concat(), &token);
     file("0.1", "seed: 3\nkpis: { attendance: 0.7 }\n");
     let (status, said) = console(&["--dry-run", "reload_config"]);
     assert_eq!(
@@ -578,7 +465,7 @@ fn sighup_reloads_what_can_be() {
     file("soon");
     reload("town.yaml:2");
     // It still runs, and each reload is in the audit log.
-    let (status, said) = townlet(home, &["console", "--connect", &server.url, "kpi"], "");
+    let (status, said) = townlet(home, &["console", "--connect", server.url(), "kpi"], "");
     assert_eq!(status, Some(0), "{said}");
     server.terminate();
     let records = log_of(home);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::remote::Server;
+use super::server::Server;
 use crate::kit::{json, soak, temp_home, wait_until};
 
 /// Samples of a run, at equal distances.
