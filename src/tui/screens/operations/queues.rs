@@ -216,14 +216,23 @@ impl ListContent for QueueList {
             let none = ("This town has no objects.", "Objects are defined in the town plan.");
             return cx.draw_no_items(frame, table, "queues", none);
         }
-        let widest =
-            |text: &dyn Fn(&Queue) -> String| view.items.iter().map(|queue| width(&text(queue))).max().unwrap_or(0);
+        // A quarter of the width each at most, so that the waiting residents keep theirs. The first object that needs it ends the
+        // search: a large town has thousands.
+        let most = usize::from(area.width) / 4;
+        let widest = |wide: &dyn Fn(&Queue) -> usize| {
+            let mut found = 0;
+            for queue in view.items {
+                found = wide(queue).max(found);
+                if found >= most {
+                    return most;
+                }
+            }
+            found
+        };
         let contents = [
-            ("object", widest(&|queue| queue.object.clone())),
-            ("in use", widest(&|queue| users(cx.view, queue, usize::MAX))),
+            ("object", widest(&|queue| width(&queue.object))),
+            ("in use", widest(&|queue| width(&users(cx.view, queue, usize::MAX)))),
         ];
-        // A quarter of the width each at most, so that the waiting residents keep theirs.
-        let contents = contents.map(|(head, wide)| (head, wide.min(usize::from(area.width) / 4)));
         let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(4), &contents);
         draw_text(frame, head, columns.heads(3, None, cx.theme));
         view.draw(frame, table, cx, |queue, selected| row(queue, selected && cx.focused, cx, &columns));
