@@ -19,6 +19,27 @@ pub enum Desktop {
     Osc777,
 }
 
+impl Desktop {
+    /// The names in the configuration; the first is that of none.
+    pub const NAMES: [&str; 3] = ["off", "osc9", "osc777"];
+
+    const VALUES: [Option<Self>; 3] = [None, Some(Self::Osc9), Some(Self::Osc777)];
+
+    /// The value of a name, where `off` is `Some(None)`.
+    pub fn named(name: &str) -> Option<Option<Self>> {
+        let at = Self::NAMES.iter().position(|known| *known == name)?;
+        Some(Self::VALUES[at])
+    }
+
+    /// The name of a value.
+    pub const fn name(desktop: Option<Self>) -> &'static str {
+        match desktop {
+            None => Self::NAMES[0],
+            Some(desktop) => Self::NAMES[desktop as usize + 1],
+        }
+    }
+}
+
 /// What is notified, and how. Nothing by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notifications {

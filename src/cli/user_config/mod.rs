@@ -144,11 +144,6 @@ fn edited(path: &Path, mut text: String, changed: &ChangedSettings) -> Result<St
 fn values(settings: &Settings) -> [(&'static [&'static str], &'static str); 7] {
     let switch = |on: bool| if on { "true" } else { "false" };
     let notifications = settings.notifications;
-    let desktop = match notifications.desktop {
-        None => "off",
-        Some(Desktop::Osc9) => "osc9",
-        Some(Desktop::Osc777) => "osc777",
-    };
     [
         (&["theme"], settings.theme.name),
         (&["mouse"], switch(settings.mouse)),
@@ -156,7 +151,7 @@ fn values(settings: &Settings) -> [(&'static [&'static str], &'static str); 7] {
         (&["console", "reason"], settings.reason.name()),
         (&["notify", "from"], notifications.from.map_or("off", |from| SEVERITIES[from])),
         (&["notify", "bell"], switch(notifications.bell)),
-        (&["notify", "desktop"], desktop),
+        (&["notify", "desktop"], Desktop::name(notifications.desktop)),
     ]
 }
 
@@ -195,10 +190,8 @@ impl UserConfig {
             bail!("{}: notify.from: it is missing. Use off, {}.", file.display(), SEVERITIES.join(" or "));
         }
         let desktop = match notify.desktop.as_deref() {
-            None | Some("off") => None,
-            Some("osc9") => Some(Desktop::Osc9),
-            Some("osc777") => Some(Desktop::Osc777),
-            Some(other) => return Err(not_one_of("notify.desktop", other, &["off", "osc9", "osc777"])),
+            None => None,
+            Some(name) => Desktop::named(name).ok_or_else(|| not_one_of("notify.desktop", name, &Desktop::NAMES))?,
         };
         let webhook_from = match &notify.webhook {
             None => None,

@@ -14,73 +14,68 @@ use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use crate::wall_clock::Clock;
 
-/// A setting: its name, what it does, its values, and reading and writing one by its index.
+/// A setting: its name, what it does, its values, and reading and writing one by its name.
 struct Row {
     name: &'static str,
     help: &'static str,
     values: &'static [&'static str],
-    get: fn(&Settings) -> usize,
-    set: fn(&mut Settings, usize),
+    get: fn(&Settings) -> &'static str,
+    set: fn(&mut Settings, &str),
 }
 
-const ON: &[&str] = &["off", "on"];
+const SWITCH: [&str; 2] = ["off", "on"];
 
 static ROWS: [Row; 7] = [
     Row {
         name: "theme",
         help: "Colours of the screen. The screen behind this window shows the choice.",
         values: &Theme::NAMES,
-        get: |settings| Theme::NAMES.iter().position(|name| *name == settings.theme.name).unwrap_or(0),
-        set: |settings, at| {
-            let colour = settings.theme.has_colour();
-            settings.theme = Theme::named(Theme::NAMES[at], colour).unwrap_or(settings.theme);
+        get: |settings| settings.theme.name,
+        set: |settings, name| {
+            settings.theme = Theme::named(name, settings.theme.has_colour()).unwrap_or(settings.theme);
         },
     },
     Row {
         name: "mouse",
         help: "Off leaves the mouse to the terminal, so that its own selection works.",
-        values: ON,
-        get: |settings| usize::from(settings.mouse),
-        set: |settings, at| settings.mouse = at == 1,
+        values: &SWITCH,
+        get: |settings| SWITCH[usize::from(settings.mouse)],
+        set: |settings, name| settings.mouse = name == SWITCH[1],
     },
     Row {
         name: "reasons",
         help: "Whether keys that send commands ask for a reason for the audit log.",
         values: &ReasonPrompt::NAMES,
-        get: |settings| settings.reason as usize,
-        set: |settings, at| settings.reason = [ReasonPrompt::Ask, ReasonPrompt::Optional, ReasonPrompt::Required][at],
+        get: |settings| settings.reason.name(),
+        set: |settings, name| settings.reason = ReasonPrompt::named(name).unwrap_or_default(),
     },
     Row {
         name: "alerts from",
         help: "The least severity of alerts that ring the bell and show a message on the desktop.",
         values: &["off", SEVERITIES[0], SEVERITIES[1]],
-        get: |settings| settings.notifications.from.map_or(0, |from| from + 1),
-        set: |settings, at| settings.notifications.from = at.checked_sub(1),
+        get: |settings| settings.notifications.from.map_or("off", |from| SEVERITIES[from]),
+        set: |settings, name| settings.notifications.from = SEVERITIES.iter().position(|known| *known == name),
     },
     Row {
         name: "bell",
         help: "Whether the terminal's bell rings for these alerts.",
-        values: ON,
-        get: |settings| usize::from(settings.notifications.bell),
-        set: |settings, at| settings.notifications.bell = at == 1,
+        values: &SWITCH,
+        get: |settings| SWITCH[usize::from(settings.notifications.bell)],
+        set: |settings, name| settings.notifications.bell = name == SWITCH[1],
     },
     Row {
         name: "desktop",
         help: "Message on the desktop: osc9 for iTerm2, kitty, WezTerm and Windows Terminal, osc777 for foot, Ghostty and urxvt.",
-        values: &["off", "osc9", "osc777"],
-        get: |settings| match settings.notifications.desktop {
-            None => 0,
-            Some(Desktop::Osc9) => 1,
-            Some(Desktop::Osc777) => 2,
-        },
-        set: |settings, at| settings.notifications.desktop = [None, Some(Desktop::Osc9), Some(Desktop::Osc777)][at],
+        values: &Desktop::NAMES,
+        get: |settings| Desktop::name(settings.notifications.desktop),
+        set: |settings, name| settings.notifications.desktop = Desktop::named(name).unwrap_or_default(),
     },
     Row {
         name: "clock",
         help: "Zone of the times on screen. Files and the audit log always have UTC.",
         values: &Clock::NAMES,
-        get: |settings| settings.clock as usize,
-        set: |settings, at| settings.clock = [Clock::Local, Clock::Utc][at],
+        get: |settings| settings.clock.name(),
+        set: |settings, name| settings.clock = Clock::named(name).unwrap_or_default(),
     },
 ];
 
@@ -103,8 +98,9 @@ impl SettingsDialog {
     fn change(&mut self, forward: bool) -> DialogResult {
         let row = &ROWS[self.at];
         let count = row.values.len();
-        let next = ((row.get)(&self.now) + if forward { 1 } else { count - 1 }) % count;
-        (row.set)(&mut self.now, next);
+        let value = (row.get)(&self.now);
+        let at = row.values.iter().position(|known| *known == value).unwrap_or(0);
+        (row.set)(&mut self.now, row.values[(at + if forward { 1 } else { count - 1 }) % count]);
         DialogResult::Preview(Box::new(self.now))
     }
 
@@ -151,8 +147,8 @@ impl Dialog for SettingsDialog {
         let line = |(index, row): (usize, &Row)| {
             let chosen = index == self.at;
             let style = |style| if chosen { theme.selected } else { style };
-            let value = row.values[(row.get)(&self.now)];
-            let changed = (row.get)(&self.now) != (row.get)(&self.before);
+            let value = (row.get)(&self.now);
+            let changed = value != (row.get)(&self.before);
             Line::from(vec![
                 Span::styled(if chosen { "▸ " } else { "  " }, style(theme.key)),
                 Span::styled(pad(row.name, 14), style(theme.text)),
