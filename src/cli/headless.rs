@@ -117,11 +117,7 @@ fn run_script(
 
 /// Prints an answer at once, so that a printed command is an acknowledged one.
 fn print_answer(answer: &Answer) -> anyhow::Result<()> {
-    let sign = match answer.status {
-        Status::Ok => "✓",
-        Status::Error => "✗",
-        Status::DryRun => "≈ dry run:",
-    };
+    let sign = output::status_sign(answer.status);
     let again = if answer.replayed { " (replayed)" } else { "" };
     let (line, summary) = (escape(&answer.command), escape(&answer.summary()));
     output::line(&format!("{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id)))

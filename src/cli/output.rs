@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
 pub(super) use townlet_tui::answer_table::columns;
 use townlet_tui::format::thousands;
-use townlet_wire::{escape, escape_output};
+use townlet_wire::{Status, escape, escape_output};
 
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
@@ -145,6 +145,15 @@ pub(super) fn require_new_file(path: &Path) -> Result<()> {
 pub(super) fn require_home(path: &Path) -> Result<()> {
     ensure!(path.is_dir(), "--home {}: no such folder.", escape(&path.display().to_string()));
     Ok(())
+}
+
+/// The sign before an answer: a dry run is never taken for the command itself.
+pub(super) const fn status_sign(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "✓",
+        Status::Error => "✗",
+        Status::DryRun => "≈ dry run:",
+    }
 }
 
 /// Fails if a path that is to be a home folder, which need not exist, is a file.

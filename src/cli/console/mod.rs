@@ -222,11 +222,7 @@ struct Unanswered {
 
 /// `✓ Ada leaves town on the next tick. · tick 3402 · 0192…`.
 fn summary_line(answer: &Answer) -> String {
-    let sign = match answer.status {
-        Status::Ok => "✓",
-        Status::Error => "✗",
-        Status::DryRun => "≈ dry run:",
-    };
+    let sign = output::status_sign(answer.status);
     let again = if answer.replayed { " (replayed)" } else { "" };
     let logged = if answer.audit.is_empty() { String::new() } else { format!(" · logged {}", answer.audit) };
     escape(&format!("{sign} {}{again} · tick {} · {}{logged}", answer.summary(), answer.tick, answer.cmd_id))
