@@ -108,7 +108,7 @@ fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<E
     let recording = recording.map_err(|why| anyhow!("{why}."))?;
     let source = WatchedSource::new(Recorded::new(recording, facts));
     let last = session.run(vec![source]).context("the terminal failed")?;
-    output::line(&last)?;
+    output::notice(&last);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -154,8 +154,8 @@ pub struct TerminalSession {
     terminal: ManuallyDrop<Terminal<CrosstermBackend<io::Stdout>>>,
     inbox: Receiver<ShellEvent>,
     sender: Sender<ShellEvent>,
-    /// Set when the session ends. Signals then have their default effect, so that a source that is slow to close can be
-    /// interrupted.
+    /// Set when the session ends. Signals but SIGHUP then have their default effect, so that a source that is slow to close
+    /// can be interrupted.
     ended: Arc<AtomicBool>,
 }
 
@@ -283,9 +283,10 @@ fn install_panic_hook(sender: Sender<ShellEvent>) {
     }));
 }
 
-/// Starts the threads that read input and signals. Once `ended` is set, signals have their default effect.
+/// Starts the threads that read input and signals. Once `ended` is set, signals have their default effect. SIGHUP never has:
+/// a closed window may send it after the session ended, and again from the shell, and the sources still have to close.
 fn spawn_input_threads(sender: &Sender<ShellEvent>, ended: &Arc<AtomicBool>) -> io::Result<()> {
-    for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP] {
+    for signal in [SIGTERM, SIGINT, SIGQUIT, SIGTSTP] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(ended))?;
     }
     // Registers for resize events now: one that arrives before the thread runs would be lost.

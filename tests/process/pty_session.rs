@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -203,6 +203,20 @@ impl PtySession {
         self.terminal.screen_mut().set_size(cells(rows), cells(columns));
         let master = self.master.as_ref().expect("an open window");
         master.resize(size((columns, rows))).expect("a window may be resized");
+    }
+
+    /// Sends SIGHUP again and again; the exit status of the program.
+    #[track_caller]
+    pub(crate) fn hung_up_until_ended(&mut self) -> u32 {
+        let id = self.child.process_id().expect("it runs").to_string();
+        let mut status = None;
+        wait_until("the program ends", || {
+            // Fails once the program has ended.
+            let _ = Command::new("kill").args(["-HUP", &id]).stderr(Stdio::null()).status();
+            status = self.child.try_wait().expect("its status");
+            status.is_some()
+        });
+        status.expect("it has ended").exit_code()
     }
 
     /// Closes the window, as its user does with the mouse; the exit status of the program.

@@ -219,6 +219,16 @@ fn a_closed_window_ends_it_well_and_is_no_incident() {
     }
 }
 
+/// The shell and the system both send SIGHUP when a window is closed, at any time.
+#[test]
+fn repeated_hang_ups_do_not_interrupt_the_close() {
+    let home = tempfile::tempdir().unwrap();
+    let mut pty = PtySession::start(home.path(), SMALL, &["--speed", "max"], &[]);
+    pty.shows("Employment");
+    assert_eq!(pty.hung_up_until_ended(), 0);
+    assert!(!snapshots(home.path()).is_empty());
+}
+
 #[test]
 fn suspended_and_continued() {
     let home = tempfile::tempdir().unwrap();
