@@ -63,6 +63,11 @@ impl ClientError {
         matches!(self, Self::Refused(error) if error.code == "E_UNAUTHORIZED")
     }
 
+    /// Whether the shard asks to wait, as it does after several wrong tokens.
+    pub(super) fn says_wait(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == "E_TOO_MANY")
+    }
+
     /// The error as one sentence.
     pub fn message(&self) -> String {
         match self {
