@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::run::{LaunchArgs, Pace, SPEEDS, TlsArgs, launch, shard_facts, stop, token_file};
-use super::{ConfigArgs, EXIT_FAILED, one_of, output};
+use super::{ConfigArgs, EXIT_FAILED, exposure, one_of, output};
 use townlet_server::{BoundListener, Server};
 use townlet_shard::{Handle, Log, Speed};
 use townlet_wire::{Request, Role, Session};
@@ -47,6 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for note in warnings.iter().chain(&shard.notes) {
         output::stderr!("{note}");
     }
+    output::stderr!("{}", exposure::sentence(server.address(), &shard.config));
     output::notice(&format!("{} is served at {}", shard.run_id, server.url()));
     let mut stopped = false;
     let mut reload = Reload { shard: &shard, session: None };
@@ -111,6 +112,7 @@ pub(super) fn serve(
     let home = shard.home().folder();
     let options = townlet_server::Options {
         token_file: token_file(home, &shard.config),
+        anonymous: exposure::anonymous(listener.address(), &shard.config),
         facts: shard_facts(shard, config),
         log: Log::new(shard.home().log(), "service", to_stderr),
     };

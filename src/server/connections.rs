@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::tls::Tls;
-use super::{AppState, DRAIN_TIMEOUT, routes};
+use super::{AppState, DRAIN_TIMEOUT, credentials, routes};
 
 const MAX_CONNECTIONS: usize = 512;
 /// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
@@ -44,6 +44,7 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
     };
     let router = routes::router(&app);
     let tls = tls.map(Arc::new);
+    tokio::spawn(credentials::watch(Arc::clone(&app), tls.clone()));
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut open = JoinSet::new();
     let mut stop = app.stop.clone();

@@ -3,9 +3,13 @@
 //! Owns listening, limits, authentication and the mapping to HTTP. Addresses other than loopback require TLS and a token.
 //! Rules: "HTTP service", "Roles and identity".
 
+mod access;
 mod auth;
+mod certificate;
 mod connections;
 mod console;
+mod credentials;
+mod file_stamp;
 mod http_status;
 mod index_page;
 mod metrics;
@@ -25,6 +29,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub use access::AnonymousReading;
+pub use certificate::check_certificate;
 use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
@@ -45,6 +51,8 @@ pub struct ListenOptions {
 pub struct Options {
     /// The token store. It is read again when it changes.
     pub token_file: PathBuf,
+    /// What clients may read without a token.
+    pub anonymous: AnonymousReading,
     /// Labels with versions and paths, which clients show on the help screen.
     pub facts: Vec<(String, String)>,
     /// Log for refused requests.
@@ -77,6 +85,8 @@ pub struct Server {
 struct AppState {
     shard: Arc<Handle>,
     authenticator: Mutex<auth::Authenticator>,
+    live_tokens: watch::Receiver<auth::LiveTokens>,
+    anonymous: AnonymousReading,
     counts: metrics::RequestCounts,
     snapshots: SnapshotCache,
     stop: watch::Receiver<bool>,
@@ -116,6 +126,11 @@ pub fn start(shard: Arc<Handle>, place: ListenOptions, options: Options) -> Resu
 }
 
 impl BoundListener {
+    /// The bound address.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Serves the shard until stopped. An address other than loopback requires a token in the store, because nobody could
     /// operate the shard otherwise.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
@@ -124,7 +139,7 @@ impl BoundListener {
         if !address.ip().is_loopback() && !authenticator.has_tokens() {
             return Err(ServerError(format!(
                 "{address} is reachable from other machines and requires a token, but {} contains none. Create one with \
-                 `townlet token new --role admin`.",
+                 `townlet token create --role admin --name NAME`.",
                 options.token_file.display()
             )));
         }
@@ -132,7 +147,9 @@ impl BoundListener {
         let reload = Arc::new(tokio::sync::Notify::new());
         let app = Arc::new(AppState {
             shard,
+            live_tokens: authenticator.live_tokens(),
             authenticator: Mutex::new(authenticator),
+            anonymous: options.anonymous,
             counts: metrics::RequestCounts::default(),
             snapshots: SnapshotCache::default(),
             stop: stopped,

@@ -15,12 +15,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::auth::{Caller, Rejection};
+use super::access::{AnonymousReading, Caller};
+use super::auth::Rejection;
 use super::negotiation::preferred;
 use super::routes::JSON;
 use super::{AppState, http_status, metrics, openapi};
 use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
+use townlet_wire::telemetry::Health;
 use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot};
 
 const MAX_AGE: Duration = Duration::from_millis(50);
@@ -50,17 +52,37 @@ pub(super) fn shard_ended() -> Rejection {
     Rejection::new("E_STOPPING", "the shard has ended.", "Start it again with `--resume`.")
 }
 
-pub(super) async fn health(State(app): State<Arc<AppState>>) -> Response {
+pub(super) async fn health(State(app): State<Arc<AppState>>, caller: Caller) -> Response {
     let Some(view) = app.snapshots.get(&app).await else { return shard_ended().into_response() };
+    if !caller.reads_all && app.anonymous == AnonymousReading::None {
+        return Json(json!({ "alive": true })).into_response();
+    }
     Json(json!({
         "shard": view.shard,
         "run_id": view.run_id,
         "tick": view.tick,
         "schema_version": SCHEMA_VERSION,
         "version": env!("CARGO_PKG_VERSION"),
-        "health": view.health,
+        "health": visible_health(&view.health, &caller),
+        "notes": notes(&view, &caller),
     }))
     .into_response()
+}
+
+/// The health as a caller may see it: problems name files, tokens and commands, so they are counted only for a client that may
+/// not read everything.
+pub(super) fn visible_health(health: &Health, caller: &Caller) -> Health {
+    let mut visible = health.clone();
+    if !caller.reads_all && !visible.problems.is_empty() {
+        visible.problems = vec![format!("{} problems; a token shows them", health.problems.len())];
+    }
+    visible
+}
+
+/// Alerts about tokens that do not degrade the shard, for clients that may read everything.
+fn notes(view: &Snapshot, caller: &Caller) -> Vec<String> {
+    let noted = view.alerts.iter().filter(|alert| caller.reads_all && alert.name == "token_expires");
+    noted.map(|alert| alert.message.clone()).collect()
 }
 
 pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {

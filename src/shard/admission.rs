@@ -65,6 +65,7 @@ impl Engine {
             }
         };
         let permitted = check_role(&who, spec)
+            .map_err(|refusal| remote.as_ref().map_or(refusal.clone(), |remote| remote.explained(refusal)))
             .and_then(|()| remote.map_or(Ok(()), |remote| remote.check(spec, dry_run, has_id)))
             .and_then(|()| check_query(spec, query && !dry_run))
             .and_then(|()| check_run(run_id.as_deref(), &self.status.run_id));

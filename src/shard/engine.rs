@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_audit::{AuditError, Log, Record, Written};
 use townlet_town::{EventKind, Town};
-use townlet_wire::telemetry::Transport;
+use townlet_wire::telemetry::{Alert, Transport};
 use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
 use super::admission::Admission;
@@ -103,6 +103,8 @@ pub(super) enum Message {
     View(Sender<(Snapshot, String)>),
     /// The state of the training beside the town.
     Training(training::TrainerEvent),
+    /// What the service found about its tokens and keys.
+    Credentials(Vec<Alert>),
     /// Asks what residents are called outside.
     Names(Sender<super::privacy::PrivacyFilter>),
     /// Take a last snapshot and end; answered with its path.
@@ -267,6 +269,7 @@ impl Engine {
                 self.note_own_alerts();
                 drop(view.send((self.snapshot(), self.town.digest())));
             }
+            Message::Credentials(alerts) => self.credentials_checked(alerts),
             Message::Names(names) => drop(names.send(self.status.names.clone())),
             Message::Training(news) => self.on_trainer_event(news),
             Message::Stop(stopped) => {

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use townlet_wire::telemetry::Alert;
+
 use super::engine::Engine;
 
 impl Engine {
@@ -16,8 +18,10 @@ impl Engine {
         let archived = self.status.aggregating_since.and(self.status.transport.last_error.as_ref());
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_change(&problems);
-        let raised = self.diagnostics.alerts();
-        problems.extend(raised.iter().map(|alert| alert.message.clone()));
+        let mut raised = self.diagnostics.alerts();
+        raised.extend(self.status.credentials.iter().cloned());
+        let critical = raised.iter().filter(|alert| alert.severity == "critical");
+        problems.extend(critical.map(|alert| alert.message.clone()));
         self.status.raised = raised;
         self.own_alerts_changed |= self.diagnostics.has_ended_hangs();
         let health = &mut self.status.health;
@@ -42,6 +46,15 @@ impl Engine {
         let log = self.recorder.log.clone();
         let news = if problems.is_empty() { "ok again".into() } else { format!("degraded: {}", problems.join("; ")) };
         self.disk.run(move || log.write(&news));
+    }
+
+    /// Replaces what the service says about its tokens and keys.
+    pub(super) fn credentials_checked(&mut self, mut alerts: Vec<Alert>) {
+        let tick = self.town.tick();
+        alerts.iter_mut().for_each(|alert| alert.since_tick = tick);
+        self.status.credentials = alerts;
+        self.refresh();
+        (self.publication.dirty, self.own_alerts_changed) = (true, true);
     }
 
     /// Leaves the state where the watchdog finds it.

@@ -87,7 +87,7 @@ use thiserror::Error;
 use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
-use townlet_wire::telemetry::{Learning, Transport};
+use townlet_wire::telemetry::{Alert, Learning, Transport};
 use townlet_wire::{Answer, Position, Request, Session, Snapshot};
 use training::Training;
 
@@ -362,6 +362,12 @@ impl Handle {
     /// Offers a checkpoint of the shadows as the next candidate, as a training beside the town does.
     pub fn offer(&self, checkpoint: &str) {
         self.send(Message::CandidateOffered(checkpoint.to_owned()));
+    }
+
+    /// Reports what is wrong with the tokens and keys of the service, in place of what was reported before. Critical alerts
+    /// degrade the shard's health.
+    pub fn report_credentials(&self, alerts: Vec<Alert>) {
+        self.send(Message::Credentials(alerts));
     }
 
     /// Calls `subscriber` with every published snapshot, at most twenty a second, on the town's thread: it must be quick.

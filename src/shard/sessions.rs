@@ -67,7 +67,7 @@ impl SessionTable {
     ) -> Result<(), ErrorBody> {
         if who.transport == HTTP_TRANSPORT {
             let hint = "Give it with `--token-file` or TOWNLET_TOKEN, enter it when a prompt asks for it, or send it as \
-                        `Authorization: Bearer`. `townlet token new` creates a token.";
+                        `Authorization: Bearer`. `townlet token create` makes one.";
             let refusal = || error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint);
             return if who.is_admin() { Ok(()) } else { Err(refusal()) };
         }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use townlet_town::Rules;
 use townlet_wire::service::is_older;
-use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line, escape};
+use townlet_wire::{
+    Answer, CommandSpec, ErrorBody, REDACTED, Request, Role, SCHEMA_VERSION, Session, command_line, escape, holds_token,
+};
 
 use super::command_table::{Invocation, error};
 use super::privacy::PrivacyFilter;
@@ -27,12 +29,23 @@ pub struct RemoteCaller {
     pub session: Session,
     /// The schema its program speaks; `None` when it did not say.
     pub schema: Option<String>,
+    /// Why its token grants reading only for now, as a sentence with what to do; `None` when it grants its role.
+    pub read_only: Option<(String, String)>,
 }
 
 impl RemoteCaller {
     /// A caller with this name in the log and this role.
     pub fn new(issuer: String, role: Role, schema: Option<String>) -> Self {
-        Self { session: Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false }, schema }
+        let session = Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false };
+        Self { session, schema, read_only: None }
+    }
+
+    /// The refusal of its role, which names why the role is less than that of its token.
+    pub(super) fn explained(&self, refusal: ErrorBody) -> ErrorBody {
+        match &self.read_only {
+            Some((why, hint)) => error("E_FORBIDDEN", why, hint),
+            None => refusal,
+        }
     }
 
     /// Refuses a change that could not be retried safely, or whose meaning an older program may not know.
@@ -90,15 +103,24 @@ impl CommandReader {
         let typed = self.names.resolve_pseudonyms(&command, self.arrived.load(Ordering::Relaxed) as u32);
         let has_id = cmd_id.is_some();
         let cmd_id = cmd_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        let command = check(&cmd_id, &typed).and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
+        let command = check(&cmd_id, &typed, run_id.as_deref().unwrap_or_default())
+            .and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
         let line = printable_line(&typed);
+        // What holds a token is refused by now, and goes no further.
+        let cmd_id = if holds_token(&cmd_id) { REDACTED.to_owned() } else { cmd_id };
         Submission { caller, cmd_id, has_id, dry_run, query, secret, run_id, line, command, reply }
     }
 }
 
 /// Refuses ids that would read otherwise in the audit log, by which they are known after a restart, or break the
-/// operators' tables; and lines that hold a token, which would be kept.
-fn check(cmd_id: &str, line: &str) -> Result<(), ErrorBody> {
+/// operators' tables; and fields that hold a token, which would be kept.
+fn check(cmd_id: &str, line: &str, run_id: &str) -> Result<(), ErrorBody> {
+    for (field, name) in [(cmd_id, "cmd_id"), (run_id, "run_id")] {
+        if holds_token(field) {
+            let hint = "Send it as `Authorization: Bearer`. Revoke the token that was shown.";
+            return Err(error("E_INVALID_ARG", format!("a token has no place in `{name}`."), hint));
+        }
+    }
     if !is_id(cmd_id) {
         let hint = format!("Use a UUIDv7, or 1 to {MAX_ID} plain characters without blanks or `|`.");
         return Err(error("E_INVALID_ARG", "this is no cmd_id.", hint));
@@ -122,10 +144,6 @@ pub fn printable_line(line: &str) -> String {
         return String::from("(a line with a token)");
     }
     escape(line).chars().take(command_line::MAX_LINE).collect()
-}
-
-fn holds_token(line: &str) -> bool {
-    line.contains("twn_")
 }
 
 /// An answer with every control character written out: it repeats what was typed.

@@ -20,9 +20,8 @@ use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config}
 use townlet_source::remote::{Client, ClientError};
 use townlet_tui::answer_table;
 use townlet_tui::format::thousands;
-use townlet_wire::escape;
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::{Answer, Request, Status, command_line};
+use townlet_wire::{Answer, Request, Status, command_line, escape, holds_token};
 
 /// How long a mutating command is retried.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
@@ -114,7 +113,7 @@ impl ConsoleClient {
     /// Sends a command and prints its answer. Returns the exit status.
     fn send(&mut self, request: Request, json: bool) -> Result<u8> {
         ensure!(
-            !request.command.contains("twn_"),
+            !holds_token(&request.command) && !holds_token(request.cmd_id.as_deref().unwrap_or_default()),
             "the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one."
         );
         let answer = match self.ask(request) {
