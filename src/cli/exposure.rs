@@ -9,10 +9,9 @@ use townlet_town::config::{AnonymousReading as Setting, Config};
 pub(super) fn anonymous(address: SocketAddr, config: &Config) -> AnonymousReading {
     match config.console_auth.anonymous {
         Setting::Full => AnonymousReading::Full,
-        Setting::Status => AnonymousReading::Status,
         Setting::None => AnonymousReading::None,
         Setting::Auto if address.ip().is_loopback() => AnonymousReading::Full,
-        Setting::Auto => AnonymousReading::Status,
+        Setting::Auto | Setting::Status => AnonymousReading::Status,
     }
 }
 

@@ -197,18 +197,6 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// Free disk space at a path, in bytes; `None` if unknown.
-#[cfg(target_os = "linux")]
-pub(super) fn free_bytes(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn free_bytes(_: &Path) -> Option<u64> {
-    None
-}
-
 /// A progress bar on standard error, unless `hidden` or standard error is not a terminal.
 pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);

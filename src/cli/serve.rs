@@ -47,7 +47,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for note in warnings.iter().chain(&shard.notes) {
         output::stderr!("{note}");
     }
-    output::stderr!("{}", exposure::sentence(server.address(), &shard.config));
     output::notice(&format!("{} is served at {}", shard.run_id, server.url()));
     let mut stopped = false;
     let mut reload = Reload { shard: &shard, session: None };
@@ -110,11 +109,13 @@ pub(super) fn serve(
     to_stderr: bool,
 ) -> Result<Server> {
     let home = shard.home().folder();
+    let log = Log::new(shard.home().log(), "service", to_stderr);
+    log.write(&exposure::sentence(listener.address(), &shard.config));
     let options = townlet_server::Options {
         token_file: token_file(home, &shard.config),
         anonymous: exposure::anonymous(listener.address(), &shard.config),
         facts: shard_facts(shard, config),
-        log: Log::new(shard.home().log(), "service", to_stderr),
+        log,
     };
     listener.serve(Arc::clone(shard), options).map_err(|why| anyhow!(why))
 }

@@ -127,11 +127,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         Subcommand::Rotate { name, expires, overlap } => {
             let lifetime = expires.map(|expiry| expiry.time(now).map(|time| time.duration_since(now))).transpose()?;
             issue(&file, |tokens| tokens.rotate(name, now, lifetime, *overlap))?;
-            let before = match overlap {
-                Some(_) => "The token before stays valid for the overlap.".to_owned(),
-                None => {
-                    format!("The token before stays valid until `townlet token revoke ID`; `token list` has its id.")
-                }
+            let before = if overlap.is_some() {
+                "The token before stays valid for the overlap."
+            } else {
+                "The token before stays valid until `townlet token revoke ID`; `token list` has its id."
             };
             output::stderr!("{before}");
         }

@@ -51,7 +51,9 @@ impl Engine {
     /// Replaces what the service says about its tokens and keys.
     pub(super) fn credentials_checked(&mut self, mut alerts: Vec<Alert>) {
         let tick = self.town.tick();
-        alerts.iter_mut().for_each(|alert| alert.since_tick = tick);
+        for alert in &mut alerts {
+            alert.since_tick = tick;
+        }
         self.status.credentials = alerts;
         self.refresh();
         (self.publication.dirty, self.own_alerts_changed) = (true, true);

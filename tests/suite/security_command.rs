@@ -11,13 +11,14 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the permissions");
 }
 
-/// A home with a run, a token that expires in time, and nothing to mend.
+/// A home with a run, a sealing key, a token that expires in time, and nothing to mend.
 fn home() -> TempDir {
     let home = temp_home();
     for line in ["run --headless --tick-limit 20", "token create --name ada --role admin --expires 90d"] {
         let output = townlet(home.path(), line);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
+    townlet_files::write_private(&home.path().join("ops/seal.key"), b"key").unwrap();
     home
 }
 
@@ -95,7 +96,7 @@ fn what_others_can_read_or_change_is_bad() {
     std::fs::remove_file(&store).unwrap();
     let key = crate::kit::only_file(&path.join("ops"), ".privacy-key");
     mode(&key, 0o640);
-    assert_eq!(finds(path, "", "privacy key", "bad", &["privacy-key", "chmod 600"]), 1);
+    assert_eq!(finds(path, "", "keys", "bad", &["privacy-key", "chmod 600"]), 1);
     mode(&key, 0o600);
     mode(&path.join("logs"), 0o777);
     assert_eq!(finds(path, "", "files", "bad", &["logs", "writable by other users", "chmod -R go-w"]), 1);
@@ -116,6 +117,8 @@ fn links_and_leftovers_are_warnings_that_strict_makes_failures() {
     let home = home();
     let path = home.path();
     assert_eq!(checked(path, "--strict").0, 0);
+    std::fs::remove_file(path.join("ops/seal.key")).unwrap();
+    assert_eq!(finds(path, "", "seals", "warning", &["not sealed", "audit seal setup"]), 0);
     symlink("/etc/passwd", path.join("logs/link\u{1b}[2J")).unwrap();
     std::fs::write(path.join("ops/tokens.part"), "").unwrap();
     assert_eq!(finds(path, "", "links", "warning", &["logs/link", "not followed"]), 0);

@@ -140,7 +140,7 @@ fn folders(context: &PreflightContext) -> CheckResult {
 
 fn disk(context: &PreflightContext) -> CheckResult {
     let folder = canonical_existing(context.home.folder());
-    match output::free_bytes(&folder) {
+    match townlet_files::free_bytes(&folder) {
         None => Ok("unknown free space on this system".into()),
         Some(free) if free >= MIN_FREE_BYTES => Ok(format!("{} free", output::bytes(free))),
         Some(free) => {

@@ -1,6 +1,6 @@
 //! The checks of `townlet security check`. To add one, add a row to [`CHECKS`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 
@@ -14,8 +14,8 @@ use townlet_shard::tokens::{StoredToken, TokenStore};
 type Check = fn(&CheckContext) -> Vec<Finding>;
 
 /// All checks, in the order of the page.
-pub(super) static CHECKS: [Check; 8] =
-    [folders::home, folders::files, token_store, tokens, keys, tls, exposed, disk_space];
+pub(super) static CHECKS: [Check; 9] =
+    [folders::home, folders::files, token_store, tokens, keys, seals, tls, exposed, disk_space];
 
 /// Maximum size of a token store, in bytes.
 const MAX_STORE_BYTES: u64 = 1024 * 1024;
@@ -32,11 +32,13 @@ fn exposed_secret(check: &'static str, path: &Path, readers: Readers) -> Option<
     let found = std::fs::symlink_metadata(path).ok()?;
     if found.is_symlink() && readers == Readers::Owner {
         let seen = "it is a symbolic link, and is refused.";
-        return Some(Finding::new(Bad, check, path.display(), seen).to_do("Put the file itself there."));
+        return Some(
+            Finding::new(Bad, check, path.display().to_string(), seen).with_advice("Put the file itself there."),
+        );
     }
     let real = path.canonicalize().ok()?;
     let why = townlet_files::exposure(&real, &real.metadata().ok()?, readers)?;
-    Some(Finding::new(Bad, check, path.display(), format!("{why}.")))
+    Some(Finding::new(Bad, check, path.display().to_string(), format!("{why}.")))
 }
 
 fn read_store(context: &CheckContext) -> Option<Result<TokenStore, String>> {
@@ -50,18 +52,23 @@ fn read_store(context: &CheckContext) -> Option<Result<TokenStore, String>> {
 }
 
 fn token_store(context: &CheckContext) -> Vec<Finding> {
-    let place = context.tokens.display();
+    let place = context.tokens.display().to_string();
     let exposed = exposed_secret("token store", &context.tokens, Readers::Owner);
     let damaged = match read_store(context) {
         None => return vec![Finding::new(Fine, "token store", place, "there is none")],
         Some(read) => read.err().map(|why| {
             let to_do = "Restore it from a copy, or remove it and create new tokens.";
-            Finding::new(Bad, "token store", place, format!("{why}.")).to_do(to_do)
+            Finding::new(Bad, "token store", place, format!("{why}.")).with_advice(to_do)
         }),
     };
     let findings: Vec<Finding> = exposed.into_iter().chain(damaged).collect();
     if findings.is_empty() {
-        return vec![Finding::new(Fine, "token store", context.tokens.display(), "only you can read and change it")];
+        return vec![Finding::new(
+            Fine,
+            "token store",
+            context.tokens.display().to_string(),
+            "only you can read and change it",
+        )];
     }
     findings
 }
@@ -81,7 +88,7 @@ fn tokens(context: &CheckContext) -> Vec<Finding> {
     let mut warn = |names: Vec<String>, seen: &str, to_do: &str| {
         if !names.is_empty() {
             let seen = format!("{}: {seen}", names.join(", "));
-            findings.push(Finding::new(Warning, "tokens", "", seen).to_do(to_do));
+            findings.push(Finding::new(Warning, "tokens", "", seen).with_advice(to_do));
         }
     };
     let expiring: Vec<String> = store.expiring(now).map(|token| token.id.clone()).collect();
@@ -95,31 +102,53 @@ fn tokens(context: &CheckContext) -> Vec<Finding> {
     findings
 }
 
-/// Keys that the shard keeps in its home.
+/// Keys that the shard keeps in its home: files in `ops` whose extension ends so.
 fn keys(context: &CheckContext) -> Vec<Finding> {
-    let path = context.home.privacy_key(&context.config.shard);
-    if path.symlink_metadata().is_err() {
-        return Vec::new();
+    let entries = std::fs::read_dir(context.home.folder().join("ops")).into_iter().flatten();
+    let is_key =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension.to_string_lossy().ends_with("key"));
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_key).collect();
+    paths.sort();
+    let finding = |path: PathBuf| {
+        let fine = || Finding::new(Fine, "keys", path.display().to_string(), "only you can read and change it");
+        exposed_secret("keys", &path, Readers::Owner).unwrap_or_else(fine)
+    };
+    paths.into_iter().map(finding).collect()
+}
+
+/// Whether the audit log is sealed. The key itself is one of [`keys`].
+fn seals(context: &CheckContext) -> Vec<Finding> {
+    let (key, place) = (context.home.folder().join("ops/seal.key"), context.home.console());
+    if key.symlink_metadata().is_ok() {
+        return vec![Finding::new(Fine, "seals", place.display().to_string(), "the audit log is sealed")];
     }
-    let finding = exposed_secret("privacy key", &path, Readers::Owner);
-    let fine = || Finding::new(Fine, "privacy key", path.display(), "only you can read and change it");
-    vec![finding.unwrap_or_else(fine)]
+    let seen = "the audit log is not sealed: a user who can write to the home can rewrite it unnoticed.";
+    let to_do = "Run `townlet audit seal setup`, and keep the verification key off this machine.";
+    vec![Finding::new(Warning, "seals", place.display().to_string(), seen).with_advice(to_do)]
 }
 
 fn tls(context: &CheckContext) -> Vec<Finding> {
     let Some((cert, key)) = &context.tls else {
         if context.listen.ip().is_loopback() {
-            return vec![Finding::new(Fine, "TLS", context.listen, "not needed on an address of this machine")];
+            return vec![Finding::new(
+                Fine,
+                "TLS",
+                context.listen.to_string(),
+                "not needed on an address of this machine",
+            )];
         }
         let seen = "plain HTTP beyond this machine: `serve` refuses it, because tokens could be read on the way.";
-        return vec![Finding::new(Bad, "TLS", context.listen, seen).to_do("Pass `--tls-cert` and `--tls-key`.")];
+        return vec![
+            Finding::new(Bad, "TLS", context.listen.to_string(), seen)
+                .with_advice("Pass `--tls-cert` and `--tls-key`."),
+        ];
     };
     let mut findings: Vec<Finding> = exposed_secret("TLS", key, Readers::GroupOfRoot).into_iter().collect();
-    let place = cert.display();
+    let place = cert.display().to_string();
     match townlet_server::check_certificate(cert, key) {
         Err(why) if findings.is_empty() => {
             let to_do = "Name a certificate chain and its private key, both in PEM.";
-            findings.push(Finding::new(Bad, "TLS", place, why).to_do(to_do));
+            findings.push(Finding::new(Bad, "TLS", place, why).with_advice(to_do));
         }
         Err(_) => {}
         Ok(None) => findings.push(Finding::new(Warning, "TLS", place, "the key fits; its expiry cannot be read")),
@@ -136,7 +165,7 @@ fn tls(context: &CheckContext) -> Vec<Finding> {
             } else {
                 (Fine, format!("the key fits; the certificate is valid until {expiry}"), "")
             };
-            findings.push(Finding::new(severity, "TLS", place, seen).to_do(to_do));
+            findings.push(Finding::new(severity, "TLS", place, seen).with_advice(to_do));
         }
     }
     findings
@@ -147,23 +176,23 @@ fn exposed(context: &CheckContext) -> Vec<Finding> {
     let seen = exposure::sentence(context.listen, &context.config);
     if full && !context.listen.ip().is_loopback() {
         let to_do = "Set console_auth.anonymous to auto or status, if strangers are not meant to read the town.";
-        return vec![Finding::new(Warning, "exposure", context.listen, seen).to_do(to_do)];
+        return vec![Finding::new(Warning, "exposure", context.listen.to_string(), seen).with_advice(to_do)];
     }
-    vec![Finding::new(Fine, "exposure", context.listen, seen)]
+    vec![Finding::new(Fine, "exposure", context.listen.to_string(), seen)]
 }
 
 fn disk_space(context: &CheckContext) -> Vec<Finding> {
     let folder = context.home.folder();
-    let Some(free) = output::free_bytes(folder) else { return Vec::new() };
+    let Some(free) = townlet_files::free_bytes(folder) else { return Vec::new() };
     let seen = format!("{} free", output::bytes(free));
     let finding = match free {
         0..TOO_FEW_BYTES => {
             let seen = format!("{seen}: commands are refused when the audit log cannot be written.");
-            Finding::new(Bad, "disk", folder.display(), seen).to_do("Free disk space.")
+            Finding::new(Bad, "disk", folder.display().to_string(), seen).with_advice("Free disk space.")
         }
-        TOO_FEW_BYTES..LOW_BYTES => Finding::new(Warning, "disk", folder.display(), format!("{seen}."))
-            .to_do("Free disk space: bundles, logs and snapshots need 2 GiB."),
-        _ => Finding::new(Fine, "disk", folder.display(), seen),
+        TOO_FEW_BYTES..LOW_BYTES => Finding::new(Warning, "disk", folder.display().to_string(), format!("{seen}."))
+            .with_advice("Free disk space: bundles, logs and snapshots need 2 GiB."),
+        _ => Finding::new(Fine, "disk", folder.display().to_string(), seen),
     };
     vec![finding]
 }

@@ -80,10 +80,15 @@ pub(super) fn home(context: &CheckContext) -> Vec<Finding> {
     for path in real.ancestors() {
         let Some(why) = townlet_files::folder_exposure(path) else { continue };
         let (severity, check) = if path == real { (Bad, "home") } else { (Bad, "parents") };
-        findings.push(Finding::new(severity, check, path.display(), format!("{why}.")));
+        findings.push(Finding::new(severity, check, path.display().to_string(), format!("{why}.")));
     }
     if findings.is_empty() {
-        findings.push(Finding::new(Fine, "home", folder.display(), "no other user can write to it or replace it"));
+        findings.push(Finding::new(
+            Fine,
+            "home",
+            folder.display().to_string(),
+            "no other user can write to it or replace it",
+        ));
     }
     findings
 }
@@ -94,21 +99,22 @@ pub(super) fn files(context: &CheckContext) -> Vec<Finding> {
     if !found.writable.is_empty() {
         let seen = format!("{} files or folders are writable by other users", found.writable.len());
         let to_do = format!("Run `chmod -R go-w {}`.", FOLDERS.join(" "));
-        findings.push(Finding::new(Bad, "files", names(&found.writable), seen).to_do(to_do));
+        findings.push(Finding::new(Bad, "files", names(&found.writable), seen).with_advice(to_do));
     }
     if !found.links.is_empty() {
         let seen = "a link: it is not followed in place of the program's own files".to_owned();
-        findings
-            .push(Finding::new(Warning, "links", names(&found.links), seen).to_do("Put the files there themselves."));
+        findings.push(
+            Finding::new(Warning, "links", names(&found.links), seen).with_advice("Put the files there themselves."),
+        );
     }
     if !found.leftovers.is_empty() {
         let seen = "a temporary file, left by a crash or being written now".to_owned();
         let to_do = "Remove it when no shard runs.";
-        findings.push(Finding::new(Warning, "leftovers", names(&found.leftovers), seen).to_do(to_do));
+        findings.push(Finding::new(Warning, "leftovers", names(&found.leftovers), seen).with_advice(to_do));
     }
     if found.count > MAX_FILES {
         let seen = format!("only {MAX_FILES} files were looked at");
-        findings.push(Finding::new(Warning, "files", context.home.folder().display(), seen));
+        findings.push(Finding::new(Warning, "files", context.home.folder().display().to_string(), seen));
     }
     if findings.is_empty() {
         let seen = format!("{} files and folders, none writable by others, no links, nothing left over", found.count);

@@ -86,11 +86,11 @@ struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, check: &'static str, place: impl ToString, seen: impl Into<String>) -> Self {
-        Self { severity, check, place: place.to_string(), seen: seen.into(), to_do: String::new() }
+    fn new(severity: Severity, check: &'static str, place: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { severity, check, place: place.into(), seen: seen.into(), to_do: String::new() }
     }
 
-    fn to_do(self, to_do: impl Into<String>) -> Self {
+    fn with_advice(self, to_do: impl Into<String>) -> Self {
         Self { to_do: to_do.into(), ..self }
     }
 

@@ -56,7 +56,7 @@ fn rest(stream: &mut TcpStream) -> String {
 fn open_stream(served: &Served, token: &str) -> TcpStream {
     let mut stream = served.connect();
     write!(stream, "GET {STREAM} HTTP/1.1\r\nhost: x\r\n{}\r\n", bearer(token)).expect("it is sent");
-    let (mut said, mut piece) = (String::new(), [0; 65_536]);
+    let (mut said, mut piece) = (String::new(), [0; 4_096]);
     while !said.contains("event: ") {
         let count = stream.read(&mut piece).expect("it speaks");
         said.push_str(&String::from_utf8_lossy(&piece[..count]));
