@@ -40,7 +40,7 @@ pub fn exposure(_: &Path, _: &Metadata, _: Readers) -> Option<String> {
 }
 
 /// Why other users can replace the files of this folder, as a sentence; `None` if they cannot, or if there is no such folder. In a
-/// folder with the sticky bit, such as `/tmp`, users can replace only files of their own.
+/// folder with the sticky bit, users can replace only files of their own.
 #[cfg(unix)]
 pub fn folder_exposure(folder: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;

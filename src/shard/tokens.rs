@@ -129,7 +129,8 @@ impl TokenStore {
             if stored.iter().any(|other| other.id == token.id) {
                 return Err(damaged(format!("the id {} stands in the store already.", token.id)));
             }
-            if stored.iter().any(|other| other.name == token.name && other.role.word() != token.role.word()) {
+            let role = token.role.word();
+            if stored.iter().any(|other| other.name == token.name && other.role.word() != role) {
                 return Err(damaged(format!("{} has another role in this store already.", token.name)));
             }
             stored.push(token);

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use townlet_wire::{Request, Role, Status};
 
 use super::client::{Reply, Served, certificate, read, serve, service};
 use super::{answer, deliveries, until};
-use crate::kit::{files_below, temp_home, wait_until};
+use crate::kit::{TIMEOUT, files_below, temp_home, wait_until};
 
 fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
@@ -45,11 +46,16 @@ fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("the permissions");
 }
 
-/// The end of a response that is being read.
+/// The end of a response that is being read. A stream speaks every second, so a read alone would never time out.
 fn rest(stream: &mut TcpStream) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("it is closed in order");
-    text
+    let (mut text, mut piece, late) = (String::new(), [0; 4_096], Instant::now() + TIMEOUT);
+    loop {
+        assert!(Instant::now() < late, "the stream goes on: {text}");
+        match stream.read(&mut piece).expect("it is closed in order") {
+            0 => return text,
+            count => text.push_str(&String::from_utf8_lossy(&piece[..count])),
+        }
+    }
 }
 
 /// A stream that has begun, with this token.
