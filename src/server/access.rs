@@ -14,7 +14,7 @@ use super::AppState;
 use super::auth::{Rejection, bearer_token};
 use super::connections::PeerAddress;
 use super::routes::ENDPOINTS;
-use townlet_shard::RemoteCaller;
+use townlet_shard::{ANONYMOUS, Level, RemoteCaller};
 use townlet_wire::Role;
 
 /// What clients may read without a token.
@@ -113,7 +113,7 @@ fn identify(app: &AppState, peer: PeerAddress, token: Option<&str>, headers: &He
     let Some(token) = token else { return Ok(anonymous(app, peer, schema)) };
     let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
     let identified = authenticator.identify(peer.0, token).inspect_err(|rejection| {
-        app.counts.refused("token");
+        app.counts.refused("token", Level::Anonymous);
         app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.code, rejection.error.message));
     });
     let (stored, read_only) = identified?;
@@ -123,7 +123,7 @@ fn identify(app: &AppState, peer: PeerAddress, token: Option<&str>, headers: &He
 }
 
 fn anonymous(app: &AppState, peer: PeerAddress, schema: Option<String>) -> Caller {
-    let visitor = RemoteCaller::new(format!("http:{}", peer.0), Role::Viewer, schema);
+    let visitor = RemoteCaller::new(format!("{ANONYMOUS}{}", peer.0), Role::Viewer, schema);
     Caller { visitor, token: None, reads_all: app.anonymous == AnonymousReading::Full }
 }
 

@@ -3,19 +3,23 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::http::{HeaderMap, Uri, Version, header};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::AppState;
 use super::access::HeldToken;
+use super::connections::PeerAddress;
 use super::credentials;
 use super::file_stamp::FileStamp;
+use super::rate_limits::Client;
+use townlet_shard::Level;
 use townlet_shard::tokens::{StoredToken, TokenError, TokenStore};
 use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::telemetry::Alert;
-use townlet_wire::{ErrorBody, holds_token};
+use townlet_wire::{ErrorBody, Role, holds_token};
 
 /// Maximum number of headers, and their maximum size with the URL, in bytes.
 const MAX_HEADERS: usize = 100;
@@ -257,6 +261,21 @@ fn is_local_host(text: &str) -> bool {
     };
     let local = !name.contains('.') || name.ends_with(".localhost");
     is_port(port) && (name.parse::<Ipv4Addr>().is_ok() || (local && name.split('.').all(is_label)))
+}
+
+/// The level of a request and whose limits it counts against, by the token of its headers. A wrong or expired token is none.
+pub(super) fn client_of(app: &AppState, peer: PeerAddress, headers: &HeaderMap) -> (Level, Client) {
+    if let Ok(Some(token)) = bearer_token(headers) {
+        let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
+        authenticator.refresh(false);
+        let found = authenticator.tokens.find(token).filter(|stored| !stored.is_expired(Timestamp::now()));
+        if let Some(stored) = found {
+            let trusted = authenticator.trouble.is_none();
+            let level = if trusted && stored.role == Role::Admin { Level::Admin } else { Level::Viewer };
+            return (level, Client::Token(stored.name.clone()));
+        }
+    }
+    (Level::Anonymous, Client::of_address(peer.0))
 }
 
 /// The client's schema version, when it names one.

@@ -3,6 +3,7 @@
 //! What is refused meanwhile is decided in `admission`, what is kept about it in `incident`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use townlet_wire::telemetry::Alert;
 
@@ -19,9 +20,12 @@ impl Engine {
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_change(&problems);
         let mut raised = self.diagnostics.alerts();
-        raised.extend(self.status.credentials.iter().cloned());
-        let critical = raised.iter().filter(|alert| alert.severity == "critical");
+        raised.extend(self.late_ticks.problem(Instant::now()).map(|message| self.late_alert(message)));
+        problems.extend(raised.iter().map(|alert| alert.message.clone()));
+        let credentials = &self.status.credentials;
+        let critical = credentials.iter().filter(|alert| alert.severity == "critical");
         problems.extend(critical.map(|alert| alert.message.clone()));
+        raised.extend(credentials.iter().cloned());
         self.status.raised = raised;
         self.own_alerts_changed |= self.diagnostics.has_ended_hangs();
         let health = &mut self.status.health;
@@ -34,6 +38,22 @@ impl Engine {
         health.uptime_seconds = self.started.elapsed().as_secs();
         self.status.speed = self.clock.word().into();
         self.status.stepping = self.clock.stepping();
+    }
+
+    /// The alert of ticks that come late, noted in the program's log when it is raised.
+    fn late_alert(&self, message: String) -> Alert {
+        if self.status.raised.iter().all(|alert| alert.message != message) {
+            let (log, line) = (self.recorder.log.clone(), format!("degraded: {message}"));
+            self.disk.run(move || log.write(&line));
+        }
+        Alert {
+            name: "tick_late".into(),
+            severity: "warning".into(),
+            since_tick: self.town.tick(),
+            message,
+            hint: "`health_status` shows by how much. Lower the speed, or give the machine less to do.".into(),
+            ..Alert::default()
+        }
     }
 
     /// Writes a change of the problems to the program's log. Alerts are written there by those who raise them.

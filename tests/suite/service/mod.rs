@@ -8,6 +8,7 @@ mod contract;
 #[cfg(unix)]
 mod credentials;
 mod hostile_clients;
+mod idle_connections;
 mod index_page;
 mod metrics;
 
