@@ -35,6 +35,8 @@ paths! {
     run_list: "logs/runs";
     /// Folder of training metrics.
     trainings: "logs/training";
+    /// The sealing key of the home's audit logs; there is one if `townlet audit seal setup` has made it.
+    seal_key: "ops/seal.key";
     /// The Markdown log of exit decisions.
     employment_log: "ops/employment.md";
     /// The Markdown log of release changes.
@@ -100,6 +102,11 @@ impl Home {
         self.0.join("ops").join(format!("{}.privacy-key", slug(shard)))
     }
 
+    /// The key with which a shard signs checkpoints of its audit log.
+    pub fn checkpoint_key(&self, shard: &str) -> PathBuf {
+        self.0.join("ops").join(format!("{}.checkpoint-key", slug(shard)))
+    }
+
     /// Run ids of a shard that have a journal or an audit log, oldest first.
     pub fn runs(&self, shard: &str) -> Vec<String> {
         let prefix = format!("{}-", slug(shard));
@@ -135,8 +142,7 @@ impl Home {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         std::fs::create_dir_all(self.0.join("logs")).map_err(named)?;
         let options = &mut OpenOptions::new();
-        let mut file =
-            townlet_files::open_own(&path, options.create(true).append(true).read(true)).map_err(named)?;
+        let mut file = townlet_files::open_own(&path, options.create(true).append(true).read(true)).map_err(named)?;
         // Two processes never take one number.
         file.lock().map_err(named)?;
         let mut text = Vec::new();
