@@ -4,6 +4,7 @@
 //! Rules: "HTTP service", "Roles and identity".
 
 mod auth;
+mod checkpoints;
 mod connection_table;
 mod connections;
 mod console;

@@ -157,7 +157,9 @@ impl Prompt {
         let rows = [Constraint::Fill(1), Constraint::Length(2)];
         let [_, below] = Layout::vertical(rows).areas(frame.area());
         let (label, field, words) = match (&mut self.unconfirmed, &mut self.secret) {
-            (Some((_, answer)), _) => ("execute? › ", answer, "  y or yes and enter execute it · anything else cancels"),
+            (Some((_, answer)), _) => {
+                ("execute? › ", answer, "  y or yes and enter execute it · anything else cancels")
+            }
             (None, Some(secret)) => {
                 ("token › ", secret, "  admin token, masked and not stored · enter sends it · esc cancels")
             }
