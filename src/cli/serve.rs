@@ -111,6 +111,13 @@ pub(super) fn serve(
     let home = shard.home().folder();
     let log = Log::new(shard.home().log(), "service", to_stderr);
     log.write(&exposure::sentence(listener.address(), &shard.config));
+    if shard.audit_sealing() == townlet_audit::Sealing::Unsealed {
+        log.write(&format!(
+            "warning: the audit log is not sealed: anybody with write access to the home can rewrite it unnoticed. `townlet audit seal \
+             setup{}` seals it.",
+            shard.home().option()
+        ));
+    }
     let options = townlet_server::Options {
         token_file: token_file(home, &shard.config),
         anonymous: exposure::anonymous(listener.address(), &shard.config),

@@ -270,9 +270,8 @@ pub(super) fn client_of(app: &AppState, peer: PeerAddress, headers: &HeaderMap) 
         authenticator.refresh(false);
         let found = authenticator.tokens.find(token).filter(|stored| !stored.is_expired(Timestamp::now()));
         if let Some(stored) = found {
-            let trusted = authenticator.trouble.is_none();
-            let level = if trusted && stored.role == Role::Admin { Level::Admin } else { Level::Viewer };
-            return (level, Client::Token(stored.name.clone()));
+            let role = if authenticator.trouble.is_none() { stored.role } else { Role::Viewer };
+            return (Level::of_token(role), Client::Token(stored.name.clone()));
         }
     }
     (Level::Anonymous, Client::of_address(peer.0))

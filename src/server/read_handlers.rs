@@ -66,6 +66,7 @@ pub(super) async fn health(State(app): State<Arc<AppState>>, caller: Caller) -> 
         "version": env!("CARGO_PKG_VERSION"),
         "health": visible_health(&view.health, &caller),
         "notes": notes(&view, &caller),
+        "audit_sealed": matches!(app.shard.audit_sealing(), townlet_audit::Sealing::Sealed(_)),
     }))
     .into_response()
 }

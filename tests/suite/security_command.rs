@@ -14,11 +14,11 @@ fn mode(path: &Path, mode: u32) {
 /// A home with a run, a sealing key, a token that expires in time, and nothing to mend.
 fn home() -> TempDir {
     let home = temp_home();
-    for line in ["run --headless --tick-limit 20", "token create --name ada --role admin --expires 90d"] {
+    let token = "token create --name ada --role admin --expires 90d";
+    for line in ["audit seal setup", "run --headless --tick-limit 20", token] {
         let output = townlet(home.path(), line);
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    townlet_files::write_private(&home.path().join("ops/seal.key"), b"key").unwrap();
     home
 }
 

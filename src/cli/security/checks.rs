@@ -118,13 +118,24 @@ fn keys(context: &CheckContext) -> Vec<Finding> {
 
 /// Whether the audit log is sealed. The key itself is one of [`keys`].
 fn seals(context: &CheckContext) -> Vec<Finding> {
-    let (key, place) = (context.home.folder().join("ops/seal.key"), context.home.console());
-    if key.symlink_metadata().is_ok() {
-        return vec![Finding::new(Fine, "seals", place.display().to_string(), "the audit log is sealed")];
-    }
-    let seen = "the audit log is not sealed: a user who can write to the home can rewrite it unnoticed.";
-    let to_do = "Run `townlet audit seal setup`, and keep the verification key off this machine.";
-    vec![Finding::new(Warning, "seals", place.display().to_string(), seen).with_advice(to_do)]
+    let key = context.home.seal_key();
+    let place = key.display().to_string();
+    vec![match townlet_audit::seal_status(&key) {
+        Ok(Some(status)) => {
+            let seen = format!("the audit log is sealed with the key {}: {} seals", status.key_id, status.seals);
+            Finding::new(Fine, "seals", place, seen)
+        }
+        Ok(None) => {
+            let seen = "the audit log is not sealed: a user who can write to the home can rewrite it unnoticed.";
+            let to_do = "Run `townlet audit seal setup`, and keep the verification key off this machine.";
+            Finding::new(Warning, "seals", place, seen).with_advice(to_do)
+        }
+        // The error begins with the place.
+        Err(why) => {
+            let to_do = "Mend the file, or make a new key with `townlet audit seal setup --replace`.";
+            Finding::new(Bad, "seals", "", format!("{why}.")).with_advice(to_do)
+        }
+    }]
 }
 
 fn tls(context: &CheckContext) -> Vec<Finding> {
