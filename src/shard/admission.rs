@@ -116,6 +116,7 @@ impl Engine {
             }
             Operation::Pace(change) => {
                 let result = Ok(json!({ "summary": self.change_pace(change) }));
+                self.progress.note_answer();
                 self.answer_read(&admission.context, admission.query, result, admission.reply);
             }
             _ => self.begin(admission),

@@ -401,6 +401,11 @@ impl Handle {
         self.progress.tick.load(Ordering::Relaxed)
     }
 
+    /// Commands answered so far that may have changed something. A view that is asked for after this number was read shows them.
+    pub fn answered(&self) -> u64 {
+        self.progress.answered.load(Ordering::Acquire)
+    }
+
     /// How late its ticks have come so far, at paces at which they are due.
     pub fn lateness(&self) -> &Lateness {
         &self.lateness

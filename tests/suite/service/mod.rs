@@ -132,6 +132,22 @@ fn remote_admin_can_reload_and_viewer_cannot() {
     assert_eq!(json!(view.texts_digest), done.json()["result"]["texts_digest"]["after"]);
 }
 
+#[test]
+fn an_answered_command_is_in_the_next_read() {
+    let served = Served::start();
+    let read = || -> Snapshot { serde_json::from_str(&served.get(SNAPSHOT, "").body).expect("a snapshot") };
+    for number in 1..=50 {
+        let line = json!({ "command": format!("setmoney ada {number}"), "cmd_id": format!("w-{number}") }).to_string();
+        assert_eq!(served.post(&served.admin(), &line).status, 200);
+        assert_eq!(read().jobs["ada"].wallet.to_bits(), f64::from(number).to_bits());
+    }
+    for (command, speed) in [("speed 10x", "10x"), ("pause", "paused"), ("resume", "10x")] {
+        let line = json!({ "command": command, "cmd_id": command.replace(' ', "-") }).to_string();
+        assert_eq!(served.post(&served.admin(), &line).status, 200);
+        assert_eq!(read().clock.speed, speed, "{command}");
+    }
+}
+
 fn log_name(served: &Served) -> String {
     format!("{}-0001.jsonl", served.shard.run_id)
 }
