@@ -148,6 +148,22 @@ fn an_answered_command_is_in_the_next_read() {
     }
 }
 
+#[test]
+fn a_bound_address_refuses_connections_until_it_serves() {
+    let home = crate::kit::temp_home();
+    let (place, options) = service(&home, "127.0.0.1:0", None);
+    let bound = townlet_server::bind(place).expect("a free port");
+    let connect = || std::net::TcpStream::connect(bound.address()).map_err(|why| why.kind());
+    assert_eq!(connect().err(), Some(std::io::ErrorKind::ConnectionRefused));
+    let address = bound.address();
+    let shard = townlet_shard::start(default_sources(&[]), 7, crate::kit::options(home.path(), true)).unwrap();
+    let server = bound.serve(Arc::new(shard), options).expect("it listens");
+    assert_eq!(server.address(), address);
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    let taken = townlet_server::bind(service(&home, &address.to_string(), None).0);
+    assert!(taken.err().is_some_and(|why| why.to_string().contains(&address.to_string())));
+}
+
 fn log_name(served: &Served) -> String {
     format!("{}-0001.jsonl", served.shard.run_id)
 }
