@@ -18,6 +18,7 @@ use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::capabilities::{Capabilities, Colours};
 use townlet_tui::files;
+use townlet_tui::format::count;
 use townlet_tui::pane::Screen;
 use townlet_tui::settings::Settings;
 use townlet_tui::theme::Theme;
@@ -329,7 +330,16 @@ pub(super) fn stop(shard: &Handle) -> Result<String, String> {
     if shard.is_writing_incident() {
         output::stderr!("{}: an incident bundle is being written; it takes up to 20 s.", shard.run_id);
     }
-    shard.stop()
+    let stopped = shard.stop();
+    match shard.incidents_given_up() {
+        0 => {}
+        some => output::stderr!(
+            "{}: {} that waited were given up; `logs/townlet.log` names the first of them.",
+            shard.run_id,
+            count(some as u64, "requested incident bundle")
+        ),
+    }
+    stopped
 }
 
 /// Labels with versions and paths, for the help screen.

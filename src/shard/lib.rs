@@ -436,6 +436,7 @@ impl Handle {
     }
 
     fn end(&self) -> Result<String, String> {
+        self.recorder.give_up_requests();
         let (sender, stopped) = channel();
         self.send(Message::Stop(sender));
         let result = self.wait_for_stop(&stopped);
@@ -461,6 +462,11 @@ impl Handle {
             self.recorder.log.write(&format!("{} ended at tick {}{why}", self.run_id, self.tick()));
         }
         ended
+    }
+
+    /// Number of requested incident bundles that were given up, because they had not begun when the shard was stopped.
+    pub fn incidents_given_up(&self) -> usize {
+        self.recorder.given_up()
     }
 
     /// Whether an incident bundle is being written. [`Handle::stop`] waits for it.
