@@ -21,6 +21,7 @@ mod preflight;
 pub mod reference_docs;
 mod rehearse;
 mod replay;
+mod resumed_config;
 mod run;
 mod sandbox;
 mod script;

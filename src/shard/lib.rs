@@ -203,7 +203,10 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
+    let config_not_in_force = options.reloader.as_ref().and_then(|reloader| reloader.not_in_force.clone());
+    notes.extend(config_not_in_force.clone());
     let status = ShardStatus {
+        config_not_in_force,
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
@@ -226,6 +229,7 @@ fn launch(
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.write(&format!("{run_id} begins at tick {}", town.tick()));
+        notes.iter().for_each(|note| own_log.write(note));
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();
