@@ -25,7 +25,7 @@ mod tests;
 
 pub use export::{Exported, Filter, Format, Redact, export, newest};
 pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
-pub use log_files::records;
+pub use log_files::{records, run_records};
 pub use record::{GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
 pub use verify::{Finding, OpenIntentRow, Report, RunReport, Verdict, verify};
 pub use writer::{AuditError, Clock, Log, Opened, Options, Written};

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use tempfile::TempPath;
 
 use super::output::OutputLost;
-use super::{audit_tail, one_of, output};
+use super::{audit_replay, audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
+use townlet_shard::cross_check::CrossCheck;
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_tui::format::count;
 use townlet_wire::Status;
@@ -29,6 +30,8 @@ pub(super) enum Subcommand {
         /// A log folder, or one log file of a run
         #[arg(required = true, value_name = "DIR|FILE")]
         paths: Vec<PathBuf>,
+        #[command(flatten)]
+        replay: audit_replay::Args,
         /// Print a JSON array
         #[arg(long)]
         json: bool,
@@ -91,7 +94,7 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     match command {
-        Subcommand::Verify { paths, json } => verify(paths, *json),
+        Subcommand::Verify { paths, replay, json } => verify(paths, replay, *json),
         Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
         Subcommand::Export(export) => export_records(export),
     }
@@ -109,18 +112,25 @@ const VERDICTS: [(Verdict, &str, &str); 3] = [
     (Verdict::Completeness, "completeness", "nothing was cut off and no file was added"),
 ];
 
-fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
+fn verify(paths: &[PathBuf], replay: &audit_replay::Args, json: bool) -> Result<ExitCode> {
     let mut passed = true;
     let mut rows = Vec::new();
     for path in paths {
         let report = report(path)?;
-        passed &= report.passed();
+        let replayed = replay.check(path, &report, json)?;
+        passed &= report.passed() && replayed.iter().flatten().all(CrossCheck::passed);
         if json {
             let verdicts: serde_json::Map<String, Value> =
                 VERDICTS.iter().map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
-            rows.push(json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report }));
+            let mut row = json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report });
+            if let Some(replayed) = replayed {
+                row["passed"] = (report.passed() && replayed.iter().all(CrossCheck::passed)).into();
+                row["replay"] = json!(replayed);
+            }
+            rows.push(row);
         } else {
             print_report(path, &report)?;
+            replayed.iter().flatten().try_for_each(audit_replay::print)?;
         }
     }
     if json {

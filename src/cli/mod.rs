@@ -4,6 +4,7 @@
 //! not reached, or the output could not be written, 130 interrupted.
 
 mod audit;
+mod audit_replay;
 mod audit_tail;
 mod bench;
 mod completions;
