@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// Also replay each run from its journal, and compare every command, argument, tick and digest
     #[arg(long)]
     replay: bool,
-    /// Home folder with the journals [default: the one with the log folder as `logs/console`]
+    /// Home folder with the journals [default: the home, or the one with the log folder as `logs/console`]
     #[arg(long, value_name = "DIR", requires = "replay")]
     home: Option<PathBuf>,
 }
@@ -27,7 +27,12 @@ impl Args {
         if !self.replay {
             return Ok(None);
         }
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let given = Home::new(path).console();
+        let folder = match (given.is_dir(), path.is_dir()) {
+            (true, _) => given.as_path(),
+            (false, true) => path,
+            (false, false) => path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new(".")),
+        };
         let home = match &self.home {
             Some(home) => Home::new(home),
             None => Home::new(home_of(folder)?),

@@ -4,6 +4,7 @@
 //! Rules: "HTTP service", "Roles and identity".
 
 mod auth;
+mod checkpoints;
 mod connections;
 mod console;
 mod http_status;

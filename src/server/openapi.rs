@@ -8,7 +8,7 @@ use super::http_status;
 use super::read_handlers::MAX_AUDIT_RECORDS;
 use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
 use townlet_wire::SCHEMA_VERSION;
-use townlet_wire::service::{AUDIT, STREAM};
+use townlet_wire::service::{AUDIT, CHECKPOINT, STREAM};
 
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
@@ -48,6 +48,11 @@ fn operation(endpoint: &Endpoint) -> Value {
             "required": false,
             "schema": { "type": "integer", "minimum": 1, "maximum": MAX_AUDIT_RECORDS, "default": 100 },
         }));
+    }
+    if endpoint.path == CHECKPOINT {
+        let query = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "required": false, "schema": schema });
+        parameters.push(query("at", "The number of the line.", json!({ "type": "integer", "minimum": 1 })));
+        parameters.push(query("run", "A run of the shard's home.", json!({ "type": "string", "maxLength": 128 })));
     }
     let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::auth::{Rejection, reject_host, reject_large_headers, reject_token_in_uri};
 use super::connections::PeerAddress;
-use super::{AppState, console, index_page, metrics, read_handlers, stream};
+use super::{AppState, checkpoints, console, index_page, metrics, read_handlers, stream};
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
 
@@ -38,6 +38,7 @@ pub(super) struct Endpoint {
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const HTML: &str = "text/html";
+pub(super) const TEXT: &str = "text/plain";
 const EVENTS: &str = "text/event-stream";
 /// The path of the page for browsers.
 pub(super) const INDEX: &str = "/";
@@ -127,6 +128,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         response: (&[JSON], None),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING", "E_IO"],
         handler: || get(read_handlers::audit),
+    },
+    Endpoint {
+        post: false,
+        path: service::CHECKPOINT,
+        help: "The newest durable line of the audit log as a signed note, or line `at` of `run`.",
+        response: (&[TEXT], None),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_NOT_FOUND", "E_STOPPING", "E_IO"],
+        handler: || get(checkpoints::checkpoint),
     },
     Endpoint {
         post: false,

@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod audit_forgery;
 mod audit_replay;
 mod cli;
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 mod disk_faults;
 mod export;
 mod recovery;
+mod seals;
 mod tamper;
 mod writer;
 

@@ -17,7 +17,7 @@ pub(super) use option_order::options_first;
 
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
-use townlet_source::remote::{Client, ClientError};
+use townlet_source::remote::{Client, ClientError, KnownShards};
 use townlet_tui::answer_table;
 use townlet_tui::format::thousands;
 use townlet_wire::escape;
@@ -59,11 +59,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::from(if refused { EXIT_CHECK_FAILED } else { EXIT_FAILED }));
         }
     };
+    // A person at a prompt decides; a script stops.
+    let interactive = args.command.is_empty() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if console.warn_of_history() && !interactive {
+        output::stderr!("Nothing was sent.");
+        return Ok(ExitCode::from(EXIT_CHECK_FAILED));
+    }
     if !args.command.is_empty() {
         let request = Request { cmd_id: args.cmd_id.clone(), ..new_request(&join_words(&args.command), args.dry_run) };
         return Ok(ExitCode::from(console.send(request, args.json)?));
     }
-    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+    if interactive {
         prompt::run(&mut console, target.name.as_deref(), args.dry_run)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -109,6 +115,23 @@ impl ConsoleClient {
         let welcome = runtime.block_on(client.welcome())?;
         warn_if_newer(&welcome.schema_version);
         Ok(Self { runtime, client, welcome })
+    }
+
+    /// Holds the shard's audit log to what this user has seen of it earlier. Says what contradicts it, and whether anything does.
+    fn warn_of_history(&self) -> bool {
+        let Some(known) = townlet_tui::files::known_shards_file().map(KnownShards::at) else { return false };
+        match self.runtime.block_on(known.check(&self.client)) {
+            Ok(alarms) => {
+                for alarm in &alarms {
+                    output::stderr!("WARNING: {alarm}");
+                }
+                !alarms.is_empty()
+            }
+            Err(why) => {
+                output::stderr!("warning: the checkpoints of this shard cannot be remembered: {}", escape(&why));
+                false
+            }
+        }
     }
 
     /// Sends a command and prints its answer. Returns the exit status.
