@@ -129,6 +129,11 @@ const FOUND: &[Forgery] = &[
         "its tick is 200, the journal says 130",
     ),
     (
+        "the configuration in the audit log",
+        |home, run| edit_log(home, run, |all| outcome(all, "price", |it| it.config_id = "other".into())),
+        "its `config_id` is `other`, the town's `town-v1`",
+    ),
+    (
         "a digest in the audit log",
         |home, run| {
             edit_log(home, run, |all| outcome(all, "price", |it| it.digest_after = it.digest_before.clone()));
@@ -190,7 +195,8 @@ const FOUND: &[Forgery] = &[
         |home, run| {
             edit_log(home, run, |all| {
                 let mut more: Vec<Record> = all.iter().filter(|it| it.command == "spawn").cloned().collect();
-                more.iter_mut().for_each(|it| it.cmd_id = "invented".into());
+                let ts = all.last().expect("a record").ts.clone();
+                more.iter_mut().for_each(|it| (it.cmd_id, it.ts) = ("invented".into(), ts.clone()));
                 all.extend(more);
             });
         },

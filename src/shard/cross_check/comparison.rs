@@ -226,7 +226,10 @@ impl Comparison {
             Claimed::Uncertain => command.other_change(&claim.record, plan).into_iter().collect(),
             Claimed::Applied | Claimed::Unchanged => command.disagreements(&claim.record, plan),
         };
-        found.dedup();
+        let config_id = &town.rules().config.config_id;
+        if claim.record.config_id != *config_id {
+            found.push(format!("its `config_id` is `{}`, the town's `{config_id}`", claim.record.config_id));
+        }
         if found.is_empty() {
             self.found.commands += 1;
             // Those of a command that changed nothing are compared at the end of its tick.

@@ -134,8 +134,9 @@ fn every_forgery_is_found_by_what_was_kept_off_the_machine() {
     let victim = Victim::new();
     let all = forgeries();
     assert!(all.len() >= 25);
-    let mut table =
-        String::from("| forgery | without key | with key | with a remembered checkpoint | with `--replay` |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| forgery | without key | with key | with a remembered checkpoint | with `--replay` |\n|---|---|---|---|---|\n",
+    );
     let mut wrong = Vec::new();
     for forgery in &all {
         let home = temp_home();

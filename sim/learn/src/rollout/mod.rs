@@ -70,9 +70,8 @@ impl Rollout {
         let training = &rules.config.training;
         let layout = layout(rules.config.features.systems.observations);
         let towns = TownSource::new(rules, seed);
-        let envs = (0..training.replicas).map(|replica| {
-            should_continue().then(|| Env::new(&towns, seed, replica, training.replicas, layout.width))
-        });
+        let envs = (0..training.replicas)
+            .map(|replica| should_continue().then(|| Env::new(&towns, seed, replica, training.replicas, layout.width)));
         let envs: Vec<Env> = envs.collect::<Option<_>>()?;
         let mut vec_envs = Vec::new();
         let mut envs = envs.into_iter().peekable();
