@@ -29,14 +29,14 @@ pub(super) struct CheckpointQuery {
 
 pub(super) async fn checkpoint(
     State(app): State<Arc<AppState>>,
-    _caller: Caller,
+    caller: Caller,
     query: Result<Query<CheckpointQuery>, QueryRejection>,
 ) -> Result<Response, Rejection> {
     let Ok(Query(CheckpointQuery { at, run })) = query else {
         let hint = "The parameters are `at`, the number of a line, and `run`, a run id, such as `?at=12`.";
         return Err(Rejection::new("E_INVALID_ARG", "invalid query.", hint));
     };
-    let permit = Arc::clone(&app.audit_reads).acquire_owned().await;
+    let permit = Arc::clone(&app.audit_reads[usize::from(caller.has_token)]).acquire_owned().await;
     let read = tokio::task::spawn_blocking(move || {
         let (home, shard) = (app.shard.home(), &app.shard.config.shard);
         let run = run.as_deref().unwrap_or(&app.shard.run_id);

@@ -5,13 +5,16 @@
 
 mod auth;
 mod checkpoints;
+mod connection_table;
 mod connections;
 mod console;
+mod disk_reserve;
 mod http_status;
 mod index_page;
 mod metrics;
 mod negotiation;
 mod openapi;
+mod rate_limits;
 mod read_handlers;
 mod routes;
 mod stream;
@@ -21,12 +24,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
+use connection_table::ConnectionTable;
+use disk_reserve::DiskReserve;
+use rate_limits::RateLimits;
 use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
@@ -34,6 +40,9 @@ use townlet_shard::{Handle, Log};
 const BACKLOG: u32 = 1024;
 /// Time that open connections have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Reads without a token that are worked on at once.
+const ANONYMOUS_READS: usize = 4;
 
 /// Address and certificate of a service.
 #[derive(Clone, Debug)]
@@ -88,8 +97,13 @@ struct AppState {
     secure: bool,
     facts: Vec<(String, String)>,
     log: Log,
-    /// Limits reads of the audit log to one at a time.
-    audit_reads: Arc<tokio::sync::Semaphore>,
+    rates: RateLimits,
+    connections: ConnectionTable,
+    disk: DiskReserve,
+    /// Limits the reads without a token that are worked on at once, so that few of them are ever ahead of an admin.
+    anonymous_reads: tokio::sync::Semaphore,
+    /// Limit reads of the audit log to one at a time with a token, and one without.
+    audit_reads: [Arc<tokio::sync::Semaphore>; 2],
 }
 
 impl AppState {
@@ -141,6 +155,7 @@ impl BoundListener {
                 options.token_file.display()
             )));
         }
+        let (limits, log_folder) = (shard.config.server.limits.clone(), shard.home().console());
         let (stop, stopped) = watch::channel(false);
         let reload = Arc::new(tokio::sync::Notify::new());
         let app = Arc::new(AppState {
@@ -152,7 +167,11 @@ impl BoundListener {
             secure: tls.is_some(),
             facts: options.facts,
             log: options.log,
-            audit_reads: Arc::new(tokio::sync::Semaphore::new(1)),
+            rates: RateLimits::new(&limits, Instant::now()),
+            connections: ConnectionTable::new(&limits),
+            disk: DiskReserve::new(log_folder, limits.disk_reserve_bytes),
+            anonymous_reads: tokio::sync::Semaphore::new(ANONYMOUS_READS),
+            audit_reads: [(); 2].map(|()| Arc::new(tokio::sync::Semaphore::new(1))),
         });
         let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
         let runtime = tokio::runtime::Builder::new_multi_thread()

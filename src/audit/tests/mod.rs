@@ -2,6 +2,7 @@
 
 mod disk_faults;
 mod export;
+mod newest;
 mod recovery;
 mod seals;
 mod tamper;

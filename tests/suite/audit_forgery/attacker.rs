@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use townlet_audit::{GENESIS, Log, Options, Record, Stage, VERSION};
+use townlet_audit::{GENESIS, Log, Options, Record, RunStart, Stage, VERSION};
 use townlet_shard::Home;
 use townlet_wire::sha256;
 
@@ -134,14 +134,22 @@ impl Stolen {
         let time: Arc<Mutex<String>> = Arc::new(Mutex::new(first));
         let clock = Arc::clone(&time);
         let shard = records[0].shard.clone();
+        let begin = records.first().filter(|record| record.stage == Stage::Begin);
+        let start = begin.map(|record| RunStart {
+            number: record.args["number"].as_u64(),
+            after: record.args["after"]["run_id"].as_str().map(str::to_owned),
+            config_id: record.config_id.clone(),
+        });
         let options = Options {
+            start,
             seal_key: Some(self.key_file()),
             clock: Box::new(move || clock.lock().expect("a time").parse().expect("a time")),
             ..Options::new(self.logs(), run, shard)
         };
         let log = Log::open(options).expect("the log opens").log;
         let count = records.len();
-        for (number, record) in records.into_iter().enumerate() {
+        // The log writes the first line by itself.
+        for (number, record) in records.into_iter().enumerate().filter(|(_, record)| record.stage != Stage::Begin) {
             time.lock().expect("a time").clone_from(&record.ts);
             log.append_and_wait(record, true).expect("written");
             if number == count / 2 {

@@ -92,6 +92,7 @@ pub(super) fn forgeries() -> Vec<Forgery> {
             let earlier = flat(it.read(&runs[0]));
             it.remove(&runs[0]);
             it.edit(&runs[1], |segments| {
+                segments[0][0].ts.clone_from(&earlier[0].ts);
                 segments[0].splice(1..1, earlier.into_iter().skip(1));
                 segments[0][0].args = json!({ "number": 1, "after": null });
             });

@@ -7,6 +7,7 @@ mod checkpoints;
 mod client;
 mod contract;
 mod hostile_clients;
+mod idle_connections;
 mod index_page;
 mod metrics;
 
