@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_checkpoint;
+mod audit_replay;
 mod audit_seal;
 mod audit_tail;
 mod bench;
@@ -24,6 +25,7 @@ mod preflight;
 pub mod reference_docs;
 mod rehearse;
 mod replay;
+mod resumed_config;
 mod run;
 mod sandbox;
 mod script;

@@ -24,13 +24,14 @@ mod routes;
 mod stream;
 mod tls;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 pub use access::AnonymousReading;
@@ -41,6 +42,8 @@ use rate_limits::RateLimits;
 use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// Time that open connections have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -69,10 +72,11 @@ pub struct Options {
     pub log: Log,
 }
 
-/// A bound address that does not serve yet, so that its errors are reported before a town is started.
+/// A bound address, so that its errors are reported before a town is started. Connections are refused until it serves: a client
+/// or load balancer never takes a shard for ready that has not decided yet what it resumes.
 pub struct BoundListener {
     address: SocketAddr,
-    listener: TcpListener,
+    socket: TcpSocket,
     tls: Option<tls::Tls>,
 }
 
@@ -129,10 +133,13 @@ pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
     }
     let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError)?;
     let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
-    let listener = TcpListener::bind(address).map_err(listen_error)?;
-    listener.set_nonblocking(true).map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
-    Ok(BoundListener { address, listener, tls })
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(listen_error)?;
+    // A restart does not wait for the old connections to time out. On Windows this would share the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true).map_err(listen_error)?;
+    socket.bind(address).map_err(listen_error)?;
+    let address = socket.local_addr().map_err(listen_error)?;
+    Ok(BoundListener { address, socket, tls })
 }
 
 /// Binds the address and serves the shard until stopped.
@@ -149,7 +156,7 @@ impl BoundListener {
     /// Serves the shard until stopped. An address other than loopback requires a token in the store, because nobody could
     /// operate the shard otherwise.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
-        let Self { address, listener, tls } = self;
+        let Self { address, socket, tls } = self;
         let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError)?;
         if !address.ip().is_loopback() && !authenticator.has_tokens() {
             return Err(ServerError(format!(
@@ -187,6 +194,7 @@ impl BoundListener {
             .enable_time()
             .build()
             .map_err(listen_error)?;
+        let listener = runtime.block_on(async { socket.listen(BACKLOG) }).map_err(listen_error)?;
         let secure = tls.is_some();
         let reloaded = Arc::clone(&reload);
         let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {

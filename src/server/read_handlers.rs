@@ -1,6 +1,7 @@
 //! Handlers of the read-only endpoints: health, readiness, snapshot, command table, audit log, metrics.
 //!
-//! All requests share one cached snapshot, so the town builds at most twenty per second.
+//! All requests share one cached snapshot, so the town builds at most twenty per second, and one after each command that it has
+//! answered: whoever got the answer reads its effect.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,21 +31,30 @@ const MAX_AGE: Duration = Duration::from_millis(50);
 /// Maximum number of audit records in an answer.
 pub(super) const MAX_AUDIT_RECORDS: usize = 1_000;
 
-/// The newest snapshot and the time it was taken.
+/// The newest snapshot.
 #[derive(Default)]
-pub(super) struct SnapshotCache(Mutex<Option<(Instant, Arc<Snapshot>)>>);
+pub(super) struct SnapshotCache(Mutex<Option<CachedSnapshot>>);
+
+struct CachedSnapshot {
+    taken: Instant,
+    /// Commands that were answered before it was taken.
+    answered: u64,
+    state: Arc<Snapshot>,
+}
 
 impl SnapshotCache {
-    /// A snapshot not older than [`MAX_AGE`]; `None` when the shard has ended.
+    /// A snapshot not older than [`MAX_AGE`], and never older than an answer to a command; `None` when the shard has ended.
     pub(super) async fn get(&self, app: &Arc<AppState>) -> Option<Arc<Snapshot>> {
         let mut latest = self.0.lock().await;
-        if let Some((_, state)) = latest.as_ref().filter(|(taken, _)| taken.elapsed() < MAX_AGE) {
-            return Some(Arc::clone(state));
+        let answered = app.shard.answered();
+        let fits = |it: &&CachedSnapshot| it.taken.elapsed() < MAX_AGE && it.answered == answered;
+        if let Some(cached) = latest.as_ref().filter(fits) {
+            return Some(Arc::clone(&cached.state));
         }
         let app = Arc::clone(app);
         let (state, _) = tokio::task::spawn_blocking(move || app.shard.view()).await.ok()??;
         let state = Arc::new(state);
-        *latest = Some((Instant::now(), Arc::clone(&state)));
+        *latest = Some(CachedSnapshot { taken: Instant::now(), answered, state: Arc::clone(&state) });
         Some(state)
     }
 }

@@ -123,12 +123,19 @@ pub(super) struct Progress {
     pub tick: Arc<AtomicU64>,
     /// Residents arrived so far.
     pub arrived: Arc<AtomicU64>,
+    /// Commands answered so far that may have changed something.
+    pub answered: Arc<AtomicU64>,
 }
 
 impl Progress {
     pub(super) fn update(&self, town: &Town) {
         self.tick.store(town.tick(), Ordering::Relaxed);
         self.arrived.store(u64::from(town.state().lifecycle.next_resident), Ordering::Relaxed);
+    }
+
+    /// A command is done and about to be answered.
+    pub(super) fn note_answer(&self) {
+        self.answered.fetch_add(1, Ordering::Release);
     }
 }
 

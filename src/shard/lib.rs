@@ -9,6 +9,7 @@ mod arguments;
 mod audit_replay;
 mod command_table;
 mod commands;
+pub mod cross_check;
 mod disk_thread;
 mod driver;
 mod employment_log;
@@ -18,6 +19,7 @@ mod health;
 pub mod home;
 pub mod incident;
 pub mod journal;
+mod journalled_command;
 pub mod lateness;
 mod log;
 mod maintenance;
@@ -222,7 +224,10 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
+    let config_not_in_force = options.reloader.as_ref().and_then(|reloader| reloader.not_in_force.clone());
+    notes.extend(config_not_in_force.clone());
     let status = ShardStatus {
+        config_not_in_force,
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
@@ -245,6 +250,7 @@ fn launch(
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.write(&format!("{run_id} begins at tick {}", town.tick()));
+        notes.iter().for_each(|note| own_log.write(note));
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();
@@ -452,6 +458,11 @@ impl Handle {
         self.progress.tick.load(Ordering::Relaxed)
     }
 
+    /// Commands answered so far that may have changed something. A view that is asked for after this number was read shows them.
+    pub fn answered(&self) -> u64 {
+        self.progress.answered.load(Ordering::Acquire)
+    }
+
     /// How late its ticks have come so far, at paces at which they are due.
     pub fn lateness(&self) -> &Lateness {
         &self.lateness
@@ -482,6 +493,7 @@ impl Handle {
     }
 
     fn end(&self) -> Result<String, String> {
+        self.recorder.give_up_requests();
         let (sender, stopped) = channel();
         self.send(Message::Stop(sender));
         let result = self.wait_for_stop(&stopped);
@@ -507,6 +519,11 @@ impl Handle {
             self.recorder.log.write(&format!("{} ended at tick {}{why}", self.run_id, self.tick()));
         }
         ended
+    }
+
+    /// Number of requested incident bundles that were given up, because they had not begun when the shard was stopped.
+    pub fn incidents_given_up(&self) -> usize {
+        self.recorder.given_up()
     }
 
     /// Whether an incident bundle is being written. [`Handle::stop`] waits for it.

@@ -441,16 +441,20 @@ fn shadow_folder_must_differ_from_the_release_folder() {
 }
 
 #[test]
-fn resume_requires_the_same_configuration_and_audit_log() {
+fn resume_keeps_the_configuration_of_the_run_and_requires_its_audit_log() {
     let folder = folder(&[("s.jsonl", "{\"command\":\"price meal 0.5\"}")]);
     assert!(townlet(folder.path(), "--headless --tick-limit 250 --script s.jsonl").status.success());
     let journal = names(&folder.path().join("logs/journal"));
     let run = journal[0].rsplit_once('-').expect("a run's name").0.to_owned();
     let resume = |flags: &str| townlet(folder.path(), &format!("--headless --resume --days 1 {flags}"));
     for (flags, key) in [("--seed 99", "seed"), ("--set employment.daily_exit_cap=1", "employment.daily_exit_cap")] {
-        let output = resume(flags);
+        let output = resume(&format!("--strict-config {flags}"));
         assert_eq!(output.status.code(), Some(2), "{flags}");
         assert!(text(&output.stderr).contains(&format!("{key} differs")), "{}", text(&output.stderr));
+        let output = resume(flags);
+        assert_eq!(output.status.code(), Some(0), "{flags}: {}", text(&output.stderr));
+        let told = text(&output.stderr);
+        assert!(told.contains(&format!("{run} runs on with its own: {key} ")), "{told}");
     }
     let before = names(&folder.path().join("logs/console"));
     let output = townlet(folder.path(), "--headless --resume nope");

@@ -7,6 +7,7 @@
 mod kit;
 
 mod audit_forgery;
+mod audit_replay;
 mod cli;
 #[cfg(target_os = "linux")]
 mod command_output;

@@ -151,7 +151,15 @@ pub(crate) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) 
         let hint = "It returns to normal by itself; `telemetry_mode` overrides this.";
         Alert { since_tick, ..dated(("telemetry_aggregating", "warning", message, hint)) }
     });
-    let own = status.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
+    let config = status.config_not_in_force.iter().map(|why| {
+        (
+            "config_not_in_force",
+            "warning",
+            why.clone(),
+            "`reload_config --dry-run` shows what it would change, or what is wrong.",
+        )
+    });
+    let own = status.raised.iter().cloned().chain(degraded.chain(config).map(dated)).chain(aggregating);
     town.map(dated).chain(own).collect()
 }
 

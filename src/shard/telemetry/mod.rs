@@ -66,6 +66,8 @@ pub(super) struct ShardStatus {
     /// Whether the release is in canary and its last conclusive window was red.
     pub canary_is_red: bool,
     pub lateness: Arc<Lateness>,
+    /// Why the configuration files are not in force, if they are not.
+    pub config_not_in_force: Option<String>,
 }
 
 pub(super) fn agent_id(state: &State, agent: AgentId) -> String {

@@ -114,7 +114,8 @@ pub(super) fn forgeries() -> Vec<Forgery> {
         row("newest run removed", |it| it.remove(&it.runs()[2])),
         row("a run renamed", |it| {
             let runs = it.runs();
-            let (renamed, segments) = (format!("{}0", &runs[0][..runs[0].len() - 1]), it.read(&runs[0]));
+            let last = if runs[0].ends_with('0') { '1' } else { '0' };
+            let (renamed, segments) = (format!("{}{last}", &runs[0][..runs[0].len() - 1]), it.read(&runs[0]));
             it.remove(&runs[0]);
             it.write(&renamed, segments);
             it.edit(&runs[1], |segments| {
