@@ -30,6 +30,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the refusal of a request beyond the rate is held back, when it has no token.
 const LEAST_DELAY: Duration = Duration::from_millis(250);
 const MOST_DELAY: Duration = Duration::from_secs(1);
+/// How long a read without a token waits for others before it is refused.
+const SEAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Seconds until a retry of what was refused with 429 or 503 and says nothing else.
 const RETRY_AFTER: u64 = 5;
 
@@ -205,10 +207,28 @@ async fn common(
             }
             rejected(&app, &uri, rate_limited(wait))
         }
-        (Ok(()), Ok(())) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.")),
-        },
+        (Ok(()), Ok(())) => {
+            // Commands wait in the queue of the town instead, and probes of the health cost nothing.
+            let is_read = known.is_some_and(|endpoint| {
+                !endpoint.post && ![service::HEALTH, service::READY, service::STREAM].contains(&endpoint.path)
+            });
+            let seat = match level {
+                Level::Anonymous if is_read => timeout(SEAT_TIMEOUT, app.anonymous_reads.acquire()).await.map(Some),
+                _ => Ok(None),
+            };
+            match seat {
+                Ok(_seat) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => {
+                        rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it."))
+                    }
+                },
+                Err(_) => {
+                    app.counts.refused("queue", level);
+                    rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
+                }
+            }
+        }
         (Ok(()), Err(rejection)) => {
             app.counts.refused("address", level);
             app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));

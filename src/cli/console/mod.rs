@@ -174,32 +174,46 @@ impl ConsoleClient {
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
+        // Whether the shard may have received it, and whether the operator was told that it is sent again.
+        let (mut maybe_received, mut told) = (false, false);
         loop {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
             };
             let why = match self.runtime.block_on(self.client.send_command(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
-                Ok(answer) => answer.summary(),
+                Ok(answer) => {
+                    maybe_received = true;
+                    answer.summary()
+                }
                 Err(ClientError::Busy(error, wait)) if started.elapsed() < RETRY_DEADLINE => {
                     output::stderr!("{} Sending it again in {} s.", escape(&error.message), wait.as_secs());
                     std::thread::sleep(wait);
                     continue;
                 }
-                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => failure.message(),
+                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => {
+                    maybe_received |= matches!(failure, ClientError::Lost(_));
+                    failure.message()
+                }
                 Err(failure) => {
                     return Err(Unanswered { message: escape(&failure.message()), status: EXIT_CHECK_FAILED });
                 }
             };
             if !changes || started.elapsed() >= RETRY_DEADLINE {
                 let mut message = escape(&why);
-                if changes {
+                if changes && maybe_received {
                     let retry = format!("The outcome is unknown. Retry safely with `--cmd-id {}`.", escape(&cmd_id));
                     message = format!("{message}\n  {retry}");
+                } else if changes {
+                    message = format!("{message}\n  It has not reached the shard, so it was not executed.");
                 }
                 return Err(Unanswered { message, status: EXIT_FAILED });
             }
-            output::stderr!("{}; retrying.", escape(why.trim_end_matches('.')));
+            if !told {
+                let time = RETRY_DEADLINE.as_secs();
+                output::stderr!("{}; sending it again for {time} s.", escape(why.trim_end_matches('.')));
+                told = true;
+            }
             std::thread::sleep(RETRY_INTERVAL);
         }
     }
