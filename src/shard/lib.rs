@@ -261,7 +261,7 @@ fn launch(
     let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, report);
     let subscribers = Arc::new(Subscribers::new(publisher));
     let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
-    let records = UnsyncedRecords::new(Arc::clone(&log), sender.clone(), config.server.limits.audited_requests);
+    let records = UnsyncedRecords::new(&log, sender.clone(), config.server.limits.audited_requests);
     let (requests, receiver) = RequestQueue::new();
     let reader = CommandReader {
         rules: Arc::clone(town.rules()),
