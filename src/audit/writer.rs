@@ -18,6 +18,9 @@ use super::idempotency::IdempotencyIndex;
 use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Record, Stage};
 use super::recovery::recover;
+use super::run_start::{RunStart, begin_record};
+use super::seal::Cause;
+use super::sealer::{Sealer, Sealing};
 use super::verify::torn_piece_args;
 use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
@@ -36,6 +39,9 @@ const HEAD_LAG: Duration = Duration::from_millis(100);
 const UNSYNCED: Duration = Duration::from_secs(1);
 /// After this long without an answer from the disk the log counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
+
+/// How long lines of a live log stay without a seal.
+const SEAL_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Supplies the time of a record.
 pub type Clock = Box<dyn Fn() -> jiff::Timestamp + Send>;
@@ -112,6 +118,12 @@ pub struct Options {
     pub retry: Duration,
     /// Supplies the time of a record.
     pub clock: Clock,
+    /// What the first line of a new run says; without it the run is not chained to the run before.
+    pub start: Option<RunStart>,
+    /// The sealing key of the home. The log is sealed if the file exists.
+    pub seal_key: Option<PathBuf>,
+    /// How long lines of a live log stay without a seal; default 60 seconds.
+    pub seal_interval: Duration,
 }
 
 impl Options {
@@ -124,6 +136,9 @@ impl Options {
             segment_bytes: 16 * 1024 * 1024,
             retry: Duration::from_secs(1),
             clock: Box::new(jiff::Timestamp::now),
+            start: None,
+            seal_key: None,
+            seal_interval: SEAL_INTERVAL,
         }
     }
 }
@@ -153,6 +168,7 @@ enum Message {
     Append(Box<Append>),
     Reopen(SyncSender<Result<(), AuditError>>),
     Flush(SyncSender<Result<(), AuditError>>),
+    Seal(SyncSender<Result<(), AuditError>>),
 }
 
 /// State that the writer thread shares with callers.
@@ -163,6 +179,7 @@ struct SharedState {
     file: String,
     seq: u64,
     hash: String,
+    sealing: Sealing,
     /// When the current disk operation started.
     busy: Option<Instant>,
 }
@@ -198,27 +215,36 @@ impl Log {
         }
         sync_dir(&dir).map_err(failed)?;
         let found = recover(&dir, &run_id)?;
-        let retry = options.retry;
-        let (config_id, tick) = found.last.clone();
+        let (retry, start) = (options.retry, options.start.clone().filter(|_| found.end.is_none()));
+        let (seal_key, seal_interval) = (options.seal_key.clone(), options.seal_interval);
+        let first = start.map(|start| begin_record(&dir, &start)).transpose().map_err(failed)?;
+        let (config_id, tick) = (found.last.config_id.clone(), found.last.tick);
+        let lines = found.end.as_ref().map_or(0, |end| end.seq);
         let mut chain = Chain::open(options, lock, found.end, found.last).map_err(failed)?;
+        let torn = |piece| Record::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
+        let own: Vec<Record> = first.into_iter().chain(found.torn_piece.map(torn)).collect();
         let mut tail = found.tail;
-        if let Some(piece) = found.torn_piece {
-            let record = Record::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
-            let records = chain.append(std::iter::once(&record)).map_err(failed)?;
+        if !own.is_empty() {
+            let records = chain.append(own.iter()).map_err(failed)?;
             chain.sync().and_then(|()| chain.write_head()).map_err(failed)?;
             tail.extend(records.iter().map(Record::row));
         }
+        let mut sealer = Sealer::new(seal_key, seal_interval, &run_id, found.sealed, lines);
+        let records = sealer.seal(&mut chain, Cause::Start).map_err(failed)?;
+        tail.extend(records.iter().map(Record::row));
         let shared = Arc::new(Mutex::new(SharedState {
             trouble: None,
             tail,
             file: chain.file_name(),
             seq: chain.end().seq,
             hash: chain.end().hash.clone(),
+            sealing: sealer.state.clone(),
             busy: None,
         }));
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer {
             chain,
+            sealer,
             shared: Arc::clone(&shared),
             retry,
             last_attempt: None,
@@ -270,6 +296,16 @@ impl Log {
     /// Retries now after a failure, in a new segment. Appends do this by themselves every [`Options::retry`].
     pub fn reopen(&self) -> Result<(), AuditError> {
         self.ask(Message::Reopen)
+    }
+
+    /// Seals the log now, if its home has a sealing key.
+    pub fn seal(&self) -> Result<(), AuditError> {
+        self.ask(Message::Seal)
+    }
+
+    /// Whether the log is sealed.
+    pub fn sealing(&self) -> Sealing {
+        lock(&self.shared).sealing.clone()
     }
 
     fn ask(&self, message: impl FnOnce(SyncSender<Result<(), AuditError>>) -> Message) -> Result<(), AuditError> {
@@ -341,6 +377,7 @@ fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
 
 struct Writer {
     chain: Chain,
+    sealer: Sealer,
     shared: Arc<Mutex<SharedState>>,
     retry: Duration,
     /// When the last failed attempt to write was.
@@ -366,12 +403,17 @@ impl Writer {
                         self.commit(std::mem::take(&mut batch));
                         let _ = done.send(self.sync_and_write_head());
                     }
+                    Message::Seal(done) => {
+                        self.commit(std::mem::take(&mut batch));
+                        let _ = done.send(self.seal(Cause::Interval));
+                    }
                 }
                 if batch.len() < BATCH {
                     next = queue.try_recv().ok();
                 }
             }
             self.commit(batch);
+            self.seal_if_due();
             if self.until_sync_due().is_some_and(|left| left.is_zero()) {
                 // The failure is in the shared state, where every append sees it.
                 let _ = self.sync_and_write_head();
@@ -380,6 +422,7 @@ impl Writer {
             }
         }
         // All senders are gone. After a failure here, `verify` reports lines beyond the head.
+        let _ = self.seal(Cause::Stop);
         let _ = self.sync_and_write_head();
     }
 
@@ -388,9 +431,11 @@ impl Writer {
         loop {
             let head = self.is_head_due();
             let timeout = if head { Some(HEAD_IDLE) } else { self.until_sync_due() };
-            let Some(timeout) = timeout else { return queue.recv().ok() };
+            let seal = self.until_seal_due();
+            let Some(timeout) = timeout.into_iter().chain(seal).min() else { return queue.recv().ok() };
             match queue.recv_timeout(timeout) {
                 Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) if seal.is_some_and(|seal| seal <= timeout) => self.seal_if_due(),
                 Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
                 // The failure is in the shared state, where every append sees it.
                 Err(RecvTimeoutError::Timeout) => drop(self.sync_and_write_head()),
@@ -403,6 +448,31 @@ impl Writer {
     fn until_sync_due(&self) -> Option<Duration> {
         let since = self.unsynced_since.filter(|_| self.unavailable_reason().is_none())?;
         Some(UNSYNCED.saturating_sub(since.elapsed()))
+    }
+
+    fn until_seal_due(&self) -> Option<Duration> {
+        self.sealer.until_due(&self.chain).filter(|_| self.unavailable_reason().is_none())
+    }
+
+    fn seal_if_due(&mut self) {
+        if self.until_seal_due().is_some_and(|left| left.is_zero()) {
+            let cause = self.sealer.cause(&self.chain);
+            // A failure of the log is in the shared state, where every append sees it.
+            let _ = self.seal(cause);
+        }
+    }
+
+    /// Seals the log, if its home has a sealing key. The error is one of the log.
+    fn seal(&mut self, cause: Cause) -> Result<(), AuditError> {
+        if let Some(why) = self.unavailable_reason() {
+            return Err(AuditError::Unavailable(why));
+        }
+        let mut sealer = std::mem::take(&mut self.sealer);
+        let sealed = self.at_disk(|chain| sealer.seal(chain, cause));
+        self.sealer = sealer;
+        lock(&self.shared).sealing = self.sealer.state.clone();
+        self.publish(&sealed?);
+        Ok(())
     }
 
     fn is_head_due(&self) -> bool {
@@ -487,13 +557,15 @@ impl Writer {
             self.repair()?;
         }
         let durable = batch.iter().any(|append| append.durable);
-        self.at_disk(|chain| {
+        let written = self.at_disk(|chain| {
             let records = chain.append(batch.iter().map(|append| &append.record))?;
             if durable {
                 chain.sync()?;
             }
             Ok(records)
-        })
+        });
+        self.sealer.wrote(&self.chain);
+        written
     }
 
     /// Shows new records and the end of the chain to callers.

@@ -9,6 +9,7 @@ mod arguments;
 mod audit_replay;
 mod command_table;
 mod commands;
+pub mod cross_check;
 mod disk_thread;
 mod driver;
 mod employment_log;
@@ -18,6 +19,7 @@ mod health;
 pub mod home;
 pub mod incident;
 pub mod journal;
+mod journalled_command;
 pub mod lateness;
 mod log;
 mod maintenance;
@@ -68,7 +70,7 @@ pub use townlet_town::config::{RateLimit, ServerLimits};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -92,7 +94,7 @@ use thiserror::Error;
 use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
-use townlet_wire::telemetry::{Learning, Transport};
+use townlet_wire::telemetry::{Alert, Learning, Transport};
 use townlet_wire::{Answer, ErrorBody, Position, Request, Session, Snapshot};
 use training::Training;
 use unsynced_records::UnsyncedRecords;
@@ -169,6 +171,8 @@ pub struct Handle {
     pub notes: Vec<String>,
     home: Home,
     lateness: Arc<Lateness>,
+    /// Ends with the town's thread.
+    audit: Weak<townlet_audit::Log>,
     claim: Option<home::ShardLock>,
 }
 
@@ -184,12 +188,22 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     let (version, place, base) = (journal::VERSION, SegmentPlace::FIRST, Base::Seed(seed));
     let header = Header { version, run_id: run_id.clone(), shard: shard.clone(), place, sources, policy, base };
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
-    let opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), &run_id, &shard))?;
+    let opened = townlet_audit::Log::open(audit_options(&options.home, &run_id, &town.rules().config))?;
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
 fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
     options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose().map_err(ShardError::Claimed)
+}
+
+/// How the audit log of a run is opened: chained to the run before, sealed if the home has a sealing key.
+fn audit_options(home: &Home, run_id: &str, config: &Config) -> townlet_audit::Options {
+    let (number, after, config_id) = (home.run_number(run_id), home.run_before(run_id), config.config_id.clone());
+    townlet_audit::Options {
+        start: Some(townlet_audit::RunStart { number, after, config_id }),
+        seal_key: Some(home.seal_key()),
+        ..townlet_audit::Options::new(home.console(), run_id, &config.shard)
+    }
 }
 
 fn launch(
@@ -210,7 +224,10 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
+    let config_not_in_force = options.reloader.as_ref().and_then(|reloader| reloader.not_in_force.clone());
+    notes.extend(config_not_in_force.clone());
     let status = ShardStatus {
+        config_not_in_force,
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
@@ -233,6 +250,7 @@ fn launch(
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.write(&format!("{run_id} begins at tick {}", town.tick()));
+        notes.iter().for_each(|note| own_log.write(note));
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();
@@ -284,7 +302,7 @@ fn launch(
     engine.restore_session_commands(&opened.done);
     engine.restore_acknowledgements(&opened.done);
     engine.record_town_events();
-    let lateness = Arc::clone(&engine.status.lateness);
+    let (lateness, audit) = (Arc::clone(&engine.status.lateness), Arc::downgrade(&engine.log));
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let training = options.training.map(|spec| Training::start(spec, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
@@ -313,6 +331,7 @@ fn launch(
         notes,
         home,
         lateness,
+        audit,
         claim,
     })
 }
@@ -396,6 +415,12 @@ impl Handle {
         self.send(Message::CandidateOffered(checkpoint.to_owned()));
     }
 
+    /// Reports what is wrong with the tokens and keys of the service, in place of what was reported before. Critical alerts
+    /// degrade the shard's health.
+    pub fn report_credentials(&self, alerts: Vec<Alert>) {
+        self.send(Message::Credentials(alerts));
+    }
+
     /// Calls `subscriber` with every published snapshot, at most twenty a second, on the town's thread: it must be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));
@@ -433,6 +458,11 @@ impl Handle {
         self.progress.tick.load(Ordering::Relaxed)
     }
 
+    /// Commands answered so far that may have changed something. A view that is asked for after this number was read shows them.
+    pub fn answered(&self) -> u64 {
+        self.progress.answered.load(Ordering::Acquire)
+    }
+
     /// How late its ticks have come so far, at paces at which they are due.
     pub fn lateness(&self) -> &Lateness {
         &self.lateness
@@ -463,6 +493,7 @@ impl Handle {
     }
 
     fn end(&self) -> Result<String, String> {
+        self.recorder.give_up_requests();
         let (sender, stopped) = channel();
         self.send(Message::Stop(sender));
         let result = self.wait_for_stop(&stopped);
@@ -488,6 +519,11 @@ impl Handle {
             self.recorder.log.write(&format!("{} ended at tick {}{why}", self.run_id, self.tick()));
         }
         ended
+    }
+
+    /// Number of requested incident bundles that were given up, because they had not begun when the shard was stopped.
+    pub fn incidents_given_up(&self) -> usize {
+        self.recorder.given_up()
     }
 
     /// Whether an incident bundle is being written. [`Handle::stop`] waits for it.
@@ -523,6 +559,16 @@ impl Handle {
     /// What residents are called outside: in telemetry, narration, answers and exports. Its clones follow `privacy`.
     pub fn names(&self) -> privacy::PrivacyFilter {
         self.reader.names.clone()
+    }
+
+    /// Whether its audit log is sealed; unsealed when the shard has ended.
+    pub fn audit_sealing(&self) -> townlet_audit::Sealing {
+        self.audit.upgrade().map_or_else(Default::default, |log| log.sealing())
+    }
+
+    /// Seals the audit log now, if the home has a sealing key. Waits for the disk.
+    pub fn seal_audit_log(&self) -> Result<(), townlet_audit::AuditError> {
+        self.audit.upgrade().map_or(Ok(()), |log| log.seal())
     }
 
     /// The folder its files are in.

@@ -27,7 +27,7 @@ const MAX_TEXT: usize = 100;
 /// Writes records that nobody waits for. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct UnsyncedRecords {
-    /// The log of the town's thread, which closes it.
+    /// Ends with the town's thread, so that a stopped shard has closed its log.
     log: Weak<Log>,
     sender: Sender<Message>,
     sample: Arc<Mutex<AnonymousSample>>,
@@ -79,7 +79,8 @@ impl UnsyncedRecords {
 
     /// Observers see the record once it is written, also while the town is paused.
     fn append(&self, record: Record) {
-        let (Some(log), sender) = (self.log.upgrade(), self.sender.clone()) else { return };
+        let Some(log) = self.log.upgrade() else { return };
+        let sender = self.sender.clone();
         // The loop may have ended meanwhile; then nobody looks.
         log.append(record, false, move |_| drop(sender.send(Message::AuditWritten)));
     }

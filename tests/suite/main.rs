@@ -6,6 +6,8 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod audit_forgery;
+mod audit_replay;
 mod cli;
 #[cfg(target_os = "linux")]
 mod command_output;
@@ -27,6 +29,8 @@ mod rehearse_command;
 mod reload;
 mod restart;
 mod scenarios;
+#[cfg(unix)]
+mod security_command;
 mod service;
 #[cfg(unix)]
 mod shadow_training;

@@ -4,6 +4,7 @@ mod disk_faults;
 mod export;
 mod newest;
 mod recovery;
+mod seals;
 mod tamper;
 mod writer;
 

@@ -23,6 +23,22 @@ fn the_keys_stand_in_their_order() {
 }
 
 #[test]
+fn no_token_reaches_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).log;
+    let token = "twn_ab12_00ffee11";
+    let mut entry =
+        Record::of(&session(token), token, token, json!({ "a": [token], token: { "b": format!("x {token}.") } }));
+    (entry.reason, entry.result) = (Some(token.into()), Some(json!({ "summary": token })));
+    entry.error = Some(townlet_wire::ErrorBody::new(token, token, token));
+    log.append_and_wait(entry, true).unwrap();
+    drop(log);
+    let text = std::fs::read_to_string(dir.path().join("r-0001.jsonl")).unwrap();
+    assert!(!text.contains("00ffee11") && text.matches("(redacted)").count() >= 9, "{text}");
+    assert_whole(dir.path());
+}
+
+#[test]
 fn eight_threads_make_one_chain() {
     let dir = tempfile::tempdir().unwrap();
     let log = Arc::new(Log::open(Options { segment_bytes: 1, ..options(dir.path(), "r") }).unwrap().log);
@@ -96,7 +112,8 @@ fn a_flush_brings_the_head_up_while_the_log_is_open() {
     let log = open(dir.path()).log;
     log.append_and_wait(intent("read"), false).unwrap();
     log.flush().unwrap();
-    assert!(assert_whole(dir.path()).runs[0].notes.is_empty());
+    let report = assert_whole(dir.path());
+    assert_eq!(report.runs[0].notes, ["r: not chained to the run before it: written before runs were chained."]);
     let bytes = std::fs::read(dir.path().join("r-0001.jsonl")).unwrap();
     std::fs::write(dir.path().join("r-0001.jsonl"), "").unwrap();
     assert!(!verify(dir.path()).unwrap().passed());

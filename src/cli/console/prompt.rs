@@ -15,7 +15,7 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::execute;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout};
 use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
@@ -26,8 +26,8 @@ use townlet_tui::files::{append, history_file, read_lines};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
-use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status, command_line};
+use townlet_wire::{escape, holds_token};
 
 /// Rows of the prompt: six completions, the command line and its help.
 const VIEWPORT_ROWS: u16 = 8;
@@ -157,7 +157,9 @@ impl Prompt {
         let rows = [Constraint::Fill(1), Constraint::Length(2)];
         let [_, below] = Layout::vertical(rows).areas(frame.area());
         let (label, field, words) = match (&mut self.unconfirmed, &mut self.secret) {
-            (Some((_, answer)), _) => ("execute? › ", answer, "  y or yes and enter execute it · anything else cancels"),
+            (Some((_, answer)), _) => {
+                ("execute? › ", answer, "  y or yes and enter execute it · anything else cancels")
+            }
             (None, Some(secret)) => {
                 ("token › ", secret, "  admin token, masked and not stored · enter sends it · esc cancels")
             }
@@ -191,7 +193,7 @@ impl Prompt {
                 }
                 KeyCode::Enter => PromptAction::Cancelled,
                 _ => {
-                    drop(answer.key(key));
+                    answer.key(key);
                     self.unconfirmed = Some((text, answer));
                     PromptAction::Nothing
                 }
@@ -278,10 +280,14 @@ impl Prompt {
                     stands alone. Nothing was sent."
                 .into();
         }
-        if text.contains("twn_") {
+        if holds_token(text) {
             return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
         }
-        let output = match console.ask(new_request(text, self.dry_run)) {
+        // While it is sent again and again, messages need whole lines, and ctrl-c has to work.
+        drop(disable_raw_mode());
+        let asked = console.ask(new_request(text, self.dry_run));
+        drop(enable_raw_mode());
+        let output = match asked {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
                     console.renew_session(None);
@@ -291,7 +297,8 @@ impl Prompt {
                 let rows = [console.result_rows(&answer), adopted.into_iter().collect()].concat();
                 [vec![summary_line(&answer)], rows].concat().join("\n")
             }
-            Err(failure) => format!("✗ {}", failure.message),
+            // Every row of a table is cut; a message is wrapped.
+            Err(failure) => format!("✗ {}", failure.message.replace("\n  ", " ")),
         };
         self.view = fetch_snapshot(console);
         output
@@ -300,7 +307,7 @@ impl Prompt {
 
 /// A command line without control characters and tokens.
 fn redacted(line: &str) -> String {
-    if line.contains("twn_") { "(line with a token)".into() } else { escape(line) }
+    if holds_token(line) { "(line with a token)".into() } else { escape(line) }
 }
 
 /// The state of the town, for completion.

@@ -163,7 +163,7 @@ fn a_shard_that_is_not_heard_is_never_shown_as_well() {
         assert!(row(&mut fleet, 1).0.contains("✓ ok"));
         for (link, words) in [
             (silent("http://127.0.0.1:7420", Some(12), false), "no answer for 12 s, trying again in 3 s: connection"),
-            (silent("http://127.0.0.1:7420", Some(12), true), "token refused, trying again in 3 s: E_UNAUTHORIZED"),
+            (silent("http://127.0.0.1:7420", Some(12), true), "token refused, not tried again: E_UNAUTHORIZED"),
             (
                 Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "x".into(), seconds: 12 })),
                 "no answer for 12 s",
@@ -178,6 +178,20 @@ fn a_shard_that_is_not_heard_is_never_shown_as_well() {
             assert!(text.contains("3 of 4 shards live") || text.contains("2 of 4 shards live"), "{text}");
             assert!(words.starts_with("ended") || text.contains("the values above are 12 s old"), "{text}");
         }
+    }
+}
+
+#[test]
+fn a_shard_with_another_history_is_marked() {
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let mut fleet = fleet();
+        let alarm = "THE AUDIT LOG OF THIS SHARD WAS SHORTENED: line 7 of run x was seen and is gone.";
+        fleet.deliver(1, Message::SourceEvent(SourceEvent::History(vec![alarm.into()])));
+        press(&mut fleet, "home down");
+        let text = screenshot::text(&picture(&mut fleet, size));
+        let row = text.lines().nth(4).unwrap();
+        assert!(row.contains("‼ history") && !row.contains("✓ ok"), "{text}");
+        assert!(text.contains("‼ THE AUDIT LOG OF THIS SHARD WAS SHORTENED"), "{text}");
     }
 }
 

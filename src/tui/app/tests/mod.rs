@@ -297,9 +297,20 @@ fn banners_and_connection_states() {
     ui.shows("? was 10×");
     ui.shows(" VIEWER ?");
     ui.app.update(lost(true));
-    ui.shows("Harbour · token refused, trying again in 4 s");
+    ui.shows("Harbour · token refused, not tried again");
+    ui.shows("not tried again: `:escalate` gives another token (the connection broke)");
     ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
     ui.shows("no answer for 3 s");
+}
+
+#[test]
+fn another_history_of_the_audit_log_is_the_first_banner() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    let alarm = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x, or a line before it, is another one.";
+    ui.app.update(Message::SourceEvent(SourceEvent::History(vec![alarm.into()])));
+    ui.shows("‼ THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x");
+    ui.app.update(Message::SourceEvent(SourceEvent::History(Vec::new())));
+    ui.hides("REWRITTEN");
 }
 
 #[test]
