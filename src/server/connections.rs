@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection_table::OpenConnection;
 use super::tls::Tls;
-use super::{AppState, DRAIN_TIMEOUT, routes};
+use super::{AppState, DRAIN_TIMEOUT, credentials, routes};
 use townlet_shard::Level;
 
 /// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
@@ -45,6 +45,7 @@ pub(super) struct Disconnect(pub(super) Arc<Notify>);
 pub(super) async fn serve(app: Arc<AppState>, listener: TcpListener, tls: Option<Tls>, reload: Arc<Notify>) {
     let router = routes::router(&app);
     let tls = tls.map(Arc::new);
+    tokio::spawn(credentials::watch(Arc::clone(&app), tls.clone()));
     let lingering = Arc::new(Semaphore::new(MAX_LINGERING));
     let mut open = JoinSet::new();
     let mut stop = app.stop.clone();

@@ -3,12 +3,16 @@
 //! Owns listening, limits, authentication and the mapping to HTTP. Addresses other than loopback require TLS and a token.
 //! Rules: "HTTP service", "Roles and identity".
 
+mod access;
 mod auth;
+mod certificate;
 mod checkpoints;
 mod connection_table;
 mod connections;
 mod console;
+mod credentials;
 mod disk_reserve;
+mod file_stamp;
 mod http_status;
 mod index_page;
 mod metrics;
@@ -30,6 +34,8 @@ use thiserror::Error;
 use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
+pub use access::AnonymousReading;
+pub use certificate::check_certificate;
 use connection_table::ConnectionTable;
 use disk_reserve::DiskReserve;
 use rate_limits::RateLimits;
@@ -58,6 +64,8 @@ pub struct ListenOptions {
 pub struct Options {
     /// The token store. It is read again when it changes.
     pub token_file: PathBuf,
+    /// What clients may read without a token.
+    pub anonymous: AnonymousReading,
     /// Labels with versions and paths, which clients show on the help screen.
     pub facts: Vec<(String, String)>,
     /// Log for refused requests.
@@ -91,6 +99,8 @@ pub struct Server {
 struct AppState {
     shard: Arc<Handle>,
     authenticator: Mutex<auth::Authenticator>,
+    live_tokens: watch::Receiver<auth::LiveTokens>,
+    anonymous: AnonymousReading,
     counts: metrics::RequestCounts,
     snapshots: SnapshotCache,
     stop: watch::Receiver<bool>,
@@ -151,7 +161,7 @@ impl BoundListener {
         if !address.ip().is_loopback() && !authenticator.has_tokens() {
             return Err(ServerError(format!(
                 "{address} is reachable from other machines and requires a token, but {} contains none. Create one with \
-                 `townlet token new --role admin`.",
+                 `townlet token create --role admin --name NAME`.",
                 options.token_file.display()
             )));
         }
@@ -160,7 +170,9 @@ impl BoundListener {
         let reload = Arc::new(tokio::sync::Notify::new());
         let app = Arc::new(AppState {
             shard,
+            live_tokens: authenticator.live_tokens(),
             authenticator: Mutex::new(authenticator),
+            anonymous: options.anonymous,
             counts: metrics::RequestCounts::default(),
             snapshots: SnapshotCache::default(),
             stop: stopped,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_audit::{AuditError, Log, Record, Written};
 use townlet_town::{EventKind, Town};
-use townlet_wire::telemetry::Transport;
+use townlet_wire::telemetry::{Alert, Transport};
 use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
 use super::admission::Admission;
@@ -110,6 +110,8 @@ pub(super) enum Message {
     View(Sender<(Snapshot, String)>),
     /// The state of the training beside the town.
     Training(training::TrainerEvent),
+    /// What the service found about its tokens and keys.
+    Credentials(Vec<Alert>),
     /// Take a last snapshot and end; answered with its path.
     Stop(Sender<Result<String, String>>),
 }
@@ -297,6 +299,7 @@ impl Engine {
                 self.note_own_alerts();
                 drop(view.send((self.snapshot(), self.town.digest())));
             }
+            Message::Credentials(alerts) => self.credentials_checked(alerts),
             Message::Training(news) => self.on_trainer_event(news),
             Message::Stop(stopped) => {
                 self.training.iter().for_each(Training::stop);

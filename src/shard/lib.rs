@@ -94,7 +94,7 @@ use thiserror::Error;
 use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
-use townlet_wire::telemetry::{Learning, Transport};
+use townlet_wire::telemetry::{Alert, Learning, Transport};
 use townlet_wire::{Answer, ErrorBody, Position, Request, Session, Snapshot};
 use training::Training;
 use unsynced_records::UnsyncedRecords;
@@ -261,7 +261,7 @@ fn launch(
     let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, report);
     let subscribers = Arc::new(Subscribers::new(publisher));
     let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
-    let records = UnsyncedRecords::new(Arc::clone(&log), sender.clone(), config.server.limits.audited_requests);
+    let records = UnsyncedRecords::new(&log, sender.clone(), config.server.limits.audited_requests);
     let (requests, receiver) = RequestQueue::new();
     let reader = CommandReader {
         rules: Arc::clone(town.rules()),
@@ -413,6 +413,12 @@ impl Handle {
     /// Offers a checkpoint of the shadows as the next candidate, as a training beside the town does.
     pub fn offer(&self, checkpoint: &str) {
         self.send(Message::CandidateOffered(checkpoint.to_owned()));
+    }
+
+    /// Reports what is wrong with the tokens and keys of the service, in place of what was reported before. Critical alerts
+    /// degrade the shard's health.
+    pub fn report_credentials(&self, alerts: Vec<Alert>) {
+        self.send(Message::Credentials(alerts));
     }
 
     /// Calls `subscriber` with every published snapshot, at most twenty a second, on the town's thread: it must be quick.

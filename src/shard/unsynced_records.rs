@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,15 +27,16 @@ const MAX_TEXT: usize = 100;
 /// Writes records that nobody waits for. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct UnsyncedRecords {
-    log: Arc<Log>,
+    /// Ends with the town's thread, so that a stopped shard has closed its log.
+    log: Weak<Log>,
     sender: Sender<Message>,
     sample: Arc<Mutex<AnonymousSample>>,
 }
 
 impl UnsyncedRecords {
     /// `lines` records of an anonymous peer are written as they are in ten seconds.
-    pub(super) fn new(log: Arc<Log>, sender: Sender<Message>, lines: u32) -> Self {
-        Self { log, sender, sample: Arc::new(Mutex::new(AnonymousSample::new(lines))) }
+    pub(super) fn new(log: &Arc<Log>, sender: Sender<Message>, lines: u32) -> Self {
+        Self { log: Arc::downgrade(log), sender, sample: Arc::new(Mutex::new(AnonymousSample::new(lines))) }
     }
 
     fn sample(&self) -> MutexGuard<'_, AnonymousSample> {
@@ -72,9 +73,10 @@ impl UnsyncedRecords {
 
     /// Observers see the record once it is written, also while the town is paused.
     fn append(&self, record: Record) {
+        let Some(log) = self.log.upgrade() else { return };
         let sender = self.sender.clone();
         // The loop may have ended meanwhile; then nobody looks.
-        self.log.append(record, false, move |_| drop(sender.send(Message::AuditWritten)));
+        log.append(record, false, move |_| drop(sender.send(Message::AuditWritten)));
     }
 }
 

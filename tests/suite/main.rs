@@ -29,6 +29,8 @@ mod rehearse_command;
 mod reload;
 mod restart;
 mod scenarios;
+#[cfg(unix)]
+mod security_command;
 mod service;
 #[cfg(unix)]
 mod shadow_training;

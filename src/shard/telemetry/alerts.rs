@@ -15,6 +15,9 @@ pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
 /// Alerts of which several may be active at once, distinguished by their messages.
 const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 
+/// Alerts about tokens and keys of the service. They say nothing about a policy, so they neither hold nor revert one.
+pub(crate) const CREDENTIAL_ALERTS: [&str; 3] = ["token_store", "token_expires", "tls_key"];
+
 /// Share of a stability window's rewards that may be clipped.
 const MAX_CLIPPED_SHARE: Micro = Micro(10_000);
 

@@ -244,10 +244,7 @@ fn seal_forgeries() -> Vec<Forgery> {
                 }
             });
         }),
-        Forgery {
-            checkpoint_misses: Some(KEY_ONLY),
-            ..row("the sealing key replaced by a new one", |it| drop(new_setup(it)))
-        },
+        Forgery { checkpoint_misses: Some(KEY_ONLY), ..row("the sealing key replaced by a new one", new_setup) },
         row("the sealing key replaced, all runs forged and sealed again", |it| {
             new_setup(it);
             rewrite_all(it);

@@ -87,10 +87,17 @@ impl Site {
     fn crash(&self, live: &[Live], dice: &mut Dice) -> Self {
         let image = temp_home();
         let before = temp_home();
+        // Nothing is written while files are copied.
+        live.iter().for_each(|live| live.log.flush().expect("flushed"));
         copy_folder(self.home.path(), before.path());
         let victim = &live[dice.roll(live.len() as u64) as usize];
-        victim.log.seal().expect("sealed");
+        victim.log.seal().and_then(|()| victim.log.flush()).expect("sealed");
         copy_folder(self.home.path(), image.path());
+        if dice.roll(2) == 0 {
+            // The head lags behind the log.
+            std::fs::copy(Stolen(before.path().to_owned()).head(&victim.run), image_head(&image, &victim.run))
+                .expect("copied");
+        }
         let (image, before) =
             (Self { home: image, key: self.key.clone(), runs: self.runs }, Stolen(before.path().to_owned()));
         if self.key.is_some() {
@@ -155,6 +162,10 @@ impl Site {
             assert!(found.is_empty(), "{what}: {found:#?}");
         }
     }
+}
+
+fn image_head(image: &tempfile::TempDir, run: &str) -> std::path::PathBuf {
+    Stolen(image.path().to_owned()).head(run)
 }
 
 /// Removes the line of the last seal. The line that it seals is durable before the key steps, so everything else stays.

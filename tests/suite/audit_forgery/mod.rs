@@ -9,11 +9,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use tempfile::TempDir;
-use townlet_audit::{Checkpoint, Log, Options, Proofs, Record, Report, Stage, VerificationKey, verify_with};
+use townlet_audit::{
+    Checkpoint, Log, Options, Proofs, Record, Report, Stage, VerificationKey, durable_line, verify_with,
+};
 use townlet_shard::Home;
 use townlet_shard::cross_check::cross_check;
 
-use super::kit::{TestShard, copy_folder, repository, temp_home};
+use super::kit::{TestShard, copy_folder, repository, temp_home, wait_until};
 use attacker::{Stolen, flat, is_applied};
 use forgeries::forgeries;
 
@@ -53,7 +55,10 @@ impl Victim {
         operate(&third);
         third.shard.seal_audit_log().expect("sealed");
         operate(&third);
-        // The image of a crash: the third run is not stopped.
+        // The image of a crash: the third run is not stopped. Its head has reached the end, so nothing is written meanwhile.
+        let run = &third.shard.run_id;
+        let lines = || flat(stolen.read(run)).len() as u64;
+        wait_until("the head", || durable_line(&stolen.logs(), run, None).is_ok_and(|(seq, _)| seq == lines()));
         let home = temp_home();
         copy_folder(live_home.path(), home.path());
         let image = Stolen(home.path().to_owned());

@@ -6,6 +6,8 @@
 mod checkpoints;
 mod client;
 mod contract;
+#[cfg(unix)]
+mod credentials;
 mod hostile_clients;
 mod idle_connections;
 mod index_page;
@@ -216,7 +218,7 @@ fn public_address_requires_tls_and_tokens() {
     assert!(refused(service(&home, "0.0.0.0:0", None)).contains("--tls-cert"));
     assert!(refused(service(&home, "[::]:0", None)).contains("--tls-cert"));
     let (pair, _) = certificate(&home, "one");
-    assert!(refused(service(&home, "0.0.0.0:0", Some(pair.clone()))).contains("townlet token new"));
+    assert!(refused(service(&home, "0.0.0.0:0", Some(pair.clone()))).contains("townlet token create"));
     let file = home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::load(&file).unwrap();
     tokens.create(Role::Admin).unwrap();
