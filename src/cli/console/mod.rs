@@ -173,7 +173,7 @@ impl ConsoleClient {
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
-        // Whether the shard may have received it, and whether the operator was announced that it is sent again.
+        // Whether the shard may have received it, and whether sending it again was announced.
         let (mut maybe_received, mut announced) = (false, false);
         loop {
             let undecided = |answer: &Answer| {
