@@ -1,7 +1,7 @@
 //! Handlers of the read-only endpoints: health, readiness, snapshot, command table, audit log, metrics.
 //!
 //! All requests share one cached snapshot, so the town builds at most twenty per second, and one after each command that it has
-//! answered: whoever got the answer reads its effect.
+//! answered: a read that follows the answer shows its effect.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

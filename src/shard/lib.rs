@@ -250,7 +250,9 @@ fn launch(
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.write(&format!("{run_id} begins at tick {}", town.tick()));
-        notes.iter().for_each(|note| own_log.write(note));
+        for note in &notes {
+            own_log.write(note);
+        }
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();

@@ -44,7 +44,7 @@ fn alert(home: &Path, server: &Server) -> Option<String> {
 
 /// The shard said so in its output, its log and an alert.
 #[track_caller]
-fn told(home: &Path, server: &Server, parts: &[&str]) {
+fn says_so(home: &Path, server: &Server, parts: &[&str]) {
     let log = std::fs::read_to_string(home.join("logs/townlet.log")).expect("the log");
     let alert = alert(home, server).expect("the alert stands");
     for said in [server.said(), log, alert] {
@@ -60,13 +60,13 @@ fn refused_strictly(home: &Path, part: &str) {
 }
 
 #[test]
-fn an_edited_configuration_is_told_and_kept_for_the_next_reload() {
+fn an_edited_configuration_is_reported_and_kept_for_the_next_reload() {
     let (home, token) = crashed();
     let home = home.path();
     write(home, "kpis: { attendance: 0.6 }\nworld: { population: 9 }\n");
     refused_strictly(home, "kpis.attendance, world.population differ");
     let server = resume(home);
-    told(
+    says_so(
         home,
         &server,
         &[
@@ -98,7 +98,7 @@ fn a_configuration_that_cannot_be_read_does_not_keep_a_shard_down() {
         }
         refused_strictly(home, part);
         let server = resume(home);
-        told(
+        says_so(
             home,
             &server,
             &["the configuration cannot be used: ", part, "runs on with the configuration that it has"],

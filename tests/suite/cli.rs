@@ -453,8 +453,8 @@ fn resume_keeps_the_configuration_of_the_run_and_requires_its_audit_log() {
         assert!(text(&output.stderr).contains(&format!("{key} differs")), "{}", text(&output.stderr));
         let output = resume(flags);
         assert_eq!(output.status.code(), Some(0), "{flags}: {}", text(&output.stderr));
-        let told = text(&output.stderr);
-        assert!(told.contains(&format!("{run} runs on with its own: {key} ")), "{told}");
+        let notes = text(&output.stderr);
+        assert!(notes.contains(&format!("{run} runs on with its own: {key} ")), "{notes}");
     }
     let before = names(&folder.path().join("logs/console"));
     let output = townlet(folder.path(), "--headless --resume nope");

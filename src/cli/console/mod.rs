@@ -173,8 +173,8 @@ impl ConsoleClient {
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
-        // Whether the shard may have received it, and whether the operator was told that it is sent again.
-        let (mut maybe_received, mut told) = (false, false);
+        // Whether the shard may have received it, and whether sending it again was announced.
+        let (mut maybe_received, mut announced) = (false, false);
         loop {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
@@ -208,10 +208,10 @@ impl ConsoleClient {
                 }
                 return Err(Unanswered { message, status: EXIT_FAILED });
             }
-            if !told {
+            if !announced {
                 let time = RETRY_DEADLINE.as_secs();
                 output::stderr!("{}; sending it again for {time} s.", escape(why.trim_end_matches('.')));
-                told = true;
+                announced = true;
             }
             std::thread::sleep(RETRY_INTERVAL);
         }

@@ -276,7 +276,7 @@ impl Comparison {
             let tick = claim.record.tick;
             match claim.claimed {
                 Claimed::Uncertain => {
-                    self.found.not_covered("commands whose outcome says that a log could not be written")
+                    self.found.not_covered("commands whose outcome says that a log could not be written");
                 }
                 Claimed::Applied if self.is_uncovered(tick) => self.found.not_covered(NOT_IN_JOURNAL),
                 Claimed::Applied => {

@@ -48,7 +48,9 @@ impl Victim {
         let second = TestShard::new(live_home.path());
         operate(&second);
         second.shard.stop().expect("stopped");
-        add_segments(&stolen, &second.shard.run_id);
+        let run = second.shard.run_id.clone();
+        drop(second);
+        add_segments(&stolen, &run);
         let third = TestShard::new(live_home.path());
         operate(&third);
         third.shard.seal_audit_log().expect("sealed");
