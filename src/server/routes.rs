@@ -234,17 +234,13 @@ async fn common(
                 Level::Anonymous if is_read => timeout(SEAT_TIMEOUT, app.anonymous_reads.acquire()).await.map(Some),
                 _ => Ok(None),
             };
-            match seat {
-                Ok(_seat) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
-                    Ok(response) => response,
-                    Err(_) => {
-                        rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it."))
-                    }
-                },
-                Err(_) => {
-                    app.counts.refused("queue", level);
-                    rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
-                }
+            if let Ok(_seat) = seat {
+                let slow = || Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.");
+                let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+                answered.unwrap_or_else(|_| rejected(&app, &uri, slow()))
+            } else {
+                app.counts.refused("queue", level);
+                rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
             }
         }
         (Ok(()), Err(rejection)) => {

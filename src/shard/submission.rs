@@ -223,15 +223,13 @@ impl Submission {
     /// refused.
     pub(super) fn into_refused(self, session: u64, who: Session) -> (CommandContext, AnswerFn) {
         let Self { cmd_id, line, command, reply, .. } = self;
-        let context = match command {
-            Ok(Invocation { spec, line, args, .. }) => {
-                CommandContext { session, who, cmd_id, name: &spec.name, line, args }
-            }
-            Err(_) => {
-                let args = json!({ "line": line });
-                CommandContext { session, who, cmd_id, name: "?", line, args }
-            }
+        let (name, line, args) = if let Ok(Invocation { spec, line, args, .. }) = command {
+            (spec.name.as_str(), line, args)
+        } else {
+            let args = json!({ "line": line });
+            ("?", line, args)
         };
+        let context = CommandContext { session, who, cmd_id, name, line, args };
         (context, reply)
     }
 }

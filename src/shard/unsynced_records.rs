@@ -53,7 +53,9 @@ impl UnsyncedRecords {
                 records.extend(sample.take(record, now));
                 records
             };
-            records.into_iter().for_each(|record| self.append(record));
+            for record in records {
+                self.append(record);
+            }
         } else {
             self.append(record);
         }
@@ -62,13 +64,17 @@ impl UnsyncedRecords {
     /// Writes what was counted in an interval that has ended.
     pub(super) fn write_ended(&self) {
         let records = self.sample().ended(Instant::now());
-        records.into_iter().for_each(|record| self.append(record));
+        for record in records {
+            self.append(record);
+        }
     }
 
     /// Writes what was counted so far. Nothing follows.
     pub(super) fn finish(&self) {
         let records = self.sample().summaries();
-        records.into_iter().for_each(|record| self.append(record));
+        for record in records {
+            self.append(record);
+        }
     }
 
     /// Observers see the record once it is written, also while the town is paused.
@@ -119,16 +125,13 @@ impl AnonymousSample {
             return Some(record);
         }
         let refused = u64::from(record.stage == Stage::Rejected);
-        match &mut peer.counted {
-            Some(counted) => {
-                counted.refusals += refused;
-                counted.reads += 1 - refused;
-                counted.last = record;
-            }
-            None => {
-                let first = request(&record);
-                peer.counted = Some(Counted { refusals: refused, reads: 1 - refused, first, last: record });
-            }
+        if let Some(counted) = &mut peer.counted {
+            counted.refusals += refused;
+            counted.reads += 1 - refused;
+            counted.last = record;
+        } else {
+            let first = request(&record);
+            peer.counted = Some(Counted { refusals: refused, reads: 1 - refused, first, last: record });
         }
         None
     }
@@ -207,7 +210,7 @@ fn shorten(record: &mut Record) {
 fn clip(text: &str) -> String {
     let text = escape(text);
     if text.len() <= MAX_TEXT {
-        return text.into();
+        return text;
     }
     let end = text.floor_char_boundary(MAX_TEXT);
     format!("{}…", &text[..end])

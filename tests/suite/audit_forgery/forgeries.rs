@@ -127,9 +127,9 @@ pub(super) fn forgeries() -> Vec<Forgery> {
             checkpoint_misses: Some(ADDED),
             ..row("a run made up, as an earlier version wrote it", |it| {
                 let mut segments = it.read(&it.runs()[0]);
-                segments
-                    .iter_mut()
-                    .for_each(|it| it.retain(|record| !matches!(record.stage, Stage::Begin | Stage::Seal)));
+                for segment in &mut segments {
+                    segment.retain(|record| !matches!(record.stage, Stage::Begin | Stage::Seal));
+                }
                 it.write("harbour-20250101-000000-000aaa", segments);
             })
         },
@@ -206,7 +206,7 @@ pub(super) fn forgeries() -> Vec<Forgery> {
 /// Forgeries of the seals and their key.
 fn seal_forgeries() -> Vec<Forgery> {
     vec![
-        row("every seal removed", |it| strip_seals(it)),
+        row("every seal removed", strip_seals),
         row("every seal removed, and the sealing key", |it| {
             strip_seals(it);
             std::fs::remove_file(it.key_file()).expect("removed");

@@ -88,7 +88,9 @@ impl Site {
         let image = temp_home();
         let before = temp_home();
         // Nothing is written while files are copied.
-        live.iter().for_each(|live| live.log.flush().expect("flushed"));
+        for log in live.iter().map(|live| &live.log) {
+            log.flush().expect("flushed");
+        }
         copy_folder(self.home.path(), before.path());
         let victim = &live[dice.roll(live.len() as u64) as usize];
         victim.log.seal().and_then(|()| victim.log.flush()).expect("sealed");
@@ -143,11 +145,10 @@ impl Site {
     /// Leaves half a line behind the last one.
     fn tear(&self, run: &str, dice: &mut Dice) {
         let stolen = self.stolen();
-        let last = (1..).take_while(|number| stolen.segment(run, *number).exists()).last().expect("a segment");
-        let path = stolen.segment(run, last);
+        let path = stolen.segments(run).pop().expect("a segment");
         let mut bytes = std::fs::read(&path).expect("a segment");
         let piece = br#"{"v":1,"seq":12345,"ts":"2027-01-01T00:00:00.000Z","shard":"harbour""#;
-        bytes.extend_from_slice(&piece[..1 + dice.roll(piece.len() as u64 - 1) as usize]);
+        bytes.extend_from_slice(&piece[..=dice.roll(piece.len() as u64 - 1) as usize]);
         std::fs::write(&path, bytes).expect("written");
     }
 
@@ -170,8 +171,7 @@ fn image_head(image: &tempfile::TempDir, run: &str) -> std::path::PathBuf {
 
 /// Removes the line of the last seal. The line that it seals is durable before the key steps, so everything else stays.
 fn unwrite_seal(before: &Stolen, stolen: &Stolen, run: &str) {
-    let last = (1..).take_while(|number| stolen.segment(run, *number).exists()).last().expect("a segment");
-    let path = stolen.segment(run, last);
+    let path = stolen.segments(run).pop().expect("a segment");
     let bytes = std::fs::read(&path).expect("a segment");
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     std::fs::write(&path, lines[..lines.len() - 1].concat()).expect("written");

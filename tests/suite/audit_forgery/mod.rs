@@ -106,7 +106,7 @@ fn add_segments(stolen: &Stolen, run: &str) {
 }
 
 fn said(report: &Report) -> String {
-    report.findings().map(|finding| format!("{finding}\n")).collect()
+    report.findings().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
