@@ -48,7 +48,7 @@ fn write_log(home: &Path, run: &str, records: Vec<Record>) {
     let mut seq = 0;
     for record in records {
         seq += 1;
-        let mut record = Record { seq, prev, hash: GENESIS.to_owned(), ..record };
+        let mut record = Record { seq, prev: prev.clone(), hash: GENESIS.to_owned(), ..record };
         let line = record.line();
         record.hash = sha256(line.rsplit_once(",\"hash\":").expect("its hash").0.as_bytes());
         prev.clone_from(&record.hash);
