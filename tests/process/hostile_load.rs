@@ -241,7 +241,7 @@ impl Load {
             while !over.load(Ordering::Relaxed) {
                 if let Ok(mut socket) = TcpStream::connect(&*address) {
                     // Half of them send nothing at all.
-                    if open.len() % 2 == 0 {
+                    if open.len().is_multiple_of(2) {
                         drop(socket.write_all(b"POST /v1/console HTTP/1.1\r\nhost: x\r\ncontent-type: "));
                     }
                     open.push(socket);
@@ -365,7 +365,7 @@ fn strangers_are_refused_before_the_disk_is_full_and_admins_are_not() {
 fn a_console_script_waits_for_a_busy_shard() {
     let shards = Shards::start(&["server.limits.admin.requests=20"]);
     let (commands, client) = (if soak() { 1_000 } else { 100 }, temp_home());
-    let script: String = (0..commands).map(|number| format!("setmoney ada {number}\n")).collect();
+    let script = (0..commands).fold(String::new(), |script, number| script + &format!("setmoney ada {number}\n"));
     let args = ["console", "--connect", shards.served.url(), "--json"];
     let mut child = crate::kit::command(client.path(), args)
         .env("TOWNLET_TOKEN", &shards.token)
