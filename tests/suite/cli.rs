@@ -205,6 +205,27 @@ fn token_is_printed_once_and_can_be_revoked() {
 }
 
 #[test]
+fn a_token_goes_to_a_new_file_of_its_owner_and_never_over_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let output = townlet(path, "token create --name ada --role admin --out ada.token");
+    assert!(output.status.success() && output.stdout.is_empty(), "{}", text(&output.stderr));
+    let token = std::fs::read_to_string(path.join("ada.token")).unwrap();
+    assert!(token.starts_with("twn_") && token.ends_with('\n'));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(path.join("ada.token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let output = townlet(path, "token rotate ada --out ada.token");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("ada.token: already exists"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(path.join("ada.token")).unwrap(), token);
+    assert_eq!(text(&townlet(path, "token list").stdout).lines().count(), 2, "nothing was made");
+}
+
+#[test]
 #[cfg(unix)]
 fn tokens_have_names_and_are_rotated_and_expire() {
     use std::os::unix::fs::PermissionsExt as _;
