@@ -166,11 +166,7 @@ fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
 }
 
 /// Makes a token and writes it once: to the new file `out`, or to standard output.
-fn issue(
-    file: &Path,
-    out: Option<&Path>,
-    make: impl FnOnce(&mut TokenStore) -> Result<String, String>,
-) -> Result<()> {
+fn issue(file: &Path, out: Option<&Path>, make: impl FnOnce(&mut TokenStore) -> Result<String, String>) -> Result<()> {
     if let Some(out) = out {
         output::require_new_file(out).context("--out")?;
     }
