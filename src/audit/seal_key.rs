@@ -214,14 +214,12 @@ fn replace(path: &Path, state: &KeyState) -> io::Result<()> {
     text.push('\n');
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fail::fail_point!("seal_key_written", |_| Err(io::Error::other("fail point seal_key_written")));
     match std::fs::hard_link(path, &old) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     std::fs::rename(&fresh, path)?;
     sync_dir(folder)?;
-    fail::fail_point!("seal_key_stepped", |_| Err(io::Error::other("fail point seal_key_stepped")));
     erase(&old)?;
     sync_dir(folder)
 }
