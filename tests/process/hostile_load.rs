@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
-use townlet_audit::{Record, Stage, records};
+use townlet_audit::{Record, Stage};
 use townlet_wire::service::{CONSOLE, HEALTH};
 
+use super::pty_session::log_of;
 use super::server::Server;
 use crate::kit::{TIMEOUT, soak, temp_home, text, townlet, wait_until};
 
@@ -287,16 +288,6 @@ fn unknown() -> Vec<u8> {
 /// A command that its sender may not send, of 500 bytes that the log would have to escape.
 fn refused() -> Vec<u8> {
     post(&json!({ "command": format!("setmoney ada 7 --reason \"{}\"", "\u{200b}".repeat(157)) }), "")
-}
-
-fn log_of(home: &Path) -> Vec<Record> {
-    let mut all = Vec::new();
-    records(&home.join("logs/console"), |_, _, record| {
-        all.extend(record);
-        Ok(())
-    })
-    .expect("the audit log is read");
-    all
 }
 
 #[test]
