@@ -1,4 +1,4 @@
-//! Suggestions for misspelt names: the one rule by which commands, settings, residents and files are guessed.
+//! Rules of text: how misspelt names are guessed (commands, settings, residents, files), and how numbers of things are written.
 
 /// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -15,9 +15,33 @@ pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<
         .map(|(_, name)| name)
 }
 
+/// `4,310`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 resident`, `3 residents`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_things_have_commas_and_plurals() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([count(1, "town"), count(0, "town"), count(2_000, "day")], ["1 town", "0 towns", "2,000 days"]);
+    }
 
     #[test]
     fn a_third_of_the_letters_may_be_wrong() {

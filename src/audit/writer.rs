@@ -57,8 +57,9 @@ pub enum AuditError {
     BadRunId(String),
     /// The log differs from what was written; no file was changed.
     #[error(
-        "the audit log is damaged and was left unchanged: {first} ({findings} findings; `townlet audit verify` lists them). \
-         Restore a copy of the named file, or start a new run without `--resume`"
+        "the audit log is damaged and was left unchanged: {first} (`townlet audit verify` lists {}). \
+         Restore a copy of the named file, or start a new run without `--resume`",
+        townlet_wire::count(*findings as u64, "finding")
     )]
     Broken {
         /// The first finding.

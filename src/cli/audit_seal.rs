@@ -11,6 +11,7 @@ use serde_json::json;
 use super::output;
 use townlet_audit::VerificationKey;
 use townlet_shard::Home;
+use townlet_tui::format::count;
 use townlet_wire::escape;
 
 /// Largest file with a verification key, in bytes.
@@ -78,7 +79,7 @@ fn status(home: &Path, json: bool) -> Result<ExitCode> {
             || format!("not sealed: {} does not exist. `townlet audit seal setup` makes it.", path.display()),
             |it| {
                 let pending = if it.pending > 0 { format!(", {} not in a log yet", it.pending) } else { String::new() };
-                format!("sealed with the key {} of {}: {} seals{pending}", it.key_id, it.made, it.seals)
+                format!("sealed with the key {} of {}: {}{pending}", it.key_id, it.made, count(it.seals, "seal"))
             },
         ))?;
     }

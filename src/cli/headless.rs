@@ -18,6 +18,7 @@ use super::script::Script;
 use super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_shard::{Handle, Speed};
+use townlet_tui::format::count;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Snapshot;
 use townlet_wire::{Answer, Status};
@@ -202,10 +203,10 @@ impl Report<'_> {
         let view = self.view;
         writeln!(
             out,
-            "{} · {} · {} residents · day {} · tick {}{}",
+            "{} · {} · {} · day {} · tick {}{}",
             escape(&view.shard),
             view.config_id,
-            view.agents.len(),
+            count(view.agents.len() as u64, "resident"),
             view.day,
             view.tick,
             if self.interrupted { " · INTERRUPTED" } else { "" }

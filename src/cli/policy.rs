@@ -17,6 +17,7 @@ use super::ConfigArgs;
 use super::config_sources;
 use super::output;
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED, shipped};
+use townlet_tui::format::count;
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
@@ -142,7 +143,14 @@ fn evaluation_rows(it: &Checkpoint) -> Vec<[String; 2]> {
     let per_1000 = |events: u64, rate: f64| format!("{events}, or {rate:.2} per 1,000 resident-days");
     let best = if evaluation.best { Some("this one".into()) } else { it.meta.best_before.clone() };
     vec![
-        ["held-out score".into(), format!("{score} on {towns} towns of {days} days, seeds from {seed}")],
+        [
+            "held-out score".into(),
+            format!(
+                "{score} on {} of {}, seeds from {seed}",
+                count(u64::from(*towns), "town"),
+                count(u64::from(*days), "day")
+            ),
+        ],
         ["starved, held out".into(), per_1000(evaluation.starvation_events, evaluation.starvation_rate)],
         ["exits, held out".into(), per_1000(evaluation.involuntary_exits, evaluation.involuntary_exit_rate)],
         ["best so far".into(), best.unwrap_or_else(|| "–".into())],

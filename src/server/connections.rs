@@ -19,6 +19,7 @@ use super::connection_table::OpenConnection;
 use super::tls::Tls;
 use super::{AppState, DRAIN_TIMEOUT, credentials, routes};
 use townlet_shard::Level;
+use townlet_wire::count;
 
 /// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +83,7 @@ pub(super) async fn serve(app: Arc<AppState>, listener: TcpListener, tls: Option
     }
     drop(listener);
     if timeout(DRAIN_TIMEOUT, async { while open.join_next().await.is_some() {} }).await.is_err() {
-        app.log.write(&format!("closed {} connections that did not finish in time", open.len()));
+        app.log.write(&format!("closed {} that did not finish in time", count(open.len() as u64, "connection")));
         open.shutdown().await;
     }
 }

@@ -23,6 +23,7 @@ use super::routes::JSON;
 use super::{AppState, http_status, metrics, openapi};
 use townlet_audit::{Cursor, Filter, Selection};
 use townlet_shard::specs;
+use townlet_wire::count;
 use townlet_wire::service::ServiceInfo;
 use townlet_wire::telemetry::Health;
 use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot, Status};
@@ -86,7 +87,7 @@ pub(super) async fn health(State(app): State<Arc<AppState>>, caller: Caller) -> 
 pub(super) fn visible_health(health: &Health, caller: &Caller) -> Health {
     let mut visible = health.clone();
     if !caller.reads_all && !visible.problems.is_empty() {
-        visible.problems = vec![format!("{} problems; a token shows them", health.problems.len())];
+        visible.problems = vec![format!("{}; a token shows them", count(health.problems.len() as u64, "problem"))];
     }
     visible
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use townlet_audit::Record;
 use townlet_wire::Status;
+use townlet_wire::count;
 use townlet_wire::telemetry::Stepping;
 
 use super::command_table::Invocation;
@@ -38,10 +39,10 @@ impl Engine {
             }
             PaceChange::Pause => format!("the town pauses, at tick {tick}."),
             PaceChange::Step(ticks) => match &stepping {
-                None => format!("{ticks} tick{} from {tick}, then a pause.", plural(ticks)),
+                None => format!("{} from {tick}, then a pause.", count(ticks, "tick")),
                 Some(steps) => {
                     let left = left(steps).saturating_add(ticks);
-                    format!("{ticks} more tick{}: {left} from {tick}, then a pause.", plural(ticks))
+                    format!("{}: {left} from {tick}, then a pause.", count(ticks, "more tick"))
                 }
             },
             PaceChange::Speed(speed) => format!("the town runs at {}.", speed.row().1),
@@ -76,13 +77,12 @@ impl Engine {
                 let limits = &self.town.rules().config.telemetry.narration;
                 let now = self.status.feed.limit.unwrap_or(limits.global_window_limit);
                 if *limit == now {
-                    return format!(
-                        "nothing changes: at most {now} sentences in {} ticks.",
-                        limits.global_window_ticks
-                    );
+                    let window = count(limits.global_window_ticks.into(), "tick");
+                    return format!("nothing changes: at most {} in {window}.", count(now.into(), "sentence"));
                 }
-                let window = limits.global_window_ticks;
-                format!("at most {limit} sentences in {window} ticks, instead of {now}; urgent ones always pass.")
+                let window = count(limits.global_window_ticks.into(), "tick");
+                let most = count((*limit).into(), "sentence");
+                format!("at most {most} in {window}, instead of {now}; urgent ones always pass.")
             }
             ShardAction::Privacy(on) if self.status.names.is_hidden() == *on => {
                 format!("nothing changes: privacy is {} already.", word(*on))
@@ -182,8 +182,4 @@ impl Engine {
         let path = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
         Ok(path.display().to_string())
     }
-}
-
-const fn plural(number: u64) -> &'static str {
-    if number == 1 { "" } else { "s" }
 }

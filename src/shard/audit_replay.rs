@@ -15,6 +15,7 @@ use super::operation::Operation;
 use super::recovery::RecoveredRun;
 use super::reload::ConfigReloader;
 use townlet_audit::Record;
+use townlet_wire::count;
 use townlet_wire::{Effect, Status};
 
 /// Brings a rebuilt town to the last command that was acknowledged. Answers with what its journal was missing; nothing, when
@@ -48,7 +49,7 @@ pub(super) fn replay_from_audit(
          first `{}` ({}); every digest there is equal.",
         replay.town.tick(),
         driver.id(),
-        if lost.len() == 1 { "1 command".to_owned() } else { format!("{} commands", lost.len()) },
+        count(lost.len() as u64, "command"),
         first.command,
         first.cmd_id
     ));

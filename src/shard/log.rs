@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::process_output::note_output;
+use townlet_wire::count;
 use townlet_wire::{escape, redact_tokens};
 
 /// Size in bytes at which the file is renamed to `townlet.log.1`, replacing the one before.
@@ -44,7 +45,7 @@ impl Log {
             (inner.second, inner.lines) = (Instant::now(), 0);
             let left_out = std::mem::take(&mut inner.left_out);
             if left_out > 0 {
-                inner.write(&format!("{left_out} more lines were left out"));
+                inner.write(&format!("left out {}", count(left_out, "more line")));
             }
         }
         if inner.lines >= MAX_LINES {

@@ -14,6 +14,7 @@ use super::home::Home;
 use super::journal::{self, Base, Contents, Entry, Header, SegmentEnd, SegmentPlace, Segments};
 use super::journalled_command::{JournalledCommand, LastDigest};
 use super::snapshots::{self, SnapshotFile};
+use townlet_wire::count;
 
 /// A town to which journal entries are applied.
 #[derive(Clone)]
@@ -191,9 +192,9 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
         from.1,
         from.0.display(),
         match player.checked {
-            0 => "no digest of the journal lies behind it".to_owned(),
+            0 => "the journal has no later digest to compare with".to_owned(),
             1 => "1 journal digest matches".to_owned(),
-            digests => format!("{digests} journal digests match"),
+            digests => format!("{} match", count(digests as u64, "journal digest")),
         }
     ));
     let journal = if position(&player.town) > end {

@@ -18,6 +18,7 @@ use super::operation::Operation;
 use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
 use townlet_wire::ErrorBody;
+use townlet_wire::count;
 
 /// The configuration files of a shard.
 #[derive(Clone, Debug)]
@@ -193,7 +194,7 @@ impl Engine {
             [] => format!("{} agrees with what runs; nothing changes.", files.files.join(", ")),
             changes => {
                 let all: Vec<String> = changes.iter().map(shown).collect();
-                let many = if all.len() == 1 { "1 setting".to_owned() } else { format!("{} settings", all.len()) };
+                let many = count(all.len() as u64, "setting");
                 format!("{many} from tick {} on: {}.", self.town.tick(), listed(&all))
             }
         };

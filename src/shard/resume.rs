@@ -17,6 +17,7 @@ use super::recovery::{RecoveredRun, recover_run};
 use super::{Handle, Options, ShardError, audit_options, audit_replay, claim, launch, promotion};
 use townlet_audit::{Record, Stage};
 use townlet_wire::Status;
+use townlet_wire::count;
 
 /// A run that can be resumed, with its current configuration.
 #[derive(Clone, Debug)]
@@ -154,7 +155,9 @@ pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, S
     let path = options.home.employment_log();
     match append_decisions(&path, &decisions) {
         Ok(0) => {}
-        Ok(rows) => notes.push(format!("{}: added {rows} missing rows from the audit log.", path.display())),
+        Ok(rows) => {
+            notes.push(format!("{}: added {} from the audit log.", path.display(), count(rows as u64, "missing row")))
+        }
         Err(why) => notes.push(format!("the employment log could not be written: {why}")),
     }
     launch(rebuilt.town, header, journal, opened, options, claim, notes)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use townlet_audit::{Log, Record, Stage};
+use townlet_wire::count;
 use townlet_wire::{Role, Session, Status, escape};
 
 use super::engine::Message;
@@ -161,7 +162,9 @@ fn summary(issuer: String, counted: Counted) -> Record {
     let session = Session { issuer, role: Role::Viewer, transport: HTTP_TRANSPORT.into(), owner: false };
     let args = json!({ "refusals": refusals, "reads": reads, "first": first, "last": request(&last) });
     let summary = format!(
-        "{refusals} refusals and {reads} reads of {} in {} s; the first and the last are kept.",
+        "{} and {} of {} in {} s; the first and the last are kept.",
+        count(refusals, "refusal"),
+        count(reads, "read"),
         session.issuer,
         INTERVAL.as_secs()
     );

@@ -8,6 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
+pub use townlet_wire::{count, thousands};
 
 /// Width of `text` in columns.
 pub fn width(text: &str) -> usize {
@@ -79,24 +80,6 @@ pub fn fact(label: (&str, Style), value: (&str, Style), columns: usize, width: u
         Line::from(vec![Span::styled(format!("{label_text} "), label.1), Span::styled(part, value.1)])
     };
     wrap(value.0, width.saturating_sub(columns + 1)).into_iter().enumerate().map(line).collect()
-}
-
-/// `4,310`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// `1 resident`, `3 residents`.
-pub fn count(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
 /// `14/20 samples`, or `14/20` if `columns` is too small.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Report, RunFacts, Verdict};
 use crate::seal::{Seal, VerificationKey};
 use crate::seal_key::KeyPosition;
+use townlet_wire::count;
 
 /// More seals than a home makes in years; a number beyond it is made up, and no key is computed for it.
 const MAX_SEALS: u64 = 10_000_000;
@@ -34,7 +35,7 @@ pub(super) fn check(
                 .into()
         } else {
             format!(
-                "{made} seals were not checked: anybody with write access to the folder can compute the log again. Pass the \
+                "seals that were not checked: {made}; anybody with write access to the folder can compute the log again. Pass the \
                  verification key with `--key`."
             )
         });
@@ -258,7 +259,11 @@ fn summarise(
         let place = run.place(through + 1);
         let open = run.end() - through;
         if through == 0 && run.has_commands {
-            report.add(Verdict::Seals, place, format!("no seal covers this run ({open} lines): it is not proven."));
+            report.add(
+                Verdict::Seals,
+                place,
+                format!("no seal covers this run ({}): it is not proven.", count(open, "line")),
+            );
         } else if let Some(first) = run.after_stop.filter(|first| *first > through) {
             let message = "the line follows the orderly stop of the run, and no seal was made when the run was opened again: it was \
                            added later, or the sealing key could not be used.";
@@ -273,7 +278,9 @@ fn summarise(
         }
     }
     let at = last.map_or_else(String::new, |seal| format!(", the newest of {}", seal.at));
-    report.proven.push(format!("{made} seals{at}: {lines} lines are as they were when they were sealed."));
+    report
+        .proven
+        .push(format!("{}{at}: sealed lines that are as they were then: {lines}.", count(made as u64, "seal")));
     for line in facts.values().flat_map(|run| &run.seals).filter(|line| line.seal.cause == crate::seal::Cause::LeftOpen)
     {
         report.unproven.push(format!(

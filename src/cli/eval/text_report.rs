@@ -66,7 +66,8 @@ fn head(text: &mut String, summary: &Summary<'_>) {
     let (towns, days) = (count(seeds.span.seeds, "town"), count(seeds.span.days, "day"));
     let perturbations = if summary.perturbations { "on" } else { "off" };
     let (policy, config) = (escape(&summary.entry.name), escape(&summary.config.0));
-    line!(text, "policy {policy} · {config} · {} residents · perturbations {perturbations}", summary.residents);
+    let residents = count(summary.residents as usize, "resident");
+    line!(text, "policy {policy} · {config} · {residents} · perturbations {perturbations}");
     if let Some(why) = &summary.entry.outside_range {
         line!(text, "These towns lie outside the range that the policy was trained on: {}.", escape(why));
     }
@@ -245,7 +246,7 @@ fn violations(text: &mut String, records: &[Record]) {
 }
 
 pub(super) fn count(number: usize, what: &str) -> String {
-    format!("{} {what}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
+    townlet_tui::format::count(number as u64, what)
 }
 
 #[cfg(test)]

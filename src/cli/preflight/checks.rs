@@ -11,6 +11,7 @@ use crate::cli::output;
 use crate::cli::sandbox::{CheckFailure, Sandbox};
 use townlet_shard::policies::canonical_existing;
 use townlet_shard::{Driver, snapshots};
+use townlet_tui::format::count;
 
 /// Length of the smoke run, in ticks.
 const SMOKE_TICKS: u64 = 1_000;
@@ -161,7 +162,7 @@ fn audit_log(context: &PreflightContext) -> CheckResult {
         townlet_audit::verify(&folder).map_err(|why| problem(format!("{}: {why}.", folder.display()), &*to_do))?;
     match report.findings().next() {
         Some(finding) => Err(problem(format!("{finding}"), to_do)),
-        None => Ok(format!("{} runs, every line intact", report.runs.len())),
+        None => Ok(format!("{}, every line intact", count(report.runs.len() as u64, "run"))),
     }
 }
 
@@ -194,7 +195,7 @@ fn smoke_run(context: &PreflightContext) -> CheckResult {
             let seen = format!("after {SMOKE_TICKS} ticks with {id}: {}", view.health.problems.join("; "));
             return Err(problem(seen, "Find the cause before a promotion."));
         }
-        runs.push(format!("{} residents with {id}", view.agents.len()));
+        runs.push(format!("{} with {id}", count(view.agents.len() as u64, "resident")));
     }
     Ok(format!("{SMOKE_TICKS} ticks: {}", runs.join(", ")))
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::headless::format_kpi;
 use crate::cli::sandbox::{CheckFailure, Sandbox, ensure};
+use townlet_tui::format::count;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event};
 
@@ -40,8 +41,12 @@ fn spawn(sandbox: &Sandbox) -> CheckResult {
     let before = sandbox.view()?.0.agents.len();
     sandbox.run_command("spawn")?;
     let after = sandbox.next_snapshot()?.agents.len();
-    ensure(after == before + 1, format!("{} residents in the next message", before + 1), format!("{after}"))?;
-    Ok(format!("{before} residents, then {after}"))
+    ensure(
+        after == before + 1,
+        format!("{} in the next message", count(before as u64 + 1, "resident")),
+        format!("{after}"),
+    )?;
+    Ok(format!("{}, then {after}", count(before as u64, "resident")))
 }
 
 fn setneed(sandbox: &Sandbox) -> CheckResult {
@@ -79,7 +84,12 @@ fn arrange_meet(sandbox: &Sandbox) -> CheckResult {
         let now = sandbox.view()?.0;
         let met = |event: &&Event| event.event == "met" && pair.contains(&field(event, "agent"));
         if now.events.iter().rev().find(met).is_some_and(|event| pair.contains(&field(event, "other"))) {
-            return Ok(format!("{} and {} met at {place}, {ticks} ticks after the command", one.name, other.name));
+            return Ok(format!(
+                "{} and {} met at {place}, {} after the command",
+                one.name,
+                other.name,
+                count(ticks, "tick")
+            ));
         }
     }
     Err(CheckFailure::new(format!("{} and {} to meet at {place} within a day", one.name, other.name), "no meeting"))
@@ -214,8 +224,8 @@ pub(super) fn charter(sandbox: &Sandbox, days: u64) -> CheckResult {
         .collect();
     let targets: Vec<String> = kpis.iter().map(|kpi| format!("{} {}", kpi.title, kpi.target)).collect();
     let met = !kpis.is_empty() && kpis.iter().all(|kpi| kpi.verdict == "met");
-    ensure(met, format!("after {days} days {}", targets.join(", ")), seen.join(", "))?;
-    Ok(format!("after {days} days {}", seen.join(", ")))
+    ensure(met, format!("after {} {}", count(days, "day"), targets.join(", ")), seen.join(", "))?;
+    Ok(format!("after {} {}", count(days, "day"), seen.join(", ")))
 }
 
 /// Checks that the fallback runs for a day without perturbations.
@@ -228,5 +238,5 @@ pub(super) fn fallback(sandbox: &Sandbox) -> CheckResult {
     let begun = view.counters.get("perturbation_began").copied().unwrap_or(0);
     ensure(begun == 0, "no perturbation within a day", format!("{begun}"))?;
     ensure(view.health.status == "ok", "a healthy shard", view.health.problems.join("; "))?;
-    Ok(format!("{config} ran for a day: {} residents, no perturbations", view.agents.len()))
+    Ok(format!("{config} ran for a day: {}, no perturbations", count(view.agents.len() as u64, "resident")))
 }

@@ -9,6 +9,7 @@ use super::{CheckContext, Finding, folders};
 use crate::cli::{exposure, output};
 use townlet_files::Readers;
 use townlet_shard::tokens::{StoredToken, TokenStore};
+use townlet_tui::format::count;
 
 /// A check: the findings, one a line.
 type Check = fn(&CheckContext) -> Vec<Finding>;
@@ -122,7 +123,8 @@ fn seals(context: &CheckContext) -> Vec<Finding> {
     let place = key.display().to_string();
     vec![match townlet_audit::seal_status(&key) {
         Ok(Some(status)) => {
-            let seen = format!("the audit log is sealed with the key {}: {} seals", status.key_id, status.seals);
+            let seen =
+                format!("the audit log is sealed with the key {}: {}", status.key_id, count(status.seals, "seal"));
             Finding::new(Fine, "seals", place, seen)
         }
         Ok(None) => {

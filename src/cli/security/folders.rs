@@ -97,7 +97,7 @@ pub(super) fn files(context: &CheckContext) -> Vec<Finding> {
     let found = Files::walk(context.home.folder());
     let mut findings = Vec::new();
     if !found.writable.is_empty() {
-        let seen = format!("{} files or folders are writable by other users", found.writable.len());
+        let seen = format!("files or folders writable by other users: {}", found.writable.len());
         let to_do = format!("Run `chmod -R go-w {}`.", FOLDERS.join(" "));
         findings.push(Finding::new(Bad, "files", names(&found.writable), seen).with_advice(to_do));
     }

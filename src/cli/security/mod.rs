@@ -17,6 +17,7 @@ use townlet_town::config::Config;
 use super::run::{TlsArgs, token_file};
 use super::{ConfigArgs, EXIT_CHECK_FAILED, config_sources, output};
 use townlet_shard::Home;
+use townlet_tui::format::count;
 use townlet_wire::escape;
 
 /// `townlet security`.
@@ -125,8 +126,8 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
         now: Timestamp::now(),
     };
     let findings: Vec<Finding> = checks::CHECKS.iter().flat_map(|check| check(&context)).collect();
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (bad, warnings) = (count(Severity::Bad), count(Severity::Warning));
+    let how_many = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (bad, warnings) = (how_many(Severity::Bad), how_many(Severity::Warning));
     let passed = bad == 0 && (warnings == 0 || !args.strict);
     if args.json {
         let rows = findings.iter().map(|it| {
@@ -139,7 +140,11 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     } else {
         findings.iter().try_for_each(|finding| output::line(&finding.line()))?;
         let strict = if args.strict && bad == 0 && warnings > 0 { " (--strict)" } else { "" };
-        output::line(&format!("{bad} to mend, {warnings} warnings, {} checks{strict}", findings.len()))?;
+        output::line(&format!(
+            "{bad} to mend, {}, {}{strict}",
+            count(warnings as u64, "warning"),
+            count(findings.len() as u64, "check")
+        ))?;
     }
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::{EXIT_CHECK_FAILED, output};
 use townlet_shard::publish::archive;
+use townlet_tui::format::count;
 use townlet_wire::escape;
 
 #[derive(clap::Subcommand, Debug)]
@@ -48,8 +49,8 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
         }
         let ticks = found.ticks.map(|(first, last)| format!(", ticks {first} to {last}")).unwrap_or_default();
         let verdict = found.damage.map_or_else(|| "intact".into(), |why| format!("DAMAGED: {}", escape(&why)));
-        let (messages, checked) = (found.messages, found.checked);
-        output::line(&format!("{name}: {messages} messages{ticks}, {checked} digests match; {verdict}"))?;
+        let (messages, checked) = (count(found.messages, "message"), count(found.checked, "digest"));
+        output::line(&format!("{name}: {messages}{ticks}, {checked} checked; {verdict}"))?;
     }
     if as_json {
         output::json(&rows.into())?;

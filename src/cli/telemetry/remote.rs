@@ -10,6 +10,7 @@ use super::check::MAX_MEMORY;
 use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
 use crate::cli::{EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
+use townlet_tui::format::count;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::sse::{Event, Reader};
@@ -120,11 +121,11 @@ fn summary_line(state: &Snapshot) -> String {
     let alerts = state.alerts.iter().map(|alert| alert.name.as_str()).collect::<Vec<_>>().join(" ");
     let employment = &state.employment;
     escape(&format!(
-        "tick {:>8}  day {:>4}  {:<6}  {:>3} residents  exits {} of {}, {} pending (limit {})  {}",
+        "tick {:>8}  day {:>4}  {:<6}  {:>13}  exits {} of {}, {} pending (limit {})  {}",
         state.tick,
         state.day,
         state.clock.speed,
-        state.agents.len(),
+        count(state.agents.len() as u64, "resident"),
         employment.exits_today,
         employment.daily_exit_cap,
         employment.pending_count,

@@ -14,10 +14,10 @@ pub(super) fn best(best: &Best) -> String {
         _ => "not to be shipped, because residents starve",
     };
     format!(
-        "score {} on {} held-out towns of {} days after {} steps, {}, {}: {verdict}",
+        "score {} on {} of {} after {} steps, {}, {}: {verdict}",
         it.score.map_or_else(|| "–".into(), |score| format!("{score:.4}")),
-        it.towns,
-        it.days,
+        count(it.towns.into(), "held-out town"),
+        count(it.days.into(), "day"),
         best.steps,
         count(it.starvation_events, "starvation event"),
         count(it.involuntary_exits, "involuntary exit"),

@@ -5,6 +5,7 @@ use townlet_town::masks::closure_reason;
 use townlet_town::options::OPTIONS;
 use townlet_town::{ResidentId, names, queues};
 use townlet_wire::CommandSpec;
+use townlet_wire::count;
 use townlet_wire::telemetry::Objective;
 
 use crate::arguments::{CommandName, Location};
@@ -78,10 +79,10 @@ fn telemetry_snapshot(view: &ShardView<'_>) -> Reply {
     let snapshot = telemetry::snapshot(view.town, view.status, view.log.tail(20));
     let mut value = snapshot.to_value();
     value["summary"] = json!(format!(
-        "schema {}, tick {}, {} residents.",
+        "schema {}, tick {}, {}.",
         snapshot.schema_version,
         snapshot.tick,
-        snapshot.agents.len()
+        count(snapshot.agents.len() as u64, "resident")
     ));
     Ok(value)
 }
@@ -117,11 +118,11 @@ fn queue_inspect(view: &ShardView<'_>, typed: &str) -> Reply {
         return Err(error("E_NOT_FOUND", format!("there is no object `{typed}` with a queue."), hint));
     };
     let summary = format!(
-        "{}: {} using, {} waiting (longest {} ticks), {} on cooldown.",
+        "{}: {} using, {} waiting (longest {}), {} on cooldown.",
         queue.object,
         queue.users.len(),
         queue.waiting.len(),
-        queue.longest_wait,
+        count(queue.longest_wait, "tick"),
         queue.cooldowns.len()
     );
     Ok(json!({ "summary": summary, "queue": queue }))
@@ -142,8 +143,8 @@ fn debug_queues(view: &ShardView<'_>) -> Reply {
     let disorder: Vec<Value> = disorder.into_iter().map(|what| json!({ "what": what })).collect();
     Ok(json!({
         "summary": format!(
-            "{busy} in use, {waiting} waiting, {} ghost steps, fairness {fairness}, {order}.",
-            conflict.ghost_steps
+            "{busy} in use, {waiting} waiting, {}, fairness {fairness}, {order}.",
+            count(conflict.ghost_steps.into(), "ghost step")
         ),
         "tick": state.tick,
         "entries": entries,
@@ -197,9 +198,9 @@ fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
     let barred: Vec<String> =
         it.mask.iter().filter(|bit| !bit.allowed).map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
     let barred = if barred.is_empty() { String::new() } else { format!("; may not {}", barred.join(", ")) };
-    let since = state.tick - it.option_since;
+    let since = count(state.tick - it.option_since, "tick");
     let summary = format!(
-        "{name} chose {} {since} ticks ago (driven by {driver}): {}{lowest}{barred}. Today: {}.",
+        "{name} chose {} {since} ago (driven by {driver}): {}{lowest}{barred}. Today: {}.",
         it.option,
         it.activity,
         it.objective.as_ref().map(objective).unwrap_or_default()

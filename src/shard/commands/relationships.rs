@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use townlet_town::ties;
 use townlet_town::{Command, ResidentId, names};
 use townlet_wire::ErrorBody;
+use townlet_wire::count;
 use townlet_wire::telemetry::Tie;
 
 use crate::arguments::{Aspect, Decimal};
@@ -66,7 +67,7 @@ fn all(view: &ShardView<'_>) -> Result<Vec<Tie>, ErrorBody> {
 fn summary(view: &ShardView<'_>) -> Reply {
     let all = all(view)?;
     let strong = ties::STRONG.to_f64();
-    let count = |test: &dyn Fn(&&Tie) -> bool| all.iter().filter(test).count();
+    let how_many = |test: &dyn Fn(&&Tie) -> bool| all.iter().filter(test).count();
     let state = view.town.state();
     let residents: Vec<Value> = state
         .agents
@@ -87,11 +88,11 @@ fn summary(view: &ShardView<'_>) -> Reply {
         .collect();
     Ok(json!({
         "summary": format!(
-            "{} ties: {} of trust, {} of mistrust, {} of rivalry over {strong}.",
-            all.len(),
-            count(&|tie| tie.trust > strong),
-            count(&|tie| tie.trust < -strong),
-            count(&|tie| tie.rivalry > strong),
+            "{}: {} of trust, {} of mistrust, {} of rivalry over {strong}.",
+            count(all.len() as u64, "tie"),
+            how_many(&|tie| tie.trust > strong),
+            how_many(&|tie| tie.trust < -strong),
+            how_many(&|tie| tie.rivalry > strong),
         ),
         "residents": residents,
     }))
@@ -106,7 +107,7 @@ fn detail(view: &ShardView<'_>, resident: ResidentId) -> Reply {
         (all.iter().filter(|tie| tie.agent == id).collect(), all.iter().filter(|tie| tie.other == id).collect());
     let name = names::name(state.agents.resident[agent]);
     Ok(json!({
-        "summary": format!("{name}: {} outgoing ties, {} incoming ties.", own.len(), towards.len()),
+        "summary": format!("{name}: outgoing ties {}, incoming ties {}.", own.len(), towards.len()),
         "personality": telemetry::personality(state, agent),
         "ties": own,
         "towards": towards,
@@ -119,7 +120,7 @@ fn rivalries(view: &ShardView<'_>) -> Reply {
     let threshold = view.town.rules().config.conflict.rivalry.avoid_threshold.to_f64();
     let avoiding = ties.iter().filter(|tie| tie.rivalry >= threshold).count();
     let summary =
-        format!("{} rivalries, {avoiding} at or over {threshold}, where people avoid each other.", ties.len());
+        format!("rivalries: {}, of them {avoiding} at or over {threshold}, where people avoid each other.", ties.len());
     Ok(json!({ "summary": summary, "rivalries": ties, "avoid_threshold": threshold }))
 }
 
@@ -128,11 +129,11 @@ fn conflict(view: &ShardView<'_>) -> Reply {
     let today = days.days[0];
     let week = |what: fn(&townlet_town::state::Counters) -> u32| days.days.iter().map(what).sum::<u32>();
     let summary = format!(
-        "today: {} queue conflicts, {} quarrels, {} rivals avoided; in {} days: {}, {}, {}.",
+        "today: queue conflicts {}, quarrels {}, rivals avoided {}; in {}: {}, {}, {}.",
         today.queue_conflicts,
         today.quarrels,
         today.avoided,
-        days.begun,
+        count(days.begun.into(), "day"),
         week(|day| day.queue_conflicts),
         week(|day| day.quarrels),
         week(|day| day.avoided),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use townlet_wire::ErrorBody;
+use townlet_wire::count;
 
 use crate::arguments::SnapshotName;
 use crate::command_table::{Reply, error, near_hint, row};
@@ -32,7 +33,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn list(folder: &Path) -> Reply {
     let names = names(folder);
     let summary = match names.last() {
-        Some(newest) => format!("{} snapshots, the newest is {newest}.", names.len()),
+        Some(newest) => format!("{}, the newest is {newest}.", count(names.len() as u64, "snapshot")),
         None => "no snapshot yet; `snapshot save` writes one.".to_owned(),
     };
     Ok(json!({ "summary": summary, "snapshots": names, "folder": folder.display().to_string() }))
@@ -59,8 +60,9 @@ fn inspect(folder: &Path, file: &str) -> Reply {
     let SnapshotFile { town, bytes, .. } = open(folder, file)?;
     let config = &town.rules().config;
     let residents = town.state().agents.present.len();
+    let lives = count(residents as u64, "resident");
     Ok(json!({
-        "summary": format!("tick {} of {}, {residents} residents, digest {}.", town.tick(), config.config_id, town.digest()),
+        "summary": format!("tick {} of {}, {lives}, digest {}.", town.tick(), config.config_id, town.digest()),
         "config_id": config.config_id,
         "tick": town.tick(),
         "seed": town.state().seed,

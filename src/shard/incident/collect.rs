@@ -22,6 +22,7 @@ use crate::promotion;
 use crate::snapshots;
 use crate::telemetry::{self, ShardStatus};
 use townlet_audit::Verdict;
+use townlet_wire::count;
 use townlet_wire::telemetry::{AuditTail, Policy};
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
@@ -213,13 +214,13 @@ fn audit_log(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result
     let passed = found.findings.is_empty();
     all.audit = if passed {
         format!(
-            "intact: {} records, the last is number {}, {} open intents",
-            found.records,
+            "intact: {}, the last is number {}, {}",
+            count(found.records, "record"),
             found.seq,
-            found.open.len()
+            count(found.open.len() as u64, "open intent")
         )
     } else {
-        format!("NOT intact: {} findings, see audit.json", found.findings.len())
+        format!("NOT intact: {}, see audit.json", count(found.findings.len() as u64, "finding"))
     };
     let verdicts = json!({
         "integrity": holds(Verdict::Integrity),

@@ -148,7 +148,7 @@ pub(super) fn table(entries: &[TimelineEntry], most: usize) -> String {
     let mut text = String::from("| when (UTC) | tick | from | what |\n|---|---|---|---|\n");
     let left_out = entries.len().saturating_sub(most);
     if left_out > 0 {
-        let _ = writeln!(text, "| … | | | {left_out} earlier rows are in the bundle's `timeline.md` |");
+        let _ = writeln!(text, "| … | | | earlier rows are in the bundle's `timeline.md`: {left_out} |");
     }
     for entry in &entries[left_out..] {
         let mark = if entry.approximate { "~ " } else { "" };

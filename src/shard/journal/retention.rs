@@ -8,6 +8,7 @@ use fail::fail_point;
 use super::FrameReader;
 use crate::home::journal_tick;
 use crate::log::Log;
+use townlet_wire::count;
 
 /// What is kept of a run's journal.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +86,8 @@ impl Removal {
         };
         if removed > 0 {
             log.write(&format!(
-                "the journal before tick {next} was removed by retention: {removed} segment{} from tick {} on, {bytes} bytes",
-                if removed == 1 { "" } else { "s" },
+                "the journal before tick {next} was removed by retention: {} from tick {} on, {bytes} bytes",
+                count(removed as u64, "segment"),
                 first.tick
             ));
         }

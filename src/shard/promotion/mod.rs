@@ -33,6 +33,7 @@ use super::{Driver, Home};
 use evaluator::{EvaluationJob, PairedEvaluation};
 use state_machine::{Machine, Origin, RUNNING, Stage};
 use townlet_wire::ErrorBody;
+use townlet_wire::count;
 use townlet_wire::learning::{Promotion, PromotionStep};
 
 /// Maximum number of loaded policies besides the release and the previous one.
@@ -272,14 +273,16 @@ impl Releases {
         let last = machine.steps.last().map_or("", |step| step.why.as_str());
         let text = match machine.stage {
             Stage::Idle => "there is no candidate; a shadow training or `promotion_candidate` provides one.".into(),
-            Stage::Evaluating => format!("{last}; {green} of {required} green windows{}.", self.safety_in_progress()),
+            Stage::Evaluating => {
+                format!("{last}; {green} of {}{}.", count(required.into(), "green window"), self.safety_in_progress())
+            }
             Stage::Eligible => {
                 format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default())
             }
             Stage::Canary if machine.is_red() => {
                 "the last window was red; `rollback_policy` reverts the release.".into()
             }
-            Stage::Canary => format!("watched: {green} of {required} green windows."),
+            Stage::Canary => format!("watched: {green} of {}.", count(required.into(), "green window")),
             Stage::Stable => format!("`{}` is stable.", machine.release),
             Stage::Promoting | Stage::RolledBack => format!("{last}."),
             Stage::Held => format!("{last}; `promotion_hold off` resumes promotions."),

@@ -8,6 +8,7 @@ use super::safety_report::safety_in_words;
 use super::state_machine::{ConfigFingerprint, Stage, Step};
 use crate::markdown;
 use crate::markdown_log::append_missing;
+use townlet_wire::count;
 use townlet_wire::learning::Evidence;
 
 const HEADER: &str = "# Rollouts
@@ -78,11 +79,11 @@ pub(super) fn in_words(it: &Evidence) -> String {
     let verdict = it.verdict.replace('_', " ");
     let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:+.4}"));
     let mut text = format!(
-        "{verdict}: {} [{}, {}] over {} pairs from seed {}",
+        "{verdict}: {} [{}, {}] over {} from seed {}",
         figure(it.difference),
         figure(it.low),
         figure(it.high),
-        it.pairs,
+        count(it.pairs.into(), "pair"),
         it.first_seed
     );
     for row in &it.safety {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use townlet_learn::evaluate::promotion_test::PromotionTest;
 
+use townlet_wire::count;
 use townlet_wire::learning::Evidence;
 
 /// The verdicts of [`Evidence`].
@@ -220,8 +221,9 @@ impl Machine {
         if !refusals.is_empty() {
             return refusals;
         }
-        let score = (evidence.verdict != BETTER)
-            .then(|| format!("not yet shown to be better than the release, after {} pairs", evidence.pairs));
+        let score = (evidence.verdict != BETTER).then(|| {
+            format!("not yet shown to be better than the release, after {}", count(evidence.pairs.into(), "pair"))
+        });
         let none = evidence.safety.is_empty().then(|| "not yet shown to be safe".to_owned());
         let rows = evidence.safety.iter().filter(|row| !row.has_passed());
         score.into_iter().chain(none).chain(rows.map(|row| format!("{}: {}", row.title, row.in_words()))).collect()

@@ -7,6 +7,7 @@ use townlet_town::state::State;
 use townlet_town::{Rules, employment, names};
 
 use super::ShardStatus;
+use townlet_wire::count;
 use townlet_wire::telemetry::{Alert, Promotion};
 
 /// An alert without its tick: name, severity, message, hint.
@@ -37,7 +38,11 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
     let waiting = state.employment.queue.len();
     let limit = rules.config.employment.exit_queue_limit;
     if employment::overflows(rules, state) {
-        let message = format!("{waiting} residents wait in the exit queue; its limit is {limit}.");
+        let message = if waiting == 1 {
+            format!("1 resident waits in the exit queue; its limit is {limit}.")
+        } else {
+            format!("{waiting} residents wait in the exit queue; its limit is {limit}.")
+        };
         alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer exits in the Employment pane."));
     } else if waiting > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
         let message = format!("exit cap reached: {waiting} wait for review.");
@@ -89,7 +94,7 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
     alerts.extend(reward_explosion(rules, state));
     let failures = state.stability.counters.affordance_failures;
     if failures > rules.config.stability.affordance_fail_threshold {
-        let message = format!("{failures} uses failed in this window.");
+        let message = format!("{} failed in this window.", count(failures.into(), "use"));
         alerts.push(("affordance_failures", "warning", message, "`affordance_status` lists what cannot be used."));
     }
     alerts
@@ -102,7 +107,7 @@ fn reward_explosion(rules: &Rules, state: &State) -> Option<AlertDraft> {
     let rewards = window * state.agents.present.len().max(1) as i64;
     (Micro::ratio(clipped, rewards) > MAX_CLIPPED_SHARE).then(|| {
         let limit = rules.config.rewards.clip.clip_per_tick;
-        let message = format!("{clipped} rewards of this stability window were clipped at {limit} per tick.");
+        let message = format!("rewards of this stability window that were clipped at {limit} per tick: {clipped}.");
         let hint = "`reward_clip_events` counts them. Pause the training, correct `rewards` in the shard's file, `reload_config`.";
         ("reward_explosion", "warning", message, hint)
     })

@@ -11,6 +11,7 @@ use townlet_town::ids::ResidentId;
 use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
 use townlet_town::{Event, EventKind, Rules, names};
 
+use townlet_wire::count;
 use townlet_wire::telemetry::{Event as WireEvent, Narration};
 
 const EVENTS: usize = 200;
@@ -250,19 +251,15 @@ fn sentence(rules: &Rules, kind: EventKind, event: &WireEvent) -> Option<Sentenc
     Some(Sentence { category, priority, text })
 }
 
-fn counted(number: u64, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
-}
-
 /// A field of an event in a sentence.
 fn in_words(rules: &Rules, name: &str, value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match name {
         "agent" | "other" => names::resident(&text).map_or(text, names::name),
         "affordance" => text.replace('_', " "),
-        "days" => counted(value.as_u64().unwrap_or_default(), "day"),
+        "days" => count(value.as_u64().unwrap_or_default(), "day"),
         "ticks" | "waited" | "after" => {
-            counted(value.as_u64().unwrap_or_default() * 1_440 / rules.day_length(), "minute")
+            count(value.as_u64().unwrap_or_default() * 1_440 / rules.day_length(), "minute")
         }
         _ => text,
     }

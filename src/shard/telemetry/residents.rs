@@ -16,6 +16,7 @@ use townlet_town::{AgentId, Rules, Town};
 
 use super::agent_id;
 use crate::driver::Driver;
+use townlet_wire::count;
 use townlet_wire::telemetry::{
     Agent, Job, MaskBit, Need, Objective, ObjectiveTerm, Relationships, Shift, Tie, TopOption, Trait,
 };
@@ -165,7 +166,8 @@ pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
     let name = |object| &rules.plan.objects[object].name;
     match agents.activity[agent] {
         Activity::Walking(object, _) => {
-            format!("walking to {}, {} steps", name(object), rules.fields[object][agents.tile[agent]])
+            let steps = count(rules.fields[object][agents.tile[agent]].into(), "step");
+            format!("walking to {}, {steps}", name(object))
         }
         Activity::Waiting(object, _) => {
             let queue = &state.objects[object].queue;
@@ -175,7 +177,7 @@ pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
         Activity::Holding(object, ..) => format!("stepping up to {}", name(object)),
         Activity::Using(object, affordance, until) => {
             let what = rules.affordances[affordance].id.replace('_', " ");
-            format!("{what} at {}, {} ticks left", name(object), until.saturating_sub(state.tick))
+            format!("{what} at {}, {} left", name(object), count(until.saturating_sub(state.tick), "tick"))
         }
         Activity::Idle => idle(rules, state, agent),
     }

@@ -72,7 +72,7 @@ impl Fleet {
         let line = Line::from(vec![
             Span::styled(" townlet", self.theme.dim),
             Span::styled("   Fleet", self.theme.strong),
-            Span::styled(format!("   {live} of {} shards live", self.apps.len()), self.theme.text),
+            Span::styled(format!("   {live} of {} live", count(self.apps.len() as u64, "shard")), self.theme.text),
         ]);
         draw_text(frame, area, line);
         let schema = Line::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim).right_aligned();

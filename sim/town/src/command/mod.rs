@@ -365,7 +365,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             } else {
                 String::new()
             };
-            Ok(format!("at most {cap} employment exits a day.{bound}"))
+            Ok(format!("at most {} a day.{bound}", townlet_text::count(cap.into(), "employment exit")))
         }
         &Command::SpawnDelay(least, most) => {
             if least > most {

@@ -81,7 +81,7 @@ pub(super) fn trigger(
         let [who, other] = meeting.who.map(names::name);
         format!(", {who} and {other} at {}", cx.rules.plan.places[meeting.place].name)
     });
-    Ok(format!("{name} begins, at most {ticks} ticks long{factor}{meets}."))
+    Ok(format!("{name} begins, at most {} long{factor}{meets}.", townlet_text::count(ticks, "tick")))
 }
 
 pub(super) fn cancel(cx: &mut TickContext<'_>, name: &str, dry: bool) -> Result<String, Refusal> {

@@ -17,6 +17,7 @@ use townlet_town::{Rules, Sources};
 
 use crate::cli::output::OutputLost;
 use crate::cli::{config_sources, output};
+use townlet_tui::format::count;
 
 /// A converted file.
 struct ImportedFile {
@@ -176,14 +177,14 @@ fn print_report(imported: &Import, line: &mut dyn FnMut(&str)) {
     );
     output::columns(&rows).lines().for_each(&mut *line);
     imported.notes.iter().for_each(|note| line(&format!("note: {note}")));
-    let count = |word: &str| findings.iter().filter(|it| it.outcome.word() == word).count();
+    let outcomes = |word: &str| findings.iter().filter(|it| it.outcome.word() == word).count();
     line(&format!(
-        "\n{} keys: {} kept, {} moved, {} without a counterpart, {} refused.",
-        findings.len(),
-        count("kept"),
-        count("moved"),
-        count("dropped"),
-        count("refused"),
+        "\n{}: {} kept, {} moved, {} without a counterpart, {} refused.",
+        count(findings.len() as u64, "key"),
+        outcomes("kept"),
+        outcomes("moved"),
+        outcomes("dropped"),
+        outcomes("refused"),
     ));
 }
 

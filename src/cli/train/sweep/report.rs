@@ -7,6 +7,7 @@ use townlet_shard::Home;
 use super::state::{SweepFolder, SweepState, Trial};
 use crate::cli::output::{self, OutputLost};
 use crate::cli::train::plot::{Panel, Series, svg_panels};
+use townlet_tui::format::count;
 
 /// Prints the ranking. A plot that cannot be written is reported after it.
 pub(super) fn print(
@@ -117,6 +118,7 @@ fn plot(name: &str, state: &SweepState) -> String {
     let series: Vec<Series> = ranking.iter().enumerate().map(series).rev().collect();
     let panel = Panel { title: "town score on selection seeds".into(), series };
     let steps = state.max_steps as f64 / 1e6;
-    let heading = format!("{name}: {} trials of up to {steps:.1} million resident-ticks", state.trials.len());
+    let heading =
+        format!("{name}: {} of up to {steps:.1} million resident-ticks", count(state.trials.len() as u64, "trial"));
     svg_panels(&heading, &[panel])
 }
