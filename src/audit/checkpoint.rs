@@ -93,6 +93,16 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// Name of the shard, as it stands in its checkpoints.
+    pub fn shard(&self) -> &str {
+        self.name.strip_prefix(ORIGIN).unwrap_or_default()
+    }
+
+    /// Whether it is the key of a shard of this name.
+    pub fn is_of(&self, shard: &str) -> bool {
+        self.shard() == note_name(shard)
+    }
+
     fn id(&self) -> String {
         let named = [self.name.as_bytes(), b"\n", &[ALGORITHM], &self.key].concat();
         sha256(&named)[..8].to_owned()

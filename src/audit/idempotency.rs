@@ -181,6 +181,7 @@ mod tests {
             error: None,
             replayed: false,
             audit: String::from("r-0001.jsonl:2"),
+            by_client: false,
         }
     }
 

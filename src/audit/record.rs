@@ -201,6 +201,7 @@ impl Record {
             error: self.error.clone(),
             replayed: false,
             audit: String::new(),
+            by_client: false,
         }
     }
 

@@ -71,6 +71,8 @@ pub(super) enum Subcommand {
     Forget {
         /// Address of the shard, as `known` lists it
         url: String,
+        /// Name of the shard [default: every shard at the address]
+        shard: Option<String>,
     },
 }
 
@@ -124,7 +126,7 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
         Subcommand::Seal(command) => audit_seal::run(command),
         Subcommand::Checkpoint(args) => audit_checkpoint::run(args),
         Subcommand::Known { json } => audit_checkpoint::known(*json),
-        Subcommand::Forget { url } => audit_checkpoint::forget(url),
+        Subcommand::Forget { url, shard } => audit_checkpoint::forget(url, shard.as_deref()),
     }
 }
 
@@ -291,14 +293,16 @@ fn export_records(export: &Export) -> Result<ExitCode> {
     } else {
         let mut text = Vec::new();
         let exported = townlet_audit::export(&folder, &filter, export.format, redact, &mut text)?;
-        output::print(&String::from_utf8_lossy(&text))?;
+        // On standard output a line ends with a line feed alone, as elsewhere; the other sign would be escaped.
+        output::print(&String::from_utf8_lossy(&text).replace("\r\n", "\n"))?;
         exported
     };
     for finding in &exported.damaged {
         output::stderr!("left out: {}", escape(&describe(finding)));
     }
     let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
-    output::stderr!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
+    let damaged = count(exported.damaged.len() as u64, "damaged line");
+    output::stderr!("{} written{into}, {damaged} left out.", count(exported.records, "record"));
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })
 }
 

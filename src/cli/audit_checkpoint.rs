@@ -92,8 +92,9 @@ pub(super) fn known(json: bool) -> Result<ExitCode> {
         output::line("No shard has been seen yet. `observe` and `console` remember the shards they connect to.")?;
         return Ok(ExitCode::SUCCESS);
     }
-    for (url, shard) in shards {
-        output::line(&escape(&format!("{url}  {}", shard.key)))?;
+    let each = shards.into_iter().flat_map(|(url, here)| here.into_iter().map(move |shard| (url.clone(), shard)));
+    for (url, shard) in each {
+        output::line(&escape(&format!("{url} {}  {}", shard.name(), shard.key)))?;
         for line in shard.runs {
             output::line(&escape(&format!("  {}:{}  {}", line.run_id, line.seq, line.hash)))?;
         }
@@ -101,14 +102,19 @@ pub(super) fn known(json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Forgets a shard.
-pub(super) fn forget(url: &str) -> Result<ExitCode> {
-    let known = known_shards()?;
-    ensure!(
-        known.forget(url).map_err(|why| anyhow!(why))?,
-        "{}: not a known shard. `townlet audit known` lists them.",
-        escape(url)
-    );
-    output::line(&format!("Forgot {}. It is trusted at the next connection as it is then.", escape(url)))?;
+/// Forgets the shard of this name at an address, or every shard there.
+pub(super) fn forget(url: &str, name: Option<&str>) -> Result<ExitCode> {
+    // As clients write it.
+    let url = url.trim_end_matches('/');
+    let forgotten = known_shards()?.forget(url, name).map_err(|why| anyhow!(why))?;
+    let of = name.map_or_else(String::new, |name| format!(", shard {}", escape(name)));
+    ensure!(!forgotten.is_empty(), "{}{of}: not a known shard. `townlet audit known` lists them.", escape(url));
+    for name in forgotten {
+        let name = escape(&name);
+        output::line(&format!(
+            "Forgot shard {name} at {}. The next connection trusts what it sees there.",
+            escape(url)
+        ))?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::output;
 use super::user_config::UserConfig;
-use townlet_source::remote::{Client, Target};
+use townlet_source::remote::{Client, ExpectedShard, Target};
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
@@ -84,7 +84,10 @@ impl ConnectArgs {
             Some(file) => Some(read_token(file)?),
             None => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()),
         };
-        let client = Client::new(&Target { url, token, ca }).map_err(|why| anyhow!("--connect {why}"))?;
+        // An address stands for the shards of a port, a name for one shard.
+        let expected = known
+            .map_or(ExpectedShard::Any, |known| known.shard.clone().map_or(ExpectedShard::Known, ExpectedShard::Named));
+        let client = Client::new(&Target { url, token, ca, expected }).map_err(|why| anyhow!("--connect {why}"))?;
         Ok(ShardTarget {
             name: known.map(|shard| shard.name.clone()),
             colour: known.and_then(|shard| shard.colour.clone()),

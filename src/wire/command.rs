@@ -271,6 +271,9 @@ pub struct Answer {
     /// Where it was logged: `<file>:<seq>`; empty when it was not.
     #[serde(default)]
     pub audit: String,
+    /// Whether the client made it, because the request did not reach the shard. Its tick means nothing then.
+    #[serde(skip)]
+    pub by_client: bool,
 }
 
 impl Answer {
@@ -287,7 +290,17 @@ impl Answer {
             Err(error) => (None, Some(error)),
         };
         let (cmd_id, command) = (cmd_id.into(), command.into());
-        Self { cmd_id, command, status, tick, result, error, replayed: false, audit: String::new() }
+        Self { cmd_id, command, status, tick, result, error, replayed: false, audit: String::new(), by_client: false }
+    }
+
+    /// The refusal of a request by the client itself.
+    pub fn by_client(cmd_id: impl Into<String>, command: impl Into<String>, error: ErrorBody) -> Self {
+        Self { by_client: true, ..Self::new(cmd_id, command, 0, Err(error)) }
+    }
+
+    /// The tick that it was applied at, or that was the current one; `None` when the shard has not answered.
+    pub fn shard_tick(&self) -> Option<u64> {
+        (!self.by_client).then_some(self.tick)
     }
 
     /// One human line: the result's `summary`, or the error with its code.

@@ -2,14 +2,16 @@
 //!
 //! In a `console` block, a line `$ …` is a command for a shell, `> …` continues it, `[status N]` is its exit status when that is
 //! not 0, and every other line must be printed in this order; `…` stands for any text. A command that ends with `&` serves a
-//! shard on a free port. A `terminal` block starts the program in a terminal, and the table after it lists keys and what the
+//! shard; all of a page are served on one port, one after the other, as a reader does. A `terminal` block starts the program in a terminal, and the table after it lists keys and what the
 //! screen then shows.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::channel;
 
 use super::pty_session::PtySession;
@@ -112,7 +114,6 @@ fn first_missing<'a>(output: &str, shown: &'a [String]) -> Option<&'a str> {
 /// A served shard; killed when the test fails.
 struct Served {
     child: Child,
-    address: String,
     // Kept open until the shard has printed its last line.
     _out: BufReader<ChildStdout>,
 }
@@ -127,6 +128,8 @@ impl Drop for Served {
 /// A shell in a home folder, with the shard that a page serves in the background.
 struct Shell<'a> {
     home: &'a Path,
+    /// In place of [`ADDRESS`].
+    address: String,
     /// Shell functions that the page has defined.
     functions: String,
     served: Option<Served>,
@@ -145,7 +148,7 @@ impl Shell<'_> {
 
     /// A text of the page with the real address of the served shard.
     fn with_address(&self, text: &str) -> String {
-        self.served.as_ref().map_or_else(|| text.to_owned(), |served| text.replace(ADDRESS, &served.address))
+        text.replace(ADDRESS, &self.address)
     }
 
     fn run(&mut self, step: &Step) {
@@ -161,10 +164,7 @@ impl Shell<'_> {
         } else {
             let output = self.run_with_timeout(step);
             let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            let printed = match &self.served {
-                Some(served) => printed.replace(&served.address, ADDRESS),
-                None => printed,
-            };
+            let printed = printed.replace(&self.address, ADDRESS);
             assert_eq!(output.status.code(), Some(step.status), "{step}\n{printed}");
             assert_printed(step, &printed);
         }
@@ -183,10 +183,9 @@ impl Shell<'_> {
         output.expect("its output can be read")
     }
 
-    /// Serves a shard on a free port and waits until it prints its address.
+    /// Serves a shard and waits until it prints its address.
     fn serve(&mut self, step: &Step, line: &str) {
         assert!(self.served.is_none(), "{step}: the shard before still runs");
-        let line = line.replace(ADDRESS, "127.0.0.1:0");
         let mut child = self.command(&format!("exec {line} 2>&1")).stdout(Stdio::piped()).spawn().expect("a shell");
         let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
         let mut printed = String::new();
@@ -194,9 +193,8 @@ impl Shell<'_> {
             let read = out.read_line(&mut printed).expect("it can be read");
             assert!(read > 0, "{step}: it ended\n{printed}");
         }
-        let address = printed.trim().rsplit('/').next().expect("an address").to_owned();
-        assert_printed(step, &printed.replace(&address, ADDRESS));
-        self.served = Some(Served { child, address, _out: out });
+        assert_printed(step, &printed.replace(&self.address, ADDRESS));
+        self.served = Some(Served { child, _out: out });
     }
 
     /// Ends the served shard with a signal; without one it must end with status 0.
@@ -252,12 +250,21 @@ fn assert_printed(step: &Step, printed: &str) {
     }
 }
 
+/// A free address of this machine, outside the ports that the system gives to clients.
+fn free_address() -> String {
+    // Each page of this process begins elsewhere.
+    static PAGES: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + (std::process::id() % 10_000) as u16 + 100 * PAGES.fetch_add(1, Ordering::Relaxed);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    format!("127.0.0.1:{}", (first..).find(free).expect("a free port"))
+}
+
 /// Runs a page, which must have at least so many commands.
 fn run_page(page: &'static str, least: usize) {
     let home = temp_home();
     let steps = steps(page, &std::fs::read_to_string(repository("docs").join(page)).expect("the page"));
     assert!(steps.len() >= least, "{} commands", steps.len());
-    let mut shell = Shell { home: home.path(), functions: String::new(), served: None };
+    let mut shell = Shell { home: home.path(), address: free_address(), functions: String::new(), served: None };
     for step in &steps {
         shell.run(step);
     }

@@ -6,6 +6,8 @@
 mod kit;
 
 #[cfg(unix)]
+mod console_prompt;
+#[cfg(unix)]
 mod document_blocks;
 #[cfg(feature = "failpoints")]
 mod fail_point_table;
@@ -19,6 +21,7 @@ mod hung_tick;
 mod incidents;
 mod journal_segments;
 mod kill;
+mod known_shards;
 mod pty_session;
 #[cfg(feature = "failpoints")]
 mod release_crash;

@@ -138,8 +138,11 @@ pub(crate) struct Observer {
 
 impl Observer {
     pub(crate) fn connect(url: &str, token: &str) -> Self {
-        let target =
-            Target { url: url.into(), token: Some(token.into()).filter(|it: &String| !it.is_empty()), ca: None };
+        let target = Target {
+            url: url.into(),
+            token: Some(token.into()).filter(|it: &String| !it.is_empty()),
+            ..Target::default()
+        };
         let mut source = Remote::new(Client::new(&target).expect("an address"));
         let (send, notices) = channel();
         source.start(Box::new(move |notice| drop(send.send(notice))));

@@ -165,6 +165,7 @@ fn batch_reports_and_exports_contain_no_names() {
     for format in ["jsonl", "csv"] {
         let (plain, _) = run(&format!("audit export --format {format}"));
         assert!(leaks(&plain).len() > 5, "without it names are there: {plain}");
+        assert!(!plain.contains("\\u000d"), "the end of a line is no text: {plain}");
         let (redacted, said) = run(&format!("audit export --redact --format {format}"));
         assert!(redacted.contains("redacted") && redacted.contains("employment_exit approve"), "{redacted}{said}");
         silent("an export", &redacted);

@@ -1,8 +1,10 @@
 //! `townlet console`: sends commands to a shard: one from the command line, many from a pipe, or from an interactive prompt.
 //!
-//! Exit status: 0 done, 1 refused or failed, 2 invalid input, 3 not reached. A mutating command is sent with the same
-//! `cmd_id` until it is answered, so it runs once even if the connection breaks.
+//! Exit status: 0 done, 1 refused or failed, 2 invalid input, 3 not reached or its outcome is unknown, 130 a read was
+//! interrupted. A mutating command is sent with the same `cmd_id` until it is answered, so it runs once even if the connection
+//! breaks.
 
+mod attendant;
 mod option_order;
 mod prompt;
 
@@ -11,14 +13,17 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tokio::runtime::Runtime;
 
 pub(super) use option_order::options_first;
 
+use self::attendant::{Attendant, Interrupts, POLL};
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
-use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
+use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output, user_config};
 use townlet_source::remote::{Client, ClientError, KnownShards};
 use townlet_tui::answer_table;
+use townlet_tui::capabilities::Capabilities;
 use townlet_tui::format::thousands;
 use townlet_wire::service::{ServiceInfo, is_newer};
 use townlet_wire::{Answer, Request, Status, command_line, escape, holds_token};
@@ -59,25 +64,34 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     // A person at a prompt decides; a script stops.
-    let interactive = args.command.is_empty() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    // One that cannot move its cursor has no prompt, and lines are read as from a pipe.
+    let capabilities = Capabilities::detect().ok().filter(|_| terminal && args.command.is_empty());
+    let interactive = capabilities.is_some();
     if console.warn_of_history() && !interactive {
         output::stderr!("Nothing was sent.");
         return Ok(ExitCode::from(EXIT_CHECK_FAILED));
     }
+    // A script that was started with `nohup` goes on when its terminal is closed.
+    let interrupts = Interrupts::watch(if interactive { &[SIGINT, SIGTERM, SIGHUP] } else { &[SIGINT, SIGTERM] })?;
     if !args.command.is_empty() {
         let request = Request { cmd_id: args.cmd_id.clone(), ..new_request(&join_words(&args.command), args.dry_run) };
-        return Ok(ExitCode::from(console.send(request, args.json)?));
+        return Ok(ExitCode::from(console.send(request, args.json, &interrupts)?));
     }
-    if interactive {
-        prompt::run(&mut console, target.name.as_deref(), args.dry_run)?;
-        return Ok(ExitCode::SUCCESS);
+    if let Some(capabilities) = capabilities {
+        let status = prompt::run(&mut console, target.name.as_deref(), args.dry_run, capabilities, &interrupts)?;
+        return Ok(ExitCode::from(status));
     }
     let mut worst = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let line = townlet_files::without_bom(&line);
         if !line.trim().is_empty() {
-            worst = worst.max(console.send(new_request(line, args.dry_run), args.json)?);
+            worst = worst.max(console.send(new_request(line, args.dry_run), args.json, &interrupts)?);
+        }
+        if interrupts.raised() {
+            output::stderr!("Interrupted: no further line was sent.");
+            return Ok(ExitCode::from(if worst == EXIT_FAILED { EXIT_FAILED } else { EXIT_INTERRUPTED }));
         }
     }
     Ok(ExitCode::from(worst))
@@ -122,15 +136,19 @@ impl ConsoleClient {
         Ok(Self { runtime, client, welcome })
     }
 
-    /// Holds the shard's audit log to what this user has seen of it earlier. Says what contradicts it, and whether anything does.
+    /// Holds the shard's audit log to what this user has seen of it earlier. Says what contradicts it, and that another shard
+    /// answers than before. Returns whether anything contradicts.
     fn warn_of_history(&self) -> bool {
         let Some(known) = townlet_tui::files::known_shards_file().map(KnownShards::at) else { return false };
         match self.runtime.block_on(known.check(&self.client)) {
-            Ok(alarms) => {
-                for alarm in &alarms {
+            Ok(check) => {
+                for alarm in &check.alarms {
                     output::stderr!("WARNING: {alarm}");
                 }
-                !alarms.is_empty()
+                if let Some(note) = check.note(self.client.url()) {
+                    output::stderr!("{note}");
+                }
+                !check.alarms.is_empty()
             }
             Err(why) => {
                 output::stderr!("warning: the checkpoints of this shard cannot be remembered: {}", escape(&why));
@@ -140,12 +158,12 @@ impl ConsoleClient {
     }
 
     /// Sends a command and prints its answer. Returns the exit status.
-    fn send(&mut self, request: Request, json: bool) -> Result<u8> {
+    fn send(&mut self, request: Request, json: bool, interrupts: &Interrupts) -> Result<u8> {
         ensure!(
             !holds_token(&request.command) && !holds_token(request.cmd_id.as_deref().unwrap_or_default()),
             "the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one."
         );
-        let answer = match self.ask(request) {
+        let answer = match self.ask(request, &mut interrupts.attend()) {
             Ok(answer) => answer,
             Err(failure) => {
                 output::stderr!("townlet: {}", failure.message);
@@ -161,15 +179,15 @@ impl ConsoleClient {
         Ok(if answer.status == Status::Error { EXIT_CHECK_FAILED } else { 0 })
     }
 
-    /// Sends a command, meant for the run that this console was opened on, until it is answered.
-    fn ask(&self, mut request: Request) -> Result<Answer, Unanswered> {
+    /// Sends a command, meant for the run that this console was opened on, until it is answered or the attendant leaves.
+    fn ask(&self, mut request: Request, attendant: &mut dyn Attendant) -> Result<Answer, Unanswered> {
         // An older shard does not know the field.
         request.run_id = request.run_id.or_else(|| Some(self.welcome.run_id.clone()).filter(|run| !run.is_empty()));
         let parsed = command_line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
             let message = "the shard has a newer schema. Upgrade this program to send commands. Nothing was sent.";
-            return Err(Unanswered { message: message.into(), status: EXIT_BAD_INPUT });
+            return Err(Unanswered { status: EXIT_BAD_INPUT, ..Unanswered::because(message) });
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
@@ -179,46 +197,92 @@ impl ConsoleClient {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
             };
-            let why = match self.runtime.block_on(self.client.send_command(&request)) {
-                Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
-                Ok(answer) => {
+            let attempt = self.runtime.block_on(self.attempt(&request, attendant));
+            let why = match attempt {
+                None => return Err(self.interrupted(&request, changes, true)),
+                Some(Ok(answer)) if !(changes && undecided(&answer)) => return Ok(answer),
+                Some(Ok(answer)) => {
                     maybe_received = true;
                     answer.summary()
                 }
-                Err(ClientError::Busy(error, wait)) if started.elapsed() < RETRY_DEADLINE => {
-                    output::stderr!("{} Sending it again in {} s.", escape(&error.message), wait.as_secs());
-                    std::thread::sleep(wait);
+                Some(Err(ClientError::Busy(error, wait))) if started.elapsed() < RETRY_DEADLINE => {
+                    attendant.say(&format!("{} Sending it again in {} s.", escape(&error.message), wait.as_secs()));
+                    if attendant.wait(wait) {
+                        return Err(self.interrupted(&request, changes, maybe_received));
+                    }
                     continue;
                 }
-                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => {
+                Some(Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_)))) => {
                     maybe_received |= matches!(failure, ClientError::Lost(_));
                     failure.message()
                 }
-                Err(failure) => {
-                    return Err(Unanswered { message: escape(&failure.message()), status: EXIT_CHECK_FAILED });
+                Some(Err(failure)) => {
+                    let status = EXIT_CHECK_FAILED;
+                    return Err(Unanswered { status, ..Unanswered::because(&escape(&failure.message())) });
                 }
             };
-            if !changes || started.elapsed() >= RETRY_DEADLINE {
-                let mut message = escape(&why);
-                if changes && maybe_received {
-                    let retry = format!("The outcome is unknown. Retry safely with `--cmd-id {}`.", escape(&cmd_id));
-                    message = format!("{message}\n  {retry}");
-                } else if changes {
-                    message = format!("{message}\n  It has not reached the shard, so it was not executed.");
-                }
-                return Err(Unanswered { message, status: EXIT_FAILED });
+            if !changes {
+                return Err(Unanswered::because(&escape(&why)));
+            }
+            if started.elapsed() >= RETRY_DEADLINE {
+                return Err(self.fate(&request, &escape(&why), maybe_received));
             }
             if !announced {
                 let time = RETRY_DEADLINE.as_secs();
                 let (why, cmd_id) = (escape(why.trim_end_matches('.')), escape(&cmd_id));
-                output::stderr!("{why}; sending it again for {time} s as {cmd_id}.");
-                output::stderr!(
-                    "If you leave before its answer, the audit log says under this id whether it was executed."
-                );
+                attendant.say(&format!("{why}; sending it again for {time} s as {cmd_id}."));
                 announced = true;
             }
-            std::thread::sleep(RETRY_INTERVAL);
+            if attendant.wait(RETRY_INTERVAL) {
+                return Err(self.interrupted(&request, changes, maybe_received));
+            }
         }
+    }
+
+    /// Sends a request once. `None` when the attendant leaves before the answer.
+    async fn attempt(&self, request: &Request, attendant: &mut dyn Attendant) -> Option<Result<Answer, ClientError>> {
+        let sending = self.client.send_command(request);
+        tokio::pin!(sending);
+        let mut poll = tokio::time::interval(POLL);
+        loop {
+            tokio::select! {
+                answer = &mut sending => return Some(answer),
+                _ = poll.tick() => if attendant.leaves() { return None },
+            }
+        }
+    }
+
+    /// Of a command whose attendant left before the answer.
+    fn interrupted(&self, request: &Request, changes: bool, maybe_received: bool) -> Unanswered {
+        let why = "interrupted before the answer.";
+        let unanswered = if changes {
+            self.fate(request, why, maybe_received)
+        } else {
+            Unanswered { status: EXIT_INTERRUPTED, ..Unanswered::because(&format!("{why} It changes nothing.")) }
+        };
+        Unanswered { left: true, ..unanswered }
+    }
+
+    /// Of a command that changes something and has no answer: what may have become of it, and what to do.
+    fn fate(&self, request: &Request, why: &str, maybe_received: bool) -> Unanswered {
+        if !maybe_received {
+            let message = format!("{why}\n  It has not reached the shard, so it was not executed.");
+            return Unanswered::because(&message);
+        }
+        let cmd_id = request.cmd_id.clone().unwrap_or_default();
+        let line = escape(&request.command);
+        let again = format!(
+            "townlet console --connect {} --cmd-id {} {}",
+            self.client.url(),
+            escape(&cmd_id),
+            shell_word(&line)
+        );
+        let message = format!(
+            "{why}\n  The outcome is unknown: `{line}` may have been executed. The audit log says it under its cmd_id, {}.\n  To send \
+             it again, which executes it at most once: {again}",
+            escape(&cmd_id)
+        );
+        Unanswered { unknown: Some(cmd_id), ..Unanswered::because(&message) }
     }
 
     /// Role and issuer, such as `admin (token:1234abcd)`.
@@ -235,16 +299,17 @@ impl ConsoleClient {
     }
 
     /// Switches to the role of a token, which later requests send. Returns the line to print.
-    fn escalate(&mut self, token: &str) -> String {
+    fn escalate(&mut self, token: &str, attendant: &mut dyn Attendant) -> Result<String, Unanswered> {
         let request = Request { secret: Some(token.to_owned()), ..Request::line("escalate") };
-        match self.ask(request) {
+        match self.ask(request, attendant) {
             Ok(answer) => {
                 if answer.status == Status::Ok {
                     self.renew_session(Some(token));
                 }
-                format!("{} Role: {}.", summary_line(&answer), escape(&self.identity()))
+                Ok(format!("{} Role: {}.", summary_line(&answer), escape(&self.identity())))
             }
-            Err(failure) => format!("✗ {} Role: {}.", failure.message, escape(&self.identity())),
+            Err(failure) if failure.left => Err(failure),
+            Err(failure) => Ok(format!("✗ {} Role: {}.", failure.message, escape(&self.identity()))),
         }
     }
 
@@ -265,10 +330,33 @@ impl ConsoleClient {
     }
 }
 
-/// Why a command has no answer, for the terminal, and the exit status.
+/// Why a command has no answer.
 struct Unanswered {
+    /// For the terminal.
     message: String,
+    /// The exit status.
     status: u8,
+    /// Whether the attendant left.
+    left: bool,
+    /// The `cmd_id` of a command that may have been executed.
+    unknown: Option<String>,
+}
+
+impl Unanswered {
+    /// The shard was not reached.
+    fn because(message: &str) -> Self {
+        Self { message: message.to_owned(), status: EXIT_FAILED, left: false, unknown: None }
+    }
+}
+
+/// A word for a shell.
+fn shell_word(word: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@%+=,".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// `✓ Ada leaves town on the next tick. · tick 3402 · 0192…`.
@@ -308,6 +396,13 @@ mod tests {
         };
         assert_eq!(line(Status::Ok), "✓ Ben leaves town. · tick 5 · 7");
         assert_eq!(line(Status::DryRun), "≈ dry run: Ben leaves town. · tick 5 · 7");
+    }
+
+    #[test]
+    fn a_line_for_a_shell_is_one_word() {
+        let line = r#"employment_exit defer ada --reason "it's far""#;
+        assert_eq!(shell_word(line), r#"'employment_exit defer ada --reason "it'\''s far"'"#);
+        assert_eq!([shell_word("pause"), shell_word("")], ["pause", "''"]);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The interactive prompt, with the completion, history and preview of the interface's command line.
 //!
-//! Blocks while a command runs, as a shell does. A preview is requested after a pause in typing and has a short timeout.
+//! Blocks while a command runs, as a shell does; ctrl-c then leaves it. A preview is requested after a pause in typing and has a
+//! short timeout.
 //! Tokens are masked and never stored.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::io::stdout;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossterm::cursor::Show;
@@ -15,18 +19,22 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::execute;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::{Constraint, Layout};
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
-use super::{ConsoleClient, new_request, summary_line};
+use super::attendant::{Attendant, Interrupts};
+use super::{ConsoleClient, RETRY_DEADLINE, Unanswered, new_request, summary_line};
 use crate::cli::output;
+use townlet_source::remote::ClientError;
+use townlet_tui::capabilities::{Capabilities, Colours, in_ascii, is_ascii_only};
+use townlet_tui::console::input_history::given_up_line;
 use townlet_tui::console::{CommandLine, LineInput};
 use townlet_tui::files::{append, history_file, read_lines};
-use townlet_tui::format::{clip, wrap};
+use townlet_tui::format::{capital, clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
-use townlet_wire::{Request, Snapshot, Status, command_line};
+use townlet_wire::{Answer, Request, Snapshot, Status, command_line};
 use townlet_wire::{escape, holds_token};
 
 /// Rows of the prompt: six completions, the command line and its help.
@@ -35,6 +43,10 @@ const VIEWPORT_ROWS: u16 = 8;
 const PREVIEW_DELAY: Duration = Duration::from_millis(150);
 /// Time limit of a preview.
 const PREVIEW_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time limit of what completion knows of the town.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often signals are looked for.
+const SIGNAL_POLL: Duration = Duration::from_millis(100);
 
 /// Shows the cursor and leaves raw mode when dropped. The terminal may be gone by then.
 struct RawMode;
@@ -48,8 +60,15 @@ impl Drop for RawMode {
 
 type Screen = Terminal<CrosstermBackend<std::io::Stdout>>;
 
-/// Reads and runs commands until the operator leaves. With `dry_run`, every command is a dry run.
-pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>, dry_run: bool) -> Result<()> {
+/// Reads and runs commands until the operator leaves. With `dry_run`, every command is a dry run. Returns the exit status.
+pub(super) fn run(
+    console: &mut ConsoleClient,
+    name: Option<&str>,
+    dry_run: bool,
+    capabilities: Capabilities,
+    interrupts: &Interrupts,
+) -> Result<u8> {
+    let attended = interrupts.attend();
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
     let options = TerminalOptions { viewport: Viewport::Inline(VIEWPORT_ROWS) };
@@ -64,50 +83,115 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>, dry_run: bool
         console.identity()
     );
     print_above(&mut screen, &escape(&hello))?;
-    let mut prompt = Prompt::new(console, dry_run)?;
-    loop {
-        screen.draw(|frame| prompt.draw(frame, console))?;
-        if prompt.preview.is_some() && !event::poll(PREVIEW_DELAY).context("keys")? {
-            prompt.preview_line(console);
-            continue;
+    let mut prompt = Prompt::new(console, dry_run, capabilities)?;
+    let keys = read_keys().context("the terminal")?;
+    let ended = prompt.run(&mut screen, console, &Input { keys, interrupts });
+    // What follows begins where the prompt stood. The terminal may be gone.
+    let top = screen.get_frame().area().as_position();
+    drop(screen.clear());
+    drop(screen.set_cursor_position(top));
+    drop((raw, attended));
+    match ended {
+        Ok(()) => {}
+        Err(Ended::Unanswered(failure)) => {
+            if let (Some(cmd_id), Some(file)) = (&failure.unknown, &prompt.history) {
+                drop(append(file, &given_up_line(&prompt.sent, cmd_id)));
+            }
+            output::stderr!("townlet: {}", failure.message);
+            return Ok(failure.status);
         }
-        let action = match event::read().context("keys")? {
-            Event::Key(key) if key.kind == KeyEventKind::Release => continue,
-            Event::Key(key) if prompt.is_exit(key) => break,
-            Event::Key(key) => prompt.key(key, console),
-            Event::Paste(text) => {
-                prompt.paste(&text, console);
-                continue;
+        // A window that was closed shows no error. Its signal may come later.
+        Err(Ended::Terminal(error)) if interrupts.raised() || is_gone(&error) => {}
+        Err(Ended::Terminal(error)) => return Err(error.context("the terminal")),
+    }
+    Ok(0)
+}
+
+/// Why the prompt ended without being left.
+enum Ended {
+    /// The operator left a command that had no answer.
+    Unanswered(Unanswered),
+    Terminal(anyhow::Error),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        Self::Terminal(error.into())
+    }
+}
+
+impl From<Unanswered> for Ended {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
+    }
+}
+
+/// Whether an error says that the window was closed.
+fn is_gone(error: &anyhow::Error) -> bool {
+    const EIO: i32 = 5;
+    error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) == Some(EIO)
+}
+
+/// What the operator does: keys and signals.
+struct Input<'a> {
+    keys: Receiver<Event>,
+    interrupts: &'a Interrupts,
+}
+
+/// Reads keys on a thread of its own: reading from a terminal that is gone does not return.
+fn read_keys() -> std::io::Result<Receiver<Event>> {
+    let (sender, keys) = channel();
+    std::thread::Builder::new().name("keys".into()).spawn(move || {
+        // Between two polls, the terminal can be asked for its cursor.
+        while let Ok(ready) = event::poll(SIGNAL_POLL) {
+            if ready && !event::read().is_ok_and(|event| sender.send(event).is_ok()) {
+                return;
             }
-            _ => continue,
-        };
-        match action {
-            PromptAction::Nothing => {}
-            PromptAction::Quit => break,
-            PromptAction::Command(text) => {
-                print_above(&mut screen, &format!("› {}", redacted(&text)))?;
-                let answer = prompt.send(&text, console);
-                print_above(&mut screen, &answer)?;
-            }
-            PromptAction::Ask(text, effect) => {
-                print_above(&mut screen, &format!("› {}", redacted(&text)))?;
-                print_above(&mut screen, &escape(&format!("! This cannot be undone: {effect}")))?;
-                prompt.unconfirmed = Some((text, TextField::default()));
-            }
-            PromptAction::Confirmed(text) => {
-                let answer = prompt.send(&text, console);
-                print_above(&mut screen, &answer)?;
-            }
-            PromptAction::Cancelled => print_above(&mut screen, "Cancelled. Nothing was sent.")?,
-            PromptAction::Token(token) => {
-                let answer = console.escalate(&token);
-                print_above(&mut screen, &answer)?;
+        }
+    })?;
+    Ok(keys)
+}
+
+/// Attends to a command of the prompt: speaks above the prompt, and leaves on a signal, ctrl-c or ctrl-d.
+struct AtPrompt<'a> {
+    screen: &'a mut Screen,
+    input: &'a Input<'a>,
+    /// Keys that were pressed meanwhile.
+    typed: &'a mut VecDeque<Event>,
+    started: Instant,
+}
+
+impl Attendant for AtPrompt<'_> {
+    fn say(&mut self, line: &str) {
+        // A terminal that is gone is noticed by its signal.
+        drop(print_above(self.screen, line));
+    }
+
+    fn leaves(&mut self) -> bool {
+        let seconds = self.started.elapsed().as_secs();
+        if seconds > 0 {
+            let text = format!("  no answer for {seconds} s · ctrl-c leaves and says how to learn the outcome");
+            drop(self.screen.draw(|frame| {
+                let last = Rect { y: frame.area().bottom().saturating_sub(1), height: 1, ..frame.area() };
+                frame.render_widget(Line::raw(clip(&for_terminal(&text), last.width.into())), last);
+            }));
+        }
+        loop {
+            match self.input.keys.try_recv() {
+                Ok(Event::Key(key)) if is_control(key, 'c') || is_control(key, 'd') => return true,
+                Ok(event) => self.typed.push_back(event),
+                Err(TryRecvError::Empty) => return self.input.interrupts.raised(),
+                Err(TryRecvError::Disconnected) => return true,
             }
         }
     }
-    screen.clear()?;
-    drop(raw);
-    output::line("")
+}
+
+/// Whether a key is this letter with control.
+fn is_control(key: KeyEvent, letter: char) -> bool {
+    key.kind != KeyEventKind::Release
+        && key.code == KeyCode::Char(letter)
+        && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 /// The effect of a key.
@@ -135,11 +219,18 @@ struct Prompt {
     view: Option<Arc<Snapshot>>,
     history: Option<PathBuf>,
     theme: Theme,
+    /// What the terminal can show.
+    capabilities: Capabilities,
+    /// Events that came while a command had no answer.
+    typed: VecDeque<Event>,
+    /// The line that was sent last.
+    sent: String,
 }
 
 impl Prompt {
-    fn new(console: &ConsoleClient, dry_run: bool) -> Result<Self> {
+    fn new(console: &ConsoleClient, dry_run: bool, capabilities: Capabilities) -> Result<Self> {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = colour && capabilities.colours != Colours::None;
         let history = history_file();
         Ok(Self {
             line: CommandLine::new(&history.as_deref().map_or_else(Vec::new, read_lines)),
@@ -150,12 +241,78 @@ impl Prompt {
             view: fetch_snapshot(console),
             history,
             theme: Theme::named("dark", colour).context("missing theme `dark`")?,
+            capabilities,
+            typed: VecDeque::new(),
+            sent: String::new(),
         })
     }
 
+    /// Reads and runs commands until the operator leaves.
+    fn run(&mut self, screen: &mut Screen, console: &mut ConsoleClient, input: &Input<'_>) -> Result<(), Ended> {
+        loop {
+            screen.draw(|frame| {
+                self.draw(frame, console);
+                self.capabilities.apply(frame.buffer_mut());
+            })?;
+            let pause = if self.preview.is_some() { PREVIEW_DELAY } else { SIGNAL_POLL };
+            let event = match self.typed.pop_front().map_or_else(|| input.keys.recv_timeout(pause), Ok) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) if input.interrupts.raised() => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.preview_line(console);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(std::io::Error::other("it is gone").into()),
+            };
+            let action = match event {
+                Event::Key(key) if key.kind == KeyEventKind::Release => continue,
+                Event::Key(key) if self.is_exit(key) => return Ok(()),
+                Event::Key(key) => self.key(key, console),
+                Event::Paste(text) => {
+                    self.paste(&text, console);
+                    continue;
+                }
+                _ => continue,
+            };
+            match action {
+                PromptAction::Nothing => {}
+                PromptAction::Quit => return Ok(()),
+                PromptAction::Command(text) => {
+                    print_above(screen, &format!("› {}", redacted(&text)))?;
+                    let answer = self.send(&text, console, screen, input)?;
+                    print_above(screen, &answer)?;
+                }
+                PromptAction::Ask(text, effect) => {
+                    // What was typed before the question does not answer it.
+                    self.typed.clear();
+                    input.keys.try_iter().for_each(drop);
+                    print_above(screen, &format!("› {}", redacted(&text)))?;
+                    print_above(screen, &escape(&format!("! This cannot be undone: {effect}")))?;
+                    self.unconfirmed = Some((text, TextField::default()));
+                }
+                PromptAction::Confirmed(text) => {
+                    let answer = self.send(&text, console, screen, input)?;
+                    print_above(screen, &answer)?;
+                }
+                PromptAction::Cancelled => print_above(screen, "Cancelled. Nothing was sent.")?,
+                PromptAction::Token(token) => {
+                    "escalate".clone_into(&mut self.sent);
+                    let mut attendant = AtPrompt { screen, input, typed: &mut self.typed, started: Instant::now() };
+                    let answer = console.escalate(&token, &mut attendant)?;
+                    print_above(screen, &answer)?;
+                }
+            }
+        }
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, console: &ConsoleClient) {
-        let rows = [Constraint::Fill(1), Constraint::Length(2)];
-        let [_, below] = Layout::vertical(rows).areas(frame.area());
+        let known = (&console.welcome.commands[..], &console.welcome.session, self.view.as_deref());
+        let rows = if self.unconfirmed.is_some() || self.secret.is_some() {
+            2
+        } else {
+            self.line.rows(frame.area().width, known)
+        };
+        let [_, below] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(frame.area());
         let (label, field, words) = match (&mut self.unconfirmed, &mut self.secret) {
             (Some((_, answer)), _) => {
                 ("execute? › ", answer, "  y or yes and enter execute it · anything else cancels")
@@ -164,7 +321,6 @@ impl Prompt {
                 ("token › ", secret, "  admin token, masked and not stored · enter sends it · esc cancels")
             }
             (None, None) => {
-                let known = (&console.welcome.commands[..], &console.welcome.session, self.view.as_deref());
                 return self.line.draw(frame, below, frame.area(), known, &self.theme);
             }
         };
@@ -179,9 +335,8 @@ impl Prompt {
 
     /// Whether a key leaves the prompt.
     fn is_exit(&self, key: KeyEvent) -> bool {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let empty = self.secret.is_none() && self.line.text().is_empty();
-        control && (key.code == KeyCode::Char('c') || (key.code == KeyCode::Char('d') && empty))
+        is_control(key, 'c') || (is_control(key, 'd') && empty)
     }
 
     fn key(&mut self, key: KeyEvent, console: &ConsoleClient) -> PromptAction {
@@ -240,15 +395,23 @@ impl Prompt {
     /// What a destructive command would do, which must be confirmed. One that would be refused is sent without a question.
     fn effect_to_confirm(&mut self, text: &str, console: &ConsoleClient) -> Option<String> {
         let parsed = command_line::parse(&console.welcome.commands, text).ok()?;
-        if !parsed.spec.destructive || self.dry_run {
+        if !parsed.spec.destructive || self.dry_run || holds_token(text) {
             return None;
         }
-        self.preview_line(console);
-        match self.line.preview_of(text) {
-            Some(answer) if answer.error.is_some() => None,
-            Some(answer) => Some(answer.summary()),
-            None => Some(format!("{}.", parsed.spec.help)),
-        }
+        let help = capital(&parsed.spec.help);
+        // Asked now: what was previewed while it was typed may have changed.
+        let why = match preview(&Request { dry_run: true, query: true, ..Request::line(text) }, console) {
+            Ok(answer) if answer.error.is_some() => return None,
+            Ok(answer) => return Some(answer.summary()),
+            Err(ClientError::Refused(_)) => return None,
+            Err(failure) => failure.message(),
+        };
+        let time = RETRY_DEADLINE.as_secs();
+        Some(format!(
+            "{help}. The shard does not answer now ({}), so the effect cannot be previewed. After a yes the command is sent for {time} s, \
+             and executed if the shard answers by then.",
+            why.trim_end_matches('.')
+        ))
     }
 
     fn paste(&mut self, text: &str, console: &ConsoleClient) {
@@ -262,31 +425,34 @@ impl Prompt {
     /// Requests the pending preview.
     fn preview_line(&mut self, console: &ConsoleClient) {
         let Some(request) = self.preview.take() else { return };
-        let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.send_command(&request)).await };
-        if let Ok(Ok(answer)) = console.runtime.block_on(asking) {
+        if let Ok(answer) = preview(&request, console) {
             self.line.set_preview(&request.command, answer);
         }
     }
 
     /// Sends a command line. Returns the text to print.
-    fn send(&mut self, text: &str, console: &mut ConsoleClient) -> String {
+    fn send(
+        &mut self,
+        text: &str,
+        console: &mut ConsoleClient,
+        screen: &mut Screen,
+        input: &Input<'_>,
+    ) -> Result<String, Unanswered> {
         if let (true, Some(file)) = (self.line.remember(text), &self.history) {
             // The command is sent even if it cannot be added to the history.
             drop(append(file, text));
         }
         if text.starts_with("--") {
-            return "options belong to the start of `townlet console`, such as `townlet console --dry-run`; here a command \
-                    stands alone. Nothing was sent."
-                .into();
+            return Ok("options belong to the start of `townlet console`, such as `townlet console --dry-run`; here a command \
+                       stands alone. Nothing was sent."
+                .into());
         }
         if holds_token(text) {
-            return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
+            return Ok("the command contains a token. Enter `escalate` alone, and revoke this token.".into());
         }
-        // While it is sent again and again, messages need whole lines, and ctrl-c has to work.
-        drop(disable_raw_mode());
-        let asked = console.ask(new_request(text, self.dry_run));
-        drop(enable_raw_mode());
-        let output = match asked {
+        text.clone_into(&mut self.sent);
+        let mut attendant = AtPrompt { screen, input, typed: &mut self.typed, started: Instant::now() };
+        let output = match console.ask(new_request(text, self.dry_run), &mut attendant) {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
                     console.renew_session(None);
@@ -296,12 +462,20 @@ impl Prompt {
                 let rows = [console.result_rows(&answer), adopted.into_iter().collect()].concat();
                 [vec![summary_line(&answer)], rows].concat().join("\n")
             }
+            Err(failure) if failure.left => return Err(failure),
             // Every row of a table is cut; a message is wrapped.
             Err(failure) => format!("✗ {}", failure.message.replace("\n  ", " ")),
         };
         self.view = fetch_snapshot(console);
-        output
+        Ok(output)
     }
+}
+
+/// Asks what a command would do.
+fn preview(request: &Request, console: &ConsoleClient) -> Result<Answer, ClientError> {
+    let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.send_command(request)).await };
+    let late = || ClientError::Lost(format!("no answer within {} ms", PREVIEW_TIMEOUT.as_millis()));
+    console.runtime.block_on(asking).unwrap_or_else(|_| Err(late()))
 }
 
 /// A command line without control characters and tokens.
@@ -311,19 +485,25 @@ fn redacted(line: &str) -> String {
 
 /// The state of the town, for completion.
 fn fetch_snapshot(console: &ConsoleClient) -> Option<Arc<Snapshot>> {
-    let body = console.runtime.block_on(console.client.snapshot()).ok()?;
+    let asking = async { tokio::time::timeout(SNAPSHOT_TIMEOUT, console.client.snapshot()).await };
+    let body = console.runtime.block_on(asking).ok()?.ok()?;
     Some(Arc::new(serde_json::from_slice(&body).ok()?))
 }
 
+/// Text as the terminal can show it.
+fn for_terminal(text: &str) -> Cow<'_, str> {
+    if is_ascii_only() { Cow::Owned(in_ascii(text)) } else { Cow::Borrowed(text) }
+}
+
 /// Prints lines above the prompt.
-fn print_above(screen: &mut Screen, text: &str) -> Result<()> {
+fn print_above(screen: &mut Screen, text: &str) -> std::io::Result<()> {
     let columns = usize::from(screen.size()?.width.max(1));
     // The summary is wrapped, rows of a table are cut.
     let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
     for part in wrap(first, columns).into_iter().chain(rows.lines().map(|row| clip(row, columns))) {
         screen.insert_before(1, |buffer| {
             let area = buffer.area;
-            ratatui::widgets::Widget::render(Line::raw(part), area, buffer);
+            ratatui::widgets::Widget::render(Line::raw(for_terminal(&part)), area, buffer);
         })?;
     }
     Ok(())

@@ -78,6 +78,8 @@ townlet_town::section! {
         name: String = text(TextFormat::Label),
         /// Address of its service.
         url: String = text(TextFormat::Path),
+        /// Name of the shard that must answer there. Without it, any that was seen there before.
+        shard: Option<String> = text(TextFormat::Label),
         /// File with the token.
         token_file: Option<PathBuf> = text(TextFormat::Path),
         /// File with the only accepted certificate authority.

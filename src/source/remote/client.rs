@@ -10,6 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
 use tokio::time::timeout;
 
+use super::known_shards::ExpectedShard;
 use townlet_wire::service::{
     AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
 };
@@ -34,6 +35,8 @@ pub struct Target {
     pub token: Option<String>,
     /// PEM file of the CA that must have issued the server's certificate; `None` for the system's CAs.
     pub ca: Option<PathBuf>,
+    /// Which shard must answer there.
+    pub expected: ExpectedShard,
 }
 
 /// Client of one shard.
@@ -44,6 +47,7 @@ pub struct Client {
     token: Option<HeaderValue>,
     /// Whether a token may be sent: to this machine, or over TLS.
     keeps_secrets: bool,
+    expected: ExpectedShard,
 }
 
 /// Why a request has no answer.
@@ -123,7 +127,12 @@ impl Client {
         }
         let http = http.build().map_err(|why| format!("{}: {}.", target.url, root_cause(&why)))?;
         let keeps_secrets = here || url.scheme() == "https";
-        let client = Self { http, url: target.url.trim_end_matches('/').to_owned(), token: None, keeps_secrets };
+        let expected = match &target.expected {
+            ExpectedShard::Any if !here => ExpectedShard::Known,
+            expected => expected.clone(),
+        };
+        let url = target.url.trim_end_matches('/').to_owned();
+        let client = Self { http, url, token: None, keeps_secrets, expected };
         client.with_token(target.token.as_deref())
     }
 
@@ -148,6 +157,11 @@ impl Client {
     /// Address.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Which shard must answer there.
+    pub(super) const fn expected(&self) -> &ExpectedShard {
+        &self.expected
     }
 
     /// Fetches the session, command table and facts.
@@ -322,7 +336,9 @@ mod tests {
     #[test]
     fn invalid_addresses_are_refused_and_tokens_are_protected() {
         let with = |url: &str, token: Option<&str>| {
-            Client::new(&Target { url: url.into(), token: token.map(str::to_owned), ca: None }).map(|_| ()).err()
+            Client::new(&Target { url: url.into(), token: token.map(str::to_owned), ..Target::default() })
+                .map(|_| ())
+                .err()
         };
         for (url, token) in [
             ("http://127.0.0.1:7420", Some("twn_a_b")),

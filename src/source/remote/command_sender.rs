@@ -70,6 +70,9 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
     }
     // Another token may be what the connection lacks.
     if !changes && request.secret.is_none() && !shared.with(|info| info.live) {
+        if let Some(ErrorBody { code, message, hint }) = shared.with(|info| info.loss.as_ref()?.denied.clone()) {
+            return Ok(error_answer(request, &code, message, &hint));
+        }
         let hint = if request.dry_run {
             "A command that changes something waits for up to a minute, and is executed if the shard answers by then."
         } else {
@@ -121,10 +124,10 @@ async fn renew_session(shared: &Shared, request: &Request) {
 /// The refusal of a command that was meant for another run. The shard would say the same.
 fn other_run(request: &Request, theirs: &str) -> Answer {
     let error = ErrorBody::other_run(request.run_id.as_deref().unwrap_or_default(), theirs);
-    Answer::new(request.cmd_id.clone().unwrap_or_default(), &request.command, 0, Err(error))
+    Answer::by_client(request.cmd_id.clone().unwrap_or_default(), &request.command, error)
 }
 
 fn error_answer(request: &Request, code: &str, message: String, hint: &str) -> Answer {
     let error = ErrorBody::new(code, message, hint);
-    Answer::new(request.cmd_id.clone().unwrap_or_default(), &request.command, 0, Err(error))
+    Answer::by_client(request.cmd_id.clone().unwrap_or_default(), &request.command, error)
 }

@@ -27,7 +27,7 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
     loop {
         let before = decoder.last();
         let loss = follow(shared, &mut decoder).await;
-        let denied = loss.denied;
+        let denied = loss.denied.is_some();
         shared.with(|info| (info.live, info.loss) = (false, Some(loss)));
         if denied {
             attempt = 0;
@@ -88,7 +88,7 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
         }
     };
     match opened {
-        Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: false },
+        Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: None },
         Err(failure) => shared.with(|info| Loss::of(&failure, info.loss.as_ref())),
     }
 }
@@ -147,6 +147,7 @@ async fn read(
             }
         }
         if !events.is_empty() && !shared.with(|info| std::mem::replace(&mut info.live, true)) {
+            shared.with(|info| info.loss = None);
             shared.emit(SourceEvent::Link(Link::Live { url: url.clone() }));
         }
     }

@@ -11,7 +11,7 @@ mod outbox;
 mod stream_decoder;
 
 pub use client::{Client, ClientError, Target, install_tls_provider, root_cause};
-pub use known_shards::{HistoryAlarm, KnownLine, KnownShard, KnownShards};
+pub use known_shards::{ExpectedShard, HistoryAlarm, HistoryCheck, KnownLine, KnownShard, KnownShards};
 pub use stream_decoder::{StreamDecoder, StreamEvent};
 
 use std::fmt::Write as _;
@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch as signal};
 use self::outbox::Outbox;
 use super::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, command_line};
+use townlet_wire::{CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
@@ -68,16 +68,20 @@ struct ConnectionInfo {
 #[derive(Clone, Debug)]
 struct Loss {
     why: String,
-    /// Whether the shard refused the token, or requires one. Nothing is tried again before there is another token.
-    denied: bool,
+    /// The shard's refusal of the token, or of a client without one. Nothing is tried again before there is another token.
+    denied: Option<ErrorBody>,
 }
 
 impl Loss {
     /// Of a connection that was not made, after the loss `before`.
     fn of(failure: &ClientError, before: Option<&Self>) -> Self {
-        // After a wrong token the shard does not look at the next one for a while.
-        let still_denied = failure.says_wait() && before.is_some_and(|before| before.denied);
-        Self { why: failure.message(), denied: failure.is_denied() || still_denied }
+        let denied = match failure {
+            ClientError::Refused(error) if failure.is_denied() => Some(error.clone()),
+            // After a wrong token the shard does not look at the next one for a while.
+            _ if failure.says_wait() => before.and_then(|before| before.denied.clone()),
+            _ => None,
+        };
+        Self { why: failure.message(), denied }
     }
 }
 
@@ -100,7 +104,7 @@ impl ConnectionInfo {
         }
         let why = self.loss.as_ref().map_or_else(String::new, |loss| format!(" ({})", loss.why));
         match self.silent_seconds() {
-            _ if self.loss.as_ref().is_some_and(|loss| loss.denied) => format!("{url} refused access{why}"),
+            _ if self.loss.as_ref().is_some_and(|loss| loss.denied.is_some()) => format!("{url} refused access{why}"),
             Some(seconds) => {
                 format!("{url} has not answered for {seconds} s{why}; it is unknown whether its town runs")
             }
@@ -127,7 +131,8 @@ impl Shared {
         let link = self.with(|info| {
             let loss = info.loss.clone()?;
             let (url, silent_seconds) = (info.client.url().to_owned(), info.silent_seconds());
-            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied: loss.denied, why: loss.why })
+            let denied = loss.denied.is_some();
+            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied, why: loss.why })
         });
         if let Some(link) = link {
             self.emit(SourceEvent::Link(link));
@@ -300,26 +305,28 @@ impl Drop for Remote {
 
 #[cfg(test)]
 mod tests {
-    use townlet_wire::ErrorBody;
-
     use super::*;
 
     #[test]
     fn a_refused_token_stays_refused_while_the_shard_asks_to_wait() {
         let refusal = |code: &str| ClientError::Refused(ErrorBody::new(code, "", ""));
         let too_many = refusal("E_TOO_MANY");
-        assert!(!Loss::of(&too_many, None).denied);
+        assert_eq!(Loss::of(&too_many, None).denied, None);
         let denied = Loss::of(&refusal("E_UNAUTHORIZED"), None);
         let waiting = Loss::of(&too_many, Some(&denied));
-        assert!(denied.denied && waiting.denied && Loss::of(&too_many, Some(&waiting)).denied);
-        assert!(!Loss::of(&ClientError::Unreachable("refused".into()), Some(&waiting)).denied);
+        for loss in [&denied, &waiting, &Loss::of(&too_many, Some(&waiting))] {
+            assert_eq!(loss.denied.as_ref().map(|error| error.code.as_str()), Some("E_UNAUTHORIZED"));
+        }
+        assert_eq!(Loss::of(&ClientError::Unreachable("refused".into()), Some(&waiting)).denied, None);
     }
 
     #[test]
     fn the_parting_words_claim_nothing_of_a_shard_that_is_not_heard() {
         let client = Client::new(&Target { url: "http://127.0.0.1:7420".into(), ..Target::default() }).unwrap();
         let mut info = ConnectionInfo::new(client);
-        let loss = |why: &str, denied| Some(Loss { why: why.into(), denied });
+        let loss = |why: &str, denied: bool| {
+            Some(Loss { why: why.into(), denied: denied.then(|| ErrorBody::new("E_UNAUTHORIZED", "", "")) })
+        };
         assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached");
         info.loss = loss("connection refused", false);
         assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached (connection refused)");

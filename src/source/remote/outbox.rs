@@ -132,7 +132,7 @@ impl Outbox {
         self.changed.notify_one();
         let unconfirmed = command.unconfirmed();
         let error = ErrorBody::new("E_GIVEN_UP", unconfirmed.fate(), unconfirmed.advice());
-        Some(Answer::new(unconfirmed.cmd_id, unconfirmed.command, 0, Err(error)))
+        Some(Answer::by_client(unconfirmed.cmd_id, unconfirmed.command, error))
     }
 
     /// The commands that change something and have no answer, oldest first.

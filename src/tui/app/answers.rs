@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::unconfirmed::given_up_line;
 use super::{App, RequestPurpose, StatusMessage, Task, Tone, short_cmd_id};
+use crate::console::input_history::given_up_line;
 use crate::format::thousands;
 use townlet_wire::Answer;
 
@@ -56,7 +56,10 @@ fn status(answer: &Answer) -> StatusMessage {
     if answer.replayed {
         text.push_str(" (already executed)");
     }
-    let _ = write!(text, " · tick {} · {}", thousands(answer.tick), short_cmd_id(&answer.cmd_id));
+    if let Some(tick) = answer.shard_tick() {
+        let _ = write!(text, " · tick {}", thousands(tick));
+    }
+    let _ = write!(text, " · {}", short_cmd_id(&answer.cmd_id));
     if !answer.audit.is_empty() {
         let _ = write!(text, " · logged {}", answer.audit);
     }

@@ -1,6 +1,7 @@
 //! Commands that were asked for and have no answer yet: their count, their list, and the question before quitting.
 
 use super::{App, RequestPurpose, Task};
+use crate::console::input_history::given_up_line;
 use crate::format::count;
 use crate::overlay::UnconfirmedDialog;
 use townlet_source::{Link, UnconfirmedCommand};
@@ -126,17 +127,4 @@ fn under_way_command((id, waiting): (&String, &Waiting)) -> UnconfirmedCommand {
         maybe_received: true,
         why: if waiting.in_flight { "The shard has it; the disk has not answered.".into() } else { String::new() },
     }
-}
-
-/// Separates a line of the history file from the note that it was given up.
-const NOTE: &str = " # given up ";
-
-/// `kill ada # given up 0192…`.
-pub(super) fn given_up_line(command: &str, cmd_id: &str) -> String {
-    format!("{command}{NOTE}{cmd_id}")
-}
-
-/// A line of the history file without that note.
-pub(crate) fn without_note(line: &str) -> &str {
-    line.split_once(NOTE).map_or(line, |(line, _)| line)
 }

@@ -4,10 +4,21 @@
 
 use townlet_wire::holds_token;
 
-use crate::app::without_note;
-
 /// Maximum number of lines in memory and read from the file.
 pub const MAX_LINES: usize = 1_000;
+
+/// Separates a line of the history file from the note that it was given up.
+const NOTE: &str = " # given up ";
+
+/// `kill ada # given up 0192…`: a line of the history file whose outcome is unknown.
+pub fn given_up_line(command: &str, cmd_id: &str) -> String {
+    format!("{command}{NOTE}{cmd_id}")
+}
+
+/// A line of the history file without that note.
+fn without_note(line: &str) -> &str {
+    line.split_once(NOTE).map_or(line, |(line, _)| line)
+}
 
 /// Whether a line may be stored. A token typed after `escalate` must not be.
 pub fn may_be_stored(line: &str) -> bool {

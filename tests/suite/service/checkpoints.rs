@@ -71,7 +71,7 @@ fn a_client_that_has_looked_before_notices_another_history() {
     let known = KnownShards::at(folder.path().join("known_shards.json"));
     let client = served.client(None);
     let check = || {
-        let alarms = wait(known.check(&client)).expect("the file can be written");
+        let alarms = wait(known.check(&client)).expect("the file can be written").alarms;
         alarms.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(
@@ -79,8 +79,8 @@ fn a_client_that_has_looked_before_notices_another_history() {
         (String::new(), String::new()),
         "the first look is trusted, the second finds the same"
     );
-    let seen = known.load().unwrap().remove(client.url()).expect("it is known").runs.remove(0);
-    let url = format!("townlet audit forget {}", client.url());
+    let seen = known.load().unwrap().remove(client.url()).expect("it is known").remove(0).runs.remove(0);
+    let forget = format!("`townlet audit forget {} harbour`", client.url());
 
     let run = served.shard.run_id.clone();
     let good = stolen(&served).read(&run);
@@ -92,8 +92,8 @@ fn a_client_that_has_looked_before_notices_another_history() {
     });
     let said = check();
     assert!(said.contains(&format!("WAS REWRITTEN: line {} of run {run}", seen.seq)), "{said}");
-    assert!(said.contains(&seen.hash) && said.contains(&url), "what was seen and what to do: {said}");
-    assert_eq!(known.load().unwrap()[client.url()].runs[0], seen, "what was seen is kept");
+    assert!(said.contains(&seen.hash) && said.contains(&forget), "what was seen and what to do: {said}");
+    assert_eq!(known.load().unwrap()[client.url()][0].runs[0], seen, "what was seen is kept");
 
     stolen(&served).edit(&run, |segments| segments[0].truncate(3));
     let said = check();
@@ -105,8 +105,8 @@ fn a_client_that_has_looked_before_notices_another_history() {
     let key = served.shard.home().checkpoint_key("harbour");
     std::fs::remove_file(&key).expect("removed");
     let said = check();
-    assert!(said.contains("THE KEY OF THIS SHARD HAS CHANGED") && said.contains(&url), "{said}");
-    assert_eq!(known.forget(client.url()), Ok(true));
+    assert!(said.contains("THE KEY OF SHARD harbour HAS CHANGED") && said.contains(&forget), "{said}");
+    assert_eq!(known.forget(client.url(), Some("harbour")), Ok(vec!["harbour".to_owned()]));
     assert_eq!(check(), "");
 }
 
@@ -116,13 +116,13 @@ fn an_earlier_run_that_is_gone_is_noticed() {
     let folder = crate::kit::temp_home();
     let known = KnownShards::at(folder.path().join("known_shards.json"));
     let client = served.client(None);
-    assert_eq!(wait(known.check(&client)).unwrap(), []);
+    assert_eq!(wait(known.check(&client)).unwrap().alarms, []);
     // Another run of this home was seen earlier.
     let text = std::fs::read_to_string(folder.path().join("known_shards.json")).unwrap();
     let run = &served.shard.run_id;
     let other = format!("{}0", &run[..run.len() - 1]);
     std::fs::write(folder.path().join("known_shards.json"), text.replace(run, &other)).unwrap();
-    let said = wait(known.check(&client)).unwrap().remove(0).to_string();
+    let said = wait(known.check(&client)).unwrap().alarms.remove(0).to_string();
     assert!(said.contains("WAS SHORTENED") && said.contains(&format!("there is no run `{other}`")), "{said}");
 }
 
@@ -154,7 +154,7 @@ fn a_screen_is_told_of_another_history() {
     let served = operated();
     let folder = crate::kit::temp_home();
     let known = KnownShards::at(folder.path().join("known_shards.json"));
-    assert_eq!(wait(known.check(&served.client(None))).unwrap(), []);
+    assert_eq!(wait(known.check(&served.client(None))).unwrap().alarms, []);
     stolen(&served).edit(&served.shard.run_id.clone(), |segments| segments[0][1].issuer = "tui:mallory".into());
     let mut source = Remote::new(served.client(None)).remembering(Some(known));
     let notices = deliveries(&mut source);

@@ -164,7 +164,8 @@ impl Served {
     }
 
     pub(super) fn client(&self, token: Option<&str>) -> Client {
-        Client::new(&Target { url: self.server.url(), token: token.map(str::to_owned), ca: None }).expect("an address")
+        Client::new(&Target { url: self.server.url(), token: token.map(str::to_owned), ..Target::default() })
+            .expect("an address")
     }
 }
 

@@ -174,6 +174,15 @@ fn a_screen_with_a_revoked_token_says_why_and_asks_no_more() {
     }
     let log = std::fs::read_to_string(served.home.path().join("logs/townlet.log")).unwrap();
     assert_eq!(log.matches("E_UNAUTHORIZED").count(), 1, "{log}");
+    // Reads, commands of pace and previews say so in the same words.
+    let preview = Request { dry_run: true, query: true, ..Request::line("setneed ada hunger 0.5") };
+    for request in [Request::line("pause"), Request::line("health_status"), preview] {
+        let command = request.command.clone();
+        source.send(request);
+        let refused = until(&notices, "a refusal", answer);
+        assert_eq!(refused.error.as_ref().map(ToString::to_string).as_deref(), Some(why.as_str()), "{command}");
+        assert_eq!(refused.shard_tick(), None, "{command}");
+    }
     // Another token opens the connection again.
     source.send(Request { secret: Some(served.admin.clone()), ..Request::line("escalate") });
     assert_eq!(until(&notices, "an answer", answer).status, Status::Ok);

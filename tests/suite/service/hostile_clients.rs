@@ -272,7 +272,8 @@ fn unfinished_tls_handshakes_do_not_block_others() {
             _ => Ok(()),
         };
     }
-    let target = Target { url: served.server.url(), token: Some(served.admin.clone()), ca: Some(authority) };
+    let (token, ca) = (Some(served.admin.clone()), Some(authority));
+    let target = Target { url: served.server.url(), token, ca, ..Target::default() };
     let client = Client::new(&target).expect("an address");
     assert!(wait(client.welcome()).is_ok(), "the others wait for nobody");
     for half in &mut halves {

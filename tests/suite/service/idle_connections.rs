@@ -20,7 +20,7 @@ fn an_idle_connection_is_not_used_again() {
             std::thread::spawn(move || answer_requests(&stream));
         }
     });
-    let client = Client::new(&Target { url, token: None, ca: None }).unwrap();
+    let client = Client::new(&Target { url, ..Target::default() }).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let request = || assert_eq!(runtime.block_on(client.snapshot()), Ok(b"{}".to_vec()));
     request();

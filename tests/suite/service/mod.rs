@@ -237,7 +237,8 @@ fn tls_certificates_are_reloaded() {
     let ca = folder.path().join("ca.pem");
     std::fs::copy(&authority, &ca).unwrap();
     let with = |ca: &PathBuf| {
-        let target = Target { url: served.server.url(), token: Some(served.admin.clone()), ca: Some(ca.clone()) };
+        let (token, ca) = (Some(served.admin.clone()), Some(ca.clone()));
+        let target = Target { url: served.server.url(), token, ca, ..Target::default() };
         wait(Client::new(&target).expect("an address").welcome())
     };
     assert_eq!(with(&ca).expect("it is trusted").session.role, Role::Admin);
@@ -488,7 +489,7 @@ fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
 fn shard_of_a_newer_schema_is_read_only() {
     let served = Served::start();
     let (address, commands) = fake(&served.shard.view().unwrap().0);
-    let target = Target { url: format!("http://{address}"), token: Some(served.admin.clone()), ca: None };
+    let target = Target { url: format!("http://{address}"), token: Some(served.admin.clone()), ..Target::default() };
     let mut source = Remote::new(Client::new(&target).unwrap());
     let notices = deliveries(&mut source);
     assert_eq!(until(&notices, "its state", view).schema_version, "0.3.0");
