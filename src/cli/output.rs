@@ -4,12 +4,13 @@
 //! control and invisible characters, so that none reaches a terminal or a file. Text from outside that must stay on one line, or whose width counts,
 //! goes through [`columns`] or `townlet_wire::escape` before.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::num::NonZero;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
 pub(super) use townlet_tui::answer_table::columns;
+use townlet_tui::capabilities;
 use townlet_tui::format::thousands;
 use townlet_wire::{Status, escape, escape_output, redact_tokens};
 
@@ -31,7 +33,8 @@ pub(super) use stderr;
 /// Prints a line to standard error; write errors are ignored.
 pub(super) fn print_error(line: &str) {
     townlet_shard::note_output("err", line);
-    drop(writeln!(io::stderr(), "{}", escape_output(&redact_tokens(line))));
+    let line = escape_output(&redact_tokens(line)).into_owned();
+    drop(writeln!(io::stderr(), "{}", for_terminal(&line, io::stderr().is_terminal())));
 }
 
 /// The context of an error that kept a command from writing its result after it had run: what could not be written.
@@ -93,6 +96,11 @@ pub(super) fn print(text: &str) -> Result<()> {
     write_stdout(&escape_output(&redact_tokens(text)))
 }
 
+/// Prints a chart: in ASCII where the locale has nothing else, also into a file.
+pub(super) fn chart(text: &str) -> Result<()> {
+    if capabilities::is_ascii_only() { print(&capabilities::in_ascii(text)) } else { print(text) }
+}
+
 /// Prints a new token, which everything else leaves out.
 pub(super) fn secret(token: &str) -> Result<()> {
     write_stdout(&format!("{}\n", escape_output(token)))
@@ -102,6 +110,7 @@ fn write_stdout(text: &str) -> Result<()> {
     if stdout_closed() {
         return Ok(());
     }
+    let text = &*for_terminal(text, io::stdout().is_terminal());
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -110,6 +119,12 @@ fn write_stdout(text: &str) -> Result<()> {
         }
         written => written.context(OutputLost("standard output".to_owned())),
     }
+}
+
+/// Text as a terminal can show it; files and pipes get UTF-8 always.
+fn for_terminal(text: &str, terminal: bool) -> Cow<'_, str> {
+    static ASCII_ONLY: LazyLock<bool> = LazyLock::new(capabilities::is_ascii_only);
+    if terminal && *ASCII_ONLY { Cow::Owned(capabilities::in_ascii(text)) } else { Cow::Borrowed(text) }
 }
 
 /// Whether the reader of standard output has closed it, which ends endless commands.

@@ -71,11 +71,7 @@ impl Capabilities {
         } else {
             Colours::All
         };
-        // The first one that is set decides. Without any, terminals of today understand UTF-8.
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(&variable).unwrap_or_default();
-        let charset = locale.to_lowercase().replace('-', "");
-        let ascii = old || !(locale.is_empty() || charset.contains("utf8"));
-        Ok(Self { ascii, colours })
+        Ok(Self { ascii: old || !has_utf8(variable), colours })
     }
 
     /// Reduces a drawn screen to what the terminal can show.
@@ -103,6 +99,23 @@ impl Capabilities {
         };
         (cell.fg, cell.bg) = (reduce(cell.fg), reduce(cell.bg));
     }
+}
+
+/// Whether the locale has UTF-8. The first variable that is set decides. Without any, terminals of today understand it.
+fn has_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).unwrap_or_default();
+    locale.is_empty() || locale.to_lowercase().replace('-', "").contains("utf8")
+}
+
+/// Whether text for this process's terminal has to be ASCII.
+pub fn is_ascii_only() -> bool {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Capabilities::from_environment(variable).map_or(true, |capabilities| capabilities.ascii)
+}
+
+/// Text in ASCII, each sign by the character that stands for it on a screen.
+pub fn in_ascii(text: &str) -> String {
+    text.replace("≤ ", "<=").replace("≥ ", ">=").chars().map(ascii).collect()
 }
 
 /// Writes `≤ ` and `≥ ` as `<=` and `>=`: with one character the sign would mean something else.
@@ -239,6 +252,11 @@ mod tests {
             assert!(ascii(sign).is_ascii() && ascii(sign) != '?', "{sign}");
         }
         assert_eq!((ascii('é'), ascii('a'), ascii('\u{2847}')), ('?', 'a', ':'));
+    }
+
+    #[test]
+    fn text_in_ascii_keeps_its_meaning() {
+        assert_eq!(in_ascii("✓ done · ≥ 3 · ▁▅█ – é"), "v done . >=3 . _=# - ?");
     }
 
     #[test]

@@ -39,6 +39,18 @@ pub struct Export {
     pub chart: Option<ChartData>,
 }
 
+impl Export {
+    /// Keeps these fields of each row, in this order. Where no field is left, all are kept.
+    pub(crate) fn keep(&mut self, fields: &[&str]) {
+        let field = |row: &Record, name: &str| row.iter().find(|(field, _)| *field == name).cloned();
+        let kept = |row: &Record| fields.iter().filter_map(|name| field(row, name)).collect::<Record>();
+        let rows: Vec<Record> = self.rows.iter().map(kept).collect();
+        if rows.iter().any(|row| !row.is_empty()) {
+            self.rows = rows;
+        }
+    }
+}
+
 /// A file to write: name without number and extension, extension, content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportFile {

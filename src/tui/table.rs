@@ -24,17 +24,31 @@ pub struct Column {
     pub(crate) numeric: bool,
     /// Where space is short, columns of a higher rank are left out first; those of rank 0 never.
     pub(crate) rank: u8,
+    /// The fields of an export that it shows; none: the one with its head as name, if there is one.
+    fields: &'static [&'static str],
 }
 
 impl Column {
     /// A column of text.
     pub(crate) const fn text(head: &'static str, least: usize, most: usize, rank: u8) -> Self {
-        Self { head, width: (least, most), numeric: false, rank }
+        Self { head, width: (least, most), numeric: false, rank, fields: &[] }
     }
 
     /// A column of numbers.
     pub(crate) const fn number(head: &'static str, least: usize, most: usize, rank: u8) -> Self {
-        Self { head, width: (least, most), numeric: true, rank }
+        Self { head, width: (least, most), numeric: true, rank, fields: &[] }
+    }
+}
+
+impl Column {
+    /// With the names of the fields that it shows, where these have other names than its head.
+    pub(crate) const fn of(self, fields: &'static [&'static str]) -> Self {
+        Self { fields, ..self }
+    }
+
+    /// The names of the fields of an export that it shows.
+    fn fields(&self) -> Vec<&'static str> {
+        if self.fields.is_empty() { vec![self.head] } else { self.fields.to_vec() }
     }
 }
 
@@ -71,6 +85,12 @@ pub(crate) struct FittedColumns {
 }
 
 impl Table {
+    /// The names of the fields that the columns chosen by the operator show, in their order; `None` without a choice.
+    pub(crate) fn chosen_fields(&self, layouts: &Layouts) -> Option<Vec<&'static str>> {
+        let all: &'static [Column] = self.columns;
+        Some(layouts.columns(self)?.into_iter().flat_map(|index| all[index].fields()).collect())
+    }
+
     /// The columns that fit into `width`: those the operator chose, or the default. `contents` has the widths of the contents
     /// of some columns, which then are as wide as that, within their bounds.
     pub(crate) fn fit(&self, layouts: &Layouts, width: usize, contents: &[(&str, usize)]) -> FittedColumns {
@@ -263,6 +283,18 @@ mod tests {
         assert_eq!(drawn(&layouts, 12).0, "name      ", "by rank also then");
         layouts.choose(&TABLE, None);
         assert_eq!(drawn(&layouts, 30).0, "name       count note place   ");
+    }
+
+    #[test]
+    fn chosen_columns_name_the_fields_of_an_export() {
+        static NAMED: Table = Table {
+            name: "Named",
+            columns: &[Column::text("name", 6, 10, 0), Column::number("count", 5, 5, 1).of(&["total", "limit"])],
+        };
+        let mut layouts = Layouts::default();
+        assert_eq!(NAMED.chosen_fields(&layouts), None);
+        layouts.choose(&NAMED, Some(&[1, 0]));
+        assert_eq!(NAMED.chosen_fields(&layouts), Some(vec!["total", "limit", "name"]));
     }
 
     #[test]

@@ -306,7 +306,7 @@ impl Session {
             output::line(&report.to_string())?;
         } else {
             if let Some(rows) = curves {
-                output::print(&plot::terminal(rows))?;
+                output::chart(&plot::terminal(rows))?;
                 output::line(&format!("curves      {}", svg.display()))?;
             }
             self.print_end(args, end, last)?;

@@ -30,7 +30,8 @@ impl App {
             Action::Quit => self.quit(),
             Action::Unconfirmed => self.open_unconfirmed(),
             Action::Save => self.tasks.push(Task::Save(self.view.as_ref().map_or(0, |view| view.tick))),
-            Action::Export => self.export(),
+            Action::Export => self.export(false),
+            Action::ExportAll => self.export(true),
             Action::Settings => self.overlay = Some(Box::new(SettingsDialog::new(&self.settings))),
             Action::Console => self.open_line(""),
             Action::Pause | Action::Step | Action::Faster | Action::Slower => self.change_pace(action),
@@ -110,12 +111,16 @@ impl App {
         }
     }
 
-    /// Exports the table and the chart of the focused pane.
-    fn export(&mut self) {
+    /// Exports the table and the chart of the focused pane: the columns that the operator chose, or all fields.
+    fn export(&mut self, all: bool) {
         let focused = self.focused_pane();
         let Some(view) = &self.view else { return };
         let PaneState { pane, filter, .. } = &self.panes[focused];
-        let export = pane.export(&self.context(view, filter, true));
+        let mut export = pane.export(&self.context(view, filter, true));
+        let chosen = pane.table().and_then(|table| table.chosen_fields(&self.layouts));
+        if let Some(chosen) = chosen.filter(|_| !all) {
+            export.keep(&chosen);
+        }
         let files = export::files(&export, PANES[focused].title, view.tick);
         if files.is_empty() {
             return self.set_status(format!("{} has nothing to export now", PANES[focused].title));

@@ -7,7 +7,8 @@ use ratatui::text::{Line, Span, Text};
 
 use super::{App, ClickTarget, PaneState};
 use crate::connection;
-use crate::format::{capital, clip, clock, thousands, width};
+use crate::console::KnownShard;
+use crate::format::{capital, clip, clock, thousands, width, wrap};
 use crate::keymap::Action;
 use crate::overlay::draw_hint;
 use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
@@ -20,6 +21,8 @@ use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// Minimum terminal size.
 const MIN_SIZE: (u16, u16) = (60, 18);
+/// Rows of a banner at most.
+const MAX_BANNER_ROWS: usize = 4;
 /// Minimum size to show all panes of a screen at once.
 const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
 
@@ -62,10 +65,10 @@ impl App {
         let here = self.visible_panes();
         let multi_pane = area.width >= MULTI_PANE_SIZE.0 && area.height >= MULTI_PANE_SIZE.1;
         let single_pane = here.len() > 1 && (self.zoomed || !multi_pane);
-        let banners = self.banners();
+        let banners = self.banner_rows(area.width.into());
         let rows = [
             Constraint::Length(1),
-            Constraint::Length(u16::from(!banners.is_empty())),
+            Constraint::Length(banners.len() as u16),
             Constraint::Length(1),
             Constraint::Length(u16::from(single_pane)),
             Constraint::Fill(1),
@@ -73,7 +76,8 @@ impl App {
         ];
         let [header, banner, tabs, panes, body, footer] = Layout::vertical(rows).areas(area);
         self.draw_header(frame, header);
-        self.draw_banners(frame, banner, &banners);
+        let banners: Vec<Line<'_>> = banners.into_iter().map(|row| Line::styled(row, self.theme.bad)).collect();
+        draw_text(frame, banner, banners);
         self.draw_tabs(frame, tabs);
         if single_pane {
             self.draw_pane_tabs(frame, panes, &here);
@@ -81,8 +85,8 @@ impl App {
         let line = self.draw_body(frame, body, &here, single_pane || self.zoomed);
         self.draw_footer(frame, footer);
         if let Some(line) = line.filter(|_| self.line_open) {
-            let about = (self.hello.commands.as_slice(), &self.session, self.view.as_deref());
-            self.line.draw(frame, line, area, about, &self.theme);
+            let known = (self.hello.commands.as_slice(), &self.session, self.view.as_deref());
+            self.line.draw(frame, line, area, known, &self.theme);
         }
         if let Some(overlay) = &mut self.overlay {
             overlay.draw(frame, body, &self.theme);
@@ -94,7 +98,7 @@ impl App {
     /// Draws the panes. Returns the area of the console line: in a pane that reserves one, else below the panes.
     fn draw_body(&mut self, frame: &mut Frame<'_>, body: Rect, here: &[usize], single_pane: bool) -> Option<Rect> {
         let Some(view) = self.view.clone() else {
-            let [waiting, line] = below_the_panes(body, self.line_open);
+            let [waiting, line] = below_the_panes(body, self.line_rows(body));
             self.draw_waiting(frame, waiting);
             return Some(line);
         };
@@ -107,10 +111,15 @@ impl App {
             (here.iter().copied().zip(tiling.areas).collect(), tiling.divisions)
         };
         let (mut places, mut divisions): (Vec<(usize, Rect)>, _) = place(body);
-        let offered = places.iter().find_map(|(index, area)| self.panes[*index].pane.line_area(*area));
-        let mut line = offered;
+        let offered =
+            places.iter().find_map(|(index, area)| Some((self.panes[*index].pane.line_area(*area)?, area.y + 1)));
+        // It covers the rows above it when its help is long.
+        let mut line = offered.map(|(line, top)| {
+            let height = self.line.rows(line.width, self.known()).min(line.bottom().saturating_sub(top));
+            Rect { y: line.bottom() - height, height, ..line }
+        });
         if self.line_open && offered.is_none() {
-            let [upper, lower] = below_the_panes(body, true);
+            let [upper, lower] = below_the_panes(body, self.line_rows(body));
             (places, divisions) = place(upper);
             line = Some(lower);
         }
@@ -128,6 +137,16 @@ impl App {
         }
         self.panes = panes;
         line
+    }
+
+    /// What the console line knows of the shard.
+    fn known(&self) -> KnownShard<'_> {
+        (self.hello.commands.as_slice(), &self.session, self.view.as_deref())
+    }
+
+    /// Rows of the console line below the panes; 0 unless it is open.
+    fn line_rows(&self, body: Rect) -> u16 {
+        if self.line_open { self.line.rows(body.width.saturating_sub(2), self.known()) } else { 0 }
     }
 
     fn draw_waiting(&self, frame: &mut Frame<'_>, area: Rect) {
@@ -310,12 +329,21 @@ impl App {
         banners
     }
 
-    fn draw_banners(&self, frame: &mut Frame<'_>, area: Rect, banners: &[String]) {
-        let Some(first) = banners.first() else { return };
+    /// The first banner, in one row; with what contradicts the audit log, in as many as its advice needs.
+    fn banner_rows(&self, columns: usize) -> Vec<String> {
+        let banners = self.banners();
+        let Some(first) = banners.first() else { return Vec::new() };
         let more = if banners.len() > 1 { format!("  (+{} more)", banners.len() - 1) } else { String::new() };
-        let room = usize::from(area.width).saturating_sub(width(&more) + 4);
-        let text = format!(" ‼ {}{more}", clip(first, room));
-        draw_text(frame, area, Line::styled(text, self.theme.bad));
+        if self.history_alarms.is_empty() {
+            return vec![format!(" ‼ {}{more}", clip(first, columns.saturating_sub(width(&more) + 4)))];
+        }
+        let mut rows = wrap(&format!("{first}{more}"), columns.saturating_sub(4).max(1));
+        let rest = rows.split_off(rows.len().min(MAX_BANNER_ROWS));
+        if let Some(last) = rows.last_mut().filter(|_| !rest.is_empty()) {
+            *last = clip(&format!("{last} {}", rest.join(" ")), columns.saturating_sub(4));
+        }
+        let row = |(index, text): (usize, String)| format!(" {} {text}", if index == 0 { "‼" } else { " " });
+        rows.into_iter().enumerate().map(row).collect()
     }
 
     fn draw_tabs(&mut self, frame: &mut Frame<'_>, area: Rect) {
@@ -379,10 +407,9 @@ impl App {
     }
 }
 
-/// The areas of the panes and of the console line below them, which has no rows unless it is open.
-fn below_the_panes(body: Rect, open: bool) -> [Rect; 2] {
-    let rows = [Constraint::Fill(1), Constraint::Length(if open { 2 } else { 0 })];
-    let [upper, lower] = Layout::vertical(rows).areas(body);
+/// The areas of the panes and of the console line below them.
+fn below_the_panes(body: Rect, rows: u16) -> [Rect; 2] {
+    let [upper, lower] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(body);
     [upper, Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower }]
 }
 

@@ -15,7 +15,6 @@ mod unconfirmed;
 
 pub(crate) use draw::{draw_too_small, is_too_small, role_word};
 pub(crate) use footer::{draw_filter_field, hint_line};
-pub(crate) use unconfirmed::without_note;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +28,7 @@ use self::unconfirmed::Waiting;
 use super::console::{AnswerLog, CommandLine, LineInput};
 use super::export::ExportFile;
 use super::fleet::ShardLabel;
-use super::format::abbreviated;
+use super::format::{abbreviated, count};
 use super::keymap::{Action, Key, Keymap};
 use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
@@ -298,6 +297,7 @@ impl App {
             }
             SourceEvent::Session(session) => self.session = session,
             SourceEvent::Link(link) => self.link = link,
+            SourceEvent::Notice(text) => self.set_status(text),
             SourceEvent::History(alarms) => self.history_alarms = alarms,
             SourceEvent::Ended(why) => self.ended = Some(why),
         }
@@ -511,7 +511,7 @@ impl App {
                 self.open_agent(&id);
             }
             Reaction::Copy(text) => {
-                self.set_status(format!("copied {} characters", text.chars().count()));
+                self.set_status(format!("copied {}", count(text.chars().count() as u64, "character")));
                 self.tasks.push(Task::Copy(text));
             }
             Reaction::Status(text) => self.set_status(text),
@@ -566,7 +566,7 @@ impl App {
             if let Some(view) = self.view.as_deref().filter(|view| has_newer_schema(view)) {
                 let why = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", view.schema_version);
                 let error = ErrorBody::new("E_SCHEMA_NEW", why, "Upgrade this program to send commands.");
-                let answer = Answer::new("", &text, view.tick, Err(error));
+                let answer = Answer::by_client("", &text, error);
                 return self.line.set_preview(&text, answer);
             }
             self.tasks.push(Task::Send(self.for_this_run(request), RequestPurpose::Preview(text)));

@@ -40,10 +40,17 @@ impl Entry {
         let mut lines = vec![
             fact("command", &answer.command),
             fact("answer", &format!("{} {}", self.sign(theme).0, answer.summary())),
-            fact("tick", &thousands(answer.tick)),
+            fact("tick", &answer.shard_tick().map_or_else(|| "–".into(), thousands)),
             fact("cmd_id", &answer.cmd_id),
             fact("role", self.role.word()),
-            fact("audit", if answer.audit.is_empty() { unplaced(answer.status, is_recording) } else { &answer.audit }),
+            fact(
+                "audit",
+                if answer.audit.is_empty() {
+                    unplaced(answer.status, is_recording, answer.by_client)
+                } else {
+                    &answer.audit
+                },
+            ),
         ];
         if answer.replayed {
             lines.push(fact("note", "already executed under this cmd_id; not executed again"));
@@ -58,9 +65,10 @@ impl Entry {
 }
 
 /// Where an answer without a location is logged: reads and refusals do not wait for the audit log.
-const fn unplaced(status: Status, is_recording: bool) -> &'static str {
+const fn unplaced(status: Status, is_recording: bool, by_client: bool) -> &'static str {
     match status {
         Status::Ok if !is_recording => "logged; see the Audit screen",
+        _ if by_client => "the shard has not answered",
         Status::Error if !is_recording => "see the Audit screen",
         _ => "not logged",
     }

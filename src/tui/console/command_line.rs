@@ -10,7 +10,7 @@ use ratatui::widgets::{Block, BorderType, Clear};
 
 use super::completion::{Completion, Item, complete, row};
 use super::input_history::{InputHistory, may_be_stored};
-use crate::format::{clip, pad, width};
+use crate::format::{clip, pad, width, wrap};
 use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -19,6 +19,11 @@ use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allo
 
 /// Completions shown at once.
 const MAX_SHOWN: usize = 6;
+/// Rows of the help or preview below the line at most.
+const MAX_HELP_ROWS: usize = 4;
+
+/// What the line knows of the shard: its commands, the session, and the newest state.
+pub type KnownShard<'a> = (&'a [CommandSpec], &'a Session, Option<&'a Snapshot>);
 
 /// Effect of a key on the line.
 #[derive(Debug, PartialEq)]
@@ -64,6 +69,19 @@ struct Cycle {
     base: String,
     completion: Completion,
     at: usize,
+}
+
+/// How the help below the line is meant.
+enum Tone {
+    Dim,
+    Warn,
+    Bad,
+    Good,
+}
+
+/// Columns of the help, which stands behind a sign.
+fn help_columns(columns: u16) -> usize {
+    usize::from(columns).saturating_sub(2).max(1)
 }
 
 impl CommandLine {
@@ -226,16 +244,16 @@ impl CommandLine {
         tells.then(|| Request { dry_run: true, query: true, ..Request::line(text) })
     }
 
-    /// Draws the line and its help into `area` (two rows), and the completions above it, inside `room`.
-    pub fn draw(
-        &mut self,
-        frame: &mut Frame<'_>,
-        area: Rect,
-        room: Rect,
-        (specs, session, view): (&[CommandSpec], &Session, Option<&Snapshot>),
-        theme: &Theme,
-    ) {
-        let [input, below] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
+    /// Rows that the line and its help need at this width.
+    pub fn rows(&self, columns: u16, known: KnownShard<'_>) -> u16 {
+        let help = wrap(&self.help(known).2, help_columns(columns)).len();
+        1 + if self.search.is_some() { 1 } else { help.clamp(1, MAX_HELP_ROWS) as u16 }
+    }
+
+    /// Draws the line and its help into `area`, and the completions above it, inside `room`.
+    pub fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, room: Rect, known: KnownShard<'_>, theme: &Theme) {
+        let (specs, _, view) = known;
+        let [input, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let [mark, text] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
         frame.render_widget(Clear, area);
         draw_text(frame, mark, Span::styled("› ", theme.key));
@@ -256,7 +274,7 @@ impl CommandLine {
             self.popup = (Rect::ZERO, Vec::new());
             return;
         }
-        draw_text(frame, below, self.help_line(specs, session, view, below.width.into(), theme));
+        draw_text(frame, below, self.help_lines(known, below, theme));
         self.popup = self.draw_completions(frame, input, room, (specs, view), theme);
     }
 
@@ -269,23 +287,30 @@ impl CommandLine {
         (!rest.is_empty() && !text.contains("--")).then(|| rest.join(" "))
     }
 
-    fn help_line(
-        &self,
-        specs: &[CommandSpec],
-        session: &Session,
-        view: Option<&Snapshot>,
-        columns: usize,
-        theme: &Theme,
-    ) -> Line<'static> {
-        let text = self.field.text();
-        let words = |style, sign: &str, text: &str| {
-            Line::from(vec![
-                Span::styled(format!("{sign} "), style),
-                Span::styled(clip(text, columns.saturating_sub(2)), style),
-            ])
+    /// The help or preview, wrapped; what does not fit ends with `…`.
+    fn help_lines(&self, known: KnownShard<'_>, area: Rect, theme: &Theme) -> Vec<Line<'static>> {
+        let (tone, sign, text) = self.help(known);
+        let style = match tone {
+            Tone::Dim => theme.dim,
+            Tone::Warn => theme.warn,
+            Tone::Bad => theme.bad,
+            Tone::Good => theme.good,
         };
+        let columns = help_columns(area.width);
+        let mut parts = wrap(&text, columns);
+        if parts.len() > usize::from(area.height) {
+            let rest = parts.split_off(usize::from(area.height).saturating_sub(1)).join(" ");
+            parts.push(clip(&rest, columns));
+        }
+        let line = |(index, part)| Line::styled(format!("{} {part}", if index == 0 { sign } else { " " }), style);
+        parts.into_iter().enumerate().map(line).collect()
+    }
+
+    /// What stands below the line: its tone, its sign and its text.
+    fn help(&self, (specs, session, view): KnownShard<'_>) -> (Tone, &'static str, String) {
+        let text = self.field.text();
         if text.trim().is_empty() {
-            return words(theme.dim, " ", "tab complete · ↑ history · enter send");
+            return (Tone::Dim, " ", "tab complete · ↑ history · enter send".into());
         }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();
@@ -293,26 +318,26 @@ impl CommandLine {
             return match error {
                 Some(_) if session.transport == RECORDING => {
                     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
-                    words(theme.warn, "!", &format!("a recording cannot be changed; it has {}", names.join(", ")))
+                    (Tone::Warn, "!", format!("a recording cannot be changed; it has {}", names.join(", ")))
                 }
-                Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
-                None => words(theme.dim, " ", "tab complete"),
+                Some(error) => (Tone::Warn, "!", format!("{} {}", error.message, error.hint)),
+                None => (Tone::Dim, " ", "tab complete".into()),
             };
         };
         if let Some(answer) = self.preview_of(text) {
             return match answer.status {
-                Status::Error => words(theme.bad, "✗", &answer.summary()),
-                _ => words(theme.good, "≈", &format!("preview: {}", answer.summary())),
+                Status::Error => (Tone::Bad, "✗", answer.summary()),
+                _ => (Tone::Good, "≈", format!("preview: {}", answer.summary())),
             };
         }
         if !allowed(session, spec) {
             let why = format!("{} · needs the {} role; run `escalate`", spec.help, spec.role.word());
-            return words(theme.warn, "!", &why);
+            return (Tone::Warn, "!", why);
         }
         let missing = command_line::parse(specs, text).err().filter(|error| !error.message.ends_with("is missing."));
         match missing {
-            Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
-            None => words(theme.dim, " ", &format!("{} · {}", spec.help, spec.role.word())),
+            Some(error) => (Tone::Warn, "!", format!("{} {}", error.message, error.hint)),
+            None => (Tone::Dim, " ", format!("{} · {}", spec.help, spec.role.word())),
         }
     }
 

@@ -6,4 +6,4 @@ pub mod completion;
 pub mod input_history;
 
 pub use answer_log::{AnswerLog, Entry};
-pub use command_line::{CommandLine, LineInput};
+pub use command_line::{CommandLine, KnownShard, LineInput};

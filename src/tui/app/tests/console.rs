@@ -51,6 +51,44 @@ fn late_previews_are_dropped() {
 }
 
 #[test]
+fn a_long_preview_is_wrapped_and_cut_with_a_sign() {
+    for size in SIZES {
+        for key in ["C", "R"] {
+            let mut ui = AppHarness::new(Role::Admin, size);
+            ui.press(key);
+            ui.press(":");
+            ui.type_in("blackout on");
+            let id = format!("id-{}", ui.sent.len());
+            ui.answer(done(&id, "blackout on", &format!("{}the end.", "twelve words ".repeat(17))));
+            ui.shows("≈ preview: twelve");
+            ui.shows("the end.");
+            ui.shows("› blackout on");
+            ui.type_in(" ");
+            let id = format!("id-{}", ui.sent.len());
+            ui.answer(done(&id, "blackout on ", &format!("{}the end.", "twelve words ".repeat(170))));
+            ui.hides("the end.");
+            let screen = ui.screen();
+            assert!(screen.lines().any(|line| line.contains("words") && line.contains('…')), "{screen}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_by_the_client_names_no_tick() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let error = ErrorBody::new("E_UNREACHABLE", "the shard is not connected.", "The client reconnects automatically.");
+    ui.answer(Answer::by_client("0192aaaa-bbbb", "kpi", error));
+    ui.shows("✗ E_UNREACHABLE  the shard is not connected. The client reconnects automatically. · cmd 0192…bbbb");
+    ui.press("C enter");
+    ui.shows("tick       –");
+    ui.shows("the shard has not answered");
+    ui.hides("tick 0");
+    let tasks = ui.press("esc e");
+    let [Task::Export(files)] = &tasks[..] else { panic!("{tasks:?}") };
+    assert!(files[0].text.lines().nth(1).unwrap().starts_with(",kpi,error,"), "{}", files[0].text);
+}
+
+#[test]
 fn a_destructive_line_asks_for_confirmation() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press(":");

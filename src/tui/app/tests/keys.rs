@@ -22,7 +22,7 @@ fn place(ui: &mut AppHarness, text: &str) -> (u16, u16) {
 }
 
 /// The town with something to do for every pane.
-fn busy() -> Snapshot {
+pub(super) fn busy() -> Snapshot {
     let mut view = snapshot();
     crate::fixtures::eligible(&mut view);
     view
@@ -228,6 +228,48 @@ fn every_pane_exports_its_table_and_charts_as_they_are_shown() {
         ui.press("enter");
         assert_eq!(ui.press("e"), [], "{}", pane.title);
         ui.shows("has nothing to export now");
+    }
+}
+
+#[test]
+fn an_export_has_the_chosen_columns_in_their_order_and_all_fields_on_request() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.view(busy());
+    ui.press("R");
+    let heads = |ui: &mut AppHarness, key: &str| {
+        let tasks = ui.press(key);
+        let [Task::Export(files)] = &tasks[..] else { panic!("{tasks:?}") };
+        files[0].text.lines().next().expect("heads").to_owned()
+    };
+    let all = heads(&mut ui, "e");
+    assert!(all.starts_with("id,name,option,") && all.ends_with(",arrived_tick"), "{all}");
+    let table =
+        PANES.iter().position(|pane| pane.title == "Residents").and_then(|index| ui.app.panes[index].pane.table());
+    let table = table.expect("a table");
+    let at = |head: &str| table.columns.iter().position(|column| column.head == head).expect("a column");
+    ui.app.layouts.choose(table, Some(&[at("wallet"), at("resident"), at("absent")]));
+    assert_eq!(heads(&mut ui, "e"), "wallet,id,name,absent_shifts_7d");
+    assert_eq!(heads(&mut ui, "ctrl-e"), all);
+}
+
+#[test]
+fn every_column_of_a_table_is_exported_unless_it_is_a_drawing() {
+    for (index, pane) in PANES.iter().enumerate() {
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        ui.view(busy());
+        let Some(table) = ui.app.panes[index].pane.table() else { continue };
+        ui.press(&pane.key.to_string());
+        for (number, column) in table.columns.iter().enumerate() {
+            let drawn = ["trend", "waiting over time", "trend or samples", "min", "max", "mean", "duration"];
+            if drawn.contains(&column.head) {
+                continue;
+            }
+            ui.app.layouts.choose(table, Some(&[number]));
+            let fields = table.chosen_fields(&ui.app.layouts).expect("a choice");
+            let tasks = ui.press("e");
+            let [Task::Export(files)] = &tasks[..] else { panic!("{}: {tasks:?}", pane.title) };
+            assert_eq!(files[0].text.lines().next(), Some(&*fields.join(",")), "{}: {}", pane.title, column.head);
+        }
     }
 }
 

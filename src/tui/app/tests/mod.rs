@@ -1,6 +1,7 @@
 //! Tests of the whole interface: keys in, tasks and screens out.
 
 mod actions;
+mod ascii;
 mod console;
 mod crowded;
 mod keys;
@@ -311,6 +312,18 @@ fn another_history_of_the_audit_log_is_the_first_banner() {
     ui.shows("‼ THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x");
     ui.app.update(Message::SourceEvent(SourceEvent::History(Vec::new())));
     ui.hides("REWRITTEN");
+    // What to type is never cut.
+    let advice = "If you began it anew or in another home folder, run `townlet audit forget http://127.0.0.1:7420 harbour` and \
+                  connect again. Otherwise send nothing to it.";
+    for size in SIZES {
+        let mut ui = AppHarness::new(Role::Viewer, size);
+        let alarm = format!(
+            "THE KEY OF SHARD harbour HAS CHANGED: this is a new shard of that name, or somebody poses as it. {advice}"
+        );
+        ui.app.update(Message::SourceEvent(SourceEvent::History(vec![alarm])));
+        let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(advice), "{size:?}: {words}");
+    }
 }
 
 #[test]

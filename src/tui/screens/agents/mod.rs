@@ -25,7 +25,7 @@ use crate::pane::{Context, KeyHint, Reaction, draw_empty, require};
 use crate::screens::filter;
 use crate::table::{FittedColumns, Table};
 use crate::text_drawing::draw_text;
-use townlet_wire::telemetry::Agent;
+use townlet_wire::telemetry::{Agent, Job};
 
 /// Minimum height of the inspector below the table.
 const MIN_INSPECTOR_ROWS: u16 = 6;
@@ -141,6 +141,7 @@ impl ListContent for ResidentTable {
     }
 
     fn record(row: &Row<'_>, _cx: &Context<'_>) -> Record {
+        let of_job = |text: &dyn Fn(&Job) -> String| row.job.map_or_else(String::new, text);
         vec![
             ("id", row.agent.id.clone()),
             ("name", row.agent.name.clone()),
@@ -156,12 +157,22 @@ impl ListContent for ResidentTable {
                     .collect::<Vec<_>>()
                     .join(" "),
             ),
-            ("wallet", row.job.map_or_else(String::new, |job| job.wallet.to_string())),
-            ("job", row.job.map_or_else(String::new, |job| job.job_id.clone())),
-            ("shift", row.job.map_or_else(String::new, |job| job.shift_state.clone())),
-            ("attendance_ratio", row.job.map_or_else(String::new, |job| job.attendance_ratio.to_string())),
-            ("absent_shifts_7d", row.job.map_or_else(String::new, |job| job.absent_shifts_7d.to_string())),
-            ("exit_pending", row.job.map_or_else(String::new, |job| job.exit_pending.to_string())),
+            ("wallet", of_job(&|job| job.wallet.to_string())),
+            ("job", of_job(&|job| job.job_id.clone())),
+            ("shift", of_job(&|job| job.shift_state.clone())),
+            ("attendance_ratio", of_job(&|job| job.attendance_ratio.to_string())),
+            ("absent_shifts_7d", of_job(&|job| job.absent_shifts_7d.to_string())),
+            ("exit_pending", of_job(&|job| job.exit_pending.to_string())),
+            ("option_since", row.agent.option_since.to_string()),
+            ("probability", if row.agent.top_options.is_empty() { String::new() } else { row.chance().to_string() }),
+            ("value", row.agent.value.map_or_else(String::new, |value| value.to_string())),
+            ("tenure_days", of_job(&|job| job.tenure_days.to_string())),
+            ("late_ticks_today", of_job(&|job| job.late_ticks_today.to_string())),
+            ("wages_earned", of_job(&|job| job.wages_earned.to_string())),
+            ("meals_consumed", of_job(&|job| job.meals_consumed.to_string())),
+            ("home", row.agent.home.clone()),
+            ("rent_owed_days", row.agent.rent_owed_days.to_string()),
+            ("arrived_tick", row.agent.arrived_tick.to_string()),
         ]
     }
 

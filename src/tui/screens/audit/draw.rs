@@ -57,13 +57,13 @@ pub(super) static TABLE: Table = Table {
     name: "Audit log",
     columns: &[
         Column::number("tick", 10, 10, 0),
-        Column::text(TIME, 8, 9, 5),
-        Column::text("command", 20, REST, 0),
+        Column::text(TIME, 8, 9, 5).of(&["ts"]),
+        Column::text("command", 20, REST, 0).of(&["command", "args"]),
         Column::text("issuer", 12, 20, 1),
         Column::text("role", 6, 6, 3),
-        Column::text("over", 6, 6, 4),
+        Column::text("over", 6, 6, 4).of(&["transport"]),
         Column::number("cmd_id", 9, 9, 2),
-        Column::number("line", 9, 9, EXTRA),
+        Column::number("line", 9, 9, EXTRA).of(&["seq"]),
         Column::text("status", 9, 9, EXTRA),
     ],
 };

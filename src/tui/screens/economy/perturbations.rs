@@ -20,12 +20,12 @@ use townlet_wire::telemetry::{Perturbation, PerturbationEvent};
 static TABLE: Table = Table {
     name: "Perturbations",
     columns: &[
-        Column::text("perturbation", 12, 24, 0),
+        Column::text("perturbation", 12, 24, 0).of(&["name"]),
         Column::text("kind", 13, 15, 3),
         Column::text("state", 8, 9, 1),
-        Column::text("when", 20, 34, 0),
-        Column::text("what", 12, REST, 2),
-        Column::number("chance", 6, 6, EXTRA),
+        Column::text("when", 20, 34, 0).of(&["started_tick", "ends_tick"]),
+        Column::text("what", 12, REST, 2).of(&["detail"]),
+        Column::number("chance", 6, 6, EXTRA).of(&["chance_per_day"]),
         Column::text("duration", 32, 32, EXTRA),
     ],
 };

@@ -5,7 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::export::Record;
-use crate::format::{clip, fact, pad, thousands, time_of, wrap};
+use crate::format::{clip, count, fact, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
@@ -25,10 +25,10 @@ const LABEL: usize = 12;
 static TABLE: Table = Table {
     name: "Candidate",
     columns: &[
-        Column::text("time", 12, 16, 0),
-        Column::text("change", 20, 24, 0),
+        Column::text("time", 12, 16, 0).of(&["ts"]),
+        Column::text("change", 20, 24, 0).of(&["from", "to"]),
         Column::text("issuer", 10, 16, 2),
-        Column::text("reason", 12, REST, 1),
+        Column::text("reason", 12, REST, 1).of(&["why"]),
         Column::number("tick", 10, 10, EXTRA),
     ],
 };
@@ -78,7 +78,7 @@ fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'stati
     }
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
     let enough = promotion.green >= promotion.required;
-    let green = format!("{} of {} windows", promotion.green, promotion.required);
+    let green = format!("{} of {}", promotion.green, count(promotion.required.into(), "window"));
     let style = if enough && promotion.required > 0 { theme.good } else { theme.text };
     let stability = &cx.view.stability;
     let open = format!(

@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use super::training_metrics::{HELD_OUT_SCORE, RETURN, TRAINING_METRICS, TrainingMetric};
 use crate::chart;
 use crate::export::{ChartData, Record};
-use crate::format::{bar, clip, fact, figure, percent, range, seconds, short, thousands, trend, width, wrap};
+use crate::format::{bar, clip, count, fact, figure, percent, range, seconds, short, thousands, trend, width, wrap};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
@@ -29,8 +29,8 @@ const SIDE_BY_SIDE_WIDTH: u16 = 96;
 static TABLE: Table = Table {
     name: "Training",
     columns: &[
-        Column::text("metric", 14, 20, 0),
-        Column::number("now", 12, 12, 0),
+        Column::text("metric", 14, 20, 0).of(&["metric", "title"]),
+        Column::number("now", 12, 12, 0).of(&["now", "unit"]),
         Column::text("trend", 8, REST, 1),
         Column::number("min", 10, 10, 2),
         Column::number("max", 10, 10, 2),
@@ -142,7 +142,7 @@ fn held_out(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
             if let Some(best) = best {
                 let _ = write!(text, " · best {} at {}", score(best), steps(best.steps));
             }
-            let _ = write!(text, " · {} towns of {} days", newest.towns, newest.days);
+            let _ = write!(text, " · {} of {}", count(newest.towns.into(), "town"), count(newest.days.into(), "day"));
             if let Some(next) = next {
                 let _ = write!(text, " · next at {}", steps(next));
             }

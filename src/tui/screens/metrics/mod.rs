@@ -32,9 +32,9 @@ static TABLE: Table = Table {
     name: "Metrics",
     columns: &[
         Column::text("group", 10, 11, 3),
-        Column::text("metric", 16, 25, 0),
-        Column::number("now", 14, 14, 0),
-        Column::text("target", 14, 15, 1),
+        Column::text("metric", 16, 25, 0).of(&["metric", "title"]),
+        Column::number("now", 14, 14, 0).of(&["value", "unit"]),
+        Column::text("target", 14, 15, 1).of(&["target", "verdict"]),
         Column::text("trend", 8, REST, 2),
         Column::number("min", 13, 13, EXTRA - 1),
         Column::number("max", 13, 13, EXTRA - 1),

@@ -38,7 +38,7 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
     let theme = cx.theme;
     let answer = &entry.answer;
     let tail = format!("  {} {}", short_cmd_id(&answer.cmd_id), pad(entry.role.word(), 6));
-    let tick = format!(" {} ", pad_left(&thousands(answer.tick), 8));
+    let tick = format!(" {} ", pad_left(&answer.shard_tick().map_or_else(|| "–".into(), thousands), 8));
     let room = columns.saturating_sub(width(&tail) + width(&tick) + 3);
     let asked = clip(&answer.command, room * 2 / 5);
     let answered = clip(&answer.summary(), room.saturating_sub(width(&asked) + 2));
@@ -126,7 +126,7 @@ impl Pane for Console {
         let row = |entry: &Entry| -> Record {
             let answer = &entry.answer;
             vec![
-                ("tick", answer.tick.to_string()),
+                ("tick", answer.shard_tick().map_or_else(String::new, |tick| tick.to_string())),
                 ("command", answer.command.clone()),
                 ("status", answer.status.word().to_owned()),
                 ("answer", answer.summary()),

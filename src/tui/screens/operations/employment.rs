@@ -41,16 +41,16 @@ pub(crate) struct ExitQueue {
 static TABLE: Table = Table {
     name: "Employment",
     columns: &[
-        Column::text("agent", 8, 20, 0),
+        Column::text("agent", 8, 20, 0).of(&["agent", "name"]),
         Column::text("job", 7, 12, 4),
-        Column::number("absent", 6, 6, 3),
-        Column::number("attend", 6, 6, 5),
-        Column::number("waiting", 9, 9, 2),
-        Column::number("leaves", 12, 28, 1),
+        Column::number("absent", 6, 6, 3).of(&["absent_shifts_7d"]),
+        Column::number("attend", 6, 6, 5).of(&["attendance_ratio"]),
+        Column::number("waiting", 9, 9, 2).of(&["enqueued_tick"]),
+        Column::number("leaves", 12, 28, 1).of(&["releases_at_tick", "approved"]),
         Column::text("reason", 12, 18, EXTRA),
-        Column::number("tenure", 9, 9, EXTRA),
+        Column::number("tenure", 9, 9, EXTRA).of(&["tenure_days"]),
         Column::number("wallet", 7, 7, EXTRA),
-        Column::number("since", 8, 12, EXTRA),
+        Column::number("since", 8, 12, EXTRA).of(&["enqueued_tick"]),
     ],
 };
 
@@ -316,6 +316,8 @@ impl ListContent for ExitQueue {
             ("enqueued_tick", entry.enqueued_tick.to_string()),
             ("releases_at_tick", entry.releases_at_tick.to_string()),
             ("approved", entry.approved.to_string()),
+            ("tenure_days", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.tenure_days.to_string())),
+            ("wallet", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.wallet.to_string())),
         ]
     }
 

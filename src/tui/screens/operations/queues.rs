@@ -26,14 +26,14 @@ static TABLE: Table = Table {
     name: "Queues",
     columns: &[
         Column::text("object", 8, 24, 0),
-        Column::text("in use", 12, 32, 0),
+        Column::text("in use", 12, 32, 0).of(&["users"]),
         Column::text("waiting", 9, REST, 0),
-        Column::number("longest", 8, 8, 1),
-        Column::number("cooling", 7, 7, 2),
-        Column::number("ghosts", 7, 7, 3),
+        Column::number("longest", 8, 8, 1).of(&["longest_wait"]),
+        Column::number("cooling", 7, 7, 2).of(&["cooldowns"]),
+        Column::number("ghosts", 7, 7, 3).of(&["ghost_steps"]),
         Column::text("waiting over time", 18, 18, EXTRA),
         Column::text("place", 10, 14, EXTRA),
-        Column::number("seats", 5, 5, EXTRA),
+        Column::number("seats", 5, 5, EXTRA).of(&["capacity"]),
     ],
 };
 

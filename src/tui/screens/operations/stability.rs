@@ -112,10 +112,10 @@ static TABLE: Table = Table {
     name: "Stability",
     columns: &[
         Column::text("check", 8, 20, 0),
-        Column::number("now", 7, 9, 0),
-        Column::text("limit", 6, 18, 1),
+        Column::number("now", 7, 9, 0).of(&["value", "unit"]),
+        Column::text("limit", 6, 18, 1).of(&["threshold", "limit"]),
         Column::text("trend or samples", 6, REST, 2),
-        Column::number("samples", 12, 14, EXTRA),
+        Column::number("samples", 12, 14, EXTRA).of(&["samples", "samples_required"]),
     ],
 };
 
