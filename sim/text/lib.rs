@@ -1,4 +1,9 @@
-//! Suggestions for misspelt names: the one rule by which commands, settings, residents and files are guessed.
+//! Suggestions for misspelt names: the one rule by which commands, settings, residents and files are guessed; and
+//! bytes as text.
+
+mod hex;
+
+pub use hex::hex;
 
 /// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
