@@ -39,6 +39,7 @@ pub mod recovery;
 mod reload;
 mod request_queue;
 mod resume;
+mod resume_check;
 mod run_journal;
 mod sessions;
 mod snapshot_saver;
