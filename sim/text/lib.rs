@@ -1,4 +1,9 @@
-//! Rules of text: how misspelt names are guessed (commands, settings, residents, files), and how numbers of things are written.
+//! Rules of text: how misspelt names are guessed (commands, settings, residents, files), how numbers of things are written, and
+//! bytes as text.
+
+mod hex;
+
+pub use hex::hex;
 
 /// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -25,8 +25,8 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use super::chain::sync_dir;
 use super::log_files::{Head, Lines, bytes_of, head_name, is_run_id, run_files};
 use super::record::Record;
-use super::seal::{hex, unhex};
-use townlet_wire::sha256;
+use super::seal::unhex;
+use townlet_wire::{hex, sha256};
 
 /// Begins the origin of a checkpoint.
 const ORIGIN: &str = "townlet/";
@@ -120,10 +120,15 @@ impl PublicKey {
         if key.id() == id && name.starts_with(ORIGIN) { Ok(key) } else { Err(wrong()) }
     }
 
+    /// Whether this is a key of the shard of a checkpoint.
+    pub fn is_of(&self, checkpoint: &Checkpoint) -> bool {
+        self.name.strip_prefix(ORIGIN) == Some(&checkpoint.shard)
+    }
+
     /// Checks the signature of a note and reads it.
     pub fn open(&self, note: &str) -> Result<Checkpoint, String> {
         let checkpoint = Checkpoint::parse(note)?;
-        if format!("{ORIGIN}{}", checkpoint.shard) != self.name {
+        if !self.is_of(&checkpoint) {
             return Err(format!("the checkpoint is of `{}`, and the key of `{}`.", checkpoint.shard, self.name));
         }
         let id = unhex(&self.id()).unwrap_or_default();
@@ -153,26 +158,26 @@ pub struct CheckpointKey {
 }
 
 impl CheckpointKey {
-    /// Opens the key of a shard, and makes it if there is none. A file that other users can read or write is refused.
+    /// Opens the key of a shard, and makes it if there is none. A file that other users can read, change or replace is refused.
     pub fn open(path: &Path, shard: &str) -> Result<Self, String> {
-        let say = |why: String| format!("{}: {why}", path.display());
-        let read = || townlet_files::open_own(path, OpenOptions::new().read(true));
-        let mut file = match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create(path).map_err(|error| say(error.to_string()))?;
-                read()
-            }
-            found => found,
+        if let Some(key) = Self::find(path, shard)? {
+            return Ok(key);
         }
-        .map_err(|error| say(error.to_string()))?;
-        if townlet_files::is_open_to_others(&file).map_err(|error| say(error.to_string()))? {
-            return Err(say("other users can read or write it. Run `chmod 600` on it".into()));
-        }
+        create(path).map_err(|error| say(path, error))?;
+        Self::find(path, shard)?.ok_or_else(|| say(path, "it was removed"))
+    }
+
+    /// Opens the key of a shard; `None` if there is none.
+    pub fn find(path: &Path, shard: &str) -> Result<Option<Self>, String> {
         let mut text = String::new();
-        io::Read::read_to_string(&mut file, &mut text).map_err(|error| say(error.to_string()))?;
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| say("it is no checkpoint key".into()))?;
-        let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| say("it is no checkpoint key".into()))?;
-        Ok(Self { shard: note_name(shard), pair })
+        match townlet_files::open_private(path).and_then(|mut file| io::Read::read_to_string(&mut file, &mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(say(path, error)),
+        }
+        let bytes = STANDARD.decode(text.trim()).map_err(|_| say(path, "it is no checkpoint key"))?;
+        let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| say(path, "it is no checkpoint key"))?;
+        Ok(Some(Self { shard: note_name(shard), pair }))
     }
 
     /// The public key.
@@ -193,10 +198,14 @@ impl CheckpointKey {
     }
 }
 
+fn say(path: &Path, why: impl std::fmt::Display) -> String {
+    format!("{}: {why}", path.display())
+}
+
 /// Makes a key file, unless another process has made it meanwhile.
 fn create(path: &Path) -> io::Result<()> {
     let folder = townlet_files::folder_of(path);
-    std::fs::create_dir_all(folder)?;
+    townlet_files::create_folder_of(path)?;
     let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
     let made = made.map_err(|_| io::Error::other("the system gives no random numbers"))?;
     let fresh = path.with_added_extension(format!("{}.part", std::process::id()));
@@ -290,15 +299,18 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_key_that_others_can_read_is_refused() {
+    fn a_key_that_others_can_read_or_replace_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
+        let path = folder.path().join("ops/key");
         CheckpointKey::open(&path, "a").unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let Err(why) = CheckpointKey::open(&path, "a") else { panic!("opened") };
-        assert!(why.contains("chmod 600"), "{why}");
+        for (file, ops, words) in [(0o640, 0o755, "chmod 600"), (0o600, 0o777, "chmod go-w")] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(file)).unwrap();
+            std::fs::set_permissions(path.parent().unwrap(), std::fs::Permissions::from_mode(ops)).unwrap();
+            let Err(why) = CheckpointKey::open(&path, "a") else { panic!("opened") };
+            assert!(why.contains(words), "{why}");
+        }
     }
 }

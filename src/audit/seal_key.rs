@@ -103,16 +103,11 @@ fn lock(path: &Path, patience: Duration) -> Result<File, String> {
 
 /// Reads the state; `None` if there is no file.
 fn read(path: &Path) -> Result<Option<KeyState>, String> {
-    let mut file = match townlet_files::open_own(path, OpenOptions::new().read(true)) {
+    let mut file = match townlet_files::open_private(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(say(path, error)),
     };
-    if townlet_files::is_open_to_others(&file).map_err(|error| say(path, error))? {
-        let what = "other users can read or write it. Run `chmod 600` on it, and make a new key with `townlet audit seal setup \
-                    --replace` if it may have leaked";
-        return Err(say(path, what));
-    }
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut file, &mut bytes).map_err(|error| say(path, error))?;
     let state: KeyState =
@@ -214,7 +209,7 @@ fn replace(path: &Path, state: &KeyState) -> io::Result<()> {
 /// Returns the verification key, which is stored nowhere. An existing key is refused unless `replace` is given.
 pub fn set_up(path: &Path, logs: &Path, replace_key: bool) -> Result<VerificationKey, String> {
     let folder = townlet_files::folder_of(path);
-    std::fs::create_dir_all(folder).map_err(|error| say(folder, error))?;
+    townlet_files::create_folder_of(path).map_err(|error| say(folder, error))?;
     let held = lock(path, PATIENCE)?;
     if std::fs::symlink_metadata(path).is_ok() && !replace_key {
         return Err(say(

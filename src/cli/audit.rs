@@ -33,9 +33,12 @@ pub(super) enum Subcommand {
         /// Prove the seals with this verification key; repeatable
         #[arg(long, value_name = "KEY|FILE")]
         key: Vec<String>,
-        /// Check that the log holds the line of this checkpoint; repeatable
+        /// Check that the log holds the line of this signed checkpoint; repeatable
         #[arg(long, value_name = "FILE|URL")]
         checkpoint: Vec<String>,
+        /// Public key that signed the checkpoints; repeatable [default: the key that was seen of the shard, or that of the home]
+        #[arg(long, value_name = "KEY|FILE", requires = "checkpoint")]
+        checkpoint_key: Vec<String>,
         #[command(flatten)]
         replay: audit_replay::Args,
         /// Print a JSON array
@@ -118,8 +121,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     match command {
-        Subcommand::Verify { paths, key, checkpoint, replay, json } => {
-            verify(paths, &proofs(key, checkpoint)?, replay, *json)
+        Subcommand::Verify { paths, key, checkpoint, checkpoint_key, replay, json } => {
+            verify(paths, &proofs(paths, key, checkpoint, checkpoint_key)?, replay, *json)
         }
         Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
         Subcommand::Export(export) => export_records(export),
@@ -130,10 +133,27 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     }
 }
 
-fn proofs(keys: &[String], checkpoints: &[String]) -> Result<Proofs> {
+fn proofs(paths: &[PathBuf], keys: &[String], checkpoints: &[String], signers: &[String]) -> Result<Proofs> {
     let keys = keys.iter().map(|key| audit_seal::verification_key(key)).collect::<Result<_>>()?;
-    let checkpoints = checkpoints.iter().map(|text| audit_checkpoint::read(text)).collect::<Result<_>>()?;
+    let named: Vec<_> = signers.iter().map(|key| audit_checkpoint::public_key(key)).collect::<Result<_>>()?;
+    let homes = paths.iter().filter_map(|path| home_of(&log_folder(path))).collect();
+    let signers = audit_checkpoint::SignerKeys { named: &named, homes };
+    let checkpoints = checkpoints.iter().map(|text| audit_checkpoint::read(text, &signers)).collect::<Result<_>>()?;
     Ok(Proofs { keys, seal_key: None, checkpoints })
+}
+
+/// The folder of the logs of a path to verify: a home, such a folder, or a file in it.
+fn log_folder(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        return Some(Home::new(path).console()).filter(|folder| folder.is_dir()).unwrap_or(path.to_owned());
+    }
+    townlet_files::folder_of(path).to_owned()
+}
+
+/// The home that a folder of logs is in.
+fn home_of(folder: &Path) -> Option<Home> {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    folder.ancestors().nth(2).map(Home::new).filter(|home| home.console() == folder)
 }
 
 fn audit_folder(home: &Path) -> Result<PathBuf> {
@@ -191,7 +211,7 @@ fn verify(paths: &[PathBuf], proofs: &Proofs, replay: &audit_replay::Args, json:
 fn report(path: &Path, proofs: &Proofs) -> Result<Report> {
     let name = || path.display().to_string();
     if path.is_dir() {
-        let folder = Some(Home::new(path).console()).filter(|folder| folder.is_dir()).unwrap_or(path.to_owned());
+        let folder = log_folder(path);
         let report = townlet_audit::verify_with(&folder, &with_key_file(proofs, &folder)).with_context(name)?;
         ensure!(!report.runs.is_empty(), "{}: the folder contains no audit log.", name());
         return Ok(report);
@@ -213,9 +233,7 @@ fn report(path: &Path, proofs: &Proofs) -> Result<Report> {
 
 /// With the sealing key of the home, if the folder is in one: it shows whether the newest seals were removed.
 fn with_key_file(proofs: &Proofs, folder: &Path) -> Proofs {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let home = folder.ancestors().nth(2).map(Home::new).filter(|home| home.console() == folder);
-    let key = home.map(|home| home.seal_key()).filter(|key| key.parent().is_some_and(Path::is_dir));
+    let key = home_of(folder).map(|home| home.seal_key()).filter(|key| key.parent().is_some_and(Path::is_dir));
     Proofs { seal_key: key, ..proofs.clone() }
 }
 

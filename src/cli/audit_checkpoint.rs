@@ -61,19 +61,79 @@ fn first_line(folder: &Path, run: &str) -> Result<Record> {
     Record::parse(&line).map_err(|why| anyhow!("{}:1: {why}", escape(&path.display().to_string())))
 }
 
-/// The checkpoint in a file, or the newest one of the shard at an address.
-pub(super) fn read(text: &str) -> Result<Checkpoint> {
-    let name = escape(text);
+/// A public key, or the one that a file holds.
+pub(super) fn public_key(text: &str) -> Result<PublicKey> {
+    let path = Path::new(text);
+    let key = if path.exists() { output::read_text(path, MAX_FILE)? } else { text.to_owned() };
+    PublicKey::parse(&key).map_err(|why| anyhow!("--checkpoint-key {}: {why}", escape(text)))
+}
+
+/// The keys that may have signed the checkpoints to be read.
+pub(super) struct SignerKeys<'a> {
+    /// Those that were named. Without any, it is those that this user has seen, then those of the homes.
+    pub(super) named: &'a [PublicKey],
+    /// The homes that are verified.
+    pub(super) homes: Vec<Home>,
+}
+
+impl SignerKeys<'_> {
+    /// The keys of the shard of a checkpoint.
+    fn of(&self, checkpoint: &Checkpoint) -> Result<Vec<PublicKey>> {
+        if !self.named.is_empty() {
+            return Ok(self.named.to_vec());
+        }
+        let known = known_keys(|_| true)?.into_iter().filter(|key| key.is_of(checkpoint)).collect::<Vec<_>>();
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let own = |home: &Home| {
+            let key = CheckpointKey::find(&home.checkpoint_key(&checkpoint.shard), &checkpoint.shard);
+            key.map(|key| key.map(|key| key.public())).transpose()
+        };
+        self.homes.iter().filter_map(own).collect::<Result<_, _>>().map_err(|why| anyhow!(why))
+    }
+
+    /// Checks the signature of a note and reads it.
+    fn open(&self, note: &str) -> Result<Checkpoint> {
+        let unsigned = Checkpoint::parse(note).map_err(|why| anyhow!(why))?;
+        let keys = self.of(&unsigned)?;
+        let hint = "Pass `--checkpoint-key` with what `townlet audit checkpoint --public-key` printed for the shard.";
+        let shard = &unsigned.shard;
+        let first = keys.first().with_context(|| {
+            format!("its signature cannot be checked: no key of the shard `{shard}` is known here. {hint}")
+        })?;
+        match keys.iter().find_map(|key| key.open(note).ok()) {
+            Some(checkpoint) => Ok(checkpoint),
+            None => first
+                .open(note)
+                .map_err(|why| anyhow!("{why} It was changed, or the shard has another key now. {hint}")),
+        }
+    }
+}
+
+/// The checkpoint in a file, or the newest one of the shard at an address, if its signature fits.
+pub(super) fn read(text: &str, keys: &SignerKeys<'_>) -> Result<Checkpoint> {
+    let named = |why: anyhow::Error| anyhow!("--checkpoint {}: {why:#}", escape(text));
     if !text.contains("://") {
-        let note = output::read_text(Path::new(text), MAX_FILE)?;
-        return Checkpoint::parse(&note).map_err(|why| anyhow!("--checkpoint {name}: {why}"));
+        return keys.open(&output::read_text(Path::new(text), MAX_FILE)?).map_err(named);
     }
     let client = ConnectArgs::to(text).single_target(&user_config::load()?)?.client;
-    let (note, key) = runtime()?
-        .block_on(client.checkpoint(None))
-        .map_err(|why| anyhow!("--checkpoint {name}: {}", why.message()))?;
-    let opened = PublicKey::parse(&key).and_then(|key| key.open(&note));
-    opened.map_err(|why| anyhow!("--checkpoint {name}: {why}"))
+    let (note, key) = runtime()?.block_on(client.checkpoint(None)).map_err(|why| named(anyhow!(why.message())))?;
+    let mut seen = known_keys(|url| url == text)?;
+    if seen.is_empty() {
+        // A shard that was never seen is trusted once, as `observe` does.
+        seen.push(PublicKey::parse(&key).map_err(|why| named(anyhow!(why)))?);
+    }
+    let named_keys = if keys.named.is_empty() { &seen } else { keys.named };
+    SignerKeys { named: named_keys, homes: Vec::new() }.open(&note).map_err(named)
+}
+
+/// The keys that this user has seen at these addresses.
+fn known_keys(at: impl Fn(&str) -> bool) -> Result<Vec<PublicKey>> {
+    let Some(path) = townlet_tui::files::known_shards_file() else { return Ok(Vec::new()) };
+    let shards = KnownShards::at(path).load().map_err(|why| anyhow!(why))?;
+    let keys = shards.iter().filter(|(url, _)| at(url)).filter_map(|(_, shard)| PublicKey::parse(&shard.key).ok());
+    Ok(keys.collect())
 }
 
 fn known_shards() -> Result<KnownShards> {

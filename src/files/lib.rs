@@ -3,9 +3,7 @@
 
 mod private;
 
-pub use private::{
-    Readers, exposure, folder_exposure, folder_of, is_open_to_others, open_key, open_private, owner_only,
-};
+pub use private::{Readers, exposure, folder_exposure, folder_of, open_key, open_private, owner_only};
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -102,18 +100,18 @@ pub fn without_bom(text: &str) -> &str {
 /// the permissions of the old one, syncs, renames it and syncs the folder. Creates missing folders. A temporary file of a crashed
 /// process is removed, and so is a link in its place; its target is not touched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    std::fs::create_dir_all(folder_of(path))?;
+    create_folder_of(path)?;
     replace(path, bytes, &mut OpenOptions::new(), std::fs::metadata(path).ok())
 }
 
-/// Replaces a file that holds a secret, as [`write_atomically`] does. From its creation on only its owner can read it, and no
-/// folder that is made for it is writable by others.
+/// Replaces a file that holds a secret, as [`write_atomically`] does. From its creation on only its owner can read it.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     create_folder_of(path)?;
     replace(path, bytes, owner_only(&mut OpenOptions::new()), None)
 }
 
-/// Creates the folder of a file that holds a secret, if it is missing. Other users cannot write to what is created.
+/// Creates the folder of a file, if it is missing. Other users cannot write to what is created, because a secret may be kept there,
+/// too.
 pub fn create_folder_of(path: &Path) -> io::Result<()> {
     let mut folders = std::fs::DirBuilder::new();
     #[cfg(unix)]

@@ -88,19 +88,6 @@ pub fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Whether the permissions of an open file let other users read or write it.
-#[cfg(unix)]
-pub fn is_open_to_others(file: &File) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
-}
-
-/// Other systems have other permissions, which are not checked.
-#[cfg(not(unix))]
-pub fn is_open_to_others(_: &File) -> io::Result<bool> {
-    Ok(false)
-}
-
 fn refuse(exposure: Option<String>) -> io::Result<()> {
     exposure.map_or(Ok(()), |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why)))
 }

@@ -14,7 +14,7 @@ use super::AppState;
 use super::auth::{Rejection, bearer_token};
 use super::connections::PeerAddress;
 use super::routes::ENDPOINTS;
-use townlet_shard::{ANONYMOUS, Level, RemoteCaller};
+use townlet_shard::{Level, RemoteCaller};
 use townlet_wire::Role;
 
 /// What clients may read without a token.
@@ -80,7 +80,9 @@ pub(super) async fn gate(State(app): State<Arc<AppState>>, mut request: Request,
     let caller = match (token, access) {
         // A wrong token must not look like a process that is dead.
         (Err(_), Access::Liveness) => Ok(anonymous(&app, peer, None)),
-        (Ok(caller), Access::Status) if caller.reads_all || app.anonymous == AnonymousReading::Status => Ok(caller),
+        (Ok(caller), Access::Status) if caller.reads_all || app.anonymous_reading == AnonymousReading::Status => {
+            Ok(caller)
+        }
         (Ok(caller), Access::Status | Access::Read) => permit(caller),
         (caller, _) => caller,
     };
@@ -118,13 +120,13 @@ fn identify(app: &AppState, peer: PeerAddress, token: Option<&str>, headers: &He
     });
     let (stored, read_only) = identified?;
     let role = if read_only.is_some() { Role::Viewer } else { stored.role };
-    let visitor = RemoteCaller { read_only, ..RemoteCaller::new(format!("token:{}", stored.name), role, schema) };
+    let visitor = RemoteCaller { read_only, ..RemoteCaller::of_token(&stored.name, role, schema) };
     Ok(Caller { visitor, token: Some(HeldToken { id: stored.id, name: stored.name }), reads_all: true })
 }
 
 fn anonymous(app: &AppState, peer: PeerAddress, schema: Option<String>) -> Caller {
-    let visitor = RemoteCaller::new(format!("{ANONYMOUS}{}", peer.0), Role::Viewer, schema);
-    Caller { visitor, token: None, reads_all: app.anonymous == AnonymousReading::Full }
+    let visitor = RemoteCaller::anonymous(peer.0, schema);
+    Caller { visitor, token: None, reads_all: app.anonymous_reading == AnonymousReading::Full }
 }
 
 fn permit(caller: Caller) -> Result<Caller, Rejection> {

@@ -25,7 +25,7 @@ use townlet_wire::{ErrorBody, Role, holds_token};
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Maximum length of a schema version, in bytes.
-const MAX_SCHEMA_LENGTH: usize = 32;
+pub(super) const MAX_SCHEMA_LENGTH: usize = 32;
 
 /// Ids of the tokens that are valid now.
 pub(super) type LiveTokens = Arc<BTreeSet<String>>;

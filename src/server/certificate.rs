@@ -79,6 +79,28 @@ mod tests {
         }
     }
 
+    /// An element of DER, with its length in one byte.
+    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+        [&[tag, content.len() as u8], content].concat()
+    }
+
+    /// The part of a certificate that is read, with a version if there is one.
+    fn certificate(version: &[u8]) -> Vec<u8> {
+        let validity = [der(UTC_TIME, b"260101000000Z"), der(UTC_TIME, b"270131235959Z")].concat();
+        let body = [version, &der(2, &[7]), &der(0x30, &[]), &der(0x30, &[]), &der(0x30, &validity)].concat();
+        der(0x30, &der(0x30, &body))
+    }
+
+    #[test]
+    fn the_end_of_the_validity_is_read_and_of_a_part_nothing() {
+        for whole in [certificate(&der(VERSION, &der(2, &[2]))), certificate(&[])] {
+            assert_eq!(expiry(&whole).map(|end| end.to_string()).as_deref(), Some("2027-01-31T23:59:59Z"));
+            for end in 0..whole.len() {
+                assert_eq!(expiry(&whole[..end]), None, "{end} bytes");
+            }
+        }
+    }
+
     #[test]
     fn damaged_certificates_have_no_expiry() {
         for der in [&[][..], &[0x30], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], &[0x30, 0x02, 0x30, 0x00], &[0x30; 64]] {

@@ -45,7 +45,7 @@ pub(super) async fn post(
     if app.is_stopping() {
         return error_response(&request, stopping(), app.shard.tick());
     }
-    let level = caller.visitor.level();
+    let level = caller.visitor.level;
     if level == Level::Anonymous
         && !request.query
         && !request.dry_run
@@ -88,7 +88,7 @@ pub(super) async fn post(
 fn one_token<'a>(header: Option<&'a str>, body: Option<&'a str>) -> Result<Option<&'a str>, Rejection> {
     match (header, body) {
         (Some(header), Some(body)) if header != body => Err(Rejection::new(
-            "E_INVALID_ARG",
+            "E_UNAUTHORIZED",
             "the request has two tokens.",
             "Send the one to use as `Authorization: Bearer`, and none in the body.",
         )),

@@ -27,8 +27,9 @@ pub(super) async fn index(State(app): State<Arc<AppState>>, caller: Caller, head
     if preferred(&headers, &[JSON, HTML]) == JSON {
         return ([("vary", "accept")], not_found()).into_response();
     }
-    let view = app.snapshots.get(&app).await;
-    let page = page(&app.shard.config.shard, view.as_deref(), app.shard.hung().is_some(), &caller);
+    let shared = app.snapshots.get(&app).await;
+    let view = shared.as_deref().map(|shared| &shared.state);
+    let page = page(&app.shard.config.shard, view, app.shard.hung().is_some(), &caller);
     let headers =
         [("content-type", "text/html; charset=utf-8"), ("content-security-policy", POLICY), ("vary", "accept")];
     (headers, page).into_response()
@@ -89,14 +90,13 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use townlet_shard::RemoteCaller;
-    use townlet_wire::Role;
 
     use super::*;
 
     #[test]
     fn nothing_from_outside_becomes_markup() {
         assert_eq!(escape("<a href='x'>&\"</a>"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&lt;/a&gt;");
-        let visitor = RemoteCaller::new("http:127.0.0.1".into(), Role::Viewer, None);
+        let visitor = RemoteCaller::anonymous([127, 0, 0, 1].into(), None);
         let page = page("<script>", None, false, &Caller { visitor, token: None, reads_all: true });
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;") && page.contains("the shard has ended"));
     }

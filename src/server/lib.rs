@@ -4,6 +4,7 @@
 //! Rules: "HTTP service", "Roles and identity".
 
 mod access;
+mod anonymous_work;
 mod auth;
 mod certificate;
 mod checkpoints;
@@ -21,6 +22,7 @@ mod openapi;
 mod rate_limits;
 mod read_handlers;
 mod routes;
+mod snapshot_cache;
 mod stream;
 mod tls;
 
@@ -35,20 +37,18 @@ use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 pub use access::AnonymousReading;
+use anonymous_work::AnonymousWork;
 pub use certificate::check_certificate;
 use connection_table::ConnectionTable;
 use disk_reserve::DiskReserve;
 use rate_limits::RateLimits;
-use read_handlers::SnapshotCache;
+use snapshot_cache::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// Time that open connections have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Reads without a token that are worked on at once.
-const ANONYMOUS_READS: usize = 4;
 
 /// Address and certificate of a service.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ struct AppState {
     shard: Arc<Handle>,
     authenticator: Mutex<auth::Authenticator>,
     live_tokens: watch::Receiver<auth::LiveTokens>,
-    anonymous: AnonymousReading,
+    anonymous_reading: AnonymousReading,
     counts: metrics::RequestCounts,
     snapshots: SnapshotCache,
     stop: watch::Receiver<bool>,
@@ -110,8 +110,7 @@ struct AppState {
     rates: RateLimits,
     connections: ConnectionTable,
     disk: DiskReserve,
-    /// Limits the reads without a token that are worked on at once, so that few of them are ever ahead of an admin.
-    anonymous_reads: tokio::sync::Semaphore,
+    anonymous: AnonymousWork,
     /// Limit reads of the audit log to one at a time with a token, and one without.
     audit_reads: [Arc<tokio::sync::Semaphore>; 2],
 }
@@ -166,13 +165,15 @@ impl BoundListener {
             )));
         }
         let (limits, log_folder) = (shard.config.server.limits.clone(), shard.home().console());
+        let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
+        let (anonymous_work, strangers) = AnonymousWork::new().map_err(listen_error)?;
         let (stop, stopped) = watch::channel(false);
         let reload = Arc::new(tokio::sync::Notify::new());
         let app = Arc::new(AppState {
             shard,
             live_tokens: authenticator.live_tokens(),
             authenticator: Mutex::new(authenticator),
-            anonymous: options.anonymous,
+            anonymous_reading: options.anonymous,
             counts: metrics::RequestCounts::default(),
             snapshots: SnapshotCache::default(),
             stop: stopped,
@@ -182,13 +183,12 @@ impl BoundListener {
             rates: RateLimits::new(&limits, Instant::now()),
             connections: ConnectionTable::new(&limits),
             disk: DiskReserve::new(log_folder, limits.disk_reserve_bytes),
-            anonymous_reads: tokio::sync::Semaphore::new(ANONYMOUS_READS),
+            anonymous: anonymous_work,
             audit_reads: [(); 2].map(|()| Arc::new(tokio::sync::Semaphore::new(1))),
         });
-        let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
-            .max_blocking_threads(8)
+            .max_blocking_threads(32)
             .thread_name("service")
             .enable_io()
             .enable_time()
@@ -199,6 +199,7 @@ impl BoundListener {
         let reloaded = Arc::clone(&reload);
         let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
             runtime.block_on(connections::serve(app, listener, tls, reloaded));
+            strangers.shutdown_background();
             runtime.shutdown_timeout(Duration::from_secs(1));
         });
         Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(listen_error)?) })

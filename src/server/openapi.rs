@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::auth::MAX_SCHEMA_LENGTH;
 use super::http_status;
 use super::read_handlers::MAX_AUDIT_RECORDS;
 use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
+use townlet_audit::Cursor;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service::{AUDIT, CHECKPOINT, STREAM};
 
@@ -35,18 +37,20 @@ fn operation(endpoint: &Endpoint) -> Value {
     let (media_types, schema) = endpoint.response;
     let mut parameters = vec![header(
         "Townlet-Schema",
-        "The client's schema version, of at most 32 characters. An older client may only send read-only commands.",
+        "The client's schema version. An older client may only send read-only commands.",
+        &json!({ "type": "string", "maxLength": MAX_SCHEMA_LENGTH }),
     )];
     if endpoint.path == STREAM {
-        parameters.push(header("Last-Event-ID", "The id of the last event received."));
+        parameters.push(header("Last-Event-ID", "The id of the last event received.", &json!({ "type": "string" })));
     }
     if endpoint.path == AUDIT {
         let text = || json!({ "type": "string" });
         let time = || json!({ "type": "string", "format": "date-time" });
+        let place = json!({ "type": "string", "pattern": Cursor::PATTERN });
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": MAX_AUDIT_RECORDS, "default": 100 });
         parameters.extend([
             query("limit", "The number of records.", &limit),
-            query("before", "Only records before this place: `before` of an earlier answer.", &text()),
+            query("before", "Only records before this place: `before` of an earlier answer.", &place),
             query("since", "Only records from this time on.", &time()),
             query("until", "Only records before this time.", &time()),
             query("issuer", "Only records of this issuer.", &text()),
@@ -55,7 +59,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         ]);
     }
     if endpoint.path == CHECKPOINT {
-        let (line, run) = (json!({ "type": "integer", "minimum": 1 }), json!({ "type": "string", "maxLength": 128 }));
+        let line = json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX });
+        let run = json!({ "type": "string", "maxLength": 128 });
         parameters
             .extend([query("at", "The number of the line.", &line), query("run", "A run of the shard's home.", &run)]);
     }
@@ -109,8 +114,8 @@ fn query(name: &str, help: &str, schema: &Value) -> Value {
     json!({ "name": name, "in": "query", "description": help, "required": false, "schema": schema })
 }
 
-fn header(name: &str, help: &str) -> Value {
-    json!({ "name": name, "in": "header", "description": help, "required": false, "schema": { "type": "string" } })
+fn header(name: &str, help: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": "header", "description": help, "required": false, "schema": schema })
 }
 
 /// The schemas of the wire types, as published. A test compares them with the types.

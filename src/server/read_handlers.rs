@@ -1,10 +1,6 @@
 //! Handlers of the read-only endpoints: health, readiness, snapshot, command table, audit log, metrics.
-//!
-//! All requests share one cached snapshot, so the town builds at most twenty per second, and one after each command that it has
-//! answered: a read that follows the answer shows its effect.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -14,7 +10,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use super::access::{AnonymousReading, Caller};
 use super::auth::Rejection;
@@ -28,45 +23,17 @@ use townlet_wire::service::ServiceInfo;
 use townlet_wire::telemetry::Health;
 use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot, Status};
 
-const MAX_AGE: Duration = Duration::from_millis(50);
 /// Maximum number of audit records in an answer.
 pub(super) const MAX_AUDIT_RECORDS: usize = 1_000;
-
-/// The newest snapshot.
-#[derive(Default)]
-pub(super) struct SnapshotCache(Mutex<Option<CachedSnapshot>>);
-
-struct CachedSnapshot {
-    taken: Instant,
-    /// Commands that were answered before it was taken.
-    answered: u64,
-    state: Arc<Snapshot>,
-}
-
-impl SnapshotCache {
-    /// A snapshot not older than [`MAX_AGE`], and never older than an answer to a command; `None` when the shard has ended.
-    pub(super) async fn get(&self, app: &Arc<AppState>) -> Option<Arc<Snapshot>> {
-        let mut latest = self.0.lock().await;
-        let answered = app.shard.answered();
-        let fits = |it: &&CachedSnapshot| it.taken.elapsed() < MAX_AGE && it.answered == answered;
-        if let Some(cached) = latest.as_ref().filter(fits) {
-            return Some(Arc::clone(&cached.state));
-        }
-        let app = Arc::clone(app);
-        let (state, _) = tokio::task::spawn_blocking(move || app.shard.view()).await.ok()??;
-        let state = Arc::new(state);
-        *latest = Some(CachedSnapshot { taken: Instant::now(), answered, state: Arc::clone(&state) });
-        Some(state)
-    }
-}
 
 pub(super) fn shard_ended() -> Rejection {
     Rejection::new("E_STOPPING", "the shard has ended.", "Start it again with `--resume`.")
 }
 
 pub(super) async fn health(State(app): State<Arc<AppState>>, caller: Caller) -> Response {
-    let Some(view) = app.snapshots.get(&app).await else { return shard_ended().into_response() };
-    if !caller.reads_all && app.anonymous == AnonymousReading::None {
+    let Some(shared) = app.snapshots.get(&app).await else { return shard_ended().into_response() };
+    let view = &shared.state;
+    if !caller.reads_all && app.anonymous_reading == AnonymousReading::None {
         return Json(json!({ "alive": true })).into_response();
     }
     Json(json!({
@@ -76,7 +43,7 @@ pub(super) async fn health(State(app): State<Arc<AppState>>, caller: Caller) -> 
         "schema_version": SCHEMA_VERSION,
         "version": env!("CARGO_PKG_VERSION"),
         "health": visible_health(&view.health, &caller),
-        "notes": notes(&view, &caller),
+        "notes": notes(view, &caller),
         "audit_sealed": matches!(app.shard.audit_sealing(), townlet_audit::Sealing::Sealed(_)),
     }))
     .into_response()
@@ -103,7 +70,7 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
         _ if app.is_stopping() => ("E_STOPPING", "the shard is stopping"),
         None => ("E_STOPPING", "the shard has ended"),
         Some(_) if app.shard.hung().is_some() => ("E_HUNG", "a tick hangs"),
-        Some(view) if !view.health.audit_ok => ("E_AUDIT_UNAVAILABLE", "the audit log is not writable"),
+        Some(shared) if !shared.state.health.audit_ok => ("E_AUDIT_UNAVAILABLE", "the audit log is not writable"),
         Some(_) => return Json(json!({ "ready": true })).into_response(),
     };
     let error = ErrorBody::new(code, format!("{why}."), "`/v1/health` says more.");
@@ -111,8 +78,8 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
 }
 
 pub(super) async fn snapshot(State(app): State<Arc<AppState>>, _caller: Caller) -> Result<Response, Rejection> {
-    let view = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
-    Ok(([(CONTENT_TYPE, JSON)], view.to_json()).into_response())
+    let shared = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
+    Ok(([(CONTENT_TYPE, JSON)], shared.json()).into_response())
 }
 
 pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -> Result<Response, Rejection> {
@@ -188,9 +155,9 @@ pub(super) async fn audit(
 }
 
 pub(super) async fn metrics_text(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Result<Response, Rejection> {
-    let view = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
+    let shared = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
     let media_type = preferred(&headers, &metrics::MEDIA_TYPES);
-    let (content_type, text) = metrics::encoded(media_type, &app.counts, &view);
+    let (content_type, text) = metrics::encoded(media_type, &app.counts, &shared.state);
     Ok(([("content-type", content_type), ("vary", "accept")], text).into_response())
 }
 

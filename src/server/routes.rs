@@ -15,6 +15,7 @@ use axum::{Extension, Router};
 use tokio::time::{sleep, timeout};
 
 use super::access::{self, Access};
+use super::anonymous_work::{Busy, SEAT_TIMEOUT};
 use super::auth::{
     Rejection, client_of, reject_host, reject_large_headers, reject_token_in_headers, reject_token_in_uri,
 };
@@ -33,8 +34,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the refusal of a request beyond the rate is held back, when it has no token.
 const LEAST_DELAY: Duration = Duration::from_millis(250);
 const MOST_DELAY: Duration = Duration::from_secs(1);
-/// How long a read without a token waits for others before it is refused.
-const SEAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Seconds until a retry of what was refused with 429 or 503 and says nothing else.
 const RETRY_AFTER: u64 = 5;
 
@@ -226,21 +225,23 @@ async fn common(
             rejected(&app, &uri, rate_limited(wait))
         }
         (Ok(()), Ok(())) => {
-            // Commands wait in the queue of the town instead, and probes of the health cost nothing.
+            // Probes of the health cost nothing.
             let is_read = known.is_some_and(|endpoint| {
                 !endpoint.post && ![service::HEALTH, service::READY, service::STREAM].contains(&endpoint.path)
             });
-            let seat = match level {
-                Level::Anonymous if is_read => timeout(SEAT_TIMEOUT, app.anonymous_reads.acquire()).await.map(Some),
-                _ => Ok(None),
+            let answer = async {
+                match level {
+                    Level::Anonymous => app.anonymous.run(is_read, next.run(request)).await,
+                    Level::Viewer | Level::Admin => Ok(next.run(request).await),
+                }
             };
-            if let Ok(_seat) = seat {
-                let slow = || Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.");
-                let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-                answered.unwrap_or_else(|_| rejected(&app, &uri, slow()))
-            } else {
-                app.counts.refused("queue", level);
-                rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
+            match timeout(REQUEST_TIMEOUT, answer).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(Busy)) => {
+                    app.counts.refused("queue", level);
+                    rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
+                }
+                Err(_) => rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.")),
             }
         }
         (Ok(()), Err(rejection)) => {

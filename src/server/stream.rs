@@ -54,7 +54,7 @@ pub(super) async fn subscribe(
     } else {
         (MAX_SUBSCRIBERS - RESERVED_FOR_TOKENS, "Retry later or with a token.")
     };
-    let level = caller.visitor.level();
+    let level = caller.visitor.level;
     if app.counts.subscribers.get() > most {
         app.counts.refused("subscribers", level);
         return Err(Rejection {

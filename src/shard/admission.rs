@@ -44,6 +44,7 @@ impl Engine {
 
     /// Takes in a request. Those of remote callers were permitted before they came here.
     pub(super) fn submit(&mut self, submission: Submission) {
+        let level = submission.caller.level();
         let (session, who, permitted) = match &submission.caller {
             Caller::Remote(remote) => (NO_SESSION, remote.session.clone(), Ok(())),
             Caller::Session(number) => {
@@ -65,7 +66,7 @@ impl Engine {
                     ..
                 },
             ) => {
-                let context = CommandContext { session, who, cmd_id, name: &spec.name, line, args };
+                let context = CommandContext { session, level, who, cmd_id, name: &spec.name, line, args };
                 self.prepare(Admission { context, spec, operation, dry_run, query, secret, reply });
             }
             (permitted, submission) => {
@@ -91,7 +92,7 @@ impl Engine {
     fn refuse(&mut self, context: &CommandContext, quiet: bool, error: ErrorBody, reply: AnswerFn) {
         let tick = self.town.tick();
         if !quiet {
-            self.records.write(context.refusal(self.config_id(), tick, &error));
+            self.records.write(context.level, context.refusal(self.config_id(), tick, &error));
         }
         reply(context.answer(tick, Err(error)));
     }
@@ -132,7 +133,7 @@ impl Engine {
     ) {
         let answer = context.answer(self.town.tick(), result);
         if !quiet {
-            self.records.write(read_outcome(context, self.config_id(), &answer));
+            self.records.write(context.level, read_outcome(context, self.config_id(), &answer));
         }
         reply(answer);
     }
@@ -153,7 +154,7 @@ impl Engine {
                 (answer.status, answer.result) = (Status::DryRun, Some(json!({ "summary": result["summary"] })));
             }
             if !query && !dry_run {
-                records.write(read_outcome(&context, &config_id, &answer));
+                records.write(context.level, read_outcome(&context, &config_id, &answer));
             }
             reply(answer);
         });
@@ -268,7 +269,7 @@ impl Engine {
         let mut entry = context.entry(self.config_id(), self.town.tick(), Stage::Rejected);
         entry.status = Some(stored.status);
         entry.result = Some(json!({ "replayed": true }));
-        self.records.write(entry);
+        self.records.write(context.level, entry);
         reply(Answer { command: context.line.clone(), replayed: true, ..stored });
     }
 

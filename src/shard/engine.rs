@@ -42,6 +42,9 @@ use super::unsynced_records::UnsyncedRecords;
 /// How long messages may hold up a tick, or other work of the loop, that is due.
 const MESSAGE_TIME: Duration = Duration::from_millis(1);
 
+/// Audit records in a snapshot.
+pub(super) const AUDIT_ROWS: usize = 200;
+
 /// The speed of a town.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speed {
@@ -106,8 +109,8 @@ pub(super) enum Message {
     RunTo(u64, Sender<u64>),
     OperatorLogWritten(RowsWritten),
     SnapshotSaved(Result<u64, String>),
-    /// Asks for the state as observers would see it now, and the town's digest.
-    View(Sender<(Snapshot, String)>),
+    /// Asks for a copy of what a snapshot is made of. The thread that asked makes it.
+    View(Sender<Box<(Town, ShardStatus)>>),
     /// The state of the training beside the town.
     Training(training::TrainerEvent),
     /// What the service found about its tokens and keys.
@@ -297,7 +300,7 @@ impl Engine {
             Message::View(view) => {
                 self.refresh();
                 self.note_own_alerts();
-                drop(view.send((self.snapshot(), self.town.digest())));
+                drop(view.send(Box::new((self.town.clone(), self.status.clone()))));
             }
             Message::Credentials(alerts) => self.credentials_checked(alerts),
             Message::Training(news) => self.on_trainer_event(news),
@@ -310,7 +313,7 @@ impl Engine {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        telemetry::snapshot(&self.town, &self.status, self.log.tail(200))
+        telemetry::snapshot(&self.town, &self.status, self.log.tail(AUDIT_ROWS))
     }
 
     /// Runs a job on the thread that reads and writes files; the loop is sent the message that `named` makes of its result.

@@ -46,6 +46,18 @@ impl LastDigest {
 }
 
 impl JournalledCommand {
+    /// The command of an operator that an entry holds, as it stands there.
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        // The town changes its policy by itself, too.
+        let id = entry.command_id()?;
+        let change = match entry {
+            Entry::Command { command, .. } => Change::Town(command.clone()),
+            Entry::Reload { sources, .. } => Change::Reload(sources.digest()),
+            Entry::Ticks { .. } | Entry::Policy { .. } => Change::Policy,
+        };
+        Some(Self { id, change, digests: None, summary: None })
+    }
+
     /// Applies an entry, and returns the command of an operator that it holds. With `answers`, it has what the town answers.
     pub(crate) fn apply(
         player: &mut JournalReplayer,
@@ -53,36 +65,22 @@ impl JournalledCommand {
         last: &mut LastDigest,
         answers: bool,
     ) -> Result<Option<Self>, String> {
-        let of = |issuer: &String, cmd_id: &String, tick: u64| {
-            Some(CommandId { issuer: issuer.clone(), cmd_id: cmd_id.clone(), tick })
-        };
-        let (change, id) = match entry {
-            Entry::Ticks { .. } => (Change::Policy, None),
-            Entry::Command { command, issuer, cmd_id, tick, .. } => {
-                (Change::Town(command.clone()), of(issuer, cmd_id, *tick))
-            }
-            Entry::Reload { sources, issuer, cmd_id, tick, .. } => {
-                (Change::Reload(sources.digest()), of(issuer, cmd_id, *tick))
-            }
-            // The town changes its policy by itself, too.
-            Entry::Policy { .. } => (Change::Policy, entry.command_id()),
-        };
-        let Some(id) = id else { return player.apply(entry, |_| {}).map(|()| None) };
+        let Some(command) = Self::of(entry) else { return player.apply(entry, |_| {}).map(|()| None) };
         // One that the town has passed is not applied again, and its digests are unknown.
         let passed = matches!(entry, Entry::Command { index, .. } | Entry::Reload { index, .. }
             if *index < player.town.state().commands);
-        if passed || change == Change::Policy {
+        if passed || command.change == Change::Policy {
             player.apply(entry, |_| {})?;
-            return Ok(Some(Self { id, change, digests: None, summary: None }));
+            return Ok(Some(command));
         }
         let before = last.of(&player.town);
-        let summary = match &change {
+        let summary = match &command.change {
             Change::Town(command) if answers => player.town.preview(command).ok(),
             _ => None,
         };
         player.apply(entry, |_| {})?;
         let digests = Some((before, last.of(&player.town)));
-        Ok(Some(Self { id, change, digests, summary }))
+        Ok(Some(Self { digests, summary, ..command }))
     }
 
     /// What the record of a command that was done says otherwise, a clause each.

@@ -39,6 +39,7 @@ pub mod recovery;
 mod reload;
 mod request_queue;
 mod resume;
+mod resume_check;
 mod run_journal;
 mod sessions;
 mod snapshot_saver;
@@ -64,7 +65,7 @@ pub use reload::{ConfigFiles, ConfigReloader};
 pub use request_queue::Level;
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
-pub use submission::{ANONYMOUS, RemoteCaller, UnrenderedAnswer, is_id, printable_line};
+pub use submission::{RemoteCaller, UnrenderedAnswer, is_id, printable_line};
 pub use townlet_town::config::{RateLimit, ServerLimits};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,7 +77,7 @@ use std::time::{Duration, Instant};
 
 use disk_thread::DiskThread;
 use employment_log::OperatorLog;
-use engine::{Engine, Message, Progress};
+use engine::{AUDIT_ROWS, Engine, Message, Progress};
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
 use lateness::{LateTicks, Lateness};
@@ -454,13 +455,17 @@ impl Handle {
     }
 
     /// The state as it is now, and the town's digest; `None` when the shard has ended. While a tick hangs, the last state,
-    /// which says so, and no digest.
+    /// which says so, and no digest. The town's thread only copies its state for it.
     pub fn view(&self) -> Option<(Snapshot, String)> {
         let (sender, view) = channel();
         self.send(Message::View(sender));
         loop {
             match view.recv_timeout(CHECK_INTERVAL) {
-                Ok(view) => return Some(view),
+                Ok(copied) => {
+                    let (town, status) = *copied;
+                    let audit = self.audit.upgrade().map(|log| log.tail(AUDIT_ROWS)).unwrap_or_default();
+                    return Some((telemetry::snapshot(&town, &status, audit), town.digest()));
+                }
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -28,9 +28,7 @@ pub(super) fn append_missing<T>(
         torn if !torn.ends_with('\n') => "\n",
         _ => "",
     };
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(failed)?;
-    }
+    townlet_files::create_folder_of(path).map_err(failed)?;
     let mut file = townlet_files::open_own(path, OpenOptions::new().append(true).create(true)).map_err(failed)?;
     file.write_all((start.to_owned() + &missing.concat()).as_bytes())
         .and_then(|()| file.sync_data())

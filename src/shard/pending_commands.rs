@@ -10,6 +10,7 @@ use townlet_audit::{IdempotencyIndex, Record, Stage};
 use townlet_wire::{Answer, ErrorBody, Session, Status};
 
 use super::operation::Operation;
+use super::request_queue::Level;
 use super::submission::AnswerFn;
 
 /// How long a command waits for the disk before its session is notified.
@@ -20,6 +21,8 @@ const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 /// The sender of a command and the command as the audit log names it.
 pub(super) struct CommandContext {
     pub session: u64,
+    /// The precedence of a remote sender; none for a session of this process.
+    pub level: Option<Level>,
     /// The session when it was sent.
     pub who: Session,
     pub cmd_id: String,
@@ -192,6 +195,7 @@ mod tests {
             record
         };
         let context = CommandContext {
+            level: None,
             session: 1,
             who: who.clone(),
             cmd_id: "id".into(),

@@ -3,6 +3,7 @@
 //!
 //! Rules: "Idempotent retries", "Roles and identity", "HTTP service".
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,7 +31,7 @@ const MAX_ID: usize = 128;
 pub(super) const HTTP_TRANSPORT: &str = "http";
 
 /// The issuer of requests without a token is this and the peer's address.
-pub const ANONYMOUS: &str = "http:";
+pub(super) const ANONYMOUS: &str = "http:";
 
 pub(super) type AnswerFn = Box<dyn FnOnce(Answer) + Send>;
 pub(super) type UnrenderedFn = Box<dyn FnOnce(UnrenderedAnswer) + Send>;
@@ -40,6 +41,8 @@ pub(super) type UnrenderedFn = Box<dyn FnOnce(UnrenderedAnswer) + Send>;
 pub struct RemoteCaller {
     /// Its name and role; the transport is `http`.
     pub session: Session,
+    /// The precedence of its requests.
+    pub level: Level,
     /// The schema its program speaks; `None` when it did not say.
     pub schema: Option<String>,
     /// Why its token grants reading only for now, as a sentence with what to do; `None` when it grants its role.
@@ -47,10 +50,19 @@ pub struct RemoteCaller {
 }
 
 impl RemoteCaller {
-    /// A caller with this name in the log and this role.
-    pub fn new(issuer: String, role: Role, schema: Option<String>) -> Self {
+    /// A caller without a token, by its address.
+    pub fn anonymous(address: IpAddr, schema: Option<String>) -> Self {
+        Self::new(format!("{ANONYMOUS}{address}"), Role::Viewer, Level::Anonymous, schema)
+    }
+
+    /// A caller with a token of this name and role.
+    pub fn of_token(name: &str, role: Role, schema: Option<String>) -> Self {
+        Self::new(format!("token:{name}"), role, Level::of_token(role), schema)
+    }
+
+    fn new(issuer: String, role: Role, level: Level, schema: Option<String>) -> Self {
         let session = Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false };
-        Self { session, schema, read_only: None }
+        Self { session, level, schema, read_only: None }
     }
 
     /// The refusal of its role, which names why the role is less than that of its token.
@@ -59,12 +71,6 @@ impl RemoteCaller {
             Some((why, hint)) => error("E_FORBIDDEN", why, hint),
             None => refusal,
         }
-    }
-
-    /// The precedence of its requests.
-    pub fn level(&self) -> Level {
-        let anonymous = self.session.issuer.starts_with(ANONYMOUS);
-        if anonymous { Level::Anonymous } else { Level::of_token(self.session.role) }
     }
 
     /// Refuses an escalation without an admin token, and a change that could not be retried safely or whose meaning an older
@@ -98,10 +104,10 @@ pub(super) enum Caller {
 
 impl Caller {
     /// The precedence of a remote caller.
-    pub(super) fn level(&self) -> Option<Level> {
+    pub(super) const fn level(&self) -> Option<Level> {
         match self {
             Self::Session(_) => None,
-            Self::Remote(caller) => Some(caller.level()),
+            Self::Remote(caller) => Some(caller.level),
         }
     }
 }
@@ -192,7 +198,7 @@ impl CommandReader {
         let tick = self.progress.tick.load(Ordering::Relaxed);
         let (context, reply) = submission.into_refused(NO_SESSION, who);
         if !quiet {
-            self.records.write(context.refusal(&self.rules.config.config_id, tick, &error));
+            self.records.write(context.level, context.refusal(&self.rules.config.config_id, tick, &error));
         }
         reply(context.answer(tick, Err(error)));
     }
@@ -222,14 +228,14 @@ impl Submission {
     /// The refused command as the audit log names it, and its sender. What was typed is kept, so that the log says what was
     /// refused.
     pub(super) fn into_refused(self, session: u64, who: Session) -> (CommandContext, AnswerFn) {
-        let Self { cmd_id, line, command, reply, .. } = self;
+        let Self { caller, cmd_id, line, command, reply, .. } = self;
         let (name, line, args) = if let Ok(Invocation { spec, line, args, .. }) = command {
             (spec.name.as_str(), line, args)
         } else {
             let args = json!({ "line": line });
             ("?", line, args)
         };
-        let context = CommandContext { session, who, cmd_id, name, line, args };
+        let context = CommandContext { session, level: caller.level(), who, cmd_id, name, line, args };
         (context, reply)
     }
 }

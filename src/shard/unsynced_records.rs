@@ -14,6 +14,7 @@ use townlet_wire::count;
 use townlet_wire::{Role, Session, Status, escape};
 
 use super::engine::Message;
+use super::request_queue::Level;
 use super::submission::{ANONYMOUS, HTTP_TRANSPORT, is_id};
 
 /// Time after which counts become records.
@@ -44,9 +45,9 @@ impl UnsyncedRecords {
         self.sample.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a record, or counts it.
-    pub(super) fn write(&self, record: Record) {
-        if record.issuer.starts_with(ANONYMOUS) && record.transport == HTTP_TRANSPORT {
+    /// Writes the record of a request of this level, or counts it.
+    pub(super) fn write(&self, level: Option<Level>, record: Record) {
+        if level == Some(Level::Anonymous) {
             let now = Instant::now();
             let records = {
                 let mut sample = self.sample();

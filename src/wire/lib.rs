@@ -27,7 +27,7 @@ pub use escape::{escape, escape_output, is_unsafe};
 pub use secrets::{REDACTED, TOKEN_PREFIX, find_token, holds_token, redact_tokens};
 pub use stream::{Body, Envelope, Mirror, Position, sha256};
 pub use telemetry::{Diff, Snapshot};
-pub use townlet_text::{count, thousands};
+pub use townlet_text::{count, hex, thousands};
 
 /// Version of the telemetry and command contract. In 0.x a step of the middle number is a breaking change.
 pub const SCHEMA_VERSION: &str = "0.2.0";

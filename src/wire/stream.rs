@@ -3,8 +3,6 @@
 //! Owns the order of messages, the detection of missing ones, and the digest of a state. Independent of the transport. Rule:
 //! "Telemetry".
 
-use std::fmt::Write as _;
-
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +10,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use townlet_bounded::{BoundedError, measure};
+use townlet_text::hex;
 
 use super::field_change::{Change as _, Mismatch};
 use super::sse::MAX_EVENT;
@@ -384,8 +383,5 @@ pub fn digest(state: &Snapshot) -> String {
 
 /// SHA-256 in lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&Sha256::digest(bytes))
 }

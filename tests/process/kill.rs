@@ -1,7 +1,8 @@
 //! `kill -9` at random instants, then resume: nothing acknowledged is lost, nothing is applied twice, the logs agree.
 //!
 //! Commands come from a script and from two network clients at once. After every kill the audit log is verified, the journal
-//! replayed, and the one held to the other as they are. `TOWNLET_SOAK=1` makes 1,200 kills instead of fifty. A failing round
+//! replayed, and the one held to the other as they are. Every second home is sealed, and its log is verified with the key, too, after
+//! every kill and at the end. `TOWNLET_SOAK=1` makes 1,200 kills instead of fifty. A failing round
 //! prints its seed. `TOWNLET_CRASH_SEED` repeats its commands and the length of its pauses, but not the exact instant of a kill,
 //! which depends on the machine.
 
@@ -12,6 +13,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+use townlet_audit::{Proofs, VerificationKey, verify_with};
 use townlet_learn::prng::Prng;
 use townlet_shard::Home;
 use townlet_shard::cross_check::cross_check;
@@ -20,7 +23,7 @@ use townlet_wire::{Answer, Role, Status};
 
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::server::Server;
-use crate::kit::{has_journal, soak, wait_until};
+use crate::kit::{has_journal, soak, temp_home, wait_until};
 
 /// Commands in a script.
 const COMMANDS: u64 = 40;
@@ -41,14 +44,42 @@ struct Tally {
     /// Commands acknowledged before a kill.
     acknowledged: usize,
     restarts: Vec<Duration>,
+    /// The key of the present home, if it is sealed.
+    key: Option<VerificationKey>,
+    /// Homes with seals, and the verifications with a key.
+    sealed: [u64; 2],
 }
 
 impl Tally {
+    /// A new home; every second one is sealed.
+    fn home(&mut self) -> TempDir {
+        let folder = temp_home();
+        let home = Home::new(folder.path());
+        let seals = self.key.take().is_none();
+        self.key = seals.then(|| townlet_audit::set_up(&home.seal_key(), &home.console(), false).expect("a key"));
+        self.sealed[0] += u64::from(seals);
+        folder
+    }
+
+    /// Verifies the audit log, with the key if it is sealed.
+    #[track_caller]
+    fn verified(&mut self, home: &Path) {
+        verified(home);
+        let (home, Some(key)) = (Home::new(home), &self.key) else { return };
+        if !home.console().exists() {
+            return;
+        }
+        let proofs = Proofs { keys: vec![key.clone()], seal_key: Some(home.seal_key()), ..Proofs::default() };
+        let report = verify_with(&home.console(), &proofs).expect("the audit log is read");
+        assert!(report.passed(), "{:?}", report.findings().map(ToString::to_string).collect::<Vec<_>>());
+        self.sealed[1] += u64::from(!report.proven.is_empty());
+    }
+
     /// Counts a kill and checks the files it left.
     #[track_caller]
     fn killed(&mut self, home: &Path) {
         self.kills += 1;
-        verified(home);
+        self.verified(home);
         if has_journal(home) {
             replay(home);
         }
@@ -74,9 +105,13 @@ fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Prng, &mut Tally)) {
     tally.restarts.sort();
     let last = tally.restarts.len().saturating_sub(1);
     let milliseconds = |share: usize| tally.restarts.get(last * share / 100).map_or(0, Duration::as_millis);
+    assert!(tally.sealed[1] > 0 || fixed.is_some(), "the key has proven seals");
     println!(
-        "{what}: {round} towns, {} kills, each verified, {} commands acknowledged before one, {} restarts (p50 {} ms, p99 {} ms, longest {} ms), {} s",
+        "{what}: {round} towns, {} of them sealed, {} kills, each verified, {} of them with seals proven by the key, {} commands \
+         acknowledged before one, {} restarts (p50 {} ms, p99 {} ms, longest {} ms), {} s",
+        tally.sealed[0],
         tally.kills,
+        tally.sealed[1],
         tally.acknowledged,
         tally.restarts.len(),
         milliseconds(50),
@@ -137,7 +172,7 @@ fn run(home: &Path, resumed: bool, prng: &mut Prng, tally: &mut Tally, known: &m
 #[test]
 fn kill_during_a_script_loses_and_repeats_nothing() {
     rounds("commands of a script", [20, 600], |prng, tally| {
-        let home = tempfile::tempdir().unwrap();
+        let home = tally.home();
         let home = home.path();
         let mut script = commands(prng);
         write_script(home, &script);
@@ -168,13 +203,14 @@ fn kill_during_a_script_loses_and_repeats_nothing() {
         assert_eq!(replayed.ids, ids, "each once, in order");
         assert_eq!((replayed.digest.as_str(), replayed.tick), (ended.digest(), 1_200));
         assert_eq!(audited(home).into_keys().collect::<BTreeSet<_>>(), ids.into_iter().collect());
+        tally.verified(home);
     });
 }
 
 #[test]
 fn kill_at_full_speed_resumes_from_the_last_journalled_tick() {
     rounds("full speed", [20, 200], |prng, tally| {
-        let home = tempfile::tempdir().unwrap();
+        let home = tally.home();
         let home = home.path();
         let batch = Batch::start(home, &["--tick-limit", "1000000000"], &[]);
         pause(prng, 4_000_000);
@@ -200,6 +236,7 @@ fn kill_at_full_speed_resumes_from_the_last_journalled_tick() {
         let after = replay(home);
         assert_eq!((after.digest.as_str(), after.tick), (ended.digest(), before.tick + 250));
         audited(home);
+        tally.verified(home);
     });
 }
 
@@ -305,7 +342,7 @@ pub(crate) fn token(home: &Path) -> String {
 #[test]
 fn kill_during_network_commands_loses_and_repeats_nothing() {
     rounds("commands of two clients", [10, 400], |prng, tally| {
-        let home = tempfile::tempdir().unwrap();
+        let home = tally.home();
         let home = home.path();
         let token = token(home);
         let ledger = Mutex::default();
@@ -329,5 +366,6 @@ fn kill_during_network_commands_loses_and_repeats_nothing() {
         send_again(server.address(), &token, &ledger);
         server.terminate();
         once_each(home, ledger.into_inner().unwrap());
+        tally.verified(home);
     });
 }

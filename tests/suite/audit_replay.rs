@@ -11,7 +11,7 @@ use townlet_shard::journal::{self, Entry, Journal};
 use townlet_town::{Command, snapshot};
 use townlet_wire::{Request, sha256};
 
-use crate::kit::{TestShard, copy_folder, journal_files, options, temp_home, text, townlet};
+use crate::kit::{TestShard, copy_folder, default_sources, journal_files, options, temp_home, text, townlet};
 
 /// A stopped run with commands of each kind, and its id.
 fn lived() -> (tempfile::TempDir, String) {
@@ -411,29 +411,91 @@ fn a_crash_and_a_restart_are_no_disagreement() {
     assert_eq!(check.commands, 3);
 }
 
-/// `--resume` compares arguments and digests of the newest segment.
+/// A restart compares every segment that is there. Digests of those before the newest are known where the journal has one.
 #[test]
 fn a_resume_refuses_a_log_that_says_otherwise_than_journal_and_town() {
-    let running = temp_home();
-    let live = TestShard::new(running.path());
-    live.run(130);
-    live.expect_ok("price meal 1.25");
-    let run = live.shard.run_id.clone();
-    for (what, forge, part) in FOUND.iter().filter(|(what, ..)| {
-        ["an argument in the audit log", "the tick in the audit log", "a digest in the audit log"].contains(what)
-    }) {
-        let home = temp_home();
-        copy_folder(running.path(), home.path());
-        forge(home.path(), &run);
-        let options = options(home.path(), true);
-        let recorded = townlet_shard::find_run(&options.home, "harbour", None, "snapshots").expect("there is a run");
-        let why = townlet_shard::resume(&recorded, options).err().unwrap_or_else(|| panic!("{what}: it went on"));
-        let why = why.to_string();
-        assert!(why.contains(part) && why.contains("audit verify --replay"), "{what}: {why}");
+    let forgeries: &[Forgery] = &[
+        (
+            "an argument",
+            |home, run| edit_log(home, run, |all| each(all, "price", |it| it.args["value"] = json!("1.5"))),
+            "`price` with its arguments is not what the journal holds",
+        ),
+        (
+            "the tick",
+            |home, run| edit_log(home, run, |all| outcome(all, "price", |it| it.tick = 200)),
+            "its tick is 200, the journal says 100",
+        ),
+        (
+            "the digest behind a digest of the journal",
+            |home, run| {
+                edit_log(home, run, |all| outcome(all, "price", |it| it.digest_before = it.digest_after.clone()))
+            },
+            "the digest before it is",
+        ),
+        (
+            "the digest between two commands",
+            |home, run| {
+                edit_log(home, run, |all| outcome(all, "price", |it| it.digest_after = it.digest_before.clone()))
+            },
+            "the digest",
+        ),
+        (
+            "an outcome that says refused",
+            |home, run| {
+                edit_log(home, run, |all| outcome(all, "price", |it| it.status = Some(townlet_wire::Status::Error)));
+            },
+            "the audit log says that it was refused",
+        ),
+        (
+            "a command removed",
+            |home, run| edit_log(home, run, |all| all.retain(|it| it.command != "price")),
+            "its end is missing",
+        ),
+    ];
+    for (segment_bytes, later) in [("8388608", 0), ("4096", 12_000)] {
+        let running = temp_home();
+        let sources = default_sources(&[("journal.segment_bytes", segment_bytes)]);
+        let started = townlet_shard::start(sources, 7, options(running.path(), true)).expect("the shard starts");
+        let live = TestShard::from_handle(started);
+        live.run(100);
+        live.expect_ok("price meal 1.25");
+        live.expect_ok("setmoney ada 5");
+        live.run(later);
+        let run = live.shard.run_id.clone();
+        live.shard.stop().expect("it is saved");
+        assert_eq!(journal_files(running.path()).len() > 2, later > 0);
+        for (what, forge, part) in forgeries {
+            let home = temp_home();
+            copy_folder(running.path(), home.path());
+            forge(home.path(), &run);
+            let options = options(home.path(), true);
+            let recorded =
+                townlet_shard::find_run(&options.home, "harbour", None, "snapshots").expect("there is a run");
+            let why = townlet_shard::resume(&recorded, options).err();
+            let why = why.unwrap_or_else(|| panic!("{segment_bytes}, {what}: it went on")).to_string();
+            assert!(why.contains(part), "{segment_bytes}, {what}: {why}");
+        }
+        let resumed = TestShard::resumed(running.path());
+        let again = Request { cmd_id: Some("other".into()), ..Request::line("price meal 1.5") };
+        assert!(resumed.ask(resumed.admin, again).error.is_none());
     }
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_is_noted_and_the_run_goes_on() {
     let home = temp_home();
-    copy_folder(running.path(), home.path());
+    let sources = default_sources(&[("journal.segment_bytes", "4096")]);
+    let started = townlet_shard::start(sources, 7, options(home.path(), true)).expect("the shard starts");
+    let live = TestShard::from_handle(started);
+    live.expect_ok("price meal 1.25");
+    live.run(12_000);
+    live.shard.stop().expect("it is saved");
+    let first = journal_files(home.path()).remove(0);
+    let mut bytes = std::fs::read(&first).expect("a segment");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&first, bytes).expect("it is written");
     let resumed = TestShard::resumed(home.path());
-    let again = Request { cmd_id: Some("other".into()), ..Request::line("price meal 1.5") };
-    assert!(resumed.ask(resumed.admin, again).error.is_none());
+    let notes = &resumed.shard.notes;
+    assert!(notes.iter().any(|note| note.contains("Its commands were not compared")), "{notes:?}");
 }

@@ -2,11 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[nibble as usize]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
+pub use townlet_text::hex;
 
 /// SHA-256 over the parts one after the other: all 64 hex digits.
 pub fn digest<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> String {

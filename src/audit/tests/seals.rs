@@ -100,6 +100,13 @@ fn a_key_that_others_can_read_seals_nothing_and_says_so() {
     assert!(why.contains("chmod 600"), "{why}");
     log.append_and_wait(intent("goes on"), true).unwrap();
     allow(0o600);
+    let ops = site.key_file().parent().unwrap().to_owned();
+    let open = |mode| std::fs::set_permissions(&ops, std::fs::Permissions::from_mode(mode)).unwrap();
+    open(0o777);
+    log.seal().unwrap();
+    let Sealing::Failed(why) = log.sealing() else { panic!("{:?}", log.sealing()) };
+    assert!(why.contains("chmod go-w"), "a key that others can replace: {why}");
+    open(0o755);
     log.seal().unwrap();
     assert!(matches!(log.sealing(), Sealing::Sealed(_)), "it goes on once the mistake is corrected");
 }

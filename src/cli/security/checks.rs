@@ -134,7 +134,8 @@ fn seals(context: &CheckContext) -> Vec<Finding> {
         }
         // The error begins with the place.
         Err(why) => {
-            let to_do = "Mend the file, or make a new key with `townlet audit seal setup --replace`.";
+            let to_do =
+                "If the key is lost or may have leaked, make a new one with `townlet audit seal setup --replace`.";
             Finding::new(Bad, "seals", "", format!("{why}.")).with_advice(to_do)
         }
     }]

@@ -33,7 +33,7 @@ use townlet_wire::telemetry::{
 };
 
 /// The status of the shard: everything in a snapshot that is not the town's state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ShardStatus {
     pub shard: String,
     pub run_id: String,

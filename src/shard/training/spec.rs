@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
+use townlet_learn::ShouldContinue;
 use townlet_learn::checkpoint::{Checkpoint, TrainingState};
 use townlet_learn::train::Trainer;
 use townlet_town::config::{Config, Layers, load};
@@ -61,13 +62,18 @@ impl TrainingSpec {
                 .is_ok_and(|rules| changes(&rules, &self.rules).iter().all(|change| change.hot))
     }
 
-    /// Resumes a training with these rules; `None` if that is not possible.
-    pub(super) fn resume(&self, saved: &TrainingState, threads: NonZero<usize>) -> Option<Trainer> {
+    /// Resumes a training with these rules; `None` if that is not possible, or when `should_continue` said no.
+    pub(super) fn resume(
+        &self,
+        saved: &TrainingState,
+        threads: NonZero<usize>,
+        should_continue: ShouldContinue<'_>,
+    ) -> Option<Trainer> {
         if saved.sources.digest() == self.rules.texts_digest {
-            return Trainer::resume(&self.rules, saved, threads).ok();
+            return Trainer::resume_while(&self.rules, saved, threads, should_continue).ok()?;
         }
         let before = Arc::new(Rules::new(saved.sources.clone()).ok()?);
-        let mut trainer = Trainer::resume(&before, saved, threads).ok()?;
+        let mut trainer = Trainer::resume_while(&before, saved, threads, should_continue).ok()??;
         trainer.reload(&self.rules).ok().map(|()| trainer)
     }
 

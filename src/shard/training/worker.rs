@@ -130,6 +130,11 @@ impl Worker {
         if run.trainer.updates() == 0 { Ok(()) } else { run.save(&self.registry).map(drop) }
     }
 
+    /// Whether it was not stopped. Asked between the towns that are made.
+    fn is_wanted(&self) -> bool {
+        self.control.state() != TrainerState::Stop
+    }
+
     fn apply_new_rules(&self, run: &mut Run) {
         if let Some(rules) = self.control.take_rules() {
             // The live town accepted the rules, so its replicas do.
@@ -171,7 +176,7 @@ impl Worker {
     fn resume(&self) -> Result<Option<Run>, LogError> {
         let newest = newest_training(&self.home, &self.registry, |saved| self.spec.fits(saved));
         let Some(saved) = newest.filter(|saved| !self.spec.is_spent(saved)) else { return Ok(None) };
-        let Some(trainer) = self.spec.resume(&saved, THREADS) else { return Ok(None) };
+        let Some(trainer) = self.spec.resume(&saved, THREADS, &|| self.is_wanted()) else { return Ok(None) };
         match Log::resume(&self.home.trainings(), &saved.run, saved.progress.updates) {
             Ok(log) => Ok(Some(Run { trainer, name: saved.run, log })),
             Err(LogError::Locked { .. }) => Ok(None),
@@ -184,8 +189,8 @@ impl Worker {
     fn start_new(&self) -> Result<Option<Run>, Diverged> {
         let config = &self.spec.rules.config;
         let plan = Plan { seed: config.seed, total_steps: config.training.total_steps, threads: THREADS };
-        let goes_on = || self.control.state() != TrainerState::Stop;
-        let Some(mut trainer) = Trainer::new_while(&self.spec.rules, plan, &goes_on) else { return Ok(None) };
+        let made = Trainer::new_while(&self.spec.rules, plan, &|| self.is_wanted());
+        let Some(mut trainer) = made else { return Ok(None) };
         let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
         if !taken && !trainer.warm_start(None, &|| self.control.state() == TrainerState::Train, |_, _| {})? {

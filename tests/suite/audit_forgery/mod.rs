@@ -265,3 +265,46 @@ fn a_checkpoint_file_is_held_to_the_log() {
     let key = super::kit::townlet(home, "audit checkpoint --public-key");
     assert!(super::kit::text(&key.stdout).starts_with("townlet/harbour+"), "{}", super::kit::text(&key.stdout));
 }
+
+#[test]
+fn a_checkpoint_is_held_to_the_key_of_its_shard() {
+    let victim = Victim::new();
+    let home = victim.home.path();
+    let run = |args: &str| {
+        let output = super::kit::townlet(home, args);
+        (output.status.code(), super::kit::text(&output.stdout) + &super::kit::text(&output.stderr))
+    };
+    std::fs::write(home.join("seen"), run("audit checkpoint").1).expect("written");
+    std::fs::write(home.join("signer"), run("audit checkpoint --public-key").1).expect("written");
+    let signer = std::fs::read_to_string(home.join("signer")).expect("a key");
+    let signer = signer.trim();
+    // Somebody changes the note, so that an honest log looks rewritten.
+    let note = std::fs::read_to_string(home.join("seen")).expect("a note");
+    let number = note.lines().nth(1).expect("a number").to_owned();
+    std::fs::write(home.join("changed"), note.replacen(&format!("\n{number}\n"), "\n1\n", 1)).expect("written");
+    let other = townlet_audit::CheckpointKey::open(&home.join("other-key"), "harbour").expect("a key").public();
+    for (args, status, words) in [
+        ("seen".to_owned(), 0, "  checkpoints   passed"),
+        ("seen --checkpoint-key signer".to_owned(), 0, "  checkpoints   passed"),
+        (format!("seen --checkpoint-key {signer}"), 0, "  checkpoints   passed"),
+        (format!("seen --checkpoint-key {other} --checkpoint-key {signer}"), 0, "  checkpoints   passed"),
+        ("changed".to_owned(), 2, "changed: the checkpoint is not signed with the key townlet/harbour+"),
+        (format!("seen --checkpoint-key {other}"), 2, "is not signed with the key"),
+        ("seen --checkpoint-key seen".to_owned(), 2, "not a public key"),
+    ] {
+        let (code, said) = run(&format!("audit verify . --checkpoint {args}"));
+        assert!(code == Some(status) && said.contains(words), "{args}: {said}");
+    }
+    // Away from the home and from what this user has seen, the key has to be named.
+    super::kit::copy_folder(&home.join("logs/console"), &home.join("copy"));
+    let (code, said) = run("audit verify copy --checkpoint seen");
+    assert!(code == Some(2) && said.contains("no key of the shard `harbour` is known here"), "{said}");
+    assert_eq!(run("audit verify copy --checkpoint seen --checkpoint-key signer").0, Some(0));
+    let known = format!(r#"{{"http://towns.example": {{"key": "{signer}", "runs": []}}}}"#);
+    let state = home.join(".local/state/townlet");
+    std::fs::create_dir_all(&state).expect("a folder");
+    std::fs::write(state.join("known_shards.json"), &known).expect("written");
+    assert_eq!(run("audit verify copy --checkpoint seen").0, Some(0), "by the key that was seen");
+    std::fs::write(state.join("known_shards.json"), known.replace(signer, &other.to_string())).expect("written");
+    assert_eq!(run("audit verify . --checkpoint seen").0, Some(2), "what was seen comes before the file of the home");
+}

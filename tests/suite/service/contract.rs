@@ -183,4 +183,6 @@ fn the_audit_log_is_read_in_pages() {
     for query in ["before=x", "since=today", "status=fine", "limit=1001"] {
         assert_eq!(served.get(&format!("{AUDIT}?{query}"), "").status, 400, "{query}");
     }
+    // A place of the form that the document describes.
+    assert_eq!(served.get(&format!("{AUDIT}?before=2026-02-30T00:00:00.000Z/r/1"), "").status, 200);
 }

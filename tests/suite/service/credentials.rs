@@ -259,10 +259,10 @@ fn a_secret_in_the_body_never_replaces_the_token_of_the_header() {
         )
     };
     let both = escalate(&bearer(&served.viewer), &served.admin);
-    assert_eq!((both.status, both.code().as_str()), (400, "E_INVALID_ARG"), "{}", both.body);
+    assert_eq!((both.status, both.code().as_str()), (401, "E_UNAUTHORIZED"), "{}", both.body);
     assert!(both.body.contains("two tokens") && !both.body.contains("twn_"), "{}", both.body);
     let command = json!({ "command": "spawn", "cmd_id": "s-1", "secret": served.admin }).to_string();
-    assert_eq!(served.post(&bearer(&served.viewer), &command).status, 400);
+    assert_eq!(served.post(&bearer(&served.viewer), &command).status, 401);
     assert_eq!(escalate("", &served.admin).status, 200);
     assert_eq!(escalate(&served.admin(), &served.admin).status, 200, "the same one twice is one");
     // The client sends the token of an escalation in the header, whatever token it has.

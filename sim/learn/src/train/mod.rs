@@ -329,9 +329,23 @@ impl Trainer {
     /// # Errors
     /// A mismatch with these rules.
     pub fn resume(rules: &Arc<Rules>, saved: &TrainingState, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
+        let resumed = Self::resume_while(rules, saved, threads, &|| true)?;
+        Ok(resumed.unwrap_or_else(|| unreachable!("nothing interrupts it")))
+    }
+
+    /// The same; asks `should_continue` before each town that it makes, and returns `None` when it said no.
+    ///
+    /// # Errors
+    /// A mismatch with these rules.
+    pub fn resume_while(
+        rules: &Arc<Rules>,
+        saved: &TrainingState,
+        threads: NonZero<usize>,
+        should_continue: ShouldContinue<'_>,
+    ) -> Result<Option<Self>, CheckpointError> {
         let progress = saved.progress.clone();
         let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
-        let mut trainer = Self::new(rules, plan);
+        let Some(mut trainer) = Self::new_while(rules, plan, should_continue) else { return Ok(None) };
         let shape = *trainer.learner.shape();
         let restored = trainer.learner.restore(saved.learner(&shape)?);
         restored.map_err(|error| CheckpointError::Weights { id: saved.policy.clone(), error })?;
@@ -342,7 +356,7 @@ impl Trainer {
         (trainer.seconds, trainer.metrics, trainer.origin) = (progress.seconds, progress.metrics, progress.origin);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
         trainer.best = progress.best;
-        Ok(trainer)
+        Ok(Some(trainer))
     }
 
     /// Writes the policy and the training state beside it, and the best policy if it is another, and returns the
