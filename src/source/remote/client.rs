@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use townlet_bounded::BoundedError;
 use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo};
+use townlet_wire::stream::MAX_MEMORY;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
@@ -138,7 +141,7 @@ impl Client {
 
     /// Fetches the session, command table and facts.
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
-        serde_json::from_slice(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
+        parse(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the snapshot as JSON.
@@ -156,7 +159,7 @@ impl Client {
         let body = serde_json::to_vec(request).map_err(|why| ClientError::NotAShard(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
-        serde_json::from_slice(&self.fetch(post).await?).map_err(|why| self.not_a_shard(&why))
+        parse(&self.fetch(post).await?).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Opens the telemetry stream after the event `last`, or from the start.
@@ -197,7 +200,7 @@ impl Client {
         let status = response.status();
         let body = self.body(response).await?;
         // An answer is valid whatever the HTTP status.
-        if status.is_success() || serde_json::from_slice::<Answer>(&body).is_ok() {
+        if status.is_success() || parse::<Answer>(&body).is_ok() {
             return Ok(body);
         }
         Err(self.refusal(status, &body))
@@ -228,15 +231,22 @@ impl Client {
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
-        match serde_json::from_slice::<Refusal>(body) {
+        match parse::<Refusal>(body) {
             Ok(refusal) => ClientError::Refused(refusal.error),
             Err(_) => ClientError::NotAShard(format!("{} is not a townlet shard (HTTP {status}).", self.url)),
         }
     }
 
-    fn not_a_shard(&self, why: &serde_json::Error) -> ClientError {
+    fn not_a_shard(&self, why: &BoundedError<serde_json::Error>) -> ClientError {
         ClientError::NotAShard(format!("{}: cannot parse the answer: {why}.", self.url))
     }
+}
+
+/// A value in the body of an answer, within a bound of memory.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, BoundedError<serde_json::Error>> {
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY)?;
+    input.end().map(|()| value).map_err(BoundedError::Invalid)
 }
 
 /// Installs the TLS implementation of this process. Every HTTP client needs it.
