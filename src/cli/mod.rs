@@ -12,6 +12,7 @@ mod config_sources;
 mod connect;
 mod console;
 mod eval;
+pub mod foreign_files;
 mod headless;
 mod incident;
 mod observe;
