@@ -4,6 +4,8 @@
 //! back; it never delays a commit. The head file is replaced when the queue is empty or after 100 ms, because lines beyond the
 //! head are valid. Lines that no caller waits for are synced with the next durable line, or after a second.
 
+mod disturbance;
+
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io;
@@ -19,6 +21,7 @@ use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Record, Stage};
 use super::recovery::recover;
 use super::verify::torn_piece_args;
+use disturbance::CHECK;
 use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
 
@@ -106,7 +109,7 @@ pub struct Options {
     pub run_id: String,
     /// The shard's name.
     pub shard: String,
-    /// Size in bytes after which the next segment starts; default 16 MiB.
+    /// Size in bytes after which the next segment starts; default 4 MiB. The open segment is also kept in memory.
     pub segment_bytes: u64,
     /// After a failure, appends retry the disk at most this often; default one second.
     pub retry: Duration,
@@ -121,7 +124,7 @@ impl Options {
             dir: dir.into(),
             run_id: run_id.into(),
             shard: shard.into(),
-            segment_bytes: 16 * 1024 * 1024,
+            segment_bytes: 4 * 1024 * 1024,
             retry: Duration::from_secs(1),
             clock: Box::new(jiff::Timestamp::now),
         }
@@ -152,6 +155,7 @@ struct Append {
 enum Message {
     Append(Box<Append>),
     Reopen(SyncSender<Result<(), AuditError>>),
+    Rotate,
     Flush(SyncSender<Result<(), AuditError>>),
 }
 
@@ -165,6 +169,10 @@ struct SharedState {
     hash: String,
     /// When the current disk operation started.
     busy: Option<Instant>,
+    /// What somebody else did to the files, until it is acknowledged.
+    disturbed: Option<String>,
+    /// Is called with every change of it.
+    on_disturbed: Option<Box<dyn Fn() + Send>>,
 }
 
 /// The open log of one run. Shared by reference; dropping it writes and syncs everything queued.
@@ -215,6 +223,8 @@ impl Log {
             seq: chain.end().seq,
             hash: chain.end().hash.clone(),
             busy: None,
+            disturbed: None,
+            on_disturbed: None,
         }));
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer {
@@ -224,6 +234,7 @@ impl Log {
             last_attempt: None,
             head_written_at: Instant::now(),
             unsynced_since: None,
+            closed_checked_at: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name(String::from("audit"))
@@ -348,6 +359,8 @@ struct Writer {
     head_written_at: Instant,
     /// When the oldest unsynced line was written.
     unsynced_since: Option<Instant>,
+    /// When the closed segments were last looked for.
+    closed_checked_at: Instant,
 }
 
 impl Writer {
@@ -361,6 +374,11 @@ impl Writer {
                     Message::Reopen(done) => {
                         self.commit(std::mem::take(&mut batch));
                         let _ = done.send(self.repair());
+                    }
+                    Message::Rotate => {
+                        self.commit(std::mem::take(&mut batch));
+                        // The failure is in the shared state, where every append sees it.
+                        let _ = self.at_disk(|chain| chain.begin_segment("requested"));
                     }
                     Message::Flush(done) => {
                         self.commit(std::mem::take(&mut batch));
@@ -387,13 +405,15 @@ impl Writer {
     fn wait(&mut self, queue: &Receiver<Message>) -> Option<Message> {
         loop {
             let head = self.is_head_due();
-            let timeout = if head { Some(HEAD_IDLE) } else { self.until_sync_due() };
-            let Some(timeout) = timeout else { return queue.recv().ok() };
+            let timeout = if head { HEAD_IDLE } else { self.until_sync_due().map_or(CHECK, |due| due.min(CHECK)) };
             match queue.recv_timeout(timeout) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
                 // The failure is in the shared state, where every append sees it.
-                Err(RecvTimeoutError::Timeout) => drop(self.sync_and_write_head()),
+                Err(RecvTimeoutError::Timeout) if self.until_sync_due().is_some_and(|due| due.is_zero()) => {
+                    drop(self.sync_and_write_head());
+                }
+                Err(RecvTimeoutError::Timeout) => self.check(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -419,8 +439,10 @@ impl Writer {
         let result = work(&mut self.chain);
         self.unsynced_since =
             if self.chain.is_synced() { None } else { self.unsynced_since.or_else(|| Some(Instant::now())) };
+        let report = self.chain.take_report();
         let mut shared = lock(&self.shared);
         shared.busy = None;
+        shared.note_disturbance(report);
         result.map_err(|error| {
             let why = format!("{}: {error}", self.chain.file_name());
             let kept = self.chain.last_kept().seq;
@@ -434,7 +456,10 @@ impl Writer {
     fn replace_head(&mut self) {
         self.head_written_at = Instant::now();
         // The failure is in the shared state, where every append sees it.
-        let _ = self.at_disk(Chain::write_head);
+        let _ = self.at_disk(|chain| {
+            chain.check(false)?;
+            if chain.is_head_stale() { chain.write_head() } else { Ok(()) }
+        });
     }
 
     /// Makes the log writable again, if it is not.
@@ -455,6 +480,7 @@ impl Writer {
         }
         self.at_disk(|chain| {
             chain.sync()?;
+            chain.check(true)?;
             if chain.is_head_stale() { chain.write_head() } else { Ok(()) }
         })
     }
@@ -464,8 +490,7 @@ impl Writer {
             return;
         }
         match self.write(&batch) {
-            Ok(records) => {
-                let file = self.chain.file_name();
+            Ok((file, records)) => {
                 self.publish(&records);
                 for (append, record) in batch.into_iter().zip(records) {
                     (append.done)(Ok(Written { file: file.clone(), seq: record.seq, hash: record.hash }));
@@ -479,7 +504,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &[Append]) -> Result<Vec<Record>, AuditError> {
+    /// The file that the records were written to, and the records.
+    fn write(&mut self, batch: &[Append]) -> Result<(String, Vec<Record>), AuditError> {
         if let Some(why) = self.unavailable_reason() {
             if self.last_attempt.is_some_and(|attempt| attempt.elapsed() < self.retry) {
                 return Err(AuditError::Unavailable(why));
@@ -489,10 +515,12 @@ impl Writer {
         let durable = batch.iter().any(|append| append.durable);
         self.at_disk(|chain| {
             let records = chain.append(batch.iter().map(|append| &append.record))?;
-            if durable {
+            let file = chain.file_name();
+            // Nothing is acknowledged that stands in no file.
+            if durable || chain.is_disturbed().unwrap_or(true) {
                 chain.sync()?;
             }
-            Ok(records)
+            Ok((file, records))
         })
     }
 

@@ -1,5 +1,9 @@
 //! Reads regular files only, so that a pipe or a device in a file's place is refused instead of blocking, opens the program's own
-//! files without following links, and replaces files atomically.
+//! files without following links, replaces files atomically, and finds out what happened to a file that is being written.
+
+mod identity;
+
+pub use identity::{Disturbance, Identity, put_back, set_aside};
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

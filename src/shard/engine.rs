@@ -18,6 +18,7 @@ use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 use super::admission::Admission;
 use super::disk_thread::DiskThread;
 use super::employment_log::{OperatorLog, RowsWritten};
+use super::file_watch::{Finding, WatchedFiles};
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
@@ -105,6 +106,12 @@ pub(super) enum Message {
     Training(training::TrainerEvent),
     /// Asks what residents are called outside.
     Names(Sender<super::privacy::PrivacyFilter>),
+    /// Somebody else has changed a file of the audit log or the journal.
+    FilesDisturbed,
+    /// What is wrong with the other files.
+    FilesChecked(Vec<Finding>),
+    /// Begin new segments, as after a signal.
+    ReopenLogs,
     /// Take a last snapshot and end; answered with its path.
     Stop(Sender<Result<String, String>>),
 }
@@ -142,6 +149,7 @@ pub(super) struct Engine {
     /// Reads the files that the shard was started from.
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) disk: DiskThread,
+    pub(super) files: WatchedFiles,
     pub(super) home: Home,
     /// Outlives this thread.
     pub(super) diagnostics: Arc<Diagnostics>,
@@ -269,6 +277,9 @@ impl Engine {
             }
             Message::Names(names) => drop(names.send(self.status.names.clone())),
             Message::Training(news) => self.on_trainer_event(news),
+            Message::FilesDisturbed => self.files_disturbed(),
+            Message::FilesChecked(found) => self.files_checked(found),
+            Message::ReopenLogs => self.reopen_logs(),
             Message::Stop(stopped) => {
                 self.training.iter().for_each(Training::stop);
                 self.retry_release_file();
@@ -344,7 +355,12 @@ impl Engine {
         }
         self.retry();
         self.write_journal();
-        let journal = self.journal.writer.flush();
+        let mut journal = self.journal.writer.flush();
+        if journal.is_err() {
+            // Its file may have been lost a moment ago.
+            self.retry();
+            journal = self.journal.writer.flush();
+        }
         self.write_late_outcomes();
         // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal
         // that could not be written.

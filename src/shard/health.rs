@@ -16,7 +16,9 @@ impl Engine {
         let archived = self.status.aggregating_since.and(self.status.transport.last_error.as_ref());
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_change(&problems);
-        let raised = self.diagnostics.alerts();
+        let mut raised = self.file_alerts();
+        self.log_file_alerts(&raised);
+        raised.extend(self.diagnostics.alerts());
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         self.status.raised = raised;
         self.own_alerts_changed |= self.diagnostics.has_ended_hangs();

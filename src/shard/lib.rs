@@ -14,6 +14,7 @@ mod driver;
 mod employment_log;
 mod engine;
 mod execution;
+mod file_watch;
 mod health;
 pub mod home;
 pub mod incident;
@@ -71,6 +72,7 @@ use std::time::{Duration, Instant};
 use disk_thread::DiskThread;
 use employment_log::OperatorLog;
 use engine::{Engine, Message, Progress};
+use file_watch::WatchedFiles;
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
 use lateness::Lateness;
@@ -162,7 +164,7 @@ pub struct Handle {
     pub notes: Vec<String>,
     home: Home,
     lateness: Arc<Lateness>,
-    claim: Option<home::ShardLock>,
+    claim: Option<Arc<home::ShardLock>>,
 }
 
 /// A new town from its texts.
@@ -181,8 +183,9 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
-    options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose().map_err(ShardError::Claimed)
+fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<Arc<home::ShardLock>>, ShardError> {
+    let lock = options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose();
+    lock.map(|lock| lock.map(Arc::new)).map_err(ShardError::Claimed)
 }
 
 fn launch(
@@ -191,7 +194,7 @@ fn launch(
     journal: Journal,
     opened: townlet_audit::Opened,
     options: Options,
-    claim: Option<home::ShardLock>,
+    claim: Option<Arc<home::ShardLock>>,
     mut notes: Vec<String>,
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
@@ -222,6 +225,12 @@ fn launch(
     let progress = Progress::default();
     progress.update(&town);
     let (log, journal, diagnostics) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Diagnostics::default()));
+    let disturbed = || {
+        let sender = sender.clone();
+        move || drop(sender.send(Message::FilesDisturbed))
+    };
+    log.on_disturbed(disturbed());
+    journal.on_disturbed(disturbed());
     let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
@@ -252,6 +261,7 @@ fn launch(
         training: None,
         reloader: options.reloader,
         disk: DiskThread::start(),
+        files: WatchedFiles::new(claim.clone(), options.token_file.as_deref()),
         home: home.clone(),
         diagnostics: Arc::clone(&diagnostics),
         recorder: Arc::clone(&recorder),
@@ -494,6 +504,11 @@ impl Handle {
         let (sender, names) = channel();
         self.send(Message::Names(sender));
         names.recv().unwrap_or_else(|_| privacy::PrivacyFilter::default().always_hidden())
+    }
+
+    /// Begins a new segment of the audit log and ends the alerts about changed logs, as after SIGHUP. Does not wait.
+    pub fn reopen_logs(&self) {
+        self.send(Message::ReopenLogs);
     }
 
     /// The folder its files are in.

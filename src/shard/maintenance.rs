@@ -76,6 +76,7 @@ impl Engine {
             self.save_snapshot();
         }
         self.operator_log.retry(&self.disk, &self.sender);
+        self.check_files();
         self.refresh();
     }
 

@@ -1,7 +1,6 @@
 //! The writer of a journal: a thread that appends entries, syncs at least once a second and for every command, and begins
 //! segments. Rule: "Journal".
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_files::write_atomically;
 
+use super::open_segment::{OpenSegment, Restored};
 use super::retention::{Removal, Retention};
 use super::{Entry, Header, JournalError, PreviousEnd, SegmentEnd, failed, frame};
 use crate::home::Home;
@@ -19,6 +19,8 @@ use crate::log::Log;
 
 /// Longest time written entries stay unsynced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often the file is checked while nothing is written.
+const CHECK: Duration = Duration::from_millis(250);
 /// After this long without an answer from the disk the journal counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
 /// Longest time a segment is written, so that `journal.retain_days` can remove it.
@@ -47,6 +49,10 @@ struct SharedState {
     busy: Option<Instant>,
     /// The segment being written.
     fill: SegmentFill,
+    /// What somebody else did to the file, until it is acknowledged.
+    disturbed: Option<String>,
+    /// Is called with every change of it.
+    on_disturbed: Option<Box<dyn Fn() + Send>>,
 }
 
 /// How far a segment is filled.
@@ -101,15 +107,16 @@ impl Journal {
 
     /// Reopens a segment to append at its end, as [`read`](super::read) returns it; what is behind it is cut off.
     pub fn reopen(path: &Path, end: SegmentEnd) -> Result<Self, JournalError> {
-        let file = OpenOptions::new().append(true).open(path).map_err(|error| failed(path, &error))?;
-        file.set_len(end.bytes).and_then(|()| file.sync_all()).map_err(|error| failed(path, &error))?;
-        Ok(Self::writer(file, end))
+        let cut = |segment: &OpenSegment| segment.file.set_len(end.bytes).and_then(|()| segment.file.sync_all());
+        let segment = OpenSegment::open(path).and_then(|segment| cut(&segment).map(|()| segment));
+        Ok(Self::writer(segment.map_err(|error| failed(path, &error))?, end))
     }
 
-    fn writer(file: File, end: SegmentEnd) -> Self {
+    fn writer(file: OpenSegment, end: SegmentEnd) -> Self {
         let (sender, receiver) = channel();
         let shared = Arc::default();
-        let mut writer = Writer { file: None, end, shared: Arc::clone(&shared), waiting: Vec::new(), unsynced: None };
+        let (waiting, held) = (Vec::new(), Vec::new());
+        let mut writer = Writer { file: None, end, shared: Arc::clone(&shared), waiting, held, unsynced: None };
         writer.continue_in(file, end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -158,6 +165,21 @@ impl Journal {
         receiver.recv().unwrap_or_else(|_| Err("the journal's writer has stopped".into()))
     }
 
+    /// Calls `notify`, on the writer's thread, when somebody else has changed the file.
+    pub(crate) fn on_disturbed(&self, notify: impl Fn() + Send + 'static) {
+        lock(&self.shared).on_disturbed = Some(Box::new(notify));
+    }
+
+    /// What somebody else did to the file since this was last acknowledged.
+    pub(crate) fn disturbed(&self) -> Option<String> {
+        lock(&self.shared).disturbed.clone()
+    }
+
+    /// Ends what [`Journal::disturbed`] says.
+    pub(crate) fn acknowledge_disturbance(&self) {
+        lock(&self.shared).disturbed = None;
+    }
+
     /// Why the journal cannot be written until it continues in a new file, if so.
     pub fn trouble(&self) -> Option<String> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -182,7 +204,7 @@ impl Drop for Journal {
     }
 }
 
-fn start(path: &Path, header: &Header) -> io::Result<(File, SegmentEnd)> {
+fn start(path: &Path, header: &Header) -> io::Result<(OpenSegment, SegmentEnd)> {
     fail_point!("journal_create", |_| Err(io::Error::other("fail point journal_create")));
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -190,16 +212,17 @@ fn start(path: &Path, header: &Header) -> io::Result<(File, SegmentEnd)> {
     // The file appears with its header or not at all: a file without a header could not be resumed.
     let header_bytes = frame(header);
     write_atomically(path, &header_bytes)?;
-    let file = OpenOptions::new().append(true).open(path)?;
-    Ok((file, SegmentEnd::of_header(&header.place, &header_bytes)))
+    Ok((OpenSegment::open(path)?, SegmentEnd::of_header(&header.place, &header_bytes)))
 }
 
 struct Writer {
-    file: Option<File>,
+    file: Option<OpenSegment>,
     /// Where the segment ends, as far as it was written without an error.
     end: SegmentEnd,
     shared: Arc<Mutex<SharedState>>,
     waiting: Vec<Done>,
+    /// Commands whose entries were lost with the file. They are acknowledged once the next segment holds the town.
+    held: Vec<Done>,
     unsynced: Option<Instant>,
 }
 
@@ -207,8 +230,8 @@ impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
             let message = match (self.waiting.is_empty(), self.unsynced) {
-                (true, None) => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed())),
+                (true, None) => receiver.recv_timeout(CHECK),
+                (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed()).min(CHECK)),
                 // Commands wait for the disk: take everything queued meanwhile, then sync.
                 (false, _) => receiver.try_recv().map_err(|error| match error {
                     std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
@@ -222,9 +245,13 @@ impl Writer {
                     let result = self.sync();
                     drop(answer.send(result));
                 }
-                Err(RecvTimeoutError::Timeout) => drop(self.sync()),
+                Err(RecvTimeoutError::Timeout) if self.is_sync_due() => drop(self.sync()),
+                Err(RecvTimeoutError::Timeout) => self.check(),
                 Err(RecvTimeoutError::Disconnected) => {
                     drop(self.sync());
+                    self.check();
+                    let why = self.trouble();
+                    self.held.drain(..).for_each(|held| held(Err(why.clone())));
                     return;
                 }
             }
@@ -257,9 +284,13 @@ impl Writer {
         }
     }
 
+    fn is_sync_due(&self) -> bool {
+        !self.waiting.is_empty() || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         fail_point!("journal_write", |_| Err("fail point journal_write".into()));
-        let Some(file) = &mut self.file else {
+        let Some(OpenSegment { file, .. }) = &mut self.file else {
             return Err(self.trouble());
         };
         // Half of the bytes are written, then the disk fails.
@@ -276,11 +307,8 @@ impl Writer {
 
     /// Syncs and calls the waiting callbacks. A failed sync is never retried on the same file.
     fn sync(&mut self) -> Result<(), String> {
-        let result = if self.unsynced.take().is_some() || self.file.is_none() {
-            self.at_disk(|writer| writer.sync_file())
-        } else {
-            Ok(())
-        };
+        let result =
+            if self.unsynced.take().is_some() || self.file.is_none() { self.at_disk(Self::sync_file) } else { Ok(()) };
         if let Err(why) = &result {
             self.fail(why);
         }
@@ -290,11 +318,39 @@ impl Writer {
         result
     }
 
-    fn sync_file(&self) -> Result<(), String> {
+    fn sync_file(&mut self) -> Result<(), String> {
         fail_point!("journal_sync", |_| Err("fail point journal_sync".into()));
         // Without a file, entries appended since the failure are lost.
-        let Some(file) = &self.file else { return Err(self.trouble()) };
-        file.sync_data().map_err(|error| error.to_string())
+        let Some(segment) = &self.file else { return Err(self.trouble()) };
+        segment.file.sync_data().map_err(|error| error.to_string())?;
+        self.keep_in_place()
+    }
+
+    /// Looks for what somebody else did to the file.
+    fn check(&mut self) {
+        if self.file.is_some()
+            && let Err(why) = self.at_disk(Self::keep_in_place)
+        {
+            self.fail(&why);
+        }
+    }
+
+    /// Writes the segment again if it does not stand under its name. If its bytes are lost, the commands wait for the next one.
+    fn keep_in_place(&mut self) -> Result<(), String> {
+        let Some(segment) = &mut self.file else { return Ok(()) };
+        let disturbance = segment.disturbance(&self.end).map_err(|error| error.to_string())?;
+        let Some(disturbance) = disturbance else { return Ok(()) };
+        let failed = |why: io::Error| Restored { whole: false, what: format!("the segment {disturbance}; {why}") };
+        let Restored { whole, what } = segment.restore(disturbance, &self.end).unwrap_or_else(failed);
+        if !whole {
+            self.held.append(&mut self.waiting);
+            // Before anybody learns of it, so that the next segment is begun at once.
+            self.fail(&what);
+        }
+        let mut shared = lock(&self.shared);
+        shared.disturbed = Some(what.clone());
+        shared.on_disturbed.iter().for_each(|notify| notify());
+        if whole { Ok(()) } else { Err(what) }
     }
 
     fn trouble(&self) -> String {
@@ -307,7 +363,7 @@ impl Writer {
         lock(&self.shared).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
     }
 
-    fn continue_in(&mut self, file: File, end: SegmentEnd) {
+    fn continue_in(&mut self, file: OpenSegment, end: SegmentEnd) {
         (self.file, self.end) = (Some(file), end);
         let mut shared = lock(&self.shared);
         let (sequence, bytes) = (end.sequence, end.bytes - end.header);
@@ -333,10 +389,15 @@ impl Writer {
         match self.at_disk(|_| start(&path, &header)) {
             Ok((file, end)) => {
                 self.continue_in(file, end);
+                self.held.drain(..).for_each(|held| held(Ok(())));
                 fail_point!("journal_rotated");
                 self.at_disk(|_| removal.carry_out(&log));
             }
-            Err(error) => self.fail(&error.to_string()),
+            Err(error) => {
+                let why = error.to_string();
+                self.fail(&why);
+                self.held.drain(..).for_each(|held| held(Err(why.clone())));
+            }
         }
     }
 }

@@ -1,0 +1,269 @@
+//! Files that somebody else removes, renames, truncates or replaces under a running shard, at random instants between commands:
+//! every acknowledged command is in the files at the end, an alert says what happened, and the run resumes.
+//!
+//! `TOWNLET_SOAK=1` takes a hundred instants for each change; `TOWNLET_DISTURB_SEED` repeats one. Rule: "Files that change under
+//! the program".
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use townlet_audit::{Record, Stage, records};
+use townlet_learn::prng::Prng;
+use townlet_shard::Options;
+use townlet_wire::Status;
+use townlet_wire::telemetry::Alert;
+
+use crate::kit::{
+    TestShard, copy_folder, default_sources, files_below, options, soak, store_idle_policy, temp_home, wait_until,
+};
+use townlet_audit::verify;
+
+/// Commands of a round.
+const COMMANDS: usize = 12;
+
+/// What somebody does to a file.
+type Change = (&'static str, fn(&Path));
+
+fn truncate(file: &Path) {
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap();
+}
+
+const CHANGES: &[Change] = &[
+    ("rm", |file| std::fs::remove_file(file).unwrap()),
+    ("mv", |file| std::fs::rename(file, file.with_extension("moved")).unwrap()),
+    ("truncate", truncate),
+    ("copytruncate", |file| {
+        std::fs::copy(file, file.with_extension("copied")).unwrap();
+        truncate(file);
+    }),
+    ("mv and create", |file| {
+        std::fs::rename(file, file.with_extension("moved")).unwrap();
+        std::fs::write(file, "").unwrap();
+    }),
+    ("folder replaced", |file| {
+        let folder = file.parent().unwrap();
+        std::fs::rename(folder, folder.with_extension("old")).unwrap();
+        std::fs::create_dir(folder).unwrap();
+    }),
+    ("home replaced", |file| {
+        let home = file.ancestors().nth(3).unwrap();
+        std::fs::rename(home, home.with_extension("old")).unwrap();
+        std::fs::create_dir(home).unwrap();
+    }),
+];
+
+/// The segment that is written.
+fn open_segment(home: &Path, folder: &str, ending: &str) -> PathBuf {
+    let mut files = files_below(&home.join(folder));
+    files.retain(|file| file.extension().is_some_and(|found| found == ending));
+    files.pop().expect("there is a segment")
+}
+
+fn alert(live: &TestShard, name: &str) -> Option<Alert> {
+    live.view().alerts.into_iter().find(|alert| alert.name == name)
+}
+
+/// Ids of the commands that the audit log holds as done.
+fn done(home: &Path) -> Vec<String> {
+    let mut done = Vec::new();
+    let ends = |it: &Record| matches!(it.stage, Stage::Outcome | Stage::Recovered) && it.status == Some(Status::Ok);
+    records(&home.join("logs/console"), |_, _, record| {
+        done.extend(record.ok().filter(ends).map(|record| record.cmd_id));
+        Ok(())
+    })
+    .unwrap();
+    done
+}
+
+/// Verifies the audit log. Files that the change has left beside the segments, under names of its own, are the only findings.
+#[track_caller]
+fn assert_only_left_files(home: &Path, what: &str) {
+    let report = verify(&home.join("logs/console")).unwrap();
+    let left = ["moved", "copied", "found"];
+    let found = |file: &str| left.iter().any(|ending| file.ends_with(ending));
+    let findings: Vec<String> = report.findings().filter(|it| !found(&it.file)).map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{what}: {findings:?}");
+}
+
+/// Changes a file at a random instant while commands are sent. Returns how long it took until the alert stood.
+fn round(seed: u64, (what, change): &Change, (folder, ending, name): (&str, &str, &str)) -> Duration {
+    let what = format!("TOWNLET_DISTURB_SEED={seed}: {what} of {folder}");
+    let mut prng = Prng::from_state(seed);
+    let (above, died) = (temp_home(), temp_home());
+    let home = &above.path().join("home");
+    std::fs::create_dir(home).unwrap();
+    let live = TestShard::new(home);
+    live.run(5);
+    let mut acknowledged = Vec::new();
+    let mut command = |live: &TestShard, amount: usize| {
+        let answer = live.line(&format!("setmoney ada {amount}"));
+        match answer.status {
+            Status::Ok => acknowledged.push(answer.cmd_id),
+            // An answer may say that the command is not safe on disk. It may not say nothing.
+            _ => assert_eq!(answer.error.expect("an error").code, "E_AUDIT_UNAVAILABLE", "{what}"),
+        }
+    };
+    let (before, spins) = (prng.below(COMMANDS), prng.below(2_000_000));
+    (0..=before).for_each(|amount| command(&live, amount));
+    let file = open_segment(home, folder, ending);
+    let changed = std::thread::scope(|scope| {
+        let somebody = scope.spawn(|| {
+            (0..spins).for_each(|_| std::hint::spin_loop());
+            change(&file);
+            Instant::now()
+        });
+        (before..COMMANDS).for_each(|amount| command(&live, amount));
+        somebody.join().unwrap()
+    });
+    let mut noticed = None;
+    wait_until(&format!("{what}: the alert"), || {
+        noticed = alert(&live, name);
+        noticed.is_some()
+    });
+    let took = changed.elapsed();
+    let noticed = noticed.unwrap();
+    let view = live.view();
+    assert_eq!((&*noticed.severity, &*view.health.status), ("critical", "degraded"), "{what}: {noticed:?}");
+    assert!(view.health.problems.contains(&noticed.message), "{what}: {:?}", view.health.problems);
+    // A journal whose bytes were lost goes on in its next segment.
+    wait_until(&format!("{what}: a command is taken"), || live.line("setmoney ada 99").status == Status::Ok);
+    live.run(7);
+    command(&live, 100);
+    live.expect_ok(&format!("alert_ack {name} --reason seen"));
+    assert_eq!(alert(&live, name), None, "{what}");
+    command(&live, 101);
+    // The process dies.
+    copy_folder(home, died.path());
+    let digest = live.digest();
+    drop(live);
+    assert_only_left_files(home, &what);
+    let logged = done(died.path());
+    for id in &acknowledged {
+        assert!(logged.contains(id), "{what}: {id} was acknowledged and is in no file");
+    }
+    let resumed = TestShard::resumed(died.path());
+    assert_eq!(resumed.digest(), digest, "{what}: {:?}", resumed.shard.notes);
+    resumed.expect_ok("setmoney ada 102");
+    drop(resumed);
+    assert_only_left_files(died.path(), &what);
+    took
+}
+
+fn rounds(target: (&str, &str, &str)) {
+    let fixed = std::env::var("TOWNLET_DISTURB_SEED").ok().map(|seed| seed.parse::<u64>().expect("a seed is a number"));
+    let count = if fixed.is_some() || !soak() { 1 } else { 100 };
+    for change in CHANGES {
+        let longest = (0..count).map(|round_| round(fixed.unwrap_or(0x66_696c_6573 + round_), change, target)).max();
+        println!("{} of {}: {count} instants, the alert after {longest:?} at most", change.0, target.0);
+    }
+}
+
+#[test]
+fn changed_audit_log_holds_every_acknowledged_command() {
+    rounds(("logs/console", "jsonl", "audit_disturbed"));
+}
+
+#[test]
+fn changed_journal_holds_every_acknowledged_command() {
+    rounds(("logs/journal", "tlj", "journal_disturbed"));
+}
+
+#[test]
+fn reopened_logs_begin_a_segment_and_end_the_alert() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.expect_ok("setmoney ada 1");
+    let segment = open_segment(home.path(), "logs/console", "jsonl");
+    std::fs::rename(&segment, home.path().join("archived")).unwrap();
+    wait_until("the alert", || alert(&live, "audit_disturbed").is_some());
+    live.expect_ok("setmoney ada 2");
+    live.shard.reopen_logs();
+    assert_eq!(alert(&live, "audit_disturbed"), None);
+    let answer = live.expect_ok("setmoney ada 3");
+    assert!(answer.audit.contains("-0003.jsonl:"), "{}", answer.audit);
+    drop(live);
+    let report = verify(&home.path().join("logs/console")).unwrap();
+    assert!(report.passed());
+    assert!(report.runs[0].notes.iter().any(|note| note.contains("-0001.jsonl was removed or renamed; its 2 lines")));
+}
+
+#[test]
+fn changed_release_pointer_is_reported_and_the_release_stays() {
+    for (what, change) in CHANGES {
+        let above = temp_home();
+        let home = &above.path().join("home");
+        std::fs::create_dir(home).unwrap();
+        let id = store_idle_policy(home);
+        let live = TestShard::new(home);
+        live.run(5);
+        live.expect_ok(&format!("policy_swap {id} --reason drill"));
+        let pointer = home.join("snapshots/rel/harbour.release.json");
+        // Behind every write of the file, on the same thread.
+        live.expect_ok("snapshot list");
+        let left = std::fs::read(&pointer).unwrap();
+        // The folder of the home that it stands in.
+        let file = if *what == "home replaced" { home.join("logs/journal/any") } else { pointer.clone() };
+        change(&file);
+        let mut noticed = None;
+        wait_until(&format!("{what}: the alert"), || {
+            noticed = alert(&live, "release_disturbed");
+            noticed.is_some()
+        });
+        let noticed = noticed.unwrap();
+        assert!(noticed.message.contains("harbour.release.json") && noticed.message.contains(&id), "{noticed:?}");
+        assert_eq!((live.view().promotion.release, &*live.view().health.status), (id.clone(), "degraded"), "{what}");
+        std::fs::create_dir_all(pointer.parent().unwrap()).unwrap();
+        std::fs::write(&pointer, left).unwrap();
+        wait_until(&format!("{what}: the end of the alert"), || alert(&live, "release_disturbed").is_none());
+        // Any change of the release writes the whole file.
+        std::fs::remove_file(&pointer).unwrap();
+        wait_until(&format!("{what}: the alert again"), || alert(&live, "release_disturbed").is_some());
+        live.expect_ok("promotion_hold on --reason drill");
+        wait_until(&format!("{what}: the end again"), || alert(&live, "release_disturbed").is_none());
+        assert!(std::fs::read_to_string(&pointer).unwrap().contains(&id), "{what}");
+    }
+}
+
+#[test]
+fn removed_lock_is_made_again_and_a_second_shard_is_refused() {
+    let home = temp_home();
+    let claimed = || Options { claim: true, ..options(home.path(), true) };
+    let live = TestShard::from_handle(townlet_shard::start(default_sources(&[]), 7, claimed()).unwrap());
+    let lock = home.path().join("logs/harbour.lock");
+    let content = std::fs::read_to_string(&lock).unwrap();
+    let changes: [fn(&Path); 3] = [
+        |lock| std::fs::remove_file(lock).unwrap(),
+        |lock| {
+            std::fs::remove_file(lock).unwrap();
+            std::fs::write(lock, "0 swapped").unwrap();
+        },
+        |lock| std::fs::write(lock, "").unwrap(),
+    ];
+    for change in changes {
+        change(&lock);
+        wait_until("the lock", || std::fs::read_to_string(&lock).is_ok_and(|found| found == content));
+        let second = townlet_shard::start(default_sources(&[]), 7, claimed()).err().expect("one shard of a name");
+        assert!(second.to_string().contains("is running in this home already"), "{second}");
+    }
+    assert_eq!(alert(&live, "lock_disturbed"), None);
+    // Somebody else locks a file of that name first.
+    std::fs::remove_file(&lock).unwrap();
+    let other = std::fs::File::create(&lock).unwrap();
+    other.lock().unwrap();
+    wait_until("the alert", || alert(&live, "lock_disturbed").is_some_and(|it| it.message.contains("another process")));
+    drop(other);
+    wait_until("its end", || alert(&live, "lock_disturbed").is_none());
+}
+
+#[test]
+fn removed_token_store_is_reported() {
+    let home = temp_home();
+    let store = home.path().join("tokens.json");
+    std::fs::write(&store, "").unwrap();
+    let options = Options { token_file: Some(store.clone()), ..options(home.path(), true) };
+    let live = TestShard::from_handle(townlet_shard::start(default_sources(&[]), 7, options).unwrap());
+    std::fs::remove_file(&store).unwrap();
+    wait_until("the alert", || alert(&live, "tokens_disturbed").is_some_and(|it| it.message.contains("tokens.json")));
+    std::fs::write(&store, "").unwrap();
+    wait_until("its end", || alert(&live, "tokens_disturbed").is_none());
+}
