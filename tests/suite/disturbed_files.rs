@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use townlet_audit::{Record, Stage, records};
 use townlet_learn::prng::Prng;
-use townlet_shard::Options;
+use townlet_shard::recovery::recover_run;
+use townlet_shard::{Home, Options};
 use townlet_wire::Status;
 use townlet_wire::telemetry::Alert;
 
@@ -266,4 +267,28 @@ fn removed_token_store_is_reported() {
     wait_until("the alert", || alert(&live, "tokens_disturbed").is_some_and(|it| it.message.contains("tokens.json")));
     std::fs::write(&store, "").unwrap();
     wait_until("its end", || alert(&live, "tokens_disturbed").is_none());
+}
+
+#[test]
+fn segments_before_lost_entries_are_not_needed_to_resume() {
+    let (home, died) = (temp_home(), temp_home());
+    let live = TestShard::new(home.path());
+    live.run(5);
+    live.expect_ok("setmoney ada 1");
+    truncate(&open_segment(home.path(), "logs/journal", "tlj"));
+    wait_until("a command is taken", || live.line("setmoney ada 2").status == Status::Ok);
+    let (run, digest) = (live.shard.run_id.clone(), live.digest());
+    copy_folder(home.path(), died.path());
+    drop(live);
+    let recover = |since| recover_run(&Home::new(died.path()), "snapshots", &run, since);
+    assert_eq!(recover(Some(0)).map(|it| it.lost_before).unwrap(), None);
+    std::fs::write(died.path().join(format!("logs/journal/{run}-000000000000.tlj")), "damage").unwrap();
+    let recovered = recover(Some(0)).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!((recovered.town.digest(), recovered.lost_before), (digest, Some(5)));
+    let said = "The run continues from the segment after it.";
+    assert!(recovered.notes.iter().any(|note| note.ends_with(said)), "{:?}", recovered.notes);
+    // The end of a segment before a complete one is known, so the damage matters.
+    let newest = open_segment(died.path(), "logs/journal", "tlj");
+    std::fs::remove_file(&newest).unwrap();
+    assert!(recover(Some(0)).is_err());
 }
