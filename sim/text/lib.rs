@@ -3,9 +3,13 @@
 /// The name with the smallest edit distance to `typed`, whatever the case, when at most a third of it is wrong.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
-    let near = (typed.chars().count() / 3).max(1);
+    let letters = typed.chars().count();
+    let near = (letters / 3).max(1);
     names
-        .map(|name| (strsim::damerau_levenshtein(&typed, &name.to_lowercase()), name))
+        .map(|name| (name.to_lowercase(), name))
+        // A difference in length is a distance, so that text of any length costs no more than a name.
+        .filter(|(lower, _)| lower.chars().count().abs_diff(letters) <= near)
+        .map(|(lower, name)| (strsim::damerau_levenshtein(&typed, &lower), name))
         .min()
         .filter(|(distance, _)| *distance <= near)
         .map(|(_, name)| name)

@@ -1,8 +1,7 @@
-//! Export of the audit log as JSON lines or CSV, filtered and optionally redacted; and the newest records for a terminal.
+//! Export of the audit log as JSON lines or CSV, filtered and optionally redacted.
 //!
 //! Lines that do not verify are left out and counted. Redaction is a function of the caller.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,7 +12,6 @@ use super::log_files::records;
 use super::record::Record;
 use super::verify::{Finding, Verdict};
 use townlet_wire::Status;
-use townlet_wire::telemetry::AuditRow;
 
 /// Conditions on records; all that are set must hold.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +29,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn matches(&self, record: &Record) -> bool {
+    pub(crate) fn matches(&self, record: &Record) -> bool {
         let time: Option<Timestamp> = record.ts.parse().ok();
         self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
             && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
@@ -101,31 +99,6 @@ pub fn export(
         }
     })?;
     Ok(exported)
-}
-
-/// The newest `count` valid records of all runs in `dir`, oldest first.
-pub fn newest(dir: &Path, count: usize) -> io::Result<Vec<AuditRow>> {
-    let mut rows: Vec<AuditRow> = Vec::new();
-    let mut run = String::new();
-    let mut ring = VecDeque::new();
-    records(dir, |_, _, record| {
-        let Ok(record) = record else {
-            return Ok(());
-        };
-        if record.run_id != run {
-            rows.extend(ring.drain(..));
-            run.clone_from(&record.run_id);
-        }
-        ring.push_back(record.row());
-        if ring.len() > count {
-            ring.pop_front();
-        }
-        Ok(())
-    })?;
-    rows.extend(ring);
-    // All times have one length, so their order is that of the text; within a run the sort keeps the log's order.
-    rows.sort_by(|a, b| a.ts.cmp(&b.ts));
-    Ok(rows.split_off(rows.len().saturating_sub(count)))
 }
 
 const COLUMNS: [&str; 24] = [

@@ -15,6 +15,7 @@ mod chain;
 mod export;
 mod idempotency;
 mod log_files;
+mod newest;
 mod record;
 mod recovery;
 mod verify;
@@ -23,9 +24,10 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use export::{Exported, Filter, Format, Redact, export, newest};
+pub use export::{Exported, Filter, Format, Redact, export};
 pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
 pub use log_files::records;
+pub use newest::{Cursor, Page, Selection, newest};
 pub use record::{GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
 pub use verify::{Finding, OpenIntentRow, Report, RunReport, Verdict, verify};
 pub use writer::{AuditError, Clock, Log, Opened, Options, Written};

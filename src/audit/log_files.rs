@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::record::Record;
 
 /// Longest line read, in bytes; every record is far shorter.
-const MAX_LINE: u64 = 256 * 1024;
+pub(crate) const MAX_LINE: u64 = 256 * 1024;
 
 pub(crate) fn segment_name(run_id: &str, number: u32) -> String {
     format!("{run_id}-{number:04}.jsonl")

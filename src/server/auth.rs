@@ -11,8 +11,9 @@ use axum::http::{HeaderMap, Uri, Version, header};
 
 use super::AppState;
 use super::connections::PeerAddress;
-use townlet_shard::RemoteCaller;
+use super::rate_limits::Client;
 use townlet_shard::tokens::{TokenError, TokenStore};
+use townlet_shard::{ANONYMOUS, Level, RemoteCaller};
 use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::{ErrorBody, Role};
 
@@ -58,6 +59,17 @@ impl Authenticator {
         !self.tokens.stored().is_empty()
     }
 
+    /// Reads the token store again if it has changed.
+    fn refresh(&mut self) {
+        let found = file_stamp(&self.path);
+        if found != self.seen {
+            // If the file cannot be read, the tokens read before stay valid.
+            if self.tokens.reload(&self.path).is_ok() {
+                self.seen = found;
+            }
+        }
+    }
+
     /// The visitor of a request: the token's role, or a viewer without a token. Created and revoked tokens take effect at
     /// the next request.
     pub(super) fn authenticate(
@@ -68,15 +80,9 @@ impl Authenticator {
     ) -> Result<RemoteCaller, Rejection> {
         let schema = schema(headers)?;
         let Some(token) = token else {
-            return Ok(RemoteCaller::new(format!("http:{from}"), Role::Viewer, schema));
+            return Ok(RemoteCaller::new(format!("{ANONYMOUS}{from}"), Role::Viewer, schema));
         };
-        let found = file_stamp(&self.path);
-        if found != self.seen {
-            // If the file cannot be read, the tokens read before stay valid.
-            if self.tokens.reload(&self.path).is_ok() {
-                self.seen = found;
-            }
-        }
+        self.refresh();
         match self.tokens.identify(&from.to_string(), token) {
             Ok(stored) => Ok(RemoteCaller::new(format!("token:{}", stored.id), stored.role, schema)),
             Err(TokenError::Unknown) => Err(Rejection::new(
@@ -200,6 +206,19 @@ impl FromRequestParts<Arc<AppState>> for Caller {
     }
 }
 
+/// The level of a request and whose limits it counts against, by the token of its headers. A wrong token is none.
+pub(super) fn client_of(app: &AppState, peer: PeerAddress, headers: &HeaderMap) -> (Level, Client) {
+    if let Ok(Some(token)) = bearer_token(headers) {
+        let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
+        authenticator.refresh();
+        if let Some(stored) = authenticator.tokens.find(token) {
+            let level = if stored.role == Role::Admin { Level::Admin } else { Level::Viewer };
+            return (level, Client::Token(stored.id.clone()));
+        }
+    }
+    (Level::Anonymous, Client::of_address(peer.0))
+}
+
 /// Authenticates a client, or logs and counts the rejection.
 pub(super) fn authenticate(
     app: &AppState,
@@ -209,7 +228,7 @@ pub(super) fn authenticate(
 ) -> Result<RemoteCaller, Rejection> {
     let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
     authenticator.authenticate(peer.0, token, headers).inspect_err(|rejection| {
-        app.counts.refused("token");
+        app.counts.refused("token", Level::Anonymous);
         app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.code, rejection.error.message));
     })
 }

@@ -1,9 +1,9 @@
-//! The accept loop: limits the number of connections and their time, and drains them on shutdown.
+//! The accept loop: serves connections, limits their time, closes those that have to give way, and drains all on shutdown.
 
 use std::net::{IpAddr, TcpListener as Bound};
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -11,16 +11,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::connection_table::OpenConnection;
 use super::tls::Tls;
 use super::{AppState, DRAIN_TIMEOUT, routes};
+use townlet_shard::Level;
 
-const MAX_CONNECTIONS: usize = 512;
 /// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that gave way is kept open without being served, so that a client that connects again at once costs
+/// little; and how many at most.
+const LINGER: Duration = Duration::from_millis(500);
+const MAX_LINGERING: usize = 256;
 /// Interval at which the certificate files are checked for changes.
 const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// What the HTTP parser accepts, in bytes and headers. It answers more by a 431 without a body. The limits of requests are lower,
@@ -44,7 +49,7 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
     };
     let router = routes::router(&app);
     let tls = tls.map(Arc::new);
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let lingering = Arc::new(Semaphore::new(MAX_LINGERING));
     let mut open = JoinSet::new();
     let mut stop = app.stop.clone();
     loop {
@@ -59,11 +64,15 @@ pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, re
             taken = listener.accept() => match taken {
                 Ok((stream, peer)) => {
                     let peer = PeerAddress(peer.ip());
-                    if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
-                        open.spawn(accept(Arc::clone(&app), router.clone(), tls.clone(), stream, peer, permit));
+                    if let Some((connection, gave_way)) = app.connections.open(peer.0, Instant::now()) {
+                        if gave_way {
+                            app.counts.refused("evicted", Level::Anonymous);
+                        }
+                        let accepted = Accepted { peer, connection: Arc::new(connection), lingering: Arc::clone(&lingering) };
+                        open.spawn(accept(Arc::clone(&app), router.clone(), tls.clone(), stream, accepted));
                     } else {
-                        app.counts.refused("connections");
-                        app.log.write(&format!("refused a connection from {}: {MAX_CONNECTIONS} connections are open", peer.0));
+                        app.counts.refused("connections", Level::Anonymous);
+                        app.log.write(&format!("refused a connection from {}: all are in use with admin tokens", peer.0));
                     }
                 }
                 // Usually out of file descriptors, until other connections close.
@@ -90,20 +99,33 @@ fn reload_certificate(app: &AppState, tls: Option<&Tls>, force: bool) {
     }
 }
 
-async fn accept(
-    app: Arc<AppState>,
-    router: Router,
-    tls: Option<Arc<Tls>>,
-    stream: TcpStream,
+/// A connection with what its tasks need.
+struct Accepted {
     peer: PeerAddress,
-    _permit: OwnedSemaphorePermit,
-) {
+    connection: Arc<OpenConnection>,
+    lingering: Arc<Semaphore>,
+}
+
+impl Accepted {
+    /// Keeps a connection that has to give way open for a while, without being served.
+    async fn linger(&self) {
+        if let Ok(_permit) = self.lingering.try_acquire() {
+            sleep(LINGER).await;
+        }
+    }
+}
+
+async fn accept(app: Arc<AppState>, router: Router, tls: Option<Arc<Tls>>, stream: TcpStream, accepted: Accepted) {
     // Sends short answers without delay. A failure only costs latency.
     drop(stream.set_nodelay(true));
-    let Some(tls) = tls else { return serve_connection(&app, router, stream, peer).await };
-    match timeout(TIMEOUT, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => serve_connection(&app, router, stream, peer).await,
-        _ => app.counts.refused("handshake"),
+    let Some(tls) = tls else { return serve_connection(&app, router, stream, accepted).await };
+    let handshake = tokio::select! {
+        handshake = timeout(TIMEOUT, tls.acceptor().accept(stream)) => handshake,
+        () = accepted.connection.evicted() => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => serve_connection(&app, router, stream, accepted).await,
+        _ => app.counts.refused("handshake", Level::Anonymous),
     }
 }
 
@@ -111,10 +133,14 @@ async fn serve_connection(
     app: &AppState,
     router: Router,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    peer: PeerAddress,
+    accepted: Accepted,
 ) {
     let disconnect = Disconnect(Arc::default());
-    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(Extension(disconnect.clone())));
+    let router = router
+        .layer(Extension(accepted.peer))
+        .layer(Extension(Arc::clone(&accepted.connection)))
+        .layer(Extension(disconnect.clone()));
+    let service = TowerToHyperService::new(router);
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -124,12 +150,17 @@ async fn serve_connection(
             .serve_connection(TokioIo::new(stream), service)
     );
     let mut stop = app.stop.clone();
-    tokio::select! {
+    let gives_way = tokio::select! {
         // A client may close the connection in any way.
         _ = connection.as_mut() => return,
         () = disconnect.0.notified() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        () = accepted.connection.evicted() => true,
+        _ = stop.wait_for(|stop| *stop) => false,
+    };
+    if gives_way {
+        return accepted.linger().await;
     }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
         () = disconnect.0.notified() => {}

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::auth::{Rejection, authenticate, bearer_token};
 use super::connections::PeerAddress;
 use super::{AppState, http_status};
-use townlet_shard::printable_line;
+use townlet_shard::{Level, printable_line};
 use townlet_wire::{Answer, ErrorBody, Request};
 
 /// Time that a request waits for its answer.
@@ -45,12 +45,32 @@ pub(super) async fn post(
     if app.is_stopping() {
         return error_response(&request, stopping(), app.shard.tick());
     }
+    let level = visitor.level();
+    if level == Level::Anonymous
+        && !request.query
+        && !request.dry_run
+        && let Some(why) = app.disk.refusal()
+    {
+        app.counts.refused("disk", level);
+        let hint = "Commands with a token still work. Free disk space, or send a token.";
+        return error_response(
+            &request,
+            ErrorBody::new("E_AUDIT_UNAVAILABLE", format!("{why}."), hint),
+            app.shard.tick(),
+        );
+    }
     let sent = request.clone();
     let (send, answer) = oneshot::channel();
     // The command runs also when the client is gone; the audit log records its outcome.
     app.shard.ask_remote(visitor, request, move |answer| drop(send.send(answer)));
     match timeout(TIMEOUT, answer).await {
-        Ok(Ok(answer)) => http_status::response(&answer),
+        Ok(Ok(answer)) => {
+            let answer = answer.render();
+            if answer.error.as_ref().is_some_and(|error| error.code == "E_RATE_LIMITED") {
+                app.counts.refused("queue", level);
+            }
+            http_status::response(&answer)
+        }
         Ok(Err(_)) => error_response(&sent, stopping(), app.shard.tick()),
         Err(_) => {
             let hint = "Send it again with the same cmd_id to get its answer. It does not run twice.";

@@ -21,7 +21,7 @@ pub(super) fn of(code: &str) -> StatusCode {
         "E_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "E_CMD_ID_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,
         "E_SCHEMA_OLD" => StatusCode::UPGRADE_REQUIRED,
-        "E_TOO_MANY" => StatusCode::TOO_MANY_REQUESTS,
+        "E_RATE_LIMITED" | "E_TOO_MANY" => StatusCode::TOO_MANY_REQUESTS,
         "E_HEADERS_TOO_LARGE" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         "E_AUDIT_UNAVAILABLE" | "E_STOPPING" | "E_HUNG" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -32,7 +32,7 @@ pub(super) fn of(code: &str) -> StatusCode {
 pub(super) fn response(answer: &Answer) -> Response {
     let status = answer.error.as_ref().map_or(StatusCode::OK, |error| of(&error.code));
     let mut response = (status, Json(answer)).into_response();
-    if answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT") {
+    if answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_RATE_LIMITED")) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1_u64));
     }
     response

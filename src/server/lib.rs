@@ -4,13 +4,16 @@
 //! Rules: "HTTP service", "Roles and identity".
 
 mod auth;
+mod connection_table;
 mod connections;
 mod console;
+mod disk_reserve;
 mod http_status;
 mod index_page;
 mod metrics;
 mod negotiation;
 mod openapi;
+mod rate_limits;
 mod read_handlers;
 mod routes;
 mod stream;
@@ -20,11 +23,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::watch;
 
+use connection_table::ConnectionTable;
+use disk_reserve::DiskReserve;
+use rate_limits::RateLimits;
 use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
@@ -83,8 +89,11 @@ struct AppState {
     secure: bool,
     facts: Vec<(String, String)>,
     log: Log,
-    /// Limits reads of the audit log to one at a time.
-    audit_reads: Arc<tokio::sync::Semaphore>,
+    rates: RateLimits,
+    connections: ConnectionTable,
+    disk: DiskReserve,
+    /// Limit reads of the audit log to one at a time with a token, and one without.
+    audit_reads: [Arc<tokio::sync::Semaphore>; 2],
 }
 
 impl AppState {
@@ -128,6 +137,7 @@ impl BoundListener {
                 options.token_file.display()
             )));
         }
+        let (limits, log_folder) = (shard.config.server.limits.clone(), shard.home().console());
         let (stop, stopped) = watch::channel(false);
         let reload = Arc::new(tokio::sync::Notify::new());
         let app = Arc::new(AppState {
@@ -139,7 +149,10 @@ impl BoundListener {
             secure: tls.is_some(),
             facts: options.facts,
             log: options.log,
-            audit_reads: Arc::new(tokio::sync::Semaphore::new(1)),
+            rates: RateLimits::new(&limits, Instant::now()),
+            connections: ConnectionTable::new(&limits),
+            disk: DiskReserve::new(log_folder, limits.disk_reserve_bytes),
+            audit_reads: [(); 2].map(|()| Arc::new(tokio::sync::Semaphore::new(1))),
         });
         let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use townlet_shard::Level;
 use townlet_wire::Snapshot;
 
 /// Media types of the two formats, the default first.
@@ -20,16 +21,15 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 const PEAK: &str = "exit_queue_peak";
 
 type Label = [(&'static str, String); 1];
-pub(super) type Level = Gauge;
 type Real = Gauge<f64, AtomicU64>;
 
 /// Counts of requests and subscribers since the service started.
 #[derive(Debug, Default)]
 pub(super) struct RequestCounts {
     answered: Family<[(&'static str, String); 2], Counter>,
-    refused: Family<Label, Counter>,
+    refused: Family<[(&'static str, &'static str); 2], Counter>,
     /// Current subscribers of the stream.
-    pub(super) subscribers: Level,
+    pub(super) subscribers: Gauge,
 }
 
 impl RequestCounts {
@@ -37,9 +37,10 @@ impl RequestCounts {
         self.answered.get_or_create(&[("path", path.to_owned()), ("status", status.to_string())]).inc();
     }
 
-    /// Counts a refusal: `address`, `connections`, `handshake`, `stalled` or `token`.
-    pub(super) fn refused(&self, why: &'static str) {
-        self.refused.get_or_create(&[("why", why.to_owned())]).inc();
+    /// Counts a refusal of a level: `address`, `connections`, `disk`, `evicted`, `handshake`, `queue`, `rate`, `stalled`,
+    /// `subscribers` or `token`.
+    pub(super) fn refused(&self, why: &'static str, level: Level) {
+        self.refused.get_or_create(&[("why", why), ("level", level.word())]).inc();
     }
 }
 
@@ -67,7 +68,7 @@ fn registry(counts: &RequestCounts, view: &Snapshot) -> Registry {
     registry.register("stream_subscribers", "Current subscribers of the telemetry stream", counts.subscribers.clone());
     let peak = view.counters.get(PEAK).copied().unwrap_or_default();
     let mut gauge = |name: &str, help: &str, value: u64| {
-        let metric = Level::default();
+        let metric = <Gauge>::default();
         metric.set(value as i64);
         registry.register(name, help, metric);
     };

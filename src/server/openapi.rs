@@ -41,13 +41,18 @@ fn operation(endpoint: &Endpoint) -> Value {
         parameters.push(header("Last-Event-ID", "The id of the last event received."));
     }
     if endpoint.path == AUDIT {
-        parameters.push(json!({
-            "name": "limit",
-            "in": "query",
-            "description": "The number of records.",
-            "required": false,
-            "schema": { "type": "integer", "minimum": 1, "maximum": MAX_AUDIT_RECORDS, "default": 100 },
-        }));
+        let text = || json!({ "type": "string" });
+        let time = || json!({ "type": "string", "format": "date-time" });
+        let limit = json!({ "type": "integer", "minimum": 1, "maximum": MAX_AUDIT_RECORDS, "default": 100 });
+        parameters.extend([
+            query("limit", "The number of records.", &limit),
+            query("before", "Only records before this place: `before` of an earlier answer.", &text()),
+            query("since", "Only records from this time on.", &time()),
+            query("until", "Only records before this time.", &time()),
+            query("issuer", "Only records of this issuer.", &text()),
+            query("command", "Only commands whose name contains this.", &text()),
+            query("status", "Only records with this outcome.", &reference("Status")),
+        ]);
     }
     let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -55,8 +60,17 @@ fn operation(endpoint: &Endpoint) -> Value {
         codes.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
     }
     let refusal = if endpoint.post { "Answer" } else { "Refusal" };
-    responses
-        .extend(codes.into_iter().map(|(status, codes)| (status, content(&codes.join(", "), &[JSON], Some(refusal)))));
+    responses.extend(codes.into_iter().map(|(status, codes)| {
+        let mut response = content(&codes.join(", "), &[JSON], Some(refusal));
+        if matches!(status.as_str(), "429" | "503") {
+            response["headers"] = json!({ "Retry-After": {
+                "description": "Seconds until the request may be sent again.",
+                "required": true,
+                "schema": { "type": "integer", "minimum": 1 },
+            } });
+        }
+        (status, response)
+    }));
     let mut operation = json!({
         "summary": endpoint.help,
         "operationId": operation_id(endpoint.path),
@@ -84,6 +98,10 @@ fn content(description: &str, media_types: &[&str], schema: Option<&str>) -> Val
 
 fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+fn query(name: &str, help: &str, schema: &Value) -> Value {
+    json!({ "name": name, "in": "query", "description": help, "required": false, "schema": schema })
 }
 
 fn header(name: &str, help: &str) -> Value {

@@ -19,9 +19,10 @@ use super::auth::{Caller, Rejection};
 use super::negotiation::preferred;
 use super::routes::JSON;
 use super::{AppState, http_status, metrics, openapi};
+use townlet_audit::{Cursor, Filter, Selection};
 use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
-use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot};
+use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot, Status};
 
 const MAX_AGE: Duration = Duration::from_millis(50);
 /// Maximum number of audit records in an answer.
@@ -92,39 +93,61 @@ pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -
     .into_response())
 }
 
+/// Most lines of the log that a request reads. The answer says where the next one goes on.
+const MAX_AUDIT_LINES: u64 = 20_000;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
-    /// Number of records, counted from the newest.
     #[serde(default = "default_limit")]
     limit: usize,
+    before: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    issuer: Option<String>,
+    command: Option<String>,
+    status: Option<Status>,
 }
 
 const fn default_limit() -> usize {
     100
 }
 
+impl AuditQuery {
+    fn selection(self) -> Option<Selection> {
+        let Self { limit, before, since, until, issuer, command, status } = self;
+        let before = before.map(|before| Cursor::parse(&before).ok_or(())).transpose().ok()?;
+        let since = since.map(|since| since.parse()).transpose().ok()?;
+        let until = until.map(|until| until.parse()).transpose().ok()?;
+        let filter = Filter { since, until, issuer, command, status };
+        let selection = Selection { limit, max_lines: MAX_AUDIT_LINES, filter, before };
+        (1..=MAX_AUDIT_RECORDS).contains(&limit).then_some(selection)
+    }
+}
+
 pub(super) async fn audit(
     State(app): State<Arc<AppState>>,
-    _caller: Caller,
+    caller: Caller,
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Response, Rejection> {
-    let limit = query.map(|query| query.limit).ok().filter(|limit| (1..=MAX_AUDIT_RECORDS).contains(limit));
-    let limit = limit.ok_or_else(|| {
-        Rejection::new(
-            "E_INVALID_ARG",
-            "invalid query.",
-            format!("The only parameter is `limit`, from 1 to {MAX_AUDIT_RECORDS}, such as `?limit=100`."),
-        )
+    let selection = query.ok().and_then(|Query(query)| query.selection()).ok_or_else(|| {
+        let parameters = format!(
+            "`limit` is from 1 to {MAX_AUDIT_RECORDS}, such as `?limit=100`; `before` is that of an answer; `since` and \
+             `until` are times in RFC 3339; `status` is ok, error or dry_run; `issuer` and `command` are texts."
+        );
+        Rejection::new("E_INVALID_ARG", "invalid query.", parameters)
     })?;
-    let permit = Arc::clone(&app.audit_reads).acquire_owned().await;
+    let permit = Arc::clone(&app.audit_reads[usize::from(caller.has_token)]).acquire_owned().await;
     let read = tokio::task::spawn_blocking(move || {
-        let rows = townlet_audit::newest(&app.shard.home().console(), limit);
+        let page = townlet_audit::newest(&app.shard.home().console(), &selection);
         drop(permit);
-        rows.map(|rows| app.shard.names().apply(rows))
+        page.map(|page| (app.shard.names().apply(page.rows), page.before))
     });
     match read.await {
-        Ok(Ok(rows)) => Ok(Json(json!({ "records": rows })).into_response()),
+        Ok(Ok((rows, before))) => {
+            let before = before.map(|before| before.to_string());
+            Ok(Json(json!({ "records": rows, "before": before })).into_response())
+        }
         Ok(Err(why)) => Err(Rejection::new("E_IO", format!("the audit log cannot be read: {why}."), "")),
         Err(_) => Err(shard_ended()),
     }

@@ -3,19 +3,22 @@
 //! No path contains a parameter, which rules out path traversal.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::auth::{Rejection, reject_host, reject_large_headers, reject_token_in_uri};
+use super::auth::{Rejection, client_of, reject_host, reject_large_headers, reject_token_in_uri};
+use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
 use super::{AppState, console, index_page, metrics, read_handlers, stream};
+use townlet_shard::Level;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
 
@@ -23,6 +26,12 @@ use townlet_wire::service;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Limit from a request's headers to its response, including the body. The response of a stream begins at once.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the refusal of a request beyond the rate is held back, when it has no token.
+const LEAST_DELAY: Duration = Duration::from_millis(250);
+const MOST_DELAY: Duration = Duration::from_secs(1);
+/// Seconds until a retry of what was refused with 429 or 503 and says nothing else.
+const RETRY_AFTER: u64 = 5;
 
 pub(super) struct Endpoint {
     /// Whether the method is `POST`, otherwise `GET`.
@@ -43,7 +52,8 @@ const EVENTS: &str = "text/event-stream";
 pub(super) const INDEX: &str = "/";
 
 /// Error codes of every endpoint: from the checks in [`common`].
-pub(super) const COMMON_ERROR_CODES: &[&str] = &["E_INVALID_ARG", "E_FORBIDDEN", "E_TIMEOUT", "E_HEADERS_TOO_LARGE"];
+pub(super) const COMMON_ERROR_CODES: &[&str] =
+    &["E_INVALID_ARG", "E_FORBIDDEN", "E_TIMEOUT", "E_HEADERS_TOO_LARGE", "E_RATE_LIMITED"];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
@@ -123,7 +133,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::AUDIT,
-        help: "The newest audit records, oldest first. `limit` sets their number.",
+        help: "The newest audit records, oldest first. `limit` sets their number, `before` continues with older ones.",
         response: (&[JSON], None),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING", "E_IO"],
         handler: || get(read_handlers::audit),
@@ -159,37 +169,70 @@ pub(super) fn router(app: &Arc<AppState>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Runs for every request: refuses large headers, tokens in the URL, an invalid `Host` and, over plain HTTP, foreign host names;
-/// limits the time, adds common headers and counts the response.
+/// Runs for every request: refuses those beyond the rate of their sender, large headers, tokens in the URL, an invalid `Host`
+/// and, over plain HTTP, foreign host names; limits the time, adds common headers and counts the response.
 async fn common(
     State(app): State<Arc<AppState>>,
     Extension(peer): Extension<PeerAddress>,
+    Extension(connection): Extension<Arc<OpenConnection>>,
     request: Request,
     next: Next,
 ) -> Response {
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
     let (uri, headers) = (request.uri().clone(), request.headers());
+    let (level, client) = client_of(&app, peer, headers);
+    connection.begin_request(level, path == service::STREAM, Instant::now());
+    let body = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
     let may = reject_large_headers(&uri, headers)
         .and_then(|()| reject_token_in_uri(&uri))
         .and_then(|()| reject_host(request.version(), &uri, headers, app.secure));
-    let mut response = match may {
-        Ok(()) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let mut response = match (app.rates.take(level, &client, Instant::now()), may) {
+        (Err(wait), _) => {
+            app.counts.refused("rate", level);
+            if level == Level::Anonymous {
+                // A client that sends on without waiting is slowed down, so that refusals cost little, too.
+                sleep(wait.clamp(LEAST_DELAY, MOST_DELAY)).await;
+            }
+            rejected(&app, &uri, rate_limited(wait))
+        }
+        (Ok(()), Ok(())) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
             Ok(response) => response,
             Err(_) => rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.")),
         },
-        Err(rejection) => {
-            app.counts.refused("address");
+        (Ok(()), Err(rejection)) => {
+            app.counts.refused("address", level);
             app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));
             rejected(&app, &uri, rejection)
         }
     };
+    // A stream has no size.
+    let bytes = body.min(MAX_BODY_BYTES as u64) + response.body().size_hint().exact().unwrap_or(0);
+    app.rates.take_bytes(level, &client, bytes, Instant::now());
     app.counts.answered(path, response.status().as_u16());
+    if matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from(RETRY_AFTER));
+    }
     let schema = (HeaderName::from_static(service::SCHEMA_HEADER), HeaderValue::from_static(SCHEMA_VERSION));
     response.headers_mut().insert(schema.0, schema.1);
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
     response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The rejection of a request beyond the rate of its sender.
+fn rate_limited(wait: Duration) -> Rejection {
+    let seconds = wait.as_secs() + 1;
+    Rejection {
+        wait: Some(seconds),
+        ..Rejection::new(
+            "E_RATE_LIMITED",
+            "too many requests.",
+            format!(
+                "Nothing was done. Wait {seconds} s, and send it again with the same cmd_id. A token has limits of its own."
+            ),
+        )
+    }
 }
 
 /// A rejection in the form of the path: an answer on the console endpoint, a refusal elsewhere.

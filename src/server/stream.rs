@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::AppState;
 use super::auth::{Caller, Rejection};
 use super::connections::Disconnect;
+use townlet_shard::Level;
 use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
@@ -48,7 +49,9 @@ pub(super) async fn subscribe(
     } else {
         (MAX_SUBSCRIBERS - RESERVED_FOR_TOKENS, "Retry later or with a token.")
     };
+    let level = caller.visitor.level();
     if app.counts.subscribers.get() > most {
+        app.counts.refused("subscribers", level);
         return Err(Rejection {
             wait: Some(5),
             ..Rejection::new("E_TOO_MANY", format!("there are already {most} subscribers."), hint)
@@ -60,7 +63,7 @@ pub(super) async fn subscribe(
     let notify = Arc::clone(&fresh);
     let stream = app.shard.stream(last, move || notify.notify_one());
     let (send, inbox) = channel(SOCKET_QUEUE);
-    tokio::spawn(pump(slot, stream, fresh, send, disconnect));
+    tokio::spawn(pump(slot, level, stream, fresh, send, disconnect));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Events { inbox })).into_response())
 }
@@ -82,14 +85,21 @@ impl Drop for SubscriberSlot {
 }
 
 /// Sends messages to a subscriber until it disconnects, is dropped by the publisher, or the service stops.
-async fn pump(slot: SubscriberSlot, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, disconnect: Disconnect) {
+async fn pump(
+    slot: SubscriberSlot,
+    level: Level,
+    stream: Stream,
+    fresh: Arc<Notify>,
+    send: Sender<Bytes>,
+    disconnect: Disconnect,
+) {
     let app = &slot.0;
     let mut stop = app.stop.clone();
     loop {
         match stream.try_next() {
             StreamItem::Message(message) => {
                 for piece in pieces(message) {
-                    if !send_piece(app, &send, piece, &disconnect, &mut stop).await {
+                    if !send_piece((app, level), &send, piece, &disconnect, &mut stop).await {
                         return;
                     }
                 }
@@ -137,7 +147,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Sends a piece; false when the subscriber has left or was disconnected.
 async fn send_piece(
-    app: &AppState,
+    (app, level): (&AppState, Level),
     send: &Sender<Bytes>,
     bytes: Bytes,
     disconnect: &Disconnect,
@@ -150,7 +160,7 @@ async fn send_piece(
     if let Ok(sent) = sent {
         return sent.is_ok();
     }
-    app.counts.refused("stalled");
+    app.counts.refused("stalled", level);
     app.log.write(&format!("disconnected a subscriber that read nothing for {} s", STALL_TIMEOUT.as_secs()));
     disconnect.0.notify_one();
     false

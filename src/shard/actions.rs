@@ -84,7 +84,7 @@ impl Engine {
                 let window = limits.global_window_ticks;
                 format!("at most {limit} sentences in {window} ticks, instead of {now}; urgent ones always pass.")
             }
-            ShardAction::Privacy(on) if self.status.names.hidden == *on => {
+            ShardAction::Privacy(on) if self.status.names.is_hidden() == *on => {
                 format!("nothing changes: privacy is {} already.", word(*on))
             }
             ShardAction::Privacy(on) => {
@@ -128,7 +128,7 @@ impl Engine {
             ShardAction::Narration(on) => self.status.feed.silent = !on,
             ShardAction::NarrationLimit(limit) => self.status.feed.limit = Some(limit),
             ShardAction::Privacy(on) => {
-                self.status.names.hidden = on;
+                self.status.names.hide(on);
                 self.publication.names_changed();
             }
             ShardAction::TelemetryMode(mode) => self.publication.subscribers.publisher.set_mode(mode),
@@ -149,7 +149,7 @@ impl Engine {
                 self.apply_configured_visibility(changed);
                 if changes.is_some_and(Value::is_null) && self.town.rules().config.telemetry.privacy.enabled {
                     // The log had no room for the changes, so names are hidden to be safe.
-                    self.status.names.hidden = true;
+                    self.status.names.hide(true);
                 }
             }
             if PERSISTENT.iter().any(|row| row.name == record.command) {

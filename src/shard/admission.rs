@@ -1,24 +1,22 @@
-//! A command up to its intent: role, retry rules, dry run, and the answers of what changes nothing. One place, in this order.
+//! A command up to its intent: retry rules, dry run, and the answers of what changes nothing. One place, in this order.
 //!
 //! What happens once the intent is durable is `execution`'s. Rules: "Command table", "Roles and identity", "Idempotent
 //! retries", "Audit log".
 
-use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use townlet_audit::{Log, Lookup, Record, Stage, fingerprint};
-use townlet_wire::{Answer, CommandSpec, ErrorBody, Role, Session, Status, allowed};
+use townlet_audit::{Lookup, Record, Stage, fingerprint};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Role, Status};
 
 use super::command_table::{Invocation, error, refused};
 use super::commands::training::check_training_active;
-use super::engine::{Engine, Message};
+use super::engine::Engine;
 use super::operation::{FileQuery, Operation, ShardAction, ShardView};
 use super::pending_commands::{CommandContext, PendingCommand};
 use super::pending_writes::PendingIntent;
 use super::sessions::{NO_SESSION, SessionEvent};
-use super::submission::{AnswerFn, Caller, HTTP_TRANSPORT, Submission, escaped};
+use super::submission::{AnswerFn, Caller, Submission, escaped};
 
 /// A command whose sender may send it.
 pub(super) struct Admission {
@@ -44,36 +42,39 @@ impl Engine {
         &self.town.rules().config.config_id
     }
 
+    /// Takes in a request. Those of remote callers were permitted before they came here.
     pub(super) fn submit(&mut self, submission: Submission) {
-        let Submission { caller, cmd_id, has_id, dry_run, query, secret, run_id, line, command, reply } = submission;
-        let (session, remote) = match caller {
-            Caller::Session(number) => (number, None),
-            Caller::Remote(remote) => (NO_SESSION, Some(remote)),
-        };
-        let who = remote.as_ref().map(|remote| &remote.session).or_else(|| self.sessions.get(session)).cloned();
-        let Some(who) = who else { return };
-        let names = self.status.names.clone();
-        let reply: AnswerFn = Box::new(move |answer| reply(escaped(names.apply(answer))));
-        let quiet = dry_run || query;
-        let Invocation { spec, line, args, operation } = match command {
-            Ok(invocation) => invocation,
-            Err(error) => {
-                // What was typed is kept, so that the log says what was refused.
-                let args = json!({ "line": line });
-                let context = CommandContext { session, who, cmd_id, name: "?", line, args };
-                return self.refuse(&context, quiet, error, reply);
+        let (session, who, permitted) = match &submission.caller {
+            Caller::Remote(remote) => (NO_SESSION, remote.session.clone(), Ok(())),
+            Caller::Session(number) => {
+                let Some(who) = self.sessions.get(*number).cloned() else { return };
+                let permitted = submission.permitted(&who, None);
+                (*number, who, permitted)
             }
         };
-        let permitted = check_role(&who, spec)
-            .and_then(|()| remote.map_or(Ok(()), |remote| remote.check(spec, dry_run, has_id)))
-            .and_then(|()| check_query(spec, query && !dry_run))
-            .and_then(|()| check_run(run_id.as_deref(), &self.status.run_id));
-        let context = CommandContext { session, who, cmd_id, name: &spec.name, line, args };
-        match permitted.and(operation) {
-            Ok(operation) => {
+        match (permitted, submission) {
+            (
+                Ok(()),
+                Submission {
+                    command: Ok(Invocation { spec, line, args, operation: Ok(operation) }),
+                    cmd_id,
+                    dry_run,
+                    query,
+                    secret,
+                    reply,
+                    ..
+                },
+            ) => {
+                let context = CommandContext { session, who, cmd_id, name: &spec.name, line, args };
                 self.prepare(Admission { context, spec, operation, dry_run, query, secret, reply });
             }
-            Err(error) => self.refuse(&context, quiet, error, reply),
+            (permitted, submission) => {
+                let quiet = submission.is_quiet();
+                // A command without an operation is never permitted.
+                let error = permitted.err().unwrap_or_else(|| error("E_INVALID_ARG", "this is no command.", ""));
+                let (context, reply) = submission.into_refused(session, who);
+                self.refuse(&context, quiet, error, reply);
+            }
         }
     }
 
@@ -90,9 +91,7 @@ impl Engine {
     fn refuse(&mut self, context: &CommandContext, quiet: bool, error: ErrorBody, reply: AnswerFn) {
         let tick = self.town.tick();
         if !quiet {
-            let mut entry = context.entry(self.config_id(), tick, Stage::Rejected);
-            (entry.status, entry.error) = (Some(Status::Error), Some(error.clone()));
-            log_unsynced(&self.log, &self.sender, entry);
+            self.records.write(context.refusal(self.config_id(), tick, &error));
         }
         reply(context.answer(tick, Err(error)));
     }
@@ -132,7 +131,7 @@ impl Engine {
     ) {
         let answer = context.answer(self.town.tick(), result);
         if !quiet {
-            log_unsynced(&self.log, &self.sender, read_outcome(context, self.config_id(), &answer));
+            self.records.write(read_outcome(context, self.config_id(), &answer));
         }
         reply(answer);
     }
@@ -146,14 +145,14 @@ impl Engine {
         reply: AnswerFn,
     ) {
         let (folder, tick) = (self.snapshots.folder.clone(), self.town.tick());
-        let (config_id, log, sender) = (self.config_id().to_owned(), Arc::clone(&self.log), self.sender.clone());
+        let (config_id, records) = (self.config_id().to_owned(), self.records.clone());
         self.disk.run(move || {
             let mut answer = context.answer(tick, files(&folder));
             if let Some(result) = answer.result.take_if(|_| dry_run) {
                 (answer.status, answer.result) = (Status::DryRun, Some(json!({ "summary": result["summary"] })));
             }
             if !query && !dry_run {
-                log_unsynced(&log, &sender, read_outcome(&context, &config_id, &answer));
+                records.write(read_outcome(&context, &config_id, &answer));
             }
             reply(answer);
         });
@@ -268,7 +267,7 @@ impl Engine {
         let mut entry = context.entry(self.config_id(), self.town.tick(), Stage::Rejected);
         entry.status = Some(stored.status);
         entry.result = Some(json!({ "replayed": true }));
-        log_unsynced(&self.log, &self.sender, entry);
+        self.records.write(entry);
         reply(Answer { command: context.line.clone(), replayed: true, ..stored });
     }
 
@@ -282,45 +281,10 @@ impl Engine {
     }
 }
 
-fn check_role(who: &Session, spec: &CommandSpec) -> Result<(), ErrorBody> {
-    if allowed(who, spec) {
-        return Ok(());
-    }
-    let message = format!("`{}` needs the {} role.", spec.name, spec.role.word());
-    let hint = if who.transport == HTTP_TRANSPORT {
-        "Run `escalate` first, or send the command with an admin token: `--token-file` or TOWNLET_TOKEN."
-    } else {
-        "Run `escalate` first."
-    };
-    Err(error("E_FORBIDDEN", message, hint))
-}
-
-fn check_query(spec: &CommandSpec, query: bool) -> Result<(), ErrorBody> {
-    if query && spec.effect != townlet_wire::Effect::Read {
-        return Err(error("E_INVALID_ARG", "a query may only read.", "Send it as a command."));
-    }
-    Ok(())
-}
-
-/// Refuses what was meant for another run, such as a command that waited for the connection while the shard was started anew.
-fn check_run(meant: Option<&str>, this: &str) -> Result<(), ErrorBody> {
-    match meant {
-        Some(meant) if meant != this => Err(ErrorBody::other_run(&townlet_wire::escape(meant), this)),
-        _ => Ok(()),
-    }
-}
-
 fn read_outcome(context: &CommandContext, config_id: &str, answer: &Answer) -> Record {
     let mut entry = context.entry(config_id, answer.tick, Stage::Outcome);
     (entry.status, entry.error) = (Some(answer.status), answer.error.clone());
     let summary = answer.result.as_ref().and_then(|result| result.get("summary"));
     entry.result = summary.map(|summary| json!({ "summary": summary }));
     entry
-}
-
-/// Logs what nobody waits for. Observers see it once it is written, also while the town is paused.
-fn log_unsynced(log: &Log, sender: &Sender<Message>, entry: Record) {
-    let sender = sender.clone();
-    // The loop may have ended meanwhile; then nobody looks.
-    log.append(entry, false, move |_| drop(sender.send(Message::AuditWritten)));
 }

@@ -1,7 +1,7 @@
 //! The loop: one thread owns the town, ticks it when its clock says so, and handles messages between ticks.
 //!
 //! `Engine` owns the town and the parts of the shard; only what needs several of them at once is a method of it. The loop never
-//! waits for the disk.
+//! waits for the disk, and messages hold up a tick that is due for a millisecond at most.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::file_watch::{Finding, WatchedFiles};
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
+use super::lateness::LateTicks;
 use super::maintenance::{RETRY_EVERY, SpeedMeter};
 use super::pending_commands::PendingCommands;
 use super::pending_writes::NotDurable;
@@ -29,6 +30,7 @@ use super::policies::LoadedPolicy;
 use super::promotion::{AfterLoad, Event as ReleaseEvent, ReleaseFileWritten, ReleasePromoted, Releases};
 use super::publication::Publication;
 use super::reload::ConfigReloader;
+use super::request_queue::RequestReceiver;
 use super::run_journal::RunJournal;
 use super::sessions::{NotifyFn, SessionTable};
 use super::snapshot_saver::SnapshotSaver;
@@ -36,6 +38,10 @@ use super::submission::Submission;
 use super::telemetry::{self, ShardStatus};
 use super::tick_clock::TickClock;
 use super::training::{self, Training};
+use super::unsynced_records::UnsyncedRecords;
+
+/// How long messages may hold up a tick, or other work of the loop, that is due.
+const MESSAGE_TIME: Duration = Duration::from_millis(1);
 
 /// The speed of a town.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +75,8 @@ impl Speed {
 
 /// What the loop is sent.
 pub(super) enum Message {
-    Submit(Box<Submission>),
+    /// A request waits in the queue.
+    Submit,
     /// A reload whose files are read.
     Admit(Box<Admission>),
     /// A policy by the name it was asked for, and what goes on with it.
@@ -104,8 +111,6 @@ pub(super) enum Message {
     View(Sender<(Snapshot, String)>),
     /// The state of the training beside the town.
     Training(training::TrainerEvent),
-    /// Asks what residents are called outside.
-    Names(Sender<super::privacy::PrivacyFilter>),
     /// Somebody else has changed a file of the audit log or the journal.
     FilesDisturbed,
     /// What is wrong with the other files.
@@ -140,6 +145,8 @@ pub(super) struct Engine {
     pub(super) sessions: SessionTable,
     pub(super) pending: PendingCommands,
     pub(super) log: Arc<Log>,
+    pub(super) records: UnsyncedRecords,
+    pub(super) requests: RequestReceiver<Submission>,
     pub(super) journal: RunJournal,
     pub(super) snapshots: SnapshotSaver,
     pub(super) operator_log: OperatorLog,
@@ -157,6 +164,7 @@ pub(super) struct Engine {
     pub(super) sender: Sender<Message>,
     pub(super) progress: Progress,
     pub(super) meter: SpeedMeter,
+    pub(super) late_ticks: LateTicks,
     /// The shard's own alerts are not those that were noted last.
     pub(super) own_alerts_changed: bool,
     pub(super) started: Instant,
@@ -169,16 +177,28 @@ impl Engine {
         self.refresh();
         self.resume_releases();
         self.show();
+        // The start is no delay of the first tick.
+        self.clock.start();
+        // When messages began to hold up what is due.
+        let mut holding: Option<Instant> = None;
         loop {
-            match self.next(inbox) {
-                Ok(message) => {
-                    self.diagnostics.enter(Phase::Answering);
-                    self.handle(message);
-                    continue;
+            let wait = self.wait();
+            let held_up = holding.is_some_and(|since| since.elapsed() >= MESSAGE_TIME) && !self.may_end();
+            if !held_up {
+                match self.next(inbox, wait) {
+                    Ok(message) => {
+                        if wait.is_zero() {
+                            holding.get_or_insert_with(Instant::now);
+                        }
+                        self.diagnostics.enter(Phase::Answering);
+                        self.handle(message);
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return self.end(),
+                    Err(RecvTimeoutError::Timeout) => {}
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.end(),
-                Err(RecvTimeoutError::Timeout) => {}
             }
+            holding = None;
             if self.may_end() {
                 return self.end();
             }
@@ -192,8 +212,7 @@ impl Engine {
     }
 
     /// The next message, or a timeout when it is time for something else.
-    fn next(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
-        let wait = self.wait();
+    fn next(&self, inbox: &Receiver<Message>, wait: Duration) -> Result<Message, RecvTimeoutError> {
         if wait.is_zero() {
             return inbox.try_recv().map_err(|error| match error {
                 TryRecvError::Empty => RecvTimeoutError::Timeout,
@@ -226,7 +245,11 @@ impl Engine {
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Submit(submission) => self.submit(*submission),
+            Message::Submit => {
+                if let Some(submission) = self.requests.pop() {
+                    self.submit(submission);
+                }
+            }
             Message::Admit(admission) => self.admit(*admission),
             Message::PolicyLoaded(name, found, next) => self.policy_loaded(name, found, next),
             Message::Intent(number, result) => self.execute(number, result),
@@ -275,7 +298,6 @@ impl Engine {
                 self.note_own_alerts();
                 drop(view.send((self.snapshot(), self.town.digest())));
             }
-            Message::Names(names) => drop(names.send(self.status.names.clone())),
             Message::Training(news) => self.on_trainer_event(news),
             Message::FilesDisturbed => self.files_disturbed(),
             Message::FilesChecked(found) => self.files_checked(found),
@@ -319,6 +341,9 @@ impl Engine {
         self.publication.dirty = true;
         if let Some(late) = self.clock.ticked(now, self.town.rules().config.time.tick_ms) {
             self.status.lateness.note(late);
+            if self.late_ticks.note(now, late, self.clock.period(self.town.rules().config.time.tick_ms)) {
+                self.refresh();
+            }
         }
         self.status.stepping = self.clock.stepping();
         if tick.is_multiple_of(DIGEST_TICKS) {
@@ -362,6 +387,7 @@ impl Engine {
             journal = self.journal.writer.flush();
         }
         self.write_late_outcomes();
+        self.records.finish();
         // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal
         // that could not be written.
         let (sender, saved) = channel();

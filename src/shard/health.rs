@@ -3,6 +3,9 @@
 //! What is refused meanwhile is decided in `admission`, what is kept about it in `incident`.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use townlet_wire::telemetry::Alert;
 
 use super::engine::Engine;
 
@@ -19,6 +22,7 @@ impl Engine {
         let mut raised = self.file_alerts();
         self.log_file_alerts(&raised);
         raised.extend(self.diagnostics.alerts());
+        raised.extend(self.late_ticks.problem(Instant::now()).map(|message| self.late_alert(message)));
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         self.status.raised = raised;
         self.own_alerts_changed |= self.diagnostics.has_ended_hangs();
@@ -32,6 +36,22 @@ impl Engine {
         health.uptime_seconds = self.started.elapsed().as_secs();
         self.status.speed = self.clock.word().into();
         self.status.stepping = self.clock.stepping();
+    }
+
+    /// The alert of ticks that come late, noted in the program's log when it is raised.
+    fn late_alert(&self, message: String) -> Alert {
+        if self.status.raised.iter().all(|alert| alert.message != message) {
+            let (log, line) = (self.recorder.log.clone(), format!("degraded: {message}"));
+            self.disk.run(move || log.write(&line));
+        }
+        Alert {
+            name: "tick_late".into(),
+            severity: "warning".into(),
+            since_tick: self.town.tick(),
+            message,
+            hint: "`health_status` shows by how much. Lower the speed, or give the machine less to do.".into(),
+            ..Alert::default()
+        }
     }
 
     /// Writes a change of the problems to the program's log. Alerts are written there by those who raise them.

@@ -1,9 +1,10 @@
-//! A histogram of how late ticks begin.
+//! How late ticks begin: a histogram, and whether it is too late.
 //!
 //! The town's thread adds to it, any thread may read it. At full speed no tick has a due time, and none is counted. Rule: "Tick deadlines".
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Buckets until a lateness doubles.
 const STEPS: f64 = 8.0;
@@ -45,6 +46,46 @@ impl Lateness {
     }
 }
 
+/// How long a late tick is remembered.
+const REMEMBERED: Duration = Duration::from_secs(10);
+/// Late ticks in that time that raise the alert: a single one may be a machine that was suspended.
+const LATE_TICKS: usize = 2;
+/// A tick that is less late than this is not late at any speed: operators do not see it, and a scheduler may take as long.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// Whether ticks come late, whatever the reason: by more than an interval, more than once in ten seconds.
+#[derive(Debug, Default)]
+pub(super) struct LateTicks {
+    /// When the last late ticks began.
+    last: VecDeque<Instant>,
+    /// The interval that they missed.
+    period: Duration,
+}
+
+impl LateTicks {
+    /// Notes a tick that began `now`; returns whether it is so late that the health may have changed.
+    pub(super) fn note(&mut self, now: Instant, late: Duration, period: Duration) -> bool {
+        let is_late = late > period.max(LEAST);
+        if is_late {
+            self.period = period;
+            self.last.push_back(now);
+            if self.last.len() > LATE_TICKS {
+                self.last.pop_front();
+            }
+        }
+        is_late
+    }
+
+    /// What is wrong, as long as it is.
+    pub(super) fn problem(&mut self, now: Instant) -> Option<String> {
+        while self.last.front().is_some_and(|began| now.saturating_duration_since(*began) >= REMEMBERED) {
+            self.last.pop_front();
+        }
+        (self.last.len() >= LATE_TICKS)
+            .then(|| format!("ticks begin late by more than one interval ({} ms).", self.period.as_secs_f64() * 1e3))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +104,23 @@ mod tests {
             assert!(found >= exact && found < exact * 1.1, "{share}: {found}");
         }
         assert!(lateness.milliseconds(1.0) > Some(16_000.0), "what is too late is not forgotten");
+    }
+
+    #[test]
+    fn ticks_are_late_beyond_an_interval_and_more_than_once() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut ticks = LateTicks::default();
+        let period = Duration::from_millis(250);
+        assert!(!ticks.note(start, period, period), "an interval is no delay yet");
+        assert!(
+            !ticks.note(start, Duration::from_millis(50), Duration::from_millis(2)),
+            "nobody sees fifty milliseconds"
+        );
+        assert!(ticks.note(start, 2 * period, period) && ticks.problem(start).is_none(), "one may be chance");
+        assert!(ticks.note(start + second, 2 * period, period));
+        let problem = ticks.problem(start + second).expect("two are none");
+        assert!(problem.contains("(250 ms)"), "{problem}");
+        assert_eq!(ticks.problem(start + REMEMBERED - second), Some(problem), "it says the same as long as it holds");
+        assert_eq!(ticks.problem(start + REMEMBERED), None);
     }
 }

@@ -36,6 +36,7 @@ pub mod publish;
 pub mod recorded_run;
 pub mod recovery;
 mod reload;
+mod request_queue;
 mod resume;
 mod run_journal;
 mod sessions;
@@ -49,6 +50,7 @@ mod tests;
 mod tick_clock;
 pub mod tokens;
 pub mod training;
+mod unsynced_records;
 
 pub use command_table::specs;
 pub use driver::Driver;
@@ -58,9 +60,11 @@ pub use log::Log;
 pub use process_output::{keep_output, note_output};
 pub use promotion::{ReleasePointerError, safety_check};
 pub use reload::{ConfigFiles, ConfigReloader};
+pub use request_queue::Level;
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
-pub use submission::{RemoteCaller, is_id, printable_line};
+pub use submission::{ANONYMOUS, RemoteCaller, UnrenderedAnswer, is_id, printable_line};
+pub use townlet_town::config::{RateLimit, ServerLimits};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,14 +79,15 @@ use engine::{Engine, Message, Progress};
 use file_watch::WatchedFiles;
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
-use lateness::Lateness;
+use lateness::{LateTicks, Lateness};
 use maintenance::SpeedMeter;
 use pending_commands::PendingCommands;
 use publication::Publication;
+use request_queue::RequestQueue;
 use run_journal::RunJournal;
 use sessions::SessionTable;
 use snapshot_saver::SnapshotSaver;
-use submission::{AnswerFn, Caller, CommandReader};
+use submission::{Caller, CommandReader, Submission, UnrenderedFn};
 use subscribers::Subscribers;
 use telemetry::ShardStatus;
 use thiserror::Error;
@@ -90,8 +95,9 @@ use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 use townlet_wire::telemetry::{Learning, Transport};
-use townlet_wire::{Answer, Position, Request, Session, Snapshot};
+use townlet_wire::{Answer, ErrorBody, Position, Request, Session, Snapshot};
 use training::Training;
+use unsynced_records::UnsyncedRecords;
 
 /// How often a waiting caller checks whether the town's thread still answers.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -153,6 +159,7 @@ pub struct Handle {
     watchdog: Mutex<Option<Watchdog>>,
     progress: Progress,
     reader: CommandReader,
+    requests: Arc<RequestQueue<Submission>>,
     sessions: AtomicU64,
     /// How it ended, once it was stopped.
     stopped: OnceLock<Result<String, String>>,
@@ -245,10 +252,14 @@ fn launch(
     let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, report);
     let subscribers = Arc::new(Subscribers::new(publisher));
     let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
+    let records = UnsyncedRecords::new(Arc::clone(&log), sender.clone(), config.server.limits.audited_requests);
+    let (requests, receiver) = RequestQueue::new();
     let reader = CommandReader {
         rules: Arc::clone(town.rules()),
         names: status.names.clone(),
-        arrived: Arc::clone(&progress.arrived),
+        progress: progress.clone(),
+        run_id: run_id.clone(),
+        records: records.clone(),
     };
     let mut engine = Engine {
         clock: TickClock::new(options.paused, options.speed, options.held.then_some(tick)),
@@ -268,6 +279,7 @@ fn launch(
         sender: sender.clone(),
         progress: progress.clone(),
         meter: SpeedMeter::new(tick),
+        late_ticks: LateTicks::default(),
         own_alerts_changed: false,
         started: Instant::now(),
         retried: Instant::now(),
@@ -275,6 +287,8 @@ fn launch(
         town,
         status,
         log,
+        records,
+        requests: receiver,
         releases,
     };
     engine.restore_session_commands(&opened.done);
@@ -301,6 +315,7 @@ fn launch(
         watchdog,
         progress,
         reader,
+        requests,
         sessions,
         stopped,
         run_id,
@@ -350,16 +365,33 @@ impl Handle {
 
     /// Sends a request of a session. `done` gets the answer on another thread.
     pub fn ask(&self, session: u64, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.submit(Caller::Session(session), request, Box::new(done));
+        self.submit(Caller::Session(session), request, Box::new(move |answer| done(answer.render())));
     }
 
-    /// Sends a request of a remote caller, which needs no session; `done` gets the answer on another thread.
-    pub fn ask_remote(&self, caller: RemoteCaller, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+    /// Sends a request of a remote caller, which needs no session; `done` gets the answer on another thread. A request that is
+    /// refused for what it says or for its role never reaches the town's thread; one for which the queue of its level has no
+    /// room is refused with `E_RATE_LIMITED`.
+    pub fn ask_remote(
+        &self,
+        caller: RemoteCaller,
+        request: Request,
+        done: impl FnOnce(UnrenderedAnswer) + Send + 'static,
+    ) {
         self.submit(Caller::Remote(caller), request, Box::new(done));
     }
 
-    fn submit(&self, caller: Caller, request: Request, reply: AnswerFn) {
-        self.send(Message::Submit(Box::new(self.reader.read(caller, request, reply))));
+    fn submit(&self, caller: Caller, request: Request, done: UnrenderedFn) {
+        let Some(submission) = self.reader.read(caller, request, done) else { return };
+        match self.requests.push(submission.caller.level(), submission) {
+            Ok(()) => self.send(Message::Submit),
+            Err(submission) => {
+                let hint = "Nothing was done. Send it again with the same cmd_id after the time in `Retry-After`.";
+                self.reader.turn_away(
+                    submission,
+                    ErrorBody::new("E_RATE_LIMITED", "too many requests wait for the town.", hint),
+                );
+            }
+        }
     }
 
     /// Sends a request and waits; `None` when the shard has ended.
@@ -498,12 +530,9 @@ impl Handle {
         self.thread.lock().map_or(true, |thread| thread.as_ref().is_none_or(JoinHandle::is_finished))
     }
 
-    /// What residents are called outside: in telemetry, narration, answers and exports. Of a shard that has ended and cannot say
-    /// whether they are hidden, they are.
+    /// What residents are called outside: in telemetry, narration, answers and exports. Its clones follow `privacy`.
     pub fn names(&self) -> privacy::PrivacyFilter {
-        let (sender, names) = channel();
-        self.send(Message::Names(sender));
-        names.recv().unwrap_or_else(|_| privacy::PrivacyFilter::default().always_hidden())
+        self.reader.names.clone()
     }
 
     /// Begins a new segment of the audit log and ends the alerts about changed logs, as after SIGHUP. Does not wait.

@@ -71,6 +71,7 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.write_late_outcomes();
+        self.records.write_ended();
         self.retry_release_file();
         if self.snapshots.wants_retry() && self.log_trouble().is_none() {
             self.save_snapshot();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use townlet_audit::{IdempotencyIndex, Record, Stage};
-use townlet_wire::{Answer, ErrorBody, Session};
+use townlet_wire::{Answer, ErrorBody, Session, Status};
 
 use super::operation::Operation;
 use super::submission::AnswerFn;
@@ -44,6 +44,13 @@ impl CommandContext {
         config_id.clone_into(&mut entry.config_id);
         entry.reason = self.reason().map(str::to_owned);
         (entry.stage, entry.tick) = (stage, tick);
+        entry
+    }
+
+    /// The record of its refusal.
+    pub(super) fn refusal(&self, config_id: &str, tick: u64, error: &ErrorBody) -> Record {
+        let mut entry = self.entry(config_id, tick, Stage::Rejected);
+        (entry.status, entry.error) = (Some(Status::Error), Some(error.clone()));
         entry
     }
 }

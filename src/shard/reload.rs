@@ -121,7 +121,7 @@ fn reason(key: &str) -> &'static str {
     match key.split('.').next().unwrap_or_default() {
         "config_id" | "shard" => "logs, policies and observers are filed under it",
         "ppo" | "training" => "a training is set up with it",
-        "policy" | "snapshot" | "console_auth" | "telemetry" => "it is read when a shard starts",
+        "policy" | "snapshot" | "console_auth" | "server" | "telemetry" => "it is read when a shard starts",
         _ => "the town was built with it",
     }
 }
@@ -222,7 +222,7 @@ impl Engine {
     pub(super) fn apply_configured_visibility(&mut self, changed: impl Fn(&str) -> bool) {
         if changed("telemetry.privacy.enabled") {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
-            self.status.names.hidden = hidden;
+            self.status.names.hide(hidden);
             self.publication.names_changed();
         }
         if changed("telemetry.narration.global_window_limit") {

@@ -1,16 +1,26 @@
-//! A request on its way to the town's thread: checked, and its line read once into an operation, on the caller's thread.
+//! A request on its way to the town's thread: checked, and its line read once into an operation, on the caller's thread. A
+//! remote request that is refused for what it says or for its role ends there.
 //!
 //! Rules: "Idempotent retries", "Roles and identity", "HTTP service".
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
+use serde_json::json;
 use townlet_town::Rules;
 use townlet_wire::service::is_older;
-use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line, escape};
+use townlet_wire::{
+    Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, allowed, command_line, escape,
+};
 
 use super::command_table::{Invocation, error};
+use super::commands::session::ESCALATE;
+use super::engine::Progress;
+use super::pending_commands::CommandContext;
 use super::privacy::PrivacyFilter;
+use super::request_queue::Level;
+use super::sessions::NO_SESSION;
+use super::unsynced_records::UnsyncedRecords;
 
 /// Longest `cmd_id` taken, in bytes.
 const MAX_ID: usize = 128;
@@ -18,7 +28,11 @@ const MAX_ID: usize = 128;
 /// The transport of sessions over a network.
 pub(super) const HTTP_TRANSPORT: &str = "http";
 
+/// The issuer of requests without a token is this and the peer's address.
+pub const ANONYMOUS: &str = "http:";
+
 pub(super) type AnswerFn = Box<dyn FnOnce(Answer) + Send>;
+pub(super) type UnrenderedFn = Box<dyn FnOnce(UnrenderedAnswer) + Send>;
 
 /// A caller over a network, who sends its identity with each request: the shard keeps no session of it.
 #[derive(Clone, Debug)]
@@ -35,8 +49,25 @@ impl RemoteCaller {
         Self { session: Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false }, schema }
     }
 
-    /// Refuses a change that could not be retried safely, or whose meaning an older program may not know.
+    /// The precedence of its requests.
+    pub fn level(&self) -> Level {
+        if self.session.is_admin() {
+            Level::Admin
+        } else if self.session.issuer.starts_with(ANONYMOUS) {
+            Level::Anonymous
+        } else {
+            Level::Viewer
+        }
+    }
+
+    /// Refuses an escalation without an admin token, and a change that could not be retried safely or whose meaning an older
+    /// program may not know.
     pub(super) fn check(&self, spec: &CommandSpec, dry_run: bool, has_id: bool) -> Result<(), ErrorBody> {
+        if spec.name == ESCALATE.name && !self.session.is_admin() {
+            let hint = "Give it with `--token-file` or TOWNLET_TOKEN, enter it when a prompt asks for it, or send it as \
+                        `Authorization: Bearer`. `townlet token new` creates a token.";
+            return Err(error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint));
+        }
         if !spec.mutating || dry_run {
             return Ok(());
         }
@@ -58,41 +89,165 @@ pub(super) enum Caller {
     Remote(RemoteCaller),
 }
 
+impl Caller {
+    /// The precedence of a remote caller.
+    pub(super) fn level(&self) -> Option<Level> {
+        match self {
+            Self::Session(_) => None,
+            Self::Remote(caller) => Some(caller.level()),
+        }
+    }
+}
+
+/// An answer as the town's thread made it. Names are hidden and characters escaped by the thread that sends it on.
+#[derive(Debug)]
+pub struct UnrenderedAnswer {
+    answer: Answer,
+    names: PrivacyFilter,
+}
+
+impl UnrenderedAnswer {
+    /// The answer as it may leave the shard.
+    pub fn render(self) -> Answer {
+        escaped(self.names.apply(self.answer))
+    }
+}
+
+/// A request whose line was read.
 pub(super) struct Submission {
     pub caller: Caller,
     /// As sent, or made here.
     pub cmd_id: String,
-    pub has_id: bool,
     pub dry_run: bool,
     pub query: bool,
     pub secret: Option<String>,
-    /// The run it is meant for.
-    pub run_id: Option<String>,
+    /// Whether it is meant for this run.
+    pub meant: Result<(), ErrorBody>,
     /// The line as answers and the log may show it.
     pub line: String,
     pub command: Result<Invocation, ErrorBody>,
     pub reply: AnswerFn,
 }
 
-/// What it takes to read a command line; none of it belongs to the town's thread.
+/// What it takes to read a command line and to refuse a request; none of it belongs to the town's thread.
 pub(super) struct CommandReader {
     /// The rules at the start: their plan never changes.
     pub rules: Arc<Rules>,
     /// The key of hashed ids, which may be typed in place of ids.
     pub names: PrivacyFilter,
-    /// How many residents have arrived so far.
-    pub arrived: Arc<AtomicU64>,
+    pub progress: Progress,
+    pub run_id: String,
+    pub records: UnsyncedRecords,
 }
 
 impl CommandReader {
-    pub(super) fn read(&self, caller: Caller, request: Request, reply: AnswerFn) -> Submission {
+    /// Reads a request. `None` when it was refused, which the caller and the audit log were told.
+    pub(super) fn read(&self, caller: Caller, request: Request, done: UnrenderedFn) -> Option<Submission> {
         let Request { command, cmd_id, dry_run, query, secret, run_id } = request;
-        let typed = self.names.resolve_pseudonyms(&command, self.arrived.load(Ordering::Relaxed) as u32);
+        let too_long = command.len() > command_line::MAX_LINE;
+        let arrived = self.progress.arrived.load(Ordering::Relaxed) as u32;
+        // A line that is too long is refused below, whatever is in it.
+        let typed = if too_long { command } else { self.names.resolve_pseudonyms(&command, arrived) };
         let has_id = cmd_id.is_some();
         let cmd_id = cmd_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let command = check(&cmd_id, &typed).and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
+        let meant = check_run(run_id.as_deref(), &self.run_id);
+        let names = self.names.clone();
+        let reply: AnswerFn = Box::new(move |answer| done(UnrenderedAnswer { answer, names }));
         let line = printable_line(&typed);
-        Submission { caller, cmd_id, has_id, dry_run, query, secret, run_id, line, command, reply }
+        let submission = Submission { caller, cmd_id, dry_run, query, secret, meant, line, command, reply };
+        match &submission.caller {
+            Caller::Session(_) => Some(submission),
+            Caller::Remote(remote) => match submission.permitted(&remote.session, Some((remote, has_id))) {
+                Ok(()) => Some(submission),
+                Err(error) => {
+                    self.refuse(submission, error);
+                    None
+                }
+            },
+        }
+    }
+
+    /// Answers a request for which there is no room. It leaves nothing in the audit log.
+    pub(super) fn turn_away(&self, submission: Submission, error: ErrorBody) {
+        let Submission { cmd_id, line, reply, .. } = submission;
+        reply(Answer::new(cmd_id, line, self.progress.tick.load(Ordering::Relaxed), Err(error)));
+    }
+
+    /// Refuses a request of a remote caller.
+    fn refuse(&self, submission: Submission, error: ErrorBody) {
+        let quiet = submission.is_quiet();
+        let Caller::Remote(RemoteCaller { session, .. }) = &submission.caller else { return };
+        let who = session.clone();
+        let tick = self.progress.tick.load(Ordering::Relaxed);
+        let (context, reply) = submission.into_refused(NO_SESSION, who);
+        if !quiet {
+            self.records.write(context.refusal(&self.rules.config.config_id, tick, &error));
+        }
+        reply(context.answer(tick, Err(error)));
+    }
+}
+
+impl Submission {
+    /// Whether it leaves nothing in the audit log: a dry run or a query.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.dry_run || self.query
+    }
+
+    /// Refuses what was not understood or what the sender may not do. A remote caller is named with whether it gave a `cmd_id`.
+    pub(super) fn permitted(&self, who: &Session, remote: Option<(&RemoteCaller, bool)>) -> Result<(), ErrorBody> {
+        let Invocation { spec, operation, .. } = self.command.as_ref().map_err(Clone::clone)?;
+        check_role(who, spec)?;
+        if let Some((remote, has_id)) = remote {
+            remote.check(spec, self.dry_run, has_id)?;
+        }
+        check_query(spec, self.query && !self.dry_run)?;
+        self.meant.clone()?;
+        operation.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    /// The refused command as the audit log names it, and its sender. What was typed is kept, so that the log says what was
+    /// refused.
+    pub(super) fn into_refused(self, session: u64, who: Session) -> (CommandContext, AnswerFn) {
+        let Self { cmd_id, line, command, reply, .. } = self;
+        let context = match command {
+            Ok(Invocation { spec, line, args, .. }) => {
+                CommandContext { session, who, cmd_id, name: &spec.name, line, args }
+            }
+            Err(_) => {
+                let args = json!({ "line": line });
+                CommandContext { session, who, cmd_id, name: "?", line, args }
+            }
+        };
+        (context, reply)
+    }
+}
+
+fn check_role(who: &Session, spec: &CommandSpec) -> Result<(), ErrorBody> {
+    if allowed(who, spec) {
+        return Ok(());
+    }
+    let message = format!("`{}` needs the {} role.", spec.name, spec.role.word());
+    let hint = if who.transport == HTTP_TRANSPORT {
+        "Run `escalate` first, or send the command with an admin token: `--token-file` or TOWNLET_TOKEN."
+    } else {
+        "Run `escalate` first."
+    };
+    Err(error("E_FORBIDDEN", message, hint))
+}
+
+fn check_query(spec: &CommandSpec, query: bool) -> Result<(), ErrorBody> {
+    if query && spec.effect != townlet_wire::Effect::Read {
+        return Err(error("E_INVALID_ARG", "a query may only read.", "Send it as a command."));
+    }
+    Ok(())
+}
+
+/// Refuses what was meant for another run, such as a command that waited for the connection while the shard was started anew.
+fn check_run(meant: Option<&str>, this: &str) -> Result<(), ErrorBody> {
+    match meant {
+        Some(meant) if meant != this => Err(ErrorBody::other_run(&escape(meant), this)),
+        _ => Ok(()),
     }
 }
 

@@ -64,16 +64,25 @@ impl TickClock {
         (!held && (!self.paused || self.steps.done < self.steps.total)).then_some(self.next_tick)
     }
 
+    /// The first tick is due now.
+    pub(super) fn start(&mut self) {
+        self.next_tick = Instant::now();
+    }
+
+    /// The time between two ticks; zero at full speed.
+    pub(super) fn period(&self, tick_ms: u32) -> Duration {
+        Duration::from_millis(u64::from(tick_ms)).checked_div(self.speed.row().2).unwrap_or_default()
+    }
+
     /// A tick was done that began `now`. Returns how late it began; `None` at full speed, where no tick is due at any time.
     pub(super) fn ticked(&mut self, now: Instant, tick_ms: u32) -> Option<Duration> {
         self.steps.done = (self.steps.done + 1).min(self.steps.total);
-        let factor = self.speed.row().2;
-        if factor == 0 {
+        let period = self.period(tick_ms);
+        if period.is_zero() {
             self.next_tick = now;
             return None;
         }
         let late = now.saturating_duration_since(self.next_tick);
-        let period = Duration::from_millis(u64::from(tick_ms)) / factor;
         self.next_tick += period;
         if now > self.next_tick + MAX_BACKLOG {
             self.next_tick = now + period;

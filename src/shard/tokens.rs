@@ -111,9 +111,8 @@ impl TokenStore {
         Ok(())
     }
 
-    /// The stored token that matches. After a wrong token, `peer` must wait longer and longer before its next wrong token is
-    /// checked; a correct token never waits. All stored tokens are compared, so that the time taken reveals nothing.
-    pub fn identify(&mut self, peer: &str, token: &str) -> Result<StoredToken, TokenError> {
+    /// The stored token that matches. A wrong one leaves no trace, so that the caller must not learn of it.
+    pub fn find(&self, token: &str) -> Option<&StoredToken> {
         let given = sha256(token.as_bytes());
         let mut found = None;
         for stored in &self.stored {
@@ -121,9 +120,15 @@ impl TokenStore {
                 found = Some(stored);
             }
         }
-        if let Some(stored) = found {
+        found
+    }
+
+    /// The stored token that matches. After a wrong token, `peer` must wait longer and longer before its next wrong token is
+    /// checked; a correct token never waits. All stored tokens are compared, so that the time taken reveals nothing.
+    pub fn identify(&mut self, peer: &str, token: &str) -> Result<StoredToken, TokenError> {
+        if let Some(stored) = self.find(token).cloned() {
             self.failures.remove(peer);
-            return Ok(stored.clone());
+            return Ok(stored);
         }
         let (attempts, elapsed) = self.failures.get(peer).map_or((0, Duration::ZERO), |(n, last)| (*n, last.elapsed()));
         let wait = if attempts == 0 { Duration::ZERO } else { MAX_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };

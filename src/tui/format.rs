@@ -289,13 +289,13 @@ pub fn bar(done: f64, total: f64, columns: usize) -> String {
     format!("{}{}", "▓".repeat(full), "░".repeat(columns - full))
 }
 
-/// The first four and the last `tail` characters of an id, or all if it has at most `whole`.
-pub fn abbreviated(id: &str, whole: usize, tail: usize) -> String {
+/// The first and last four characters of an id, `0192…7c3d`, or all if it has at most nine.
+pub fn abbreviated(id: &str) -> String {
     let letters: Vec<char> = id.chars().collect();
-    if letters.len() <= whole {
+    if letters.len() <= 9 {
         return id.to_owned();
     }
-    letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - tail..]).collect()
+    letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - 4..]).collect()
 }
 
 /// Name of the resident with this id, escaped; the id if the snapshot does not contain the resident.

@@ -260,6 +260,7 @@ mod tests {
             ("", "EOF"),
             ("[]", "`sizes` is not a map"),
             (r#"{"sizes": {"halves": [1, "x"]}, "columns": {}}"#, "`sizes.halves` is not a list of sizes"),
+            (r#"{"sizes": {"halves": [1001]}, "columns": {}}"#, "`sizes.halves` is not a list of sizes"),
             (r#"{"sizes": {"halves": [70000]}, "columns": {}}"#, "`sizes.halves` is not a list of sizes"),
             (r#"{"sizes": {}, "columns": {"Queues": [1]}}"#, "`columns.Queues` is not a list of names"),
         ] {

@@ -161,7 +161,7 @@ impl Session {
     }
 }
 
-/// The one role rule. Screens dim by it; only the shard's admission enforces it.
+/// The one role rule. Screens dim by it; only the shard enforces it.
 pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
     session.role >= spec.role || (session.owner && spec.effect == Effect::Pace)
 }
@@ -175,6 +175,7 @@ pub struct Request {
     pub command: String,
     /// `UUIDv7` made by the client for every mutating command; makes a retry safe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[!-{}~]{1,128}$")))]
     pub cmd_id: Option<String>,
     /// Same checks, no effect, says what would happen.
     #[serde(default)]

@@ -12,6 +12,8 @@ mod fail_point_table;
 #[cfg(feature = "failpoints")]
 mod fail_points;
 mod headless;
+#[cfg(target_os = "linux")]
+mod hostile_load;
 #[cfg(feature = "failpoints")]
 mod hung_tick;
 mod incidents;

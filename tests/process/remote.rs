@@ -318,14 +318,16 @@ fn the_prompt_previews_commands_and_masks_the_token() {
     pty.shows("· logged ");
     pty.press(&format!("say {token}\r"));
     pty.shows("(line with a token)");
-    // A destructive command asks, and only `y` sends it.
+    pty.press("--dry-run kill ben\r");
+    pty.shows("options belong to the start of `townlet console`");
+    // A destructive command asks, and only yes sends it. The rest of a typed answer is part of it.
     pty.press("kill ben\r");
     pty.shows("This cannot be undone: Ben leaves");
-    pty.press("n");
+    pty.press("no\r");
     pty.shows("Cancelled. Nothing was sent.");
     pty.press("kill cleo\r");
     pty.shows("This cannot be undone: Cleo leaves");
-    pty.press("y");
+    pty.press("yes\r");
     pty.shows("✓ Cleo leaves");
     pty.press("viewer\r");
     pty.press("setmoney ada 4\r");

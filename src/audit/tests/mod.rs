@@ -3,6 +3,7 @@
 mod disk_faults;
 mod disturbance;
 mod export;
+mod newest;
 mod recovery;
 mod tamper;
 mod writer;

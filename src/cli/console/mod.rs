@@ -106,7 +106,13 @@ pub(super) struct ConsoleClient {
 
 impl ConsoleClient {
     fn open(runtime: Runtime, client: Client) -> Result<Self, ClientError> {
-        let welcome = runtime.block_on(client.welcome())?;
+        let started = Instant::now();
+        let welcome = loop {
+            match runtime.block_on(client.welcome()) {
+                Err(ClientError::Busy(_, wait)) if started.elapsed() < RETRY_DEADLINE => std::thread::sleep(wait),
+                welcome => break welcome?,
+            }
+        };
         warn_if_newer(&welcome.schema_version);
         Ok(Self { runtime, client, welcome })
     }
@@ -152,6 +158,11 @@ impl ConsoleClient {
             let why = match self.runtime.block_on(self.client.send_command(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
                 Ok(answer) => answer.summary(),
+                Err(ClientError::Busy(error, wait)) if started.elapsed() < RETRY_DEADLINE => {
+                    output::stderr!("{} Sending it again in {} s.", escape(&error.message), wait.as_secs());
+                    std::thread::sleep(wait);
+                    continue;
+                }
                 Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => failure.message(),
                 Err(failure) => {
                     return Err(Unanswered { message: escape(&failure.message()), status: EXIT_CHECK_FAILED });

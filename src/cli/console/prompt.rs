@@ -92,7 +92,7 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>, dry_run: bool
             PromptAction::Ask(text, effect) => {
                 print_above(&mut screen, &format!("› {}", redacted(&text)))?;
                 print_above(&mut screen, &escape(&format!("! This cannot be undone: {effect}")))?;
-                prompt.unconfirmed = Some(text);
+                prompt.unconfirmed = Some((text, TextField::default()));
             }
             PromptAction::Confirmed(text) => {
                 let answer = prompt.send(&text, console);
@@ -126,8 +126,8 @@ struct Prompt {
     line: CommandLine,
     /// The token being typed after `escalate`.
     secret: Option<TextField>,
-    /// The destructive command that waits for a yes or no.
-    unconfirmed: Option<String>,
+    /// The destructive command that waits for a yes or no, and the answer that is being typed.
+    unconfirmed: Option<(String, TextField)>,
     /// The preview to request after a pause in typing.
     preview: Option<Request>,
     /// Whether commands are sent as dry runs.
@@ -156,18 +156,24 @@ impl Prompt {
     fn draw(&mut self, frame: &mut Frame<'_>, console: &ConsoleClient) {
         let rows = [Constraint::Fill(1), Constraint::Length(2)];
         let [_, below] = Layout::vertical(rows).areas(frame.area());
-        if self.unconfirmed.is_some() {
-            let question = Line::styled("  execute? y executes it · any other key cancels", self.theme.key);
-            return frame.render_widget(question, below);
-        }
-        let Some(secret) = &mut self.secret else {
-            let known = (&console.welcome.commands[..], &console.welcome.session, self.view.as_deref());
-            return self.line.draw(frame, below, frame.area(), known, &self.theme);
+        let (label, field, words) = match (&mut self.unconfirmed, &mut self.secret) {
+            (Some((_, answer)), _) => {
+                ("execute? › ", answer, "  y or yes and enter execute it · anything else cancels")
+            }
+            (None, Some(secret)) => {
+                ("token › ", secret, "  admin token, masked and not stored · enter sends it · esc cancels")
+            }
+            (None, None) => {
+                let known = (&console.welcome.commands[..], &console.welcome.session, self.view.as_deref());
+                return self.line.draw(frame, below, frame.area(), known, &self.theme);
+            }
         };
-        let [field, advice] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(below);
-        frame.render_widget(Span::styled("token › ", self.theme.key), field);
-        secret.draw(frame, Rect { x: field.x + 8, width: field.width.saturating_sub(8), ..field }, &self.theme);
-        let words = "  admin token, masked and not stored · enter sends it · esc cancels";
+        let label = Span::styled(label, self.theme.key);
+        let columns = [Constraint::Length(label.width() as u16), Constraint::Fill(1)];
+        let [row, advice] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(below);
+        let [left, right] = Layout::horizontal(columns).areas(row);
+        frame.render_widget(label, left);
+        field.draw(frame, right, &self.theme);
         frame.render_widget(Line::styled(words, self.theme.dim), advice);
     }
 
@@ -179,9 +185,19 @@ impl Prompt {
     }
 
     fn key(&mut self, key: KeyEvent, console: &ConsoleClient) -> PromptAction {
-        if let Some(text) = self.unconfirmed.take() {
-            let yes = matches!(key.code, KeyCode::Char('y' | 'Y'));
-            return if yes { PromptAction::Confirmed(text) } else { PromptAction::Cancelled };
+        if let Some((text, mut answer)) = self.unconfirmed.take() {
+            return match key.code {
+                KeyCode::Esc => PromptAction::Cancelled,
+                KeyCode::Enter if matches!(answer.text().trim(), "y" | "Y" | "yes" | "Yes") => {
+                    PromptAction::Confirmed(text)
+                }
+                KeyCode::Enter => PromptAction::Cancelled,
+                _ => {
+                    drop(answer.key(key));
+                    self.unconfirmed = Some((text, answer));
+                    PromptAction::Nothing
+                }
+            };
         }
         if let Some(secret) = &mut self.secret {
             match key.code {
@@ -216,7 +232,8 @@ impl Prompt {
                     _ => PromptAction::Command(text),
                 };
             }
-            LineInput::Unchanged | LineInput::Closed => {}
+            LineInput::Closed => drop(self.line.open("", specs)),
+            LineInput::Unchanged => {}
         }
         PromptAction::Nothing
     }
@@ -257,6 +274,11 @@ impl Prompt {
         if let (true, Some(file)) = (self.line.remember(text), &self.history) {
             // The command is sent even if it cannot be added to the history.
             drop(append(file, text));
+        }
+        if text.starts_with("--") {
+            return "options belong to the start of `townlet console`, such as `townlet console --dry-run`; here a command \
+                    stands alone. Nothing was sent."
+                .into();
         }
         if text.contains("twn_") {
             return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();

@@ -74,7 +74,7 @@ pub(super) fn json(summary: &Summary<'_>) -> Value {
 pub(super) fn estimate(it: Option<Estimate>) -> Value {
     it.map_or(Value::Null, |it| {
         json!({
-            "iqm": it.iqm, "interval": [it.low, it.high], "mean": it.mean, "min": it.min, "max": it.max,
+            "iqm": it.iqm, "interval": it.interval(), "mean": it.mean, "min": it.min, "max": it.max,
             "towns": it.count,
         })
     })

@@ -89,8 +89,11 @@ fn score(text: &mut String, summary: &Summary<'_>) {
         line!(text, "  town score    not enough data yet: no day had residents and shifts");
         return;
     };
-    let (iqm, low, high) = (it.iqm, it.low, it.high);
-    line!(text, "  town score     {iqm:.4}   95 % bootstrap interval {low:.4} to {high:.4}");
+    let interval = it.interval().map_or_else(
+        || "one town gives no interval".to_owned(),
+        |(low, high)| format!("95 % bootstrap interval {low:.4} to {high:.4}"),
+    );
+    line!(text, "  town score     {:.4}   {interval}", it.iqm);
     line!(
         text,
         "                 interquartile mean of {}; min {:.4}, max {:.4}",
@@ -124,14 +127,18 @@ fn against(text: &mut String, pairing: &Comparison) {
     let equal = pairing.differences.iter().filter(|difference| **difference == 0.0).count();
     let theirs = pairing.theirs.map_or(0.0, |theirs| theirs.iqm);
     line!(text, "  against {name} ({theirs:.4}) on the same towns and random numbers");
-    line!(text, "  difference    {:+.4}   95 % bootstrap interval {:+.4} to {:+.4}", it.iqm, it.low, it.high);
-    let word = if it.low > 0.0 {
-        "better"
-    } else if it.high < 0.0 {
-        "worse"
-    } else {
-        "no significant difference"
+    let (interval, word) = match it.interval() {
+        None => ("one town gives no interval".to_owned(), "not enough data"),
+        Some((low, high)) => {
+            let word = match (low > 0.0, high < 0.0) {
+                (true, _) => "better",
+                (_, true) => "worse",
+                _ => "no significant difference",
+            };
+            (format!("95 % bootstrap interval {low:+.4} to {high:+.4}"), word)
+        }
     };
+    line!(text, "  difference    {:+.4}   {interval}", it.iqm);
     let ties = if equal > 0 { format!(", equal in {equal}") } else { String::new() };
     line!(text, "                {word}; better in {better} of {}{ties}", count(it.count, "town"));
     for (index, row) in pairing.safety.iter().enumerate() {
@@ -141,8 +148,14 @@ fn against(text: &mut String, pairing: &Comparison) {
 }
 
 fn other_choice(text: &mut String, other_choice: &OtherChoice) {
-    let figures = |it: &Estimate| format!("{:.4} from {:.4} to {:.4}", it.iqm, it.low, it.high);
-    let change = |it: &Estimate| format!("; difference {:+.4} from {:+.4} to {:+.4}", it.iqm, it.low, it.high);
+    let figures = |it: &Estimate| {
+        let interval = it.interval().map(|(low, high)| format!(" from {low:.4} to {high:.4}"));
+        format!("{:.4}{}", it.iqm, interval.unwrap_or_default())
+    };
+    let change = |it: &Estimate| {
+        let interval = it.interval().map(|(low, high)| format!(" from {low:+.4} to {high:+.4}"));
+        format!("; difference {:+.4}{}", it.iqm, interval.unwrap_or_default())
+    };
     let score = other_choice.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
     let difference = other_choice.difference.as_ref().map_or_else(String::new, change);
     line!(text);

@@ -147,12 +147,15 @@ impl TownTable {
 
     fn notes(&self, text: &mut String) {
         let verdicts = |wanted| self.rows.iter().filter(|row| verdict(row.difference()) == wanted).count();
-        let lows = self.rows.iter().filter_map(|row| Some((row.difference()?.low, row)));
+        let lows = self.rows.iter().filter_map(|row| Some((row.difference()?.interval()?.0, row)));
         if let Some((low, row)) = lows.min_by(|a, b| a.0.total_cmp(&b.0)) {
             let [better, worse, same] = [Verdict::Better, Verdict::Worse, Verdict::Same].map(verdicts);
             line!(text, "  better in {better}, worse in {worse}, no significant difference in {same}");
             let (town, residents) = (&row.town, row.residents);
             line!(text, "  lowest end of an interval: {low:+.4} ({town}, {})", count(residents as usize, "resident"));
+        }
+        if self.rows.iter().any(|row| row.difference().is_some_and(|it| it.interval().is_none())) {
+            line!(text, "  one seed per town gives no interval; use `--seeds 20` for a comparison");
         }
         for row in self.rows.iter().filter(|row| row.ours.broken > 0) {
             line!(text, "  ! {}: money or queues were wrong in {}", row.town, count(row.ours.broken, "run"));
@@ -201,10 +204,10 @@ enum Verdict {
 }
 
 fn verdict(difference: Option<Estimate>) -> Verdict {
-    match difference {
+    match difference.and_then(|it| it.interval()) {
         None => Verdict::Unknown,
-        Some(it) if it.low > 0.0 => Verdict::Better,
-        Some(it) if it.high < 0.0 => Verdict::Worse,
+        Some((low, _)) if low > 0.0 => Verdict::Better,
+        Some((_, high)) if high < 0.0 => Verdict::Worse,
         Some(_) => Verdict::Same,
     }
 }
@@ -236,7 +239,8 @@ fn cells_line(text: &mut String, cells: &Cells<'_>) {
     let none = || "–".to_owned();
     let score = |it: Option<Estimate>| it.map_or_else(none, |it| format!("{:.4}", it.iqm));
     let difference = cells.difference.map_or_else(none, |it| format!("{:+.4}", it.iqm));
-    let interval = cells.difference.map_or_else(none, |it| format!("{:+.4} to {:+.4}", it.low, it.high));
+    let interval = cells.difference.and_then(|it| it.interval());
+    let interval = interval.map_or_else(none, |(low, high)| format!("{low:+.4} to {high:+.4}"));
     let starved: Vec<String> = cells.starved.iter().flatten().map(|runs| thousands(*runs as u64)).collect();
     let sign = match verdict(cells.difference) {
         Verdict::Better => '✓',
@@ -280,6 +284,12 @@ fn row_json(row: &TownRow) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_seed_decides_nothing() {
+        assert!(verdict(Estimate::of(&[0.1])) == Verdict::Unknown);
+        assert!(verdict(Estimate::of(&[0.1, 0.1])) == Verdict::Better);
+    }
 
     #[test]
     fn long_lists_are_cut() {

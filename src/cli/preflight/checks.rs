@@ -1,6 +1,5 @@
 //! The preflight checks. To add one, add a row to [`CHECKS`]. Towns run in a sandbox. Rule: "Promotion preflight".
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use townlet_learn::checkpoint::Checkpoint;
@@ -139,21 +138,9 @@ fn folders(context: &PreflightContext) -> CheckResult {
     Ok(format!("{both} are separate and writable"))
 }
 
-/// Free disk space at a path, in bytes; `None` if unknown.
-#[cfg(target_os = "linux")]
-fn free_bytes(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn free_bytes(_: &Path) -> Option<u64> {
-    None
-}
-
 fn disk(context: &PreflightContext) -> CheckResult {
     let folder = canonical_existing(context.home.folder());
-    match free_bytes(&folder) {
+    match townlet_files::free_bytes(&folder) {
         None => Ok("unknown free space on this system".into()),
         Some(free) if free >= MIN_FREE_BYTES => Ok(format!("{} free", output::bytes(free))),
         Some(free) => {

@@ -5,8 +5,11 @@
 //! mode".
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,11 +26,14 @@ use townlet_wire::Snapshot;
 
 const DIGITS: usize = 12;
 
-/// The privacy filter of a shard. Filters with the same key use the same pseudonyms.
+/// The privacy filter of a shard. Filters with the same key use the same pseudonyms. Clones share the switch, so that every
+/// thread sees at once whether names are hidden.
 #[derive(Clone, Debug, Default)]
 pub struct PrivacyFilter {
     key: [u8; 32],
-    pub(super) hidden: bool,
+    hidden: Arc<AtomicBool>,
+    /// The digits of the pseudonyms of the first residents, so that a line of pseudonyms costs one look-up each.
+    known: Arc<Mutex<HashMap<String, ResidentId>>>,
 }
 
 impl PrivacyFilter {
@@ -38,13 +44,24 @@ impl PrivacyFilter {
             io::ErrorKind::NotFound => create_key(&path),
             _ => Err(error),
         });
-        Ok(Self { key: key.map_err(|error| format!("{}: {error}", path.display()))?, hidden })
+        let key = key.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { key, hidden: Arc::new(AtomicBool::new(hidden)), known: Arc::default() })
     }
 
-    /// The same filter, hiding names whatever is configured.
+    /// The same filter with a switch of its own, hiding names whatever is configured.
     #[must_use]
     pub fn always_hidden(self) -> Self {
-        Self { hidden: true, ..self }
+        Self { hidden: Arc::new(AtomicBool::new(true)), ..self }
+    }
+
+    /// Whether names are hidden.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden.load(Ordering::Acquire)
+    }
+
+    /// Hides names or shows them, in all clones.
+    pub(super) fn hide(&self, hidden: bool) {
+        self.hidden.store(hidden, Ordering::Release);
     }
 
     /// The pseudonym of a resident.
@@ -56,7 +73,7 @@ impl PrivacyFilter {
 
     /// Replaces all names and ids in the texts of a message if names are hidden.
     pub fn apply<T: Serialize + DeserializeOwned>(&self, message: T) -> T {
-        if !self.hidden {
+        if !self.is_hidden() {
             return message;
         }
         let value = serde_json::to_value(message).expect("a message is plain data");
@@ -65,7 +82,7 @@ impl PrivacyFilter {
 
     /// Like [`PrivacyFilter::apply`].
     pub fn apply_to_snapshot(&self, snapshot: Snapshot) -> Snapshot {
-        if !self.hidden {
+        if !self.is_hidden() {
             return snapshot;
         }
         Snapshot::from_value(&self.value(snapshot.to_value())).expect("only texts have changed")
@@ -88,7 +105,7 @@ impl PrivacyFilter {
 
     /// Audit log lines, redacted with `"redacted": true` at the end of each if names are hidden.
     pub fn redact_lines<'a>(&self, lines: &'a [u8]) -> Cow<'a, [u8]> {
-        if !self.hidden {
+        if !self.is_hidden() {
             return Cow::Borrowed(lines);
         }
         let mut out = String::new();
@@ -108,8 +125,11 @@ impl PrivacyFilter {
         replace_words(line, |word| {
             let digits = word.strip_prefix(['r', 'R']).filter(|digits| digits.len() == DIGITS)?;
             let digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| digits.to_ascii_lowercase())?;
-            let who = (0..arrived).map(ResidentId).find(|who| self.pseudonym(*who)[1..] == digits)?;
-            Some(names::id(who))
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            for who in (known.len() as u32..arrived).map(ResidentId) {
+                known.insert(self.pseudonym(who).split_off(1), who);
+            }
+            known.get(&digits).filter(|who| who.0 < arrived).copied().map(names::id)
         })
         .into_owned()
     }

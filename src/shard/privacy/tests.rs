@@ -8,7 +8,7 @@ use crate::telemetry::{self, ShardStatus};
 use townlet_wire::telemetry::{AuditRow, AuditTail, Health};
 
 fn names() -> PrivacyFilter {
-    PrivacyFilter { key: [7; 32], hidden: true }
+    PrivacyFilter { key: [7; 32], ..PrivacyFilter::default().always_hidden() }
 }
 
 fn town() -> Town {
@@ -63,7 +63,7 @@ fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
 
 #[test]
 fn a_hash_is_stable_and_keyed() {
-    let (one, other) = (names(), PrivacyFilter { key: [8; 32], hidden: true });
+    let (one, other) = (names(), PrivacyFilter { key: [8; 32], ..PrivacyFilter::default().always_hidden() });
     assert_eq!(one.pseudonym(ResidentId(3)), one.pseudonym(ResidentId(3)));
     assert_ne!(one.pseudonym(ResidentId(3)), one.pseudonym(ResidentId(4)));
     assert_ne!(one.pseudonym(ResidentId(3)), other.pseudonym(ResidentId(3)));

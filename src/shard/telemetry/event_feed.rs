@@ -250,15 +250,19 @@ fn sentence(rules: &Rules, kind: EventKind, event: &WireEvent) -> Option<Sentenc
     Some(Sentence { category, priority, text })
 }
 
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A field of an event in a sentence.
 fn in_words(rules: &Rules, name: &str, value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match name {
         "agent" | "other" => names::resident(&text).map_or(text, names::name),
         "affordance" => text.replace('_', " "),
-        "days" => format!("{text} day{}", if text == "1" { "" } else { "s" }),
+        "days" => counted(value.as_u64().unwrap_or_default(), "day"),
         "ticks" | "waited" | "after" => {
-            format!("{} minutes", value.as_u64().unwrap_or_default() * 1_440 / rules.day_length())
+            counted(value.as_u64().unwrap_or_default() * 1_440 / rules.day_length(), "minute")
         }
         _ => text,
     }
@@ -291,6 +295,14 @@ mod tests {
         let kind = EventKind::QueueConflict { who: ResidentId(0), object, waited: 45 };
         feed.record(&rules, &Event { tick: 100, kind });
         assert_eq!(feed.narrations[0].text, "Ada waited 64 minutes for table_1 and did not use it");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        let rules = rules();
+        let words = |name: &str, value: u64| in_words(&rules, name, &value.into());
+        assert_eq!([words("days", 1), words("days", 2)], ["1 day", "2 days"]);
+        assert_eq!([words("waited", 1), words("waited", 2)], ["1 minute", "2 minutes"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const TRAINING: &str = include_str!("../../../configs/training.yaml");
 /// Sections that define learning; taken from the file unless the town changes the default.
 const LEARNING: [&str; 2] = ["ppo", "training"];
 /// Sections without effect on residents; taken from the file so that they do not distinguish trainings.
-const IRRELEVANT: [&str; 5] = ["shard", "policy", "telemetry", "snapshot", "console_auth"];
+const IRRELEVANT: [&str; 6] = ["shard", "policy", "telemetry", "snapshot", "console_auth", "server"];
 
 /// The specification of a shadow training.
 #[derive(Clone, Debug)]

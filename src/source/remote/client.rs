@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -21,6 +21,8 @@ const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
 /// Idle time after which a connection is not used again. Servers close idle ones after 5 s.
 const REUSE: Duration = Duration::from_secs(2);
+/// Longest wait that a busy shard may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -50,6 +52,8 @@ pub enum ClientError {
     Unreachable(String),
     /// The connection failed. Retrying may help.
     Lost(String),
+    /// The shard did nothing, because it has too many requests. Send the same request again after this time.
+    Busy(ErrorBody, Duration),
     /// The shard refused the request.
     Refused(ErrorBody),
     /// The server is not a shard, or an incompatible one.
@@ -62,11 +66,16 @@ impl ClientError {
         matches!(self, Self::Refused(error) if error.code == "E_UNAUTHORIZED")
     }
 
+    /// Whether the shard asks to wait, as it does after several wrong tokens.
+    pub(super) fn says_wait(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == "E_TOO_MANY")
+    }
+
     /// The error as one sentence.
     pub fn message(&self) -> String {
         match self {
             Self::Unreachable(why) | Self::Lost(why) | Self::NotAShard(why) => why.clone(),
-            Self::Refused(error) => error.to_string(),
+            Self::Busy(error, _) | Self::Refused(error) => error.to_string(),
         }
     }
 }
@@ -172,8 +181,9 @@ impl Client {
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
-        let status = response.status();
-        Err(self.refusal(status, &self.body(response).await?))
+        let (status, wait) = (response.status(), retry_after(&response));
+        let body = self.body(response).await?;
+        Err(busy(status, wait, &body).unwrap_or_else(|| self.refusal(status, &body)))
     }
 
     fn get(&self, path: &str) -> reqwest::RequestBuilder {
@@ -197,8 +207,11 @@ impl Client {
 
     async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
         let response = self.send(request).await?;
-        let status = response.status();
+        let (status, wait) = (response.status(), retry_after(&response));
         let body = self.body(response).await?;
+        if let Some(busy) = busy(status, wait, &body) {
+            return Err(busy);
+        }
         // An answer is valid whatever the HTTP status.
         if status.is_success() || parse::<Answer>(&body).is_ok() {
             return Ok(body);
@@ -247,6 +260,23 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, BoundedError<
     let mut input = serde_json::Deserializer::from_slice(body);
     let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY)?;
     input.end().map(|()| value).map_err(BoundedError::Invalid)
+}
+
+/// The time in `Retry-After`, at least a second and at most [`LONGEST_WAIT`].
+fn retry_after(response: &Response) -> Duration {
+    let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(1)).clamp(Duration::from_secs(1), LONGEST_WAIT)
+}
+
+/// Whether a response says that there are too many requests. Other refusals with the same status, such as too many wrong
+/// tokens, are not helped by sending the request again.
+fn busy(status: StatusCode, wait: Duration, body: &[u8]) -> Option<ClientError> {
+    if status != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let error = parse::<Answer>(body).ok().and_then(|answer| answer.error);
+    let error = error.or_else(|| parse::<Refusal>(body).ok().map(|refusal| refusal.error))?;
+    (error.code == "E_RATE_LIMITED").then_some(ClientError::Busy(error, wait))
 }
 
 /// Installs the TLS implementation of this process. Every HTTP client needs it.

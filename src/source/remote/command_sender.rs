@@ -26,13 +26,16 @@ pub(super) async fn serve(shared: &Shared) {
             // Its answer has said so.
             () = given_up(shared, &cmd_id) => continue,
         };
-        let Some(answer) = answer else {
-            shared.emit_unconfirmed();
-            tokio::select! {
-                () = sleep(PAUSE) => {}
-                () = shared.outbox.changed.notified() => {}
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(wait) => {
+                shared.emit_unconfirmed();
+                tokio::select! {
+                    () = sleep(wait) => {}
+                    () = shared.outbox.changed.notified() => {}
+                }
+                continue;
             }
-            continue;
         };
         shared.outbox.remove(&cmd_id);
         let word = request.command.split_whitespace().next().unwrap_or_default();
@@ -59,34 +62,39 @@ async fn given_up(shared: &Shared, cmd_id: &str) {
     }
 }
 
-/// Sends a request once. `None` when it has to be sent again.
-async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Option<Answer> {
+/// Sends a request once. The error is the time after which it has to be sent again.
+async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<Answer, Duration> {
     if changes && let Some(theirs) = shared.newer_schema_version() {
         let message = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", escape(&theirs));
-        return Some(error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands."));
+        return Ok(error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands."));
     }
     if !changes && !shared.with(|info| info.live) {
         let hint = "The client reconnects automatically.";
-        return Some(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
+        return Ok(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
     }
     if let Some(theirs) = shared.other_run(request) {
-        return Some(other_run(request, &theirs));
+        return Ok(other_run(request, &theirs));
     }
     let cmd_id = request.cmd_id.as_deref().unwrap_or_default();
     let before = shared.outbox.maybe_received(cmd_id);
     shared.outbox.begin_attempt(cmd_id);
     let (why, received) = match shared.client().send_command(&shared.understood(request)).await {
-        Ok(answer) if !(changes && is_undecided(&answer)) => return Some(answer),
+        Ok(answer) if !(changes && is_undecided(&answer)) => return Ok(answer),
         Ok(answer) => (answer.summary(), true),
         Err(ClientError::Refused(error)) => {
-            return Some(error_answer(request, &error.code, error.message, &error.hint));
+            return Ok(error_answer(request, &error.code, error.message, &error.hint));
+        }
+        // Reads wait, too: the shard has said when it has time.
+        Err(ClientError::Busy(error, wait)) => {
+            shared.outbox.fail_attempt(cmd_id, error.message, before);
+            return Err(wait);
         }
         Err(ClientError::Unreachable(why)) if changes => (why, before),
         Err(failure) if changes => (failure.message(), true),
-        Err(failure) => return Some(error_answer(request, "E_UNREACHABLE", failure.message(), "Try again.")),
+        Err(failure) => return Ok(error_answer(request, "E_UNREACHABLE", failure.message(), "Try again.")),
     };
     shared.outbox.fail_attempt(cmd_id, why, received);
-    None
+    Err(PAUSE)
 }
 
 /// Whether the command is neither executed nor refused, so that the same `cmd_id` may be sent again.

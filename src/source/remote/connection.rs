@@ -72,7 +72,7 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     };
     match opened {
         Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: false },
-        Err(failure) => Loss { denied: failure.is_denied(), why: failure.message() },
+        Err(failure) => shared.with(|info| Loss::of(&failure, info.loss.as_ref())),
     }
 }
 

@@ -67,6 +67,15 @@ struct Loss {
     denied: bool,
 }
 
+impl Loss {
+    /// Of a connection that was not made, after the loss `before`.
+    fn of(failure: &ClientError, before: Option<&Self>) -> Self {
+        // After a wrong token the shard does not look at the next one for a while.
+        let still_denied = failure.says_wait() && before.is_some_and(|before| before.denied);
+        Self { why: failure.message(), denied: failure.is_denied() || still_denied }
+    }
+}
+
 impl ConnectionInfo {
     fn new(client: Client) -> Self {
         let schema = SCHEMA_VERSION.into();
@@ -273,7 +282,20 @@ impl Drop for Remote {
 
 #[cfg(test)]
 mod tests {
+    use townlet_wire::ErrorBody;
+
     use super::*;
+
+    #[test]
+    fn a_refused_token_stays_refused_while_the_shard_asks_to_wait() {
+        let refusal = |code: &str| ClientError::Refused(ErrorBody::new(code, "", ""));
+        let too_many = refusal("E_TOO_MANY");
+        assert!(!Loss::of(&too_many, None).denied);
+        let denied = Loss::of(&refusal("E_UNAUTHORIZED"), None);
+        let waiting = Loss::of(&too_many, Some(&denied));
+        assert!(denied.denied && waiting.denied && Loss::of(&too_many, Some(&waiting)).denied);
+        assert!(!Loss::of(&ClientError::Unreachable("refused".into()), Some(&waiting)).denied);
+    }
 
     #[test]
     fn the_parting_words_claim_nothing_of_a_shard_that_is_not_heard() {

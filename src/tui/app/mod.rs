@@ -581,7 +581,7 @@ pub(crate) fn is_suspend(key: KeyEvent) -> bool {
     key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
-/// `cmd 0192…7c`: enough of an id to find it again.
+/// `cmd 0192…7c3d`: enough of an id to find it again.
 pub(super) fn short_cmd_id(cmd_id: &str) -> String {
-    format!("cmd {}", abbreviated(cmd_id, 8, 2))
+    format!("cmd {}", abbreviated(cmd_id))
 }

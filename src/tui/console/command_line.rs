@@ -285,7 +285,7 @@ impl CommandLine {
             ])
         };
         if text.trim().is_empty() {
-            return words(theme.dim, " ", "tab complete · ↑ history · enter send and close · esc close");
+            return words(theme.dim, " ", "tab complete · ↑ history · enter send");
         }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();

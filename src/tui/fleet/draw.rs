@@ -1,7 +1,7 @@
 //! Drawing of the list of shards and the details of the selected one.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
@@ -191,7 +191,7 @@ impl Fleet {
     fn draw_details(&self, frame: &mut Frame<'_>, area: Rect, selected: Option<usize>) {
         let Some(app) = selected.and_then(|selected| self.apps.get(selected)) else { return };
         let block = pane_block(&name_of(app), area.width, false, &self.theme);
-        let inside = block.inner(area);
+        let inside = block.inner(area).inner(Margin::new(1, 0));
         frame.render_widget(block, area);
         let columns = usize::from(inside.width);
         let mut lines = vec![Line::styled(clip(address(app), columns), self.theme.dim)];

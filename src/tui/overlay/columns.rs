@@ -41,10 +41,6 @@ impl ColumnsDialog {
         table.columns.iter().enumerate().map(|(index, column)| (index, column.rank < EXTRA)).collect()
     }
 
-    fn shown(&self) -> usize {
-        self.rows.iter().filter(|row| row.1).count()
-    }
-
     /// What the table is to show now.
     fn result(&self) -> DialogResult {
         let is_default = self.rows == Self::default_rows(self.table);
@@ -53,10 +49,9 @@ impl ColumnsDialog {
     }
 
     fn toggle(&mut self) -> DialogResult {
-        let shown = self.shown();
         let row = &mut self.rows[self.at];
-        // One column always stays.
-        if row.1 && shown == 1 {
+        // The first column of a table names its rows, so it always stays.
+        if row.0 == 0 {
             return DialogResult::Open;
         }
         row.1 = !row.1;
@@ -115,10 +110,14 @@ impl Dialog for ColumnsDialog {
         self.first = self.first.min(self.at).max((self.at + 1).saturating_sub(height));
         self.list = list;
         let rows = self.rows.iter().enumerate().skip(self.first).take(height);
-        let line = |(index, (column, shown)): (usize, &(usize, bool))| {
-            let column = &self.table.columns[*column];
+        let line = |(index, (index_of, shown)): (usize, &(usize, bool))| {
+            let column = &self.table.columns[*index_of];
             let style = if index == self.at { theme.selected } else { theme.text };
-            let note = if column.rank >= EXTRA && !shown { "where there is room" } else { "" };
+            let note = match *index_of {
+                0 => "always shown",
+                _ if column.rank >= EXTRA && !shown => "where there is room",
+                _ => "",
+            };
             Line::from(vec![
                 Span::styled(if index == self.at { "▸ " } else { "  " }, style),
                 Span::styled(if *shown { "✓ " } else { "· " }, style),

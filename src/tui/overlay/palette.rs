@@ -1,5 +1,7 @@
 //! The command palette: fuzzy search over commands, screens, panes and actions.
 
+use std::collections::HashSet;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
@@ -185,7 +187,10 @@ fn in_town(view: &Snapshot) -> Vec<Entry> {
         let goal = PaletteTarget::Item(metrics, metric.name.clone());
         entry(format!("metric {}", metric.title), &metric.name, "Metrics", goal)
     }));
-    entries.extend(view.audit.records.iter().rev().take(SEARCHED_COMMANDS).map(|row| {
+    // The newest record of a command stands for it.
+    let mut found = HashSet::new();
+    let newest = view.audit.records.iter().rev().filter(|row| row.cmd_id.is_empty() || found.insert(&row.cmd_id));
+    entries.extend(newest.take(SEARCHED_COMMANDS).map(|row| {
         let goal = PaletteTarget::Item(audit, row.seq.to_string());
         let args = crate::format::arguments(&row.args);
         entry(format!("audit {} {args} {}", row.command, row.issuer), &row.cmd_id, "Audit", goal)

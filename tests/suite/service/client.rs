@@ -71,6 +71,12 @@ impl Served {
         Self::with(None)
     }
 
+    /// With these settings.
+    pub(super) fn with_settings(settings: &[(&str, &str)]) -> Self {
+        let start = |home: &TempDir| townlet_shard::start(default_sources(settings), 7, options(home.path(), true));
+        Self::with_shard(crate::kit::temp_home(), None, start)
+    }
+
     pub(super) fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
         let start = |home: &TempDir| townlet_shard::start(default_sources(&[]), 7, options(home.path(), true));
         Self::with_shard(crate::kit::temp_home(), tls, start)

@@ -43,6 +43,11 @@ pub(super) fn check(document: &Value, request: &[u8], reply: &Reply) {
         described["content"][media_type.unwrap_or_default()].is_object(),
         "the media type is not in the document: {what}"
     );
+    if matches!(reply.status, 429 | 503) {
+        let seconds =
+            reply.head.split("retry-after: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse::<u64>().ok());
+        assert!(seconds > Some(0) && described["headers"]["Retry-After"].is_object(), "no time to retry at: {what}");
+    }
     if reply.status >= 400 {
         let codes = described["description"].as_str().unwrap_or_default();
         assert!(codes.split(", ").any(|code| code == reply.code()), "the code is not in the document: {what}");
@@ -106,4 +111,67 @@ fn a_shard_that_has_ended_is_503_as_documented() {
     }
     assert_eq!(served.get(READY, "").json()["ready"], json!(false));
     assert_eq!(served.post(&served.admin(), &json!({ "command": "kpi" }).to_string()).status, 503);
+}
+
+#[test]
+fn every_route_is_429_beyond_the_rate_and_tokens_are_not() {
+    let served = Served::with_settings(&[
+        ("server.limits.anonymous.requests", "1"),
+        ("server.limits.viewer.requests", "1"),
+        ("server.limits.admin.requests", "1000"),
+    ]);
+    // The document is a request without a token, and the second empties the bucket.
+    while served.get(HEALTH, "").status != 429 {}
+    let kpi = json!({ "command": "kpi" }).to_string();
+    for path in ["/", HEALTH, READY, SNAPSHOT, STREAM, COMMANDS, AUDIT, METRICS, OPENAPI, "/unknown"] {
+        let reply = loop {
+            // The rate lets one pass a second.
+            let reply =
+                served.get(path, if path == STREAM { "last-event-id: 1\r\nauthorization: Basic x\r\n" } else { "" });
+            if reply.status == 429 {
+                break reply;
+            }
+        };
+        assert_eq!(reply.code(), "E_RATE_LIMITED", "{path}: {}", reply.body);
+    }
+    let reply = loop {
+        let reply = served.post("", &kpi);
+        if reply.status == 429 {
+            break reply;
+        }
+    };
+    assert_eq!(reply.code(), "E_RATE_LIMITED", "{}", reply.body);
+    for _ in 0..20 {
+        assert_eq!(served.post(&served.admin(), &kpi).status, 200, "behind the same address");
+    }
+    let viewer = format!("authorization: Bearer {}\r\n", served.viewer);
+    while served.post(&viewer, &kpi).status != 429 {}
+    let figures = served.get(METRICS, &served.admin()).body;
+    for level in ["anonymous", "viewer"] {
+        let counted = |line: &str| line.contains("why=\"rate\"") && line.contains(&format!("level=\"{level}\""));
+        assert!(figures.lines().any(counted), "{level}: {figures}");
+    }
+}
+
+#[test]
+fn the_audit_log_is_read_in_pages() {
+    let served = Served::start();
+    for number in 0..25 {
+        let body = json!({ "command": format!("setmoney ada {number}"), "cmd_id": format!("c-{number}") }).to_string();
+        assert_eq!(served.post(&served.admin(), &body).status, 200);
+    }
+    let (mut seqs, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = served.get(&format!("{AUDIT}?limit=7&command=money{before}"), "").json();
+        let records = page["records"].as_array().expect("records").iter();
+        seqs.splice(0..0, records.map(|record| record["seq"].as_u64().expect("a number")));
+        let Some(next) = page["before"].as_str() else { break };
+        before = format!("&before={next}");
+    }
+    assert_eq!(seqs, (1..=50).collect::<Vec<u64>>(), "an intent and an outcome each, none missing and none twice");
+    let nobody = served.get(&format!("{AUDIT}?issuer=nobody"), "").json();
+    assert_eq!((nobody["records"].as_array().map(Vec::len), &nobody["before"]), (Some(0), &Value::Null));
+    for query in ["before=x", "since=today", "status=fine", "limit=1001"] {
+        assert_eq!(served.get(&format!("{AUDIT}?{query}"), "").status, 400, "{query}");
+    }
 }

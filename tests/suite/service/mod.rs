@@ -6,6 +6,7 @@
 mod client;
 mod contract;
 mod hostile_clients;
+mod idle_connections;
 mod index_page;
 mod metrics;
 

@@ -40,6 +40,11 @@ impl Estimate {
         let (min, max) = (sorted[0], sorted[sorted.len() - 1]);
         Some(Self { count: sample.len(), mean: mean(sample), min, max, iqm: iqm_of_sorted(&sorted), low, high })
     }
+
+    /// The ends of the interval; `None` for one value, which says nothing about the spread.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        (self.count > 1).then_some((self.low, self.high))
+    }
 }
 
 /// Events per 1,000 resident-days, with the exact interval for a count of rare events (Garwood).
@@ -163,6 +168,12 @@ mod tests {
         let estimate = Estimate::of(&sample).unwrap();
         assert!([estimate.mean, estimate.iqm, estimate.low, estimate.high].iter().all(|value| same(*value, 0.5)));
         assert_eq!(Estimate::of(&[]), None);
+    }
+
+    #[test]
+    fn one_value_has_no_interval() {
+        assert_eq!(Estimate::of(&[0.5]).unwrap().interval(), None);
+        assert!(Estimate::of(&[0.5, 0.6]).unwrap().interval().is_some());
     }
 
     #[test]

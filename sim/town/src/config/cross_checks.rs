@@ -2,7 +2,7 @@
 //! default), because that is the one the user just set.
 
 use super::error::ConfigError;
-use super::shard_settings::{Journal, Policy};
+use super::shard_settings::{Journal, Policy, ServerLimits};
 use super::town_settings::{Config, ConsoleMode, Job};
 use super::yaml_tree::{Node, Place};
 use crate::fixed_point::Micro;
@@ -18,6 +18,7 @@ pub(crate) fn check(config: &Config, root: &Node) -> (Vec<ConfigError>, Vec<Stri
     cross.console(config);
     cross.folders(&config.policy);
     cross.journal(&config.journal);
+    cross.limits(&config.server.limits);
     cross.work(config);
     cross.exits(config);
     cross.punctuality(config);
@@ -88,6 +89,20 @@ impl Cross<'_> {
                 )
             },
             "a journal needs room for the segments that a restart and an incident bundle read",
+        );
+    }
+
+    fn limits(&mut self, limits: &ServerLimits) {
+        let (all, reserved) = (limits.connections, limits.reserved_connections);
+        self.require(
+            reserved < all,
+            &["server.limits.reserved_connections", "server.limits.connections"],
+            || {
+                format!(
+                    "server.limits.reserved_connections ({reserved}) is not less than server.limits.connections ({all})"
+                )
+            },
+            "connections without a token get what is not reserved",
         );
     }
 

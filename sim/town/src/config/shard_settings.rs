@@ -264,6 +264,41 @@ section! {
         /// Token store, relative to the shard's home.
         token_file: String = text(TextFormat::Path),
     }
+
+    Server {
+        /// What requests over the network may take from the town and from each other.
+        limits: ServerLimits = free(),
+    }
+
+    ServerLimits {
+        /// Open connections. A connection without a token is closed when a new one needs its place.
+        connections: u32 = whole(16, 10_000, "connections"),
+        /// Of these, connections that only clients with a token may use.
+        reserved_connections: u32 = whole(1, 10_000, "connections"),
+        /// Open connections without a token of one address.
+        connections_per_address: u32 = whole(1, 10_000, "connections"),
+        /// Requests without a token of one address.
+        anonymous: RateLimit = free(),
+        /// Requests without a token of all addresses together.
+        anonymous_total: RateLimit = free(),
+        /// Requests of one viewer token.
+        viewer: RateLimit = free(),
+        /// Requests of one admin token.
+        admin: RateLimit = free(),
+        /// Requests without a token of one address that the audit log keeps line by line in ten seconds. The others are counted
+        /// in one line.
+        audited_requests: u32 = whole(1, 1_000, "requests"),
+        /// Free disk space below which commands without a token are refused, so that the audit log can keep those of admins.
+        disk_reserve_bytes: u64 = whole(0, 1_000_000_000_000_000, "bytes"),
+    }
+
+    /// A token bucket: a steady rate, and a burst of two seconds of it.
+    RateLimit {
+        /// Requests a second.
+        requests: u32 = whole(1, 1_000_000, "requests/s"),
+        /// Bytes of requests and answers a second, streams aside.
+        bytes: u64 = whole(65_536, 1_000_000_000_000, "bytes/s"),
+    }
 }
 
 choice! {

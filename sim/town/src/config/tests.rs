@@ -272,6 +272,10 @@ harbour.yaml:1:23: policy.release_dir and policy.shadow_dir are both \"snapshots
             "journal: { max_bytes: 33554431 }",
             "journal.max_bytes (33554431) is less than 4 × journal.segment_bytes (8388608)",
         ),
+        (
+            "server: { limits: { connections: 64 } }",
+            "server.limits.reserved_connections (64) is not less than server.limits.connections (64)",
+        ),
         ("journal: { segment_bytes: 4095 }", "allowed: a whole number from 4096 to 16777216 bytes"),
         ("employment: { grace_ticks: 31 }", "employment.grace_ticks (31) is more than employment.absent_cutoff (30)"),
         (

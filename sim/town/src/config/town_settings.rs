@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::schema::{AtStart, TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use super::shard_settings::{
-    Affordances, ConsoleAuth, Journal, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry,
-    Training,
+    Affordances, ConsoleAuth, Journal, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Server, Snapshot, Stability,
+    Telemetry, Training,
 };
 use crate::fixed_point::Micro;
 
@@ -70,6 +70,8 @@ section! {
         journal: Journal = free(),
         /// Tokens of the console.
         console_auth: ConsoleAuth = free(),
+        /// The network service.
+        server: Server = free(),
     }
 
     Time {

@@ -249,6 +249,11 @@ fn global_search_opens_the_place_of_what_is_found() {
     }
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("ctrl-f");
+    ui.type_in("audit defer");
+    let found = ui.screen().lines().filter(|line| line.contains("audit employment_exit defer")).count();
+    assert_eq!(found, 1, "intent and outcome are one command: {}", ui.screen());
+    ui.press("esc");
+    ui.press("ctrl-f");
     ui.type_in("shower_1");
     ui.press("enter enter");
     ui.shows("Queue: shower_1");

@@ -230,3 +230,16 @@ fn every_pane_exports_its_table_and_charts_as_they_are_shown() {
         ui.shows("has nothing to export now");
     }
 }
+
+#[test]
+fn an_exported_alert_names_its_viewer() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let mut view = snapshot();
+    view.alerts[0].acknowledged_by = Some("tui:ada".into());
+    ui.view(view);
+    ui.press("A");
+    let tasks = ui.press("e");
+    let [Task::Export(files)] = &tasks[..] else { panic!("{tasks:?}") };
+    assert!(files[0].text.lines().next().unwrap().ends_with(",seen by"), "{}", files[0].text);
+    assert!(files[0].text.contains(",tui:ada"), "{}", files[0].text);
+}

@@ -64,7 +64,7 @@ fn what_is_given_up_is_said_and_kept_in_the_history() {
     let tasks = ui.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
     assert_eq!(tasks, [Task::Remember("kill ben # given up 0192aaaa-2".into())]);
     ui.shows("given up; it may have been executed.");
-    ui.shows("cmd 0192…-2");
+    ui.shows("cmd 0192…aa-2");
 }
 
 #[test]

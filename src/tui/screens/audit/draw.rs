@@ -40,7 +40,7 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
 
 /// The first and last characters of a long id.
 pub(super) fn short(id: &str) -> String {
-    if id.is_empty() { "–".into() } else { clip(&abbreviated(id, 9, 4), 9) }
+    if id.is_empty() { "–".into() } else { clip(&abbreviated(id), 9) }
 }
 
 fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {

@@ -236,7 +236,12 @@ impl Pane for Alerts {
             };
             let what = if matches!(item, Item::Alert(_)) { "alert" } else { "event" };
             let tick = item.tick().to_string();
-            vec![("what", what.to_owned()), ("tick", tick), ("kind", kind), ("level", level), ("text", text)]
+            let seen = match item {
+                Item::Alert(alert) => alert.acknowledged_by.clone().unwrap_or_default(),
+                Item::Narration(_) => String::new(),
+            };
+            let what = what.to_owned();
+            vec![("what", what), ("tick", tick), ("kind", kind), ("level", level), ("text", text), ("seen by", seen)]
         };
         Export { rows: Self::shown(cx).into_iter().map(row).collect(), chart: None }
     }
