@@ -19,6 +19,8 @@ use townlet_files::Identity;
 
 use super::log_files::{Head, head_name, segment_name};
 use super::record::{GENESIS, Record, Stage, VERSION};
+use super::recovery::LastRecord;
+use super::seal::Seal;
 use super::verify::ChainEnd;
 use super::writer::Options;
 use open_segment::OpenSegment;
@@ -102,11 +104,13 @@ pub(crate) struct Chain {
     segment_state: SegmentState,
     /// `config_id` and tick of the last record, for records the log writes itself.
     last: (String, u64),
+    /// Time of the last record; a later one never has an earlier time.
+    last_time: String,
 }
 
 impl Chain {
     /// Continues after `end`, where recovery stopped reading, and makes everything before it durable first.
-    pub(crate) fn open(options: Options, lock: File, end: Option<ChainEnd>, last: (String, u64)) -> io::Result<Self> {
+    pub(crate) fn open(options: Options, lock: File, end: Option<ChainEnd>, last: LastRecord) -> io::Result<Self> {
         let end = end.unwrap_or(ChainEnd { segment: 1, bytes: 0, lines: 0, seq: 0, hash: GENESIS.to_owned() });
         let path = options.dir.join(segment_name(&options.run_id, end.segment));
         let mut segment = OpenSegment::open(path, end.bytes)?;
@@ -117,6 +121,7 @@ impl Chain {
         let first_seq = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
         let (head, head_file, segment_state) = (None, None, SegmentState::Open);
         let (missing, disturbance, report) = (BTreeSet::new(), None, None);
+        let (last, last_time) = ((last.config_id, last.tick), last.ts);
         let mut chain = Self {
             options,
             lock,
@@ -132,6 +137,7 @@ impl Chain {
             report,
             segment_state,
             last,
+            last_time,
         };
         chain.write_head()?;
         Ok(chain)
@@ -143,6 +149,21 @@ impl Chain {
 
     pub(crate) fn end(&self) -> &ChainPosition {
         &self.end
+    }
+
+    /// Number of the open segment.
+    pub(crate) fn segment(&self) -> u32 {
+        self.number
+    }
+
+    /// The time of a record written now. A clock that was set back stands still here.
+    pub(crate) fn time(&mut self) -> String {
+        let now = format!("{:.3}", (self.options.clock)());
+        // All times have one length, so their order is that of the text.
+        if now > self.last_time {
+            self.last_time = now;
+        }
+        self.last_time.clone()
     }
 
     /// The last line that survives a failure.
@@ -168,11 +189,29 @@ impl Chain {
         let mut linked = Vec::new();
         let mut end = self.end.clone();
         for record in records {
-            let (record, line) = self.link(record, &mut end);
+            let ts = self.time();
+            let (record, line) = self.link(record, ts, &mut end);
             lines.push_str(&line);
             self.last = (record.config_id.clone(), record.tick);
             linked.push(record);
         }
+        self.write_lines(&lines, end)?;
+        Ok(linked)
+    }
+
+    /// Writes a seal. If it seals the line before it, it has the time of the seal, so that the seal proves every byte of it.
+    pub(crate) fn append_seal(&mut self, seal: &Seal) -> io::Result<Record> {
+        let follows = (&seal.run_id, seal.seq, &seal.hash) == (&self.options.run_id, self.end.seq, &self.end.hash);
+        let ts = if follows && seal.at >= self.last_time { seal.at.clone() } else { self.time() };
+        self.last_time.clone_from(&ts);
+        let record = Record::own(Stage::Seal, &self.last.0, self.last.1, seal.args());
+        let mut end = self.end.clone();
+        let (record, line) = self.link(&record, ts, &mut end);
+        self.write_lines(&line, end)?;
+        Ok(record)
+    }
+
+    fn write_lines(&mut self, lines: &str, end: ChainPosition) -> io::Result<()> {
         let written = write(self.segment.file(), lines.as_bytes());
         if written.is_err() {
             self.segment_state = SegmentState::WriteFailed;
@@ -180,14 +219,14 @@ impl Chain {
         written?;
         self.segment.keep(lines.as_bytes());
         self.end = end;
-        Ok(linked)
+        Ok(())
     }
 
     /// The record as the line after `end`; advances `end` past it.
-    fn link(&self, record: &Record, end: &mut ChainPosition) -> (Record, String) {
+    fn link(&self, record: &Record, ts: String, end: &mut ChainPosition) -> (Record, String) {
         let record = Record {
             seq: end.seq + 1,
-            ts: format!("{:.3}", (self.options.clock)()),
+            ts,
             shard: self.options.shard.clone(),
             run_id: self.options.run_id.clone(),
             prev: end.hash.clone(),
@@ -300,7 +339,8 @@ impl Chain {
         }
         let record = Record::own(Stage::Rotate, &self.last.0, self.last.1, args);
         let mut end = ChainPosition { bytes: 0, ..self.durable.clone() };
-        let (_, line) = self.link(&record, &mut end);
+        let ts = self.time();
+        let (_, line) = self.link(&record, ts, &mut end);
         let path = self.options.dir.join(segment_name(&self.options.run_id, self.number + 1));
         let mut file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
         let started =

@@ -107,7 +107,7 @@ impl IdempotencyIndex {
                 self.done(&record.issuer, &Answer { audit, ..record.answer() });
             }
             Stage::Abort => self.abort(&record.issuer, &record.cmd_id),
-            Stage::Rejected | Stage::Rotate => {}
+            Stage::Rejected | Stage::Rotate | Stage::Begin | Stage::Seal => {}
         }
     }
 }

@@ -8,26 +8,37 @@
 //! end with an `outcome`, `recovered` or `abort` record. A `rejected` record ends nothing, because a refused retry carries the
 //! id of the command it retries.
 //!
-//! The chain cannot show that a whole run was removed with its head, or that lines and head were both rolled back to an earlier
-//! state. Copies of `.head` kept elsewhere show those.
+//! The chain alone finds accidents. Three things are kept elsewhere and find forgeries: the verification key of the seals
+//! (`seal`), checkpoints that others remember (`checkpoint`), and every run names the end of the run before it (`run_start`).
 
 mod chain;
+mod checkpoint;
+mod error;
 mod export;
 mod idempotency;
 mod log_files;
 mod newest;
 mod record;
 mod recovery;
+mod run_start;
+mod seal;
+mod seal_key;
+mod sealer;
 mod verify;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Checkpoint, CheckpointKey, PublicKey, durable_line};
 pub use export::{Exported, Filter, Format, Redact, export};
 pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
 pub use log_files::records;
 pub use newest::{Cursor, Page, Selection, newest};
 pub use record::{GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
-pub use verify::{Finding, OpenIntentRow, Report, RunReport, Verdict, verify};
+pub use run_start::RunStart;
+pub use seal::{Cause, Seal, VerificationKey};
+pub use seal_key::{SealKeyStatus, seal_status, set_up};
+pub use sealer::Sealing;
+pub use verify::{Finding, OpenIntentRow, Proofs, Report, RunReport, Verdict, verify, verify_with};
 pub use writer::{AuditError, Clock, Log, Opened, Options, Written};

@@ -39,6 +39,10 @@ townlet_wire::word_enum! {
         Recovered = "recovered",
         /// First line of every segment but the first.
         Rotate = "rotate",
+        /// First line of a run: names the run before it. Logs of earlier versions have none.
+        Begin = "begin",
+        /// A seal over the lines before it.
+        Seal = "seal",
     }
 }
 

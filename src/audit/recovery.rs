@@ -27,8 +27,17 @@ pub(crate) struct Recovered {
     pub(crate) tail: VecDeque<AuditRow>,
     /// What was moved aside; the log does not record it yet.
     pub(crate) torn_piece: Option<TornPiece>,
-    /// `config_id` and tick of the last record.
-    pub(crate) last: (String, u64),
+    pub(crate) last: LastRecord,
+    /// The last line with a seal on it; 0 for none.
+    pub(crate) sealed: u64,
+}
+
+/// What the log's own records take from the record before them.
+#[derive(Clone, Default)]
+pub(crate) struct LastRecord {
+    pub(crate) config_id: String,
+    pub(crate) tick: u64,
+    pub(crate) ts: String,
 }
 
 /// Reads a run and moves a torn end aside.
@@ -37,7 +46,7 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
     let files = run_files(dir, run_id).map_err(failed)?;
     let (mut index, mut done) = (IdempotencyIndex::default(), Vec::new());
     let mut tail = VecDeque::new();
-    let mut last = (String::new(), 0);
+    let (mut last, mut sealed) = (LastRecord::default(), 0);
     let scan = scan_run(dir, run_id, &files, None, &mut |file, record| {
         index.apply(file, record);
         let ends = matches!(record.stage, Stage::Outcome | Stage::Recovered);
@@ -48,7 +57,10 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
             tail.pop_front();
         }
         tail.push_back(record.row());
-        last = (record.config_id.clone(), record.tick);
+        last = LastRecord { config_id: record.config_id.clone(), tick: record.tick, ts: record.ts.clone() };
+        if record.stage == Stage::Seal {
+            sealed = record.seq;
+        }
     })
     .map_err(failed)?;
     let torn = scan.torn.as_ref();
@@ -63,7 +75,7 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
         .transpose()?
         .flatten();
     let pending = scan.open.into_iter().map(|(_, record)| record).collect();
-    Ok(Recovered { end: scan.end, pending, done, index, tail, torn_piece, last })
+    Ok(Recovered { end: scan.end, pending, done, index, tail, torn_piece, last, sealed })
 }
 
 /// Whether a finding is about the torn end only.

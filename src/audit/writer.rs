@@ -9,20 +9,23 @@ mod disturbance;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, sync_dir};
+pub use super::error::AuditError;
 use super::idempotency::IdempotencyIndex;
 use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Record, Stage};
 use super::recovery::recover;
+use super::run_start::{RunStart, begin_record};
+use super::seal::Cause;
+use super::sealer::{Sealer, Sealing};
 use super::verify::torn_piece_args;
 use disturbance::CHECK;
-use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
 
 /// Records kept in memory for screens.
@@ -40,55 +43,11 @@ const UNSYNCED: Duration = Duration::from_secs(1);
 /// After this long without an answer from the disk the log counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
 
+/// How long lines of a live log stay without a seal.
+const SEAL_INTERVAL: Duration = Duration::from_mins(1);
+
 /// Supplies the time of a record.
 pub type Clock = Box<dyn Fn() -> jiff::Timestamp + Send>;
-
-/// Why an audit log cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuditError {
-    /// Another process writes this run's log.
-    #[error("another process is writing to the audit log `{0}`.")]
-    Locked(String),
-    /// The run id contains characters that are not allowed in it.
-    #[error("`{0}` cannot name a run: letters, digits, `-` and `_` can.")]
-    BadRunId(String),
-    /// The log differs from what was written; no file was changed.
-    #[error(
-        "the audit log is damaged and was left unchanged: {first} ({findings} findings; `townlet audit verify` lists them). \
-         Restore a copy of the named file, or start a new run without `--resume`"
-    )]
-    Broken {
-        /// The first finding.
-        first: String,
-        /// The number of findings.
-        findings: usize,
-    },
-    /// A file operation failed.
-    #[error("cannot {action} `{path}`: {why}.")]
-    Io {
-        /// The operation, a verb.
-        action: &'static str,
-        /// The file.
-        path: String,
-        /// The system's message.
-        why: String,
-    },
-    /// The log cannot be written now.
-    #[error("the audit log cannot be written: {0}.")]
-    Unavailable(String),
-}
-
-impl AuditError {
-    pub(crate) fn io(action: &'static str, path: &Path, error: &io::Error) -> Self {
-        Self::Io { action, path: path.display().to_string(), why: error.to_string() }
-    }
-
-    /// As the error of an answer: `E_AUDIT_UNAVAILABLE`.
-    pub fn body(&self) -> ErrorBody {
-        let hint = "Nothing was changed. Free or repair the disk; the log retries by itself.";
-        ErrorBody::new("E_AUDIT_UNAVAILABLE", self.to_string(), hint)
-    }
-}
 
 /// Where a record was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +74,12 @@ pub struct Options {
     pub retry: Duration,
     /// Supplies the time of a record.
     pub clock: Clock,
+    /// What the first line of a new run says; without it the run is not chained to the run before.
+    pub start: Option<RunStart>,
+    /// The sealing key of the home. The log is sealed if the file exists.
+    pub seal_key: Option<PathBuf>,
+    /// How long lines of a live log stay without a seal; default 60 seconds.
+    pub seal_interval: Duration,
 }
 
 impl Options {
@@ -127,6 +92,9 @@ impl Options {
             segment_bytes: 4 * 1024 * 1024,
             retry: Duration::from_secs(1),
             clock: Box::new(jiff::Timestamp::now),
+            start: None,
+            seal_key: None,
+            seal_interval: SEAL_INTERVAL,
         }
     }
 }
@@ -157,6 +125,7 @@ enum Message {
     Reopen(SyncSender<Result<(), AuditError>>),
     Rotate,
     Flush(SyncSender<Result<(), AuditError>>),
+    Seal(SyncSender<Result<(), AuditError>>),
 }
 
 /// State that the writer thread shares with callers.
@@ -167,6 +136,7 @@ struct SharedState {
     file: String,
     seq: u64,
     hash: String,
+    sealing: Sealing,
     /// When the current disk operation started.
     busy: Option<Instant>,
     /// What somebody else did to the files, until it is acknowledged.
@@ -206,22 +176,30 @@ impl Log {
         }
         sync_dir(&dir).map_err(failed)?;
         let found = recover(&dir, &run_id)?;
-        let retry = options.retry;
-        let (config_id, tick) = found.last.clone();
+        let (retry, start) = (options.retry, options.start.clone().filter(|_| found.end.is_none()));
+        let (seal_key, seal_interval) = (options.seal_key.clone(), options.seal_interval);
+        let first = start.map(|start| begin_record(&dir, &start)).transpose().map_err(failed)?;
+        let (config_id, tick) = (found.last.config_id.clone(), found.last.tick);
+        let lines = found.end.as_ref().map_or(0, |end| end.seq);
         let mut chain = Chain::open(options, lock, found.end, found.last).map_err(failed)?;
+        let torn = |piece| Record::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
+        let own: Vec<Record> = first.into_iter().chain(found.torn_piece.map(torn)).collect();
         let mut tail = found.tail;
-        if let Some(piece) = found.torn_piece {
-            let record = Record::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
-            let records = chain.append(std::iter::once(&record)).map_err(failed)?;
+        if !own.is_empty() {
+            let records = chain.append(own.iter()).map_err(failed)?;
             chain.sync().and_then(|()| chain.write_head()).map_err(failed)?;
             tail.extend(records.iter().map(Record::row));
         }
+        let mut sealer = Sealer::new(seal_key, seal_interval, &run_id, found.sealed, lines);
+        let records = sealer.seal(&mut chain, Cause::Start).map_err(failed)?;
+        tail.extend(records.iter().map(Record::row));
         let shared = Arc::new(Mutex::new(SharedState {
             trouble: None,
             tail,
             file: chain.file_name(),
             seq: chain.end().seq,
             hash: chain.end().hash.clone(),
+            sealing: sealer.state.clone(),
             busy: None,
             disturbed: None,
             on_disturbed: None,
@@ -229,6 +207,7 @@ impl Log {
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer {
             chain,
+            sealer,
             shared: Arc::clone(&shared),
             retry,
             last_attempt: None,
@@ -281,6 +260,16 @@ impl Log {
     /// Retries now after a failure, in a new segment. Appends do this by themselves every [`Options::retry`].
     pub fn reopen(&self) -> Result<(), AuditError> {
         self.ask(Message::Reopen)
+    }
+
+    /// Seals the log now, if its home has a sealing key.
+    pub fn seal(&self) -> Result<(), AuditError> {
+        self.ask(Message::Seal)
+    }
+
+    /// Whether the log is sealed.
+    pub fn sealing(&self) -> Sealing {
+        lock(&self.shared).sealing.clone()
     }
 
     fn ask(&self, message: impl FnOnce(SyncSender<Result<(), AuditError>>) -> Message) -> Result<(), AuditError> {
@@ -352,6 +341,7 @@ fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
 
 struct Writer {
     chain: Chain,
+    sealer: Sealer,
     shared: Arc<Mutex<SharedState>>,
     retry: Duration,
     /// When the last failed attempt to write was.
@@ -384,12 +374,17 @@ impl Writer {
                         self.commit(std::mem::take(&mut batch));
                         let _ = done.send(self.sync_and_write_head());
                     }
+                    Message::Seal(done) => {
+                        self.commit(std::mem::take(&mut batch));
+                        let _ = done.send(self.seal(Cause::Interval));
+                    }
                 }
                 if batch.len() < BATCH {
                     next = queue.try_recv().ok();
                 }
             }
             self.commit(batch);
+            self.seal_if_due();
             if self.until_sync_due().is_some_and(|left| left.is_zero()) {
                 // The failure is in the shared state, where every append sees it.
                 let _ = self.sync_and_write_head();
@@ -398,6 +393,7 @@ impl Writer {
             }
         }
         // All senders are gone. After a failure here, `verify` reports lines beyond the head.
+        let _ = self.seal(Cause::Stop);
         let _ = self.sync_and_write_head();
     }
 
@@ -406,8 +402,11 @@ impl Writer {
         loop {
             let head = self.is_head_due();
             let timeout = if head { HEAD_IDLE } else { self.until_sync_due().map_or(CHECK, |due| due.min(CHECK)) };
+            let seal = self.until_seal_due();
+            let timeout = seal.map_or(timeout, |seal| seal.min(timeout));
             match queue.recv_timeout(timeout) {
                 Ok(message) => return Some(message),
+                Err(RecvTimeoutError::Timeout) if seal.is_some_and(|seal| seal <= timeout) => self.seal_if_due(),
                 Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
                 // The failure is in the shared state, where every append sees it.
                 Err(RecvTimeoutError::Timeout) if self.until_sync_due().is_some_and(|due| due.is_zero()) => {
@@ -423,6 +422,31 @@ impl Writer {
     fn until_sync_due(&self) -> Option<Duration> {
         let since = self.unsynced_since.filter(|_| self.unavailable_reason().is_none())?;
         Some(UNSYNCED.saturating_sub(since.elapsed()))
+    }
+
+    fn until_seal_due(&self) -> Option<Duration> {
+        self.sealer.until_due(&self.chain).filter(|_| self.unavailable_reason().is_none())
+    }
+
+    fn seal_if_due(&mut self) {
+        if self.until_seal_due().is_some_and(|left| left.is_zero()) {
+            let cause = self.sealer.cause(&self.chain);
+            // A failure of the log is in the shared state, where every append sees it.
+            let _ = self.seal(cause);
+        }
+    }
+
+    /// Seals the log, if its home has a sealing key. The error is one of the log.
+    fn seal(&mut self, cause: Cause) -> Result<(), AuditError> {
+        if let Some(why) = self.unavailable_reason() {
+            return Err(AuditError::Unavailable(why));
+        }
+        let mut sealer = std::mem::take(&mut self.sealer);
+        let sealed = self.at_disk(|chain| sealer.seal(chain, cause));
+        self.sealer = sealer;
+        lock(&self.shared).sealing = self.sealer.state.clone();
+        self.publish(&sealed?);
+        Ok(())
     }
 
     fn is_head_due(&self) -> bool {
@@ -513,7 +537,7 @@ impl Writer {
             self.repair()?;
         }
         let durable = batch.iter().any(|append| append.durable);
-        self.at_disk(|chain| {
+        let written = self.at_disk(|chain| {
             let records = chain.append(batch.iter().map(|append| &append.record))?;
             let file = chain.file_name();
             // Nothing is acknowledged that stands in no file.
@@ -521,7 +545,9 @@ impl Writer {
                 chain.sync()?;
             }
             Ok((file, records))
-        })
+        });
+        self.sealer.wrote(&self.chain);
+        written
     }
 
     /// Shows new records and the end of the chain to callers.

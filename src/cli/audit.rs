@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tempfile::TempPath;
 
 use super::output::OutputLost;
-use super::{audit_tail, one_of, output};
-use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
+use super::{audit_checkpoint, audit_seal, audit_tail, one_of, output};
+use townlet_audit::{Filter, Finding, Format, Proofs, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_tui::format::count;
@@ -26,9 +26,15 @@ use townlet_wire::escape;
 pub(super) enum Subcommand {
     /// Check that no record was changed, moved, added or removed
     Verify {
-        /// A log folder, or one log file of a run
+        /// A shard's home, its log folder, or one log file of a run
         #[arg(required = true, value_name = "DIR|FILE")]
         paths: Vec<PathBuf>,
+        /// Prove the seals with this verification key; repeatable
+        #[arg(long, value_name = "KEY|FILE")]
+        key: Vec<String>,
+        /// Check that the log holds the line of this checkpoint; repeatable
+        #[arg(long, value_name = "FILE|URL")]
+        checkpoint: Vec<String>,
         /// Print a JSON array
         #[arg(long)]
         json: bool,
@@ -47,6 +53,22 @@ pub(super) enum Subcommand {
     },
     /// Export records as JSON lines or CSV
     Export(Export),
+    /// Seal the log, so that an intruder cannot rewrite what was logged before
+    #[command(subcommand)]
+    Seal(audit_seal::Subcommand),
+    /// Print a signed checkpoint of the log, to be kept elsewhere
+    Checkpoint(audit_checkpoint::Args),
+    /// List the shards whose logs this user has seen, with the last line of each run
+    Known {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a shard that was seen, after its log or key was changed on purpose
+    Forget {
+        /// Address of the shard, as `known` lists it
+        url: String,
+    },
 }
 
 #[derive(clap::Args, Debug)]
@@ -91,10 +113,20 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     match command {
-        Subcommand::Verify { paths, json } => verify(paths, *json),
+        Subcommand::Verify { paths, key, checkpoint, json } => verify(paths, &proofs(key, checkpoint)?, *json),
         Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
         Subcommand::Export(export) => export_records(export),
+        Subcommand::Seal(command) => audit_seal::run(command),
+        Subcommand::Checkpoint(args) => audit_checkpoint::run(args),
+        Subcommand::Known { json } => audit_checkpoint::known(*json),
+        Subcommand::Forget { url } => audit_checkpoint::forget(url),
     }
+}
+
+fn proofs(keys: &[String], checkpoints: &[String]) -> Result<Proofs> {
+    let keys = keys.iter().map(|key| audit_seal::verification_key(key)).collect::<Result<_>>()?;
+    let checkpoints = checkpoints.iter().map(|text| audit_checkpoint::read(text)).collect::<Result<_>>()?;
+    Ok(Proofs { keys, seal_key: None, checkpoints })
 }
 
 fn audit_folder(home: &Path) -> Result<PathBuf> {
@@ -103,24 +135,36 @@ fn audit_folder(home: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-const VERDICTS: [(Verdict, &str, &str); 3] = [
+const VERDICTS: [(Verdict, &str, &str); 5] = [
     (Verdict::Integrity, "integrity", "every line is unchanged"),
     (Verdict::Continuity, "continuity", "no line is missing or out of order"),
     (Verdict::Completeness, "completeness", "nothing was cut off and no file was added"),
+    (Verdict::Seals, "seals", "every line up to the last seal is what was sealed"),
+    (Verdict::Checkpoints, "checkpoints", "the log holds the lines that were seen"),
 ];
 
-fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
+/// The verdicts that were asked for.
+fn verdicts(proofs: &Proofs) -> impl Iterator<Item = &'static (Verdict, &'static str, &'static str)> {
+    let (keys, checkpoints) = (!proofs.keys.is_empty(), !proofs.checkpoints.is_empty());
+    VERDICTS.iter().filter(move |row| match row.0 {
+        Verdict::Seals => keys,
+        Verdict::Checkpoints => checkpoints,
+        _ => true,
+    })
+}
+
+fn verify(paths: &[PathBuf], proofs: &Proofs, json: bool) -> Result<ExitCode> {
     let mut passed = true;
     let mut rows = Vec::new();
     for path in paths {
-        let report = report(path)?;
+        let report = report(path, proofs)?;
         passed &= report.passed();
         if json {
             let verdicts: serde_json::Map<String, Value> =
-                VERDICTS.iter().map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
+                self::verdicts(proofs).map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
             rows.push(json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report }));
         } else {
-            print_report(path, &report)?;
+            print_report(path, &report, proofs)?;
         }
     }
     if json {
@@ -130,10 +174,11 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
 }
 
 /// The report on a folder, or on the run of a file.
-fn report(path: &Path) -> Result<Report> {
+fn report(path: &Path, proofs: &Proofs) -> Result<Report> {
     let name = || path.display().to_string();
     if path.is_dir() {
-        let report = townlet_audit::verify(path).with_context(name)?;
+        let folder = Some(Home::new(path).console()).filter(|folder| folder.is_dir()).unwrap_or(path.to_owned());
+        let report = townlet_audit::verify_with(&folder, &with_key_file(proofs, &folder)).with_context(name)?;
         ensure!(!report.runs.is_empty(), "{}: the folder contains no audit log.", name());
         return Ok(report);
     }
@@ -142,11 +187,22 @@ fn report(path: &Path) -> Result<Report> {
     let run = run_id_of(path).ok_or_else(|| {
         anyhow!("{}: not an audit log file. These are named `<run>-0001.jsonl` or `<run>.head`.", name())
     })?;
-    let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
+    let mut report = townlet_audit::verify_with(folder, &with_key_file(proofs, folder))
+        .with_context(|| folder.display().to_string())?;
     report.runs.retain(|found| found.run_id == run);
     report.unknown_files.clear();
+    // Other runs need not be here, as in the bundle of an incident.
+    report.between.retain(|finding| finding.verdict != Verdict::Completeness);
     ensure!(!report.runs.is_empty(), "{}: the folder contains no run `{}`.", name(), escape(&run));
     Ok(report)
+}
+
+/// With the sealing key of the home, if the folder is in one: it shows whether the newest seals were removed.
+fn with_key_file(proofs: &Proofs, folder: &Path) -> Proofs {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let home = folder.ancestors().nth(2).map(Home::new).filter(|home| home.console() == folder);
+    let key = home.map(|home| home.seal_key()).filter(|key| key.parent().is_some_and(Path::is_dir));
+    Proofs { seal_key: key, ..proofs.clone() }
 }
 
 fn run_id_of(path: &Path) -> Option<String> {
@@ -158,7 +214,7 @@ fn run_id_of(path: &Path) -> Option<String> {
     Some(run.to_owned())
 }
 
-fn print_report(path: &Path, report: &Report) -> Result<()> {
+fn print_report(path: &Path, report: &Report, proofs: &Proofs) -> Result<()> {
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
     let lines: u64 = report.runs.iter().map(|run| run.lines).sum();
     // A damaged line is no record, and must not look as if it had never been there.
@@ -170,10 +226,10 @@ fn print_report(path: &Path, report: &Report) -> Result<()> {
         count(lines, "record")
     ))?;
     let mut rows = Vec::new();
-    for (verdict, name, meaning) in VERDICTS {
-        let against = report.findings().filter(|finding| finding.verdict == verdict).count();
+    for (verdict, name, meaning) in verdicts(proofs) {
+        let against = report.findings().filter(|finding| finding.verdict == *verdict).count();
         let word = if against == 0 { "passed".to_owned() } else { format!("FAILED ({against})") };
-        rows.push([format!("  {name}"), word, meaning.to_owned()]);
+        rows.push([format!("  {name}"), word, (*meaning).to_owned()]);
     }
     output::print(&output::columns(&rows))?;
     for finding in report.findings() {
@@ -189,11 +245,20 @@ fn print_report(path: &Path, report: &Report) -> Result<()> {
             output::line(&format!("  note: {}", escape(note)))?;
         }
     }
+    for (what, texts) in [("proven", &report.proven), ("not proven", &report.unproven)] {
+        texts.iter().try_for_each(|text| output::line(&format!("  {what}: {}", escape(text))))?;
+    }
     Ok(())
 }
 
 fn describe(finding: &Finding) -> String {
-    if finding.line == 0 { format!("{}: {}", finding.file, finding.message) } else { finding.to_string() }
+    if finding.file.is_empty() {
+        finding.message.clone()
+    } else if finding.line == 0 {
+        format!("{}: {}", finding.file, finding.message)
+    } else {
+        finding.to_string()
+    }
 }
 
 fn export_records(export: &Export) -> Result<ExitCode> {

@@ -18,7 +18,7 @@ use townlet_wire::service::is_newer;
 const TOKEN_VARIABLE: &str = "TOWNLET_TOKEN";
 
 /// Options that select a shard and a token.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct ConnectArgs {
     /// URL of the shard, such as `http://127.0.0.1:7420`, or a name from `shards` in the user configuration
     #[arg(long, value_name = "URL")]
@@ -40,6 +40,11 @@ pub(super) struct ShardTarget {
 }
 
 impl ConnectArgs {
+    /// A shard by its URL, with the token of the environment.
+    pub(super) fn to(url: &str) -> Self {
+        Self { connect: vec![url.to_owned()], ..Self::default() }
+    }
+
     /// The requested shards; without `--connect`, those of the user configuration.
     pub(super) fn targets(&self, user: &UserConfig) -> Result<Vec<ShardTarget>> {
         let requested: Vec<String> = if self.connect.is_empty() {

@@ -4,6 +4,8 @@
 //! not reached, or the output could not be written, 130 interrupted.
 
 mod audit;
+mod audit_checkpoint;
+mod audit_seal;
 mod audit_tail;
 mod bench;
 mod completions;
@@ -66,7 +68,7 @@ enum Command {
     /// Check, show and compare configurations
     #[command(subcommand)]
     Config(config::Subcommand),
-    /// Verify, show and export the audit log
+    /// Verify, seal, show and export the audit log
     #[command(subcommand)]
     Audit(audit::Subcommand),
     /// Replay a run from its journal and verify every digest

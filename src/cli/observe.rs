@@ -8,6 +8,7 @@ use super::connect::ConnectArgs;
 use super::run::{ScreenArgs, screen_options};
 use super::{output, user_config};
 use townlet_source::Remote;
+use townlet_source::remote::KnownShards;
 use townlet_tui::theme::Theme;
 
 #[derive(clap::Args, Debug)]
@@ -22,6 +23,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let user = user_config::load()?;
     let targets = args.connect.targets(&user)?;
     let options = screen_options(&args.screen, &user)?;
+    let known = townlet_tui::files::known_shards_file().map(KnownShards::at);
     let mut sources = Vec::new();
     for target in targets {
         let colour = target.colour.as_deref().map(|name| {
@@ -30,7 +32,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             })
         });
         sources.push(
-            townlet_tui::WatchedSource::new(Remote::new(target.client)).labelled(target.name, colour.transpose()?),
+            townlet_tui::WatchedSource::new(Remote::new(target.client).remembering(known.clone()))
+                .labelled(target.name, colour.transpose()?),
         );
     }
     output::require_terminal("use `townlet telemetry tail` or `townlet console` without one.")?;

@@ -110,10 +110,15 @@ pub(super) fn serve(
     to_stderr: bool,
 ) -> Result<Server> {
     let home = shard.home().folder();
-    let options = townlet_server::Options {
-        token_file: token_file(home, &shard.config),
-        facts: shard_facts(shard, config),
-        log: Log::new(shard.home().log(), "service", to_stderr),
-    };
+    let log = Log::new(shard.home().log(), "service", to_stderr);
+    if shard.audit_sealing() == townlet_audit::Sealing::Unsealed {
+        log.write(&format!(
+            "warning: the audit log is not sealed: anybody with write access to the home can rewrite it unnoticed. `townlet audit seal \
+             setup{}` seals it.",
+            shard.home().option()
+        ));
+    }
+    let options =
+        townlet_server::Options { token_file: token_file(home, &shard.config), facts: shard_facts(shard, config), log };
     listener.serve(Arc::clone(shard), options).map_err(|why| anyhow!(why))
 }

@@ -212,8 +212,7 @@ pub(super) fn client_of(app: &AppState, peer: PeerAddress, headers: &HeaderMap) 
         let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
         authenticator.refresh();
         if let Some(stored) = authenticator.tokens.find(token) {
-            let level = if stored.role == Role::Admin { Level::Admin } else { Level::Viewer };
-            return (level, Client::Token(stored.id.clone()));
+            return (Level::of_token(stored.role), Client::Token(stored.id.clone()));
         }
     }
     (Level::Anonymous, Client::of_address(peer.0))
@@ -293,6 +292,7 @@ mod tests {
             "box..",
             ".localhost",
             "evil..localhost",
+            "a.localhost.evil.example",
             "box/",
             "b\u{f6}x",
             "box#",

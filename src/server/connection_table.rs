@@ -1,7 +1,7 @@
 //! The open connections, and which of them gives way when a new one needs its place.
 //!
-//! Who an admin is is known only after the headers of a request were read. So a new connection is always let in, in place of
-//! one without a token, and keeps its place while it is fresh. Rule: "HTTP service".
+//! An admin is known only after the headers of a request were read. So a new connection is always let in, in place of one
+//! without a token, and keeps its place while it is fresh. Rule: "HTTP service".
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

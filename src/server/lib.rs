@@ -4,6 +4,7 @@
 //! Rules: "HTTP service", "Roles and identity".
 
 mod auth;
+mod checkpoints;
 mod connection_table;
 mod connections;
 mod console;
@@ -36,6 +37,9 @@ use townlet_shard::{Handle, Log};
 
 /// Time that open connections have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Reads without a token that are worked on at once.
+const ANONYMOUS_READS: usize = 4;
 
 /// Address and certificate of a service.
 #[derive(Clone, Debug)]
@@ -92,6 +96,8 @@ struct AppState {
     rates: RateLimits,
     connections: ConnectionTable,
     disk: DiskReserve,
+    /// Limits the reads without a token that are worked on at once, so that few of them are ever ahead of an admin.
+    anonymous_reads: tokio::sync::Semaphore,
     /// Limit reads of the audit log to one at a time with a token, and one without.
     audit_reads: [Arc<tokio::sync::Semaphore>; 2],
 }
@@ -152,6 +158,7 @@ impl BoundListener {
             rates: RateLimits::new(&limits, Instant::now()),
             connections: ConnectionTable::new(&limits),
             disk: DiskReserve::new(log_folder, limits.disk_reserve_bytes),
+            anonymous_reads: tokio::sync::Semaphore::new(ANONYMOUS_READS),
             audit_reads: [(); 2].map(|()| Arc::new(tokio::sync::Semaphore::new(1))),
         });
         let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));

@@ -8,7 +8,7 @@ use super::http_status;
 use super::read_handlers::MAX_AUDIT_RECORDS;
 use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
 use townlet_wire::SCHEMA_VERSION;
-use townlet_wire::service::{AUDIT, STREAM};
+use townlet_wire::service::{AUDIT, CHECKPOINT, STREAM};
 
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
@@ -53,6 +53,11 @@ fn operation(endpoint: &Endpoint) -> Value {
             query("command", "Only commands whose name contains this.", &text()),
             query("status", "Only records with this outcome.", &reference("Status")),
         ]);
+    }
+    if endpoint.path == CHECKPOINT {
+        let (line, run) = (json!({ "type": "integer", "minimum": 1 }), json!({ "type": "string", "maxLength": 128 }));
+        parameters
+            .extend([query("at", "The number of the line.", &line), query("run", "A run of the shard's home.", &run)]);
     }
     let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -60,6 +60,7 @@ pub(super) async fn health(State(app): State<Arc<AppState>>) -> Response {
         "schema_version": SCHEMA_VERSION,
         "version": env!("CARGO_PKG_VERSION"),
         "health": view.health,
+        "audit_sealed": matches!(app.shard.audit_sealing(), townlet_audit::Sealing::Sealed(_)),
     }))
     .into_response()
 }

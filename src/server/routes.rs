@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::auth::{Rejection, client_of, reject_host, reject_large_headers, reject_token_in_uri};
 use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
-use super::{AppState, console, index_page, metrics, read_handlers, stream};
+use super::{AppState, checkpoints, console, index_page, metrics, read_handlers, stream};
 use townlet_shard::Level;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
@@ -30,6 +30,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the refusal of a request beyond the rate is held back, when it has no token.
 const LEAST_DELAY: Duration = Duration::from_millis(250);
 const MOST_DELAY: Duration = Duration::from_secs(1);
+/// How long a read without a token waits for others before it is refused.
+const SEAT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Seconds until a retry of what was refused with 429 or 503 and says nothing else.
 const RETRY_AFTER: u64 = 5;
 
@@ -47,6 +49,7 @@ pub(super) struct Endpoint {
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const HTML: &str = "text/html";
+pub(super) const TEXT: &str = "text/plain";
 const EVENTS: &str = "text/event-stream";
 /// The path of the page for browsers.
 pub(super) const INDEX: &str = "/";
@@ -140,6 +143,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         post: false,
+        path: service::CHECKPOINT,
+        help: "The newest durable line of the audit log as a signed note, or line `at` of `run`.",
+        response: (&[TEXT], None),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_NOT_FOUND", "E_STOPPING", "E_IO"],
+        handler: || get(checkpoints::checkpoint),
+    },
+    Endpoint {
+        post: false,
         path: service::METRICS,
         help: "Metrics in the Prometheus text format 0.0.4, or as OpenMetrics to clients that prefer it.",
         response: (&metrics::MEDIA_TYPES, None),
@@ -196,10 +207,28 @@ async fn common(
             }
             rejected(&app, &uri, rate_limited(wait))
         }
-        (Ok(()), Ok(())) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.")),
-        },
+        (Ok(()), Ok(())) => {
+            // Commands wait in the queue of the town instead, and probes of the health cost nothing.
+            let is_read = known.is_some_and(|endpoint| {
+                !endpoint.post && ![service::HEALTH, service::READY, service::STREAM].contains(&endpoint.path)
+            });
+            let seat = match level {
+                Level::Anonymous if is_read => timeout(SEAT_TIMEOUT, app.anonymous_reads.acquire()).await.map(Some),
+                _ => Ok(None),
+            };
+            match seat {
+                Ok(_seat) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => {
+                        rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it."))
+                    }
+                },
+                Err(_) => {
+                    app.counts.refused("queue", level);
+                    rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
+                }
+            }
+        }
         (Ok(()), Err(rejection)) => {
             app.counts.refused("address", level);
             app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));

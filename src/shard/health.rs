@@ -16,6 +16,9 @@ impl Engine {
         problems.extend(self.journal.trouble());
         problems.extend(self.snapshots.trouble.clone());
         problems.extend(self.operator_log.trouble.clone());
+        if let townlet_audit::Sealing::Failed(why) = self.log.sealing() {
+            problems.push(format!("the audit log is not sealed: {why}."));
+        }
         let archived = self.status.aggregating_since.and(self.status.transport.last_error.as_ref());
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_change(&problems);

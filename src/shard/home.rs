@@ -1,6 +1,6 @@
 //! The home folder: paths of every kind of file, run ids, and the lock of a shard's name. Rule: "Home folder and runs".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ paths! {
     run_list: "logs/runs";
     /// Folder of training metrics.
     trainings: "logs/training";
+    /// The sealing key of the home's audit logs; there is one if `townlet audit seal setup` has made it.
+    seal_key: "ops/seal.key";
     /// The Markdown log of exit decisions.
     employment_log: "ops/employment.md";
     /// The Markdown log of release changes.
@@ -103,6 +105,11 @@ impl Home {
         self.0.join("ops").join(format!("{}.privacy-key", slug(shard)))
     }
 
+    /// The key with which a shard signs checkpoints of its audit log.
+    pub fn checkpoint_key(&self, shard: &str) -> PathBuf {
+        self.0.join("ops").join(format!("{}.checkpoint-key", slug(shard)))
+    }
+
     /// Run ids of a shard that have a journal or an audit log, oldest first.
     pub fn runs(&self, shard: &str) -> Vec<String> {
         let prefix = format!("{}-", slug(shard));
@@ -114,7 +121,7 @@ impl Home {
     /// Run ids of all shards that have a journal or an audit log, oldest first.
     pub fn all_runs(&self) -> Vec<String> {
         let files = files(&self.journals(), "tlj").into_iter().chain(files(&self.console(), "jsonl"));
-        let runs = files.filter_map(|file| Some(file.file_stem()?.to_str()?.rsplit_once('-')?.0.to_owned()));
+        let runs = files.filter_map(|file| run_of(&file));
         let mut runs = self.oldest_first(runs.filter(|run| stamp(run).len() == STAMP_LENGTH));
         runs.dedup();
         runs
@@ -131,14 +138,37 @@ impl Home {
         runs
     }
 
-    /// Adds a run, a training or a sweep to the list, before it has any file.
-    pub fn list_run(&self, run_id: &str) -> io::Result<()> {
+    /// Adds a run, a training or a sweep to the list, before it has any file. Returns its number in the home: numbers rise, whatever
+    /// the clock says.
+    pub fn list_run(&self, run_id: &str) -> io::Result<u64> {
         let path = self.run_list();
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         std::fs::create_dir_all(self.0.join("logs")).map_err(named)?;
-        let mut file = townlet_files::open_own(&path, OpenOptions::new().create(true).append(true)).map_err(named)?;
-        // Ends a line that a crash has cut.
-        file.write_all(format!("\n{run_id}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(named)
+        let options = &mut OpenOptions::new();
+        let mut file = townlet_files::open_own(&path, options.create(true).append(true).read(true)).map_err(named)?;
+        // Two processes never take one number.
+        file.lock().map_err(named)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(named)?;
+        // The first newline ends a line that a crash has cut.
+        file.write_all(format!("\n{run_id}\n").as_bytes()).and_then(|()| file.sync_data()).map_err(named)?;
+        Ok(numbered(&text).len() as u64 + 1)
+    }
+
+    /// The number of a run, a training or a sweep in the home; `None` if the list does not hold it.
+    pub fn run_number(&self, run_id: &str) -> Option<u64> {
+        let text = townlet_files::read(&self.run_list()).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        let place = numbered(text.as_bytes()).iter().position(|line| *line == run_id.as_bytes())?;
+        Some(place as u64 + 1)
+    }
+
+    /// The newest run with an audit log that began before this one.
+    pub fn run_before(&self, run_id: &str) -> Option<String> {
+        let logs: BTreeSet<String> = files(&self.console(), "jsonl").iter().filter_map(|file| run_of(file)).collect();
+        let runs = self.oldest_first(logs.into_iter().chain([run_id.to_owned()]));
+        let own = runs.iter().position(|run| run == run_id)?;
+        runs[..own].last().cloned()
     }
 
     /// Locks a shard's name in this home for a run, until the lock is dropped. The error names the process that holds it.
@@ -213,6 +243,16 @@ impl ShardLock {
         }
         Ok(())
     }
+}
+
+/// The lines of the list of runs, by number from 1.
+fn numbered(list: &[u8]) -> Vec<&[u8]> {
+    list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect()
+}
+
+/// The run of a segment of a journal or an audit log.
+fn run_of(file: &Path) -> Option<String> {
+    Some(file.file_stem()?.to_str()?.rsplit_once('-')?.0.to_owned())
 }
 
 /// Digits of the tick in the name of a journal's segment.

@@ -69,7 +69,7 @@ pub use townlet_town::config::{RateLimit, ServerLimits};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -171,6 +171,8 @@ pub struct Handle {
     pub notes: Vec<String>,
     home: Home,
     lateness: Arc<Lateness>,
+    /// Ends with the town's thread.
+    audit: Weak<townlet_audit::Log>,
     claim: Option<Arc<home::ShardLock>>,
 }
 
@@ -186,13 +188,23 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     let (version, place, base) = (journal::VERSION, SegmentPlace::FIRST, Base::Seed(seed));
     let header = Header { version, run_id: run_id.clone(), shard: shard.clone(), place, sources, policy, base };
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
-    let opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), &run_id, &shard))?;
+    let opened = townlet_audit::Log::open(audit_options(&options.home, &run_id, &town.rules().config))?;
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
 fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<Arc<home::ShardLock>>, ShardError> {
     let lock = options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose();
     lock.map(|lock| lock.map(Arc::new)).map_err(ShardError::Claimed)
+}
+
+/// How the audit log of a run is opened: chained to the run before, sealed if the home has a sealing key.
+fn audit_options(home: &Home, run_id: &str, config: &Config) -> townlet_audit::Options {
+    let (number, after, config_id) = (home.run_number(run_id), home.run_before(run_id), config.config_id.clone());
+    townlet_audit::Options {
+        start: Some(townlet_audit::RunStart { number, after, config_id }),
+        seal_key: Some(home.seal_key()),
+        ..townlet_audit::Options::new(home.console(), run_id, &config.shard)
+    }
 }
 
 fn launch(
@@ -294,7 +306,7 @@ fn launch(
     engine.restore_session_commands(&opened.done);
     engine.restore_acknowledgements(&opened.done);
     engine.record_town_events();
-    let lateness = Arc::clone(&engine.status.lateness);
+    let (lateness, audit) = (Arc::clone(&engine.status.lateness), Arc::downgrade(&engine.log));
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let training = options.training.map(|spec| Training::start(spec, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
@@ -323,6 +335,7 @@ fn launch(
         notes,
         home,
         lateness,
+        audit,
         claim,
     })
 }
@@ -538,6 +551,16 @@ impl Handle {
     /// Begins a new segment of the audit log and ends the alerts about changed logs, as after SIGHUP. Does not wait.
     pub fn reopen_logs(&self) {
         self.send(Message::ReopenLogs);
+    }
+
+    /// Whether its audit log is sealed; unsealed when the shard has ended.
+    pub fn audit_sealing(&self) -> townlet_audit::Sealing {
+        self.audit.upgrade().map_or_else(Default::default, |log| log.sealing())
+    }
+
+    /// Seals the audit log now, if the home has a sealing key. Waits for the disk.
+    pub fn seal_audit_log(&self) -> Result<(), townlet_audit::AuditError> {
+        self.audit.upgrade().map_or(Ok(()), |log| log.seal())
     }
 
     /// The folder its files are in.

@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use townlet_wire::Role;
+
 /// The precedence of a request over the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -19,6 +21,14 @@ pub enum Level {
 impl Level {
     /// Every level, the first served first.
     pub const ALL: [Self; 3] = [Self::Admin, Self::Viewer, Self::Anonymous];
+
+    /// The level of a request with a token of this role.
+    pub const fn of_token(role: Role) -> Self {
+        match role {
+            Role::Admin => Self::Admin,
+            Role::Viewer => Self::Viewer,
+        }
+    }
 
     /// The name in metrics.
     pub const fn word(self) -> &'static str {

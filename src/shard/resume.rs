@@ -12,7 +12,7 @@ use super::employment_log::{ExitDecision, append_decisions};
 use super::home::Home;
 use super::journal::{self, Base, Entry, Header, Journal, PreviousEnd, SegmentPlace};
 use super::recovery::{RecoveredRun, recover_run};
-use super::{Handle, Options, ShardError, audit_replay, claim, launch, promotion};
+use super::{Handle, Options, ShardError, audit_options, audit_replay, claim, launch, promotion};
 use townlet_audit::{Record, Stage};
 use townlet_wire::Status;
 
@@ -111,7 +111,7 @@ pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, S
     let shard = &config.shard;
     let claim = claim(&options, shard, run_id)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
-    let mut opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), run_id, shard))?;
+    let mut opened = townlet_audit::Log::open(audit_options(&options.home, run_id, config))?;
     // The journal shows whether an open command was applied.
     let since = opened.pending.iter().map(|intent| intent.tick).min();
     let mut rebuilt = recover_run(&options.home, &config.snapshot.root, run_id, since).map_err(ShardError::Resume)?;

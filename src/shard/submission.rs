@@ -51,13 +51,8 @@ impl RemoteCaller {
 
     /// The precedence of its requests.
     pub fn level(&self) -> Level {
-        if self.session.is_admin() {
-            Level::Admin
-        } else if self.session.issuer.starts_with(ANONYMOUS) {
-            Level::Anonymous
-        } else {
-            Level::Viewer
-        }
+        let anonymous = self.session.issuer.starts_with(ANONYMOUS);
+        if anonymous { Level::Anonymous } else { Level::of_token(self.session.role) }
     }
 
     /// Refuses an escalation without an admin token, and a change that could not be retried safely or whose meaning an older

@@ -215,12 +215,24 @@ fn a_clock_that_was_set_back_does_not_reorder_runs() {
     for run in before.iter().chain([&ahead, &right]) {
         journal(&home.journal(run, 0), Base::Seed(1), &[]);
     }
-    home.list_run(&ahead).unwrap();
+    assert_eq!(home.list_run(&ahead).unwrap(), 1);
     // Cut by a crash in the middle of a line.
     std::fs::write(home.run_list(), [std::fs::read(home.run_list()).unwrap(), b"harbour-2026".to_vec()].concat())
         .unwrap();
-    home.list_run(&right).unwrap();
+    assert_eq!(home.list_run(&right).unwrap(), 3, "a cut line keeps its number");
     home.list_run(&at("2026-03-04T10:00:00Z")).unwrap();
+    assert_eq!(
+        [&before[1], &ahead, &right].map(|run| home.run_number(run)),
+        [None, Some(1), Some(3)],
+        "numbers count what began, not what the clock says"
+    );
+    std::fs::create_dir_all(home.console()).unwrap();
+    for run in [&before[1], &ahead] {
+        std::fs::write(home.console().join(format!("{run}-0001.jsonl")), "").unwrap();
+    }
+    assert_eq!(home.run_before(&right).as_ref(), Some(&ahead));
+    assert_eq!(home.run_before(&ahead).as_ref(), Some(&before[1]));
+    assert_eq!(home.run_before(&before[1]), None);
     let expected = [before[0].clone(), before[1].clone(), ahead, right];
     assert_eq!(home.runs("harbour"), expected, "the last one listed has no file");
     assert_eq!(home.all_runs(), expected);

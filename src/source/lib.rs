@@ -27,6 +27,8 @@ pub enum SourceEvent {
     Link(Link),
     /// The commands that have no answer yet, oldest first: all of them, each time one is late and when none is left.
     Unconfirmed(Vec<UnconfirmedCommand>),
+    /// How the audit log contradicts what this user has seen of it earlier, a sentence each; empty when it does not.
+    History(Vec<String>),
     /// The source has ended, with the reason. It is the last event.
     Ended(String),
 }

@@ -83,6 +83,9 @@ impl Capabilities {
         if self == Self::FULL {
             return;
         }
+        if self.ascii {
+            spell_comparisons(buffer);
+        }
         for cell in &mut buffer.content {
             if self.ascii && !cell.symbol().is_ascii() {
                 let plain = cell.symbol().chars().next().map_or(' ', ascii);
@@ -99,6 +102,21 @@ impl Capabilities {
             Colours::Sixteen => sixteen,
         };
         (cell.fg, cell.bg) = (reduce(cell.fg), reduce(cell.bg));
+    }
+}
+
+/// Writes `≤ ` and `≥ ` as `<=` and `>=`: with one character the sign would mean something else.
+fn spell_comparisons(buffer: &mut Buffer) {
+    for index in 0..buffer.content.len().saturating_sub(1) {
+        let sign = match buffer.content[index].symbol() {
+            "≤" => '<',
+            "≥" => '>',
+            _ => continue,
+        };
+        if buffer.content[index + 1].symbol() == " " {
+            buffer.content[index].set_char(sign);
+            buffer.content[index + 1].set_char('=');
+        }
     }
 }
 
@@ -221,6 +239,14 @@ mod tests {
             assert!(ascii(sign).is_ascii() && ascii(sign) != '?', "{sign}");
         }
         assert_eq!((ascii('é'), ascii('a'), ascii('\u{2847}')), ('?', 'a', ':'));
+    }
+
+    #[test]
+    fn comparisons_keep_their_meaning() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 1));
+        buffer.set_string(0, 0, "0 ≤ 0  3 ≥ 3", Style::new());
+        Capabilities { ascii: true, colours: Colours::All }.apply(&mut buffer);
+        assert_eq!(buffer.content.iter().map(Cell::symbol).collect::<String>(), "0 <=0  3 >=3");
     }
 
     #[test]

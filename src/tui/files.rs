@@ -23,6 +23,11 @@ pub fn layouts_file() -> Option<PathBuf> {
     state_file("layouts.json")
 }
 
+/// Default file of what was seen of the audit logs of shards, in the user's state folder.
+pub fn known_shards_file() -> Option<PathBuf> {
+    state_file("known_shards.json")
+}
+
 fn state_file(name: &str) -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let strategy = etcetera::choose_base_strategy().ok()?;

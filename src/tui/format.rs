@@ -178,8 +178,13 @@ pub fn clock(tick: u64, ticks_per_day: u64) -> String {
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// `4 days`, `2.5 days`; without a decimal from 100 days.
+/// `4 days`, `2.5 days`; `2.97 days` where a decimal less would be a whole number, because a target of 3 is not met then;
+/// without a decimal from 100 days.
 pub fn days(number: f64) -> String {
+    let hundredths = (number * 100.0).round();
+    if number < 100.0 && hundredths % 100.0 != 0.0 && (number * 10.0).round() % 10.0 == 0.0 {
+        return format!("{:.2} days", hundredths / 100.0);
+    }
     let tenths = if number < 100.0 { (number * 10.0).round() } else { number.round() * 10.0 };
     if tenths % 10.0 == 0.0 { count((tenths / 10.0) as u64, "day") } else { format!("{:.1} days", tenths / 10.0) }
 }
@@ -353,8 +358,8 @@ mod tests {
         assert_eq!(count(1, "resident"), "1 resident");
         assert_eq!(samples(14, 2_000, 16), "14/2,000 samples");
         assert_eq!(samples(0, 1, 10), "0/1");
-        assert_eq!([days(1.0), days(2.96), days(2.5)], ["1 day", "3 days", "2.5 days"]);
-        assert_eq!([days(99.96), days(1_006.5)], ["100 days", "1,007 days"]);
+        assert_eq!([days(1.0), days(2.96), days(2.5)], ["1 day", "2.96 days", "2.5 days"]);
+        assert_eq!([days(99.96), days(1_006.5)], ["99.96 days", "1,007 days"]);
         let texts = [1_204.4, -1_204.0, 12.44, -0.0312, 0.000_25, 0.0, 1.0, 125.0].map(decimal);
         assert_eq!(texts, ["1,204", "−1,204", "12.4", "−0.031", "2.5e-4", "0", "1.00", "125"]);
         assert_eq!([0.04, -0.04, 0.0].map(signed), ["+0.040", "−0.040", "0"]);

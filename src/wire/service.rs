@@ -21,6 +21,10 @@ pub const CONSOLE: &str = "/v1/console";
 pub const COMMANDS: &str = "/v1/commands";
 /// `GET`: the newest records of the audit log.
 pub const AUDIT: &str = "/v1/audit";
+/// `GET`: the newest durable line of the audit log, or another one, as a signed note.
+pub const CHECKPOINT: &str = "/v1/audit/checkpoint";
+/// The header of a checkpoint with the public key of its shard.
+pub const CHECKPOINT_KEY_HEADER: &str = "townlet-checkpoint-key";
 /// `GET`: Prometheus metrics.
 pub const METRICS: &str = "/metrics";
 /// `GET`: this service as an `OpenAPI` document.

@@ -156,7 +156,7 @@ impl Shell<'_> {
             self.functions.push('\n');
         } else if let Some(line) = step.command.strip_suffix(" &") {
             self.serve(step, line);
-        } else if let Some(signal) = step.command.strip_prefix("kill ").and_then(|line| line.strip_suffix("%1")) {
+        } else if let Some(signal) = step.command.strip_prefix("kill ").and_then(|line| line.strip_suffix("%1; wait")) {
             self.end(step, signal);
         } else {
             let output = self.run_with_timeout(step);

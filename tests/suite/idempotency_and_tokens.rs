@@ -217,7 +217,9 @@ fn audit_stages_carry_the_right_digests() {
     assert_eq!(digests("read"), [(outcome, None, None)]);
     assert_eq!(digests("files"), [(outcome, None, None)]);
     assert_eq!((digests("query"), digests("dry")), (vec![], vec![]));
-    assert!(records.iter().all(|record| record.tick == 10 && record.config_id == "town-v1"));
+    let (begin, commands) = records.split_first().expect("records");
+    assert_eq!((begin.stage, begin.config_id.as_str()), (Stage::Begin, "town-v1"));
+    assert!(commands.iter().all(|record| record.tick == 10 && record.config_id == "town-v1"));
 }
 
 /// A shard that requires tokens.

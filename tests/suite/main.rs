@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod audit_forgery;
 mod cli;
 #[cfg(target_os = "linux")]
 mod command_output;

@@ -219,7 +219,7 @@ const CASES: &[Case] = &[
     (
         "the journal's header altered",
         |it| flip(&it.journal(), 20),
-        &["!", ".tlj: it does not begin with a journal header"],
+        &["!", ".tlj: it does not begin with an intact journal header"],
     ),
     (
         "journal and snapshots missing",

@@ -5,6 +5,7 @@ mod disturbance;
 mod export;
 mod newest;
 mod recovery;
+mod seals;
 mod tamper;
 mod writer;
 

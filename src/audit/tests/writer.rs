@@ -96,7 +96,8 @@ fn a_flush_brings_the_head_up_while_the_log_is_open() {
     let log = open(dir.path()).log;
     log.append_and_wait(intent("read"), false).unwrap();
     log.flush().unwrap();
-    assert!(assert_whole(dir.path()).runs[0].notes.is_empty());
+    let report = assert_whole(dir.path());
+    assert_eq!(report.runs[0].notes, ["r: not chained to the run before it: written before runs were chained."]);
     let bytes = std::fs::read(dir.path().join("r-0001.jsonl")).unwrap();
     std::fs::write(dir.path().join("r-0001.jsonl"), "").unwrap();
     assert!(!verify(dir.path()).unwrap().passed());

@@ -4,6 +4,7 @@
 //! Rule: "Performance targets".
 
 mod ppo_update;
+mod sealing;
 mod service;
 mod shard;
 mod timing;
@@ -130,6 +131,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let replica = town::replicas(&texts.sources)?;
     progress(args, "commands");
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
+    rows.push(sealing::share(&texts.sources, &folder, budget / 2)?);
     progress(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);

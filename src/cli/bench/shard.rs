@@ -91,13 +91,13 @@ pub(super) fn commands(sources: &Sources, folder: &TempDir, budget: Duration) ->
 }
 
 /// A console session.
-struct Operator<'a> {
+pub(super) struct Operator<'a> {
     shard: &'a Handle,
     session: u64,
 }
 
 impl<'a> Operator<'a> {
-    fn at(shard: &'a Handle) -> Self {
+    pub(super) fn at(shard: &'a Handle) -> Self {
         let session = Session { issuer: "bench".into(), role: Role::Admin, transport: "local".into(), owner: true };
         Self { shard, session: shard.open(session, |_| {}) }
     }
@@ -155,6 +155,13 @@ fn latency(operator: &Operator<'_>, folder: &Path, pace: &str, budget: Duration)
 
 /// Throughput with a bounded number of commands in flight.
 fn sustained(operator: &Operator<'_>, budget: Duration) -> Result<Row> {
+    let note = format!("{IN_FLIGHT} in flight, each durable in both logs when answered");
+    let rate = acknowledged(operator, budget)?;
+    Ok(Row::new("commands acknowledged", rate, "1/s", Target::AtLeast(1000.0), note))
+}
+
+/// Commands acknowledged per second, with a bounded number in flight.
+pub(super) fn acknowledged(operator: &Operator<'_>, budget: Duration) -> Result<f64> {
     let (sender, answers) = channel();
     let begun = Instant::now();
     let (mut sent, mut done) = (0_u64, 0_u64);
@@ -168,9 +175,7 @@ fn sustained(operator: &Operator<'_>, budget: Duration) -> Result<Row> {
         expect_ok(&answers.recv().context("the shard has stopped")?)?;
         done += 1;
     }
-    let rate = done as f64 / begun.elapsed().as_secs_f64();
-    let note = format!("{IN_FLIGHT} in flight, each durable in both logs when answered");
-    Ok(Row::new("commands acknowledged", rate, "1/s", Target::AtLeast(1000.0), note))
+    Ok(done as f64 / begun.elapsed().as_secs_f64())
 }
 
 const SUBSCRIBERS: usize = 50;

@@ -17,7 +17,7 @@ pub(super) use option_order::options_first;
 
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
-use townlet_source::remote::{Client, ClientError};
+use townlet_source::remote::{Client, ClientError, KnownShards};
 use townlet_tui::answer_table;
 use townlet_tui::format::thousands;
 use townlet_wire::escape;
@@ -59,11 +59,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::from(if refused { EXIT_CHECK_FAILED } else { EXIT_FAILED }));
         }
     };
+    // A person at a prompt decides; a script stops.
+    let interactive = args.command.is_empty() && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if console.warn_of_history() && !interactive {
+        output::stderr!("Nothing was sent.");
+        return Ok(ExitCode::from(EXIT_CHECK_FAILED));
+    }
     if !args.command.is_empty() {
         let request = Request { cmd_id: args.cmd_id.clone(), ..new_request(&join_words(&args.command), args.dry_run) };
         return Ok(ExitCode::from(console.send(request, args.json)?));
     }
-    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+    if interactive {
         prompt::run(&mut console, target.name.as_deref(), args.dry_run)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -117,6 +123,23 @@ impl ConsoleClient {
         Ok(Self { runtime, client, welcome })
     }
 
+    /// Holds the shard's audit log to what this user has seen of it earlier. Says what contradicts it, and whether anything does.
+    fn warn_of_history(&self) -> bool {
+        let Some(known) = townlet_tui::files::known_shards_file().map(KnownShards::at) else { return false };
+        match self.runtime.block_on(known.check(&self.client)) {
+            Ok(alarms) => {
+                for alarm in &alarms {
+                    output::stderr!("WARNING: {alarm}");
+                }
+                !alarms.is_empty()
+            }
+            Err(why) => {
+                output::stderr!("warning: the checkpoints of this shard cannot be remembered: {}", escape(&why));
+                false
+            }
+        }
+    }
+
     /// Sends a command and prints its answer. Returns the exit status.
     fn send(&mut self, request: Request, json: bool) -> Result<u8> {
         ensure!(
@@ -151,32 +174,46 @@ impl ConsoleClient {
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
+        // Whether the shard may have received it, and whether the operator was told that it is sent again.
+        let (mut maybe_received, mut told) = (false, false);
         loop {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
             };
             let why = match self.runtime.block_on(self.client.send_command(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
-                Ok(answer) => answer.summary(),
+                Ok(answer) => {
+                    maybe_received = true;
+                    answer.summary()
+                }
                 Err(ClientError::Busy(error, wait)) if started.elapsed() < RETRY_DEADLINE => {
                     output::stderr!("{} Sending it again in {} s.", escape(&error.message), wait.as_secs());
                     std::thread::sleep(wait);
                     continue;
                 }
-                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => failure.message(),
+                Err(failure @ (ClientError::Lost(_) | ClientError::Unreachable(_))) => {
+                    maybe_received |= matches!(failure, ClientError::Lost(_));
+                    failure.message()
+                }
                 Err(failure) => {
                     return Err(Unanswered { message: escape(&failure.message()), status: EXIT_CHECK_FAILED });
                 }
             };
             if !changes || started.elapsed() >= RETRY_DEADLINE {
                 let mut message = escape(&why);
-                if changes {
+                if changes && maybe_received {
                     let retry = format!("The outcome is unknown. Retry safely with `--cmd-id {}`.", escape(&cmd_id));
                     message = format!("{message}\n  {retry}");
+                } else if changes {
+                    message = format!("{message}\n  It has not reached the shard, so it was not executed.");
                 }
                 return Err(Unanswered { message, status: EXIT_FAILED });
             }
-            output::stderr!("{}; retrying.", escape(why.trim_end_matches('.')));
+            if !told {
+                let time = RETRY_DEADLINE.as_secs();
+                output::stderr!("{}; sending it again for {time} s.", escape(why.trim_end_matches('.')));
+                told = true;
+            }
             std::thread::sleep(RETRY_INTERVAL);
         }
     }

@@ -15,7 +15,7 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::execute;
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout};
 use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
@@ -193,7 +193,7 @@ impl Prompt {
                 }
                 KeyCode::Enter => PromptAction::Cancelled,
                 _ => {
-                    drop(answer.key(key));
+                    answer.key(key);
                     self.unconfirmed = Some((text, answer));
                     PromptAction::Nothing
                 }
@@ -283,7 +283,11 @@ impl Prompt {
         if text.contains("twn_") {
             return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
         }
-        let output = match console.ask(new_request(text, self.dry_run)) {
+        // While it is sent again and again, messages need whole lines, and ctrl-c has to work.
+        drop(disable_raw_mode());
+        let asked = console.ask(new_request(text, self.dry_run));
+        drop(enable_raw_mode());
+        let output = match asked {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
                     console.renew_session(None);
@@ -293,7 +297,8 @@ impl Prompt {
                 let rows = [console.result_rows(&answer), adopted.into_iter().collect()].concat();
                 [vec![summary_line(&answer)], rows].concat().join("\n")
             }
-            Err(failure) => format!("✗ {}", failure.message),
+            // Every row of a table is cut; a message is wrapped.
+            Err(failure) => format!("✗ {}", failure.message.replace("\n  ", " ")),
         };
         self.view = fetch_snapshot(console);
         output

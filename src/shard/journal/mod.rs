@@ -356,7 +356,7 @@ fn parse(path: &Path, file: Arc<Vec<u8>>) -> Result<Contents, JournalError> {
 
 /// The header in the body of a first frame.
 fn header(path: &Path, body: Option<&[u8]>) -> Result<Header, JournalError> {
-    let none = || failed(path, &format!("it does not begin with a journal header; {REPAIR_HINT}"));
+    let none = || failed(path, &format!("it does not begin with an intact journal header; {REPAIR_HINT}"));
     let body = body.ok_or_else(none)?;
     let (version, _) = postcard::take_from_bytes::<u32>(body).map_err(|_| none())?;
     if version != VERSION {

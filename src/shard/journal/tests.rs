@@ -192,7 +192,7 @@ const CASES: &[Case] = &[
             bytes[40] ^= 1;
             std::fs::write(&files[1], bytes).unwrap();
         },
-        &["000000000020.tlj: it does not begin with a journal header"],
+        &["000000000020.tlj: it does not begin with an intact journal header"],
     ),
     (
         "a segment of another run",
@@ -332,7 +332,7 @@ fn a_restart_reads_the_newest_segment_and_those_with_commands_that_are_asked_for
     std::fs::write(&lived.files()[0], b"damaged").unwrap();
     assert_eq!(known(Some(3 * TICKS)), ["second", "third"]);
     let why = recover_run(&lived.home(), "snapshots", RUN, Some(0)).err().unwrap();
-    assert!(why.contains("000000000000.tlj: it does not begin with a journal header"), "{why}");
+    assert!(why.contains("000000000000.tlj: it does not begin with an intact journal header"), "{why}");
 }
 
 #[test]

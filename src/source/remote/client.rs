@@ -12,7 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use townlet_bounded::BoundedError;
-use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo};
+use townlet_wire::service::{
+    AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
+};
 use townlet_wire::stream::MAX_MEMORY;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 
@@ -161,6 +163,23 @@ impl Client {
     /// Fetches the newest audit records as JSON lines.
     pub async fn records(&self) -> Result<Vec<u8>, ClientError> {
         self.fetch(self.get(AUDIT)).await
+    }
+
+    /// Fetches the checkpoint of the newest durable line of the audit log, or of a line of a run, and the shard's public key. The
+    /// signature is not checked.
+    pub async fn checkpoint(&self, line: Option<(&str, u64)>) -> Result<(String, String), ClientError> {
+        // A run id needs no escaping in a URL.
+        let query = line.map_or_else(String::new, |(run, at)| format!("?run={run}&at={at}"));
+        let get = self.get(&format!("{CHECKPOINT}{query}"));
+        let response = self.send(get).await?;
+        let status = response.status();
+        let key = response.headers().get(CHECKPOINT_KEY_HEADER).and_then(|key| key.to_str().ok()).map(str::to_owned);
+        let body = self.body(response).await?;
+        match (status, key, String::from_utf8(body)) {
+            (StatusCode::OK, Some(key), Ok(note)) => Ok((note, key)),
+            (_, _, Ok(body)) => Err(self.refusal(status, body.as_bytes())),
+            (_, _, Err(_)) => Err(self.refusal(status, &[])),
+        }
     }
 
     /// Sends a command. A refusal by the command itself is an answer, not an error.

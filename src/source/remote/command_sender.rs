@@ -69,7 +69,11 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
         return Ok(error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands."));
     }
     if !changes && !shared.with(|info| info.live) {
-        let hint = "The client reconnects automatically.";
+        let hint = if request.dry_run {
+            "A command that changes something waits for up to a minute, and is executed if the shard answers by then."
+        } else {
+            "The client reconnects automatically."
+        };
         return Ok(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
     }
     if let Some(theirs) = shared.other_run(request) {

@@ -6,10 +6,12 @@
 mod client;
 mod command_sender;
 mod connection;
+mod known_shards;
 mod outbox;
 mod stream_decoder;
 
 pub use client::{Client, ClientError, Target, install_tls_provider, root_cause};
+pub use known_shards::{HistoryAlarm, KnownLine, KnownShard, KnownShards};
 pub use stream_decoder::{StreamDecoder, StreamEvent};
 
 use std::fmt::Write as _;
@@ -33,6 +35,7 @@ pub struct Remote {
     client: Option<Client>,
     /// Once it is started.
     shared: Option<Arc<Shared>>,
+    known: Option<KnownShards>,
     stop: signal::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -183,7 +186,14 @@ impl Remote {
     /// The shard need not be reachable yet.
     pub fn new(client: Client) -> Self {
         let url = client.url().to_owned();
-        Self { url, client: Some(client), shared: None, stop: signal::channel(false).0, thread: None }
+        Self { url, client: Some(client), shared: None, known: None, stop: signal::channel(false).0, thread: None }
+    }
+
+    /// Remembers what it sees of the audit log in this file, and reports what contradicts it.
+    #[must_use]
+    pub fn remembering(mut self, known: Option<KnownShards>) -> Self {
+        self.known = known;
+        self
     }
 }
 
@@ -208,7 +218,7 @@ impl Source for Remote {
         let shared = Arc::new(Shared { deliver: Arc::from(deliver), info, outbox: Outbox::default() });
         self.shared = Some(Arc::clone(&shared));
         let mut stop = self.stop.subscribe();
-        let reporter = Arc::clone(&shared);
+        let (reporter, known) = (Arc::clone(&shared), self.known.clone());
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
@@ -221,6 +231,7 @@ impl Source for Remote {
                     () = connection::watch(&shared) => {}
                     () = command_sender::serve(&shared) => {}
                     () = command_sender::report(&shared) => {}
+                    () = known_shards::watch(&shared, known.as_ref()) => {}
                 }
             });
             runtime.shutdown_background();

@@ -9,6 +9,7 @@ use crate::overlay::{ColumnsDialog, ConfirmDialog, EscalateDialog, Help, Palette
 use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_schema};
 use crate::screens::town;
 use crate::text_field::TextField;
+use townlet_source::RECORDING;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line};
 
 /// Actions of a pane that act on its selection without asking. From another pane they are not done unseen.
@@ -242,6 +243,9 @@ impl App {
         let token = self.hello.requires_token || typed.contains("twn_");
         if words.first() == Some(&"escalate") && (words.len() == 1 || token) {
             self.line.open("", &[]);
+            if self.hello.session.transport == RECORDING {
+                return self.set_status("a recording cannot be changed");
+            }
             self.overlay = Some(Box::new(EscalateDialog::escalate(self.hello.requires_token)));
             return;
         }

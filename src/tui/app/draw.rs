@@ -258,7 +258,8 @@ impl App {
     }
 
     fn banners(&self) -> Vec<String> {
-        let mut banners = Vec::new();
+        // A rewritten history comes first: it puts everything else in doubt.
+        let mut banners = self.history_alarms.clone();
         match &self.link {
             Link::Stale { .. } => {
                 banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));

@@ -195,6 +195,8 @@ pub struct App {
     /// The commands that the source reports as late.
     late: Vec<UnconfirmedCommand>,
     pace: AskedPace,
+    /// How the audit log contradicts what this user has seen of it.
+    pub(crate) history_alarms: Vec<String>,
     /// Whether quitting was asked for with unconfirmed commands.
     quit_asked: bool,
     /// What the current message asks the shell to do.
@@ -244,6 +246,7 @@ impl App {
             waiting: BTreeMap::new(),
             late: Vec::new(),
             pace: AskedPace::default(),
+            history_alarms: Vec::new(),
             quit_asked: false,
             tasks: Vec::new(),
             click_targets: Vec::new(),
@@ -295,6 +298,7 @@ impl App {
             }
             SourceEvent::Session(session) => self.session = session,
             SourceEvent::Link(link) => self.link = link,
+            SourceEvent::History(alarms) => self.history_alarms = alarms,
             SourceEvent::Ended(why) => self.ended = Some(why),
         }
     }

@@ -144,7 +144,9 @@ impl Fleet {
             (cells[0], cells[7]) = (link, role);
             return cells;
         };
-        let health = if has_newer_schema(view) {
+        let health = if !app.history_alarms.is_empty() {
+            ("‼ history".to_owned(), theme.bad)
+        } else if has_newer_schema(view) {
             ("‼ schema".to_owned(), theme.bad)
         } else if !app.is_heard() {
             ("? unknown".to_owned(), theme.bad)
@@ -197,6 +199,9 @@ impl Fleet {
         let mut lines = vec![Line::styled(clip(address(app), columns), self.theme.dim)];
         if !app.is_heard() {
             lines.extend(self.out_of_hearing(app, columns));
+        }
+        for alarm in &app.history_alarms {
+            lines.extend(styled_lines(&format!("‼ {alarm}"), columns, self.theme.bad));
         }
         if let Some(view) = &app.view {
             if has_newer_schema(view) {

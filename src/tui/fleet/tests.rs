@@ -182,6 +182,20 @@ fn a_shard_that_is_not_heard_is_never_shown_as_well() {
 }
 
 #[test]
+fn a_shard_with_another_history_is_marked() {
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let mut fleet = fleet();
+        let alarm = "THE AUDIT LOG OF THIS SHARD WAS SHORTENED: line 7 of run x was seen and is gone.";
+        fleet.deliver(1, Message::SourceEvent(SourceEvent::History(vec![alarm.into()])));
+        press(&mut fleet, "home down");
+        let text = screenshot::text(&picture(&mut fleet, size));
+        let row = text.lines().nth(4).unwrap();
+        assert!(row.contains("‼ history") && !row.contains("✓ ok"), "{text}");
+        assert!(text.contains("‼ THE AUDIT LOG OF THIS SHARD WAS SHORTENED"), "{text}");
+    }
+}
+
+#[test]
 fn a_list_that_is_not_shown_takes_no_key_but_quit() {
     let mut fleet = fleet();
     assert!(screenshot::text(&picture(&mut fleet, (59, 40))).contains("59 × 40 is too small"));

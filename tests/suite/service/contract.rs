@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 use townlet_wire::Answer;
-use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, Refusal, SNAPSHOT, STREAM};
+use townlet_wire::service::{
+    AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, Refusal, SNAPSHOT, STREAM,
+};
 
 use super::client::{Reply, Served};
 
@@ -33,7 +35,7 @@ pub(super) fn check(document: &Value, request: &[u8], reply: &Reply) {
     }
     let operation = &document["paths"][path][method.to_lowercase()];
     if operation.is_null() {
-        assert!(matches!(reply.status, 400 | 403 | 404 | 405 | 431), "{what}");
+        assert!(matches!(reply.status, 400 | 403 | 404 | 405 | 429 | 431), "{what}");
         return;
     }
     let described = &operation["responses"][reply.status.to_string()];
@@ -65,7 +67,9 @@ fn every_status_of_every_route_is_in_the_document() {
     let without_host = |method: &str, path: &str, version: &str, headers: &str| {
         served.send(format!("{method} {path} HTTP/{version}\r\nconnection: close\r\n{headers}\r\n").as_bytes()).status
     };
-    for path in ["/", HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI, "/unknown"] {
+    for path in
+        ["/", HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, CHECKPOINT, METRICS, OPENAPI, "/unknown"]
+    {
         let (method, wrong) = if path == CONSOLE { ("POST", "GET") } else { ("GET", "POST") };
         assert_eq!(ask(method, path, &large).status, 431, "{path}");
         assert_eq!(ask(method, path, &many).status, 431, "{path}");
@@ -78,7 +82,7 @@ fn every_status_of_every_route_is_in_the_document() {
     }
     assert_eq!(without_host("GET", HEALTH, "1.0", ""), 200, "HTTP/1.0 has no Host");
     for accept in ["", "accept: text/html\r\n", "accept: application/openmetrics-text\r\n"] {
-        for path in ["/", HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, METRICS, OPENAPI] {
+        for path in ["/", HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, CHECKPOINT, METRICS, OPENAPI] {
             ask("GET", path, accept);
         }
     }
@@ -91,7 +95,7 @@ fn every_status_of_every_route_is_in_the_document() {
     assert_eq!(refused.each_ref().map(|reply| reply.status), [401, 429]);
     assert!(refused[0].head.contains("www-authenticate: ") && refused[1].head.contains("retry-after: "));
     assert_eq!(refused[0].json()["cmd_id"], json!("c-1"));
-    for path in [SNAPSHOT, STREAM, COMMANDS, AUDIT] {
+    for path in [SNAPSHOT, STREAM, COMMANDS, AUDIT, CHECKPOINT] {
         assert_eq!(ask("GET", path, &schema).status, 400, "{path}");
         assert_eq!(ask("GET", path, "authorization: Basic x\r\n").status, 401, "{path}");
         assert!(matches!(ask("GET", path, wrong).status, 401 | 429), "{path}");
@@ -100,6 +104,7 @@ fn every_status_of_every_route_is_in_the_document() {
     std::fs::remove_dir_all(served.home.path().join("logs/console")).expect("a folder");
     std::fs::write(served.home.path().join("logs/console"), "").expect("a file");
     assert_eq!(ask("GET", AUDIT, "").status, 500);
+    assert_eq!(ask("GET", CHECKPOINT, "").status, 500);
 }
 
 #[test]

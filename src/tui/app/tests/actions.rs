@@ -46,6 +46,32 @@ fn every_marked_resident_is_a_command() {
 }
 
 #[test]
+fn marks_end_with_an_approval_and_with_esc() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("space space");
+    ui.shows("2 marked");
+    let mut view = snapshot();
+    view.employment.queue[0].approved = true;
+    ui.view(view);
+    ui.shows("1 marked");
+    ui.press("esc");
+    ui.hides("marked");
+    ui.press("d");
+    ui.hides("Ben stay");
+}
+
+#[test]
+fn a_recording_does_not_ask_for_the_reason_of_an_escalation() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.app.hello.session.transport = townlet_source::RECORDING.into();
+    ui.press(":");
+    ui.type_in("escalate");
+    ui.press("enter");
+    ui.shows("a recording cannot be changed");
+    assert!(ui.app.overlay.is_none());
+}
+
+#[test]
 fn the_audit_location_is_not_cut_off_at_80_columns() {
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     ui.press("d");

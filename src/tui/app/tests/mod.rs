@@ -303,6 +303,16 @@ fn banners_and_connection_states() {
 }
 
 #[test]
+fn another_history_of_the_audit_log_is_the_first_banner() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    let alarm = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x, or a line before it, is another one.";
+    ui.app.update(Message::SourceEvent(SourceEvent::History(vec![alarm.into()])));
+    ui.shows("‼ THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x");
+    ui.app.update(Message::SourceEvent(SourceEvent::History(Vec::new())));
+    ui.hides("REWRITTEN");
+}
+
+#[test]
 fn names_from_outside_emit_no_escapes() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     let mut view = snapshot();

@@ -41,14 +41,14 @@ fn an_exit_that_waits_for_the_cap_has_no_release_time() {
         view.jobs.get_mut("ada").unwrap().tenure_days = 2.96;
     });
     ui.shows("when allowed");
-    ui.shows("Ada, barista for 3 days; attended 71 % of the latest");
+    ui.shows("Ada, barista for 2.96 days; attended 71 % of the");
     ui.shows("(limit 3). Leaves as ");
     ui.shows("soon as the exit cap and exit gap allow, unless");
     ui.hides("now (tick");
     ui.press("enter");
     ui.shows("leaves      as soon as the exit cap and exit gap allow");
     ui.press("esc a");
-    ui.shows("Ada leaves town on the next tick. Ada has worked 3 days as");
+    ui.shows("Ada leaves town on the next tick. Ada has worked 2.96 days");
 }
 
 #[test]

@@ -50,10 +50,11 @@ impl<'a> CommandRecords<'a> {
             ("abort", _) => status("⊘", "aborted", |theme| theme.warn),
             // Interrupted by a crash after execution; completed at restart.
             ("recovered", _) => status("↻", "recovered", |theme| theme.good),
+            // Lines that the log writes for itself.
+            ("begin" | "rotate" | "seal", _) => status("·", "log", |theme| theme.dim),
             (_, "ok") => status("✓", "ok", |theme| theme.good),
             (_, "dry_run") => status("≈", "dry run", |theme| theme.dim),
             (_, "error") => status("✗", "error", |theme| theme.bad),
-            // A record of the log itself, such as a rotation.
             _ => status("·", "log", |theme| theme.dim),
         }
     }
@@ -166,7 +167,7 @@ mod tests {
             row(2, "a", "abort", "error"),
             row(3, "a", "intent", ""),
             row(4, "a", "recovered", "ok"),
-            row(5, "", "rotate", ""),
+            row(5, "", "rotate", "ok"),
         ];
         let seen: Vec<_> =
             commands(&records).iter().map(|command| (command.rows.len(), command.status().word)).collect();

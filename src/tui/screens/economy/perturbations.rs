@@ -68,6 +68,7 @@ impl Item<'_> {
         match (perturbation.state.as_str(), perturbation.ends_tick) {
             ("active", None) => "until ended by command".to_owned(),
             ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
+            ("pending", _) if perturbation.detail.contains("held: ") => "held".to_owned(),
             ("pending", _) => format!("starts {}", moment(perturbation.started_tick, cx.view)),
             (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
             (_, None) => "–".to_owned(),

@@ -81,6 +81,18 @@ fn the_selection_stays_with_an_event_that_starts() {
 }
 
 #[test]
+fn what_is_held_back_is_not_said_to_start() {
+    let mut harness = admin(|_| {});
+    let mut pane = PerturbationsPane::default();
+    assert!(harness.text(&mut pane, SIZES[1]).contains("starts "));
+    for it in &mut harness.view.perturbations {
+        it.detail = it.detail.replace("expected today", "expected today, held: limit of events in this window");
+    }
+    let text = harness.text(&mut pane, SIZES[1]);
+    assert!(!text.contains("starts ") && text.contains(" held "), "{text}");
+}
+
+#[test]
 fn a_manual_blackout_is_switched_off() {
     let harness = admin(|view| {
         let perturbation = &mut view.perturbations[0];

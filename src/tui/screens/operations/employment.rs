@@ -320,7 +320,9 @@ impl ListContent for ExitQueue {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &ExitEntry>, cx: &Context<'_>) {
-        self.marked.retain(|id| cx.view.employment.pending.contains(id));
+        // What was approved is decided; a mark on it would act on it again.
+        let open = |id: &String| cx.view.employment.queue.iter().any(|entry| entry.agent == *id && !entry.approved);
+        self.marked.retain(open);
         let wanted = view.items.len().max(1) as u16;
         let rows = [
             Constraint::Length(2),
@@ -394,6 +396,10 @@ impl ListContent for ExitQueue {
                 view.act(Action::Down);
                 Reaction::Redraw
             }
+            Action::Back => {
+                self.marked.clear();
+                Reaction::Redraw
+            }
             Action::Open => Reaction::ShowDetail(exit_details::card(cx, view.selected()?)),
             Action::Copy => Reaction::Copy(exit_details::sentence(cx.view, view.selected()?)),
             _ => return None,
@@ -403,12 +409,16 @@ impl ListContent for ExitQueue {
     fn bindings(&self, _selected: Option<&&ExitEntry>, cx: &Context<'_>) -> Vec<KeyHint> {
         let some = require(!cx.view.employment.queue.is_empty(), "the exit queue is empty");
         let may = |command: &str| some.clone().and_then(|()| cx.check_allowed(command));
-        vec![
+        let mut hints = vec![
             KeyHint::when(Action::Mark, "mark", some.clone()),
             KeyHint::when(Action::Open, "details", some.clone()),
             KeyHint::when(Action::Approve, "approve", may(APPROVE)),
             KeyHint::when(Action::Defer, "defer", may(DEFER)),
             KeyHint::when(Action::Copy, "copy", some.clone()),
-        ]
+        ];
+        if !self.marked.is_empty() {
+            hints.push(KeyHint::new(Action::Back, "unmark all"));
+        }
+        hints
     }
 }

@@ -1,8 +1,5 @@
-//! Verification of audit logs: three verdicts (integrity, continuity, completeness), each finding with file and line.
-//!
-//! Any byte, line or file that was changed, added, moved or removed is reported. Complete lines beyond the head, a torn piece
-//! after them and intents without an outcome are normal after a crash or in a live run: they are notes, not findings. Recovery
-//! uses the same scan. Rule: "Audit log".
+//! Reading a run once: every line, its link to the line before, the head, torn pieces, and the facts for the checks between runs.
+//! Recovery uses the same scan.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,125 +8,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::log_files::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
-use super::record::{GENESIS, Record, Stage};
+use super::facts::{RunFacts, SealLine};
+use super::{Finding, OpenIntentRow, RunReport, Verdict};
+use crate::log_files::{Head, Line, Lines, RunFiles, bytes_of, head_name, segment_name};
+use crate::record::{GENESIS, Record, Stage};
+use crate::run_start::Begin;
+use crate::seal::Seal;
 use townlet_wire::sha256;
-
-/// What a finding contradicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Every line is byte for byte what was written.
-    Integrity,
-    /// Every line follows the one before, across segments.
-    Continuity,
-    /// Nothing was removed or added: the head, the segments and the torn pieces are all there.
-    Completeness,
-}
-
-/// A violation and its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The verdict it contradicts.
-    pub verdict: Verdict,
-    /// Name of the file within the folder.
-    pub file: String,
-    /// Line number from 1; 0 for the whole file.
-    pub line: u64,
-    /// A sentence.
-    pub message: String,
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.message)
-    }
-}
-
-/// An intent without an outcome: the command is running, or a crash interrupted it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OpenIntentRow {
-    /// File of the intent.
-    pub file: String,
-    /// Its line, from 1.
-    pub line: u64,
-    /// The command's id.
-    pub cmd_id: String,
-    /// The issuer.
-    pub issuer: String,
-    /// The command's name.
-    pub command: String,
-}
-
-/// The result of one run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct RunReport {
-    /// The run id.
-    pub run_id: String,
-    /// Lines read, valid or not.
-    pub lines: u64,
-    /// Valid records among them.
-    pub records: u64,
-    /// Sequence number of the last valid record; 0 for an empty log.
-    pub seq: u64,
-    /// Hash of the last valid record.
-    pub hash: String,
-    /// Violations, in file order.
-    pub findings: Vec<Finding>,
-    /// Intents without an outcome, oldest first.
-    pub open: Vec<OpenIntentRow>,
-    /// Remarks that are no violations.
-    pub notes: Vec<String>,
-}
-
-/// The result of a log folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Every run, by id.
-    pub runs: Vec<RunReport>,
-    /// Files that belong to no run.
-    pub unknown_files: Vec<Finding>,
-}
-
-impl Report {
-    /// All violations.
-    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.runs.iter().flat_map(|run| &run.findings).chain(&self.unknown_files)
-    }
-
-    /// Whether no finding contradicts this verdict.
-    pub fn holds(&self, verdict: Verdict) -> bool {
-        self.findings().all(|finding| finding.verdict != verdict)
-    }
-
-    /// Whether all three verdicts hold.
-    pub fn passed(&self) -> bool {
-        self.findings().next().is_none()
-    }
-}
-
-/// Checks every run in `dir`. Fails if the folder does not exist or a file cannot be read.
-pub fn verify(dir: &Path) -> io::Result<Report> {
-    std::fs::metadata(dir)?;
-    // Heads first, then names, then lines: lines that a live writer adds meanwhile are beyond the head that was read.
-    let mut heads = HashMap::new();
-    for run_id in list(dir)?.runs.into_keys() {
-        let head = bytes_of(&dir.join(head_name(&run_id)))?;
-        heads.insert(run_id, head);
-    }
-    let listing = list(dir)?;
-    let mut report = Report::default();
-    for name in listing.unknown_files {
-        let message = String::from("the file belongs to no run of this log.");
-        report.unknown_files.push(Finding { verdict: Verdict::Completeness, file: name, line: 0, message });
-    }
-    for (run_id, files) in listing.runs {
-        if let Some(head) = heads.remove(&run_id) {
-            report.runs.push(scan_run(dir, &run_id, &files, head, &mut |_, _| {})?.report);
-        }
-    }
-    Ok(report)
-}
 
 /// The description of a torn piece in its `recovered` record.
 #[derive(Serialize, Deserialize)]
@@ -166,6 +51,7 @@ pub(crate) struct RunScan {
     pub(crate) end: Option<ChainEnd>,
     pub(crate) torn: Option<TornTail>,
     pub(crate) open: Vec<(OpenIntentRow, Record)>,
+    pub(crate) facts: RunFacts,
 }
 
 struct RunScanner<'a> {
@@ -178,6 +64,10 @@ struct RunScanner<'a> {
     bad: Option<TornTail>,
     open: HashMap<(String, String), (OpenIntentRow, Record)>,
     torn_pieces: Vec<(String, u64, TornPiece)>,
+    facts: RunFacts,
+    /// Time of the last record, and the first place where time ran backwards.
+    time: String,
+    backwards: Option<(String, u64)>,
     visit: &'a mut dyn FnMut(&str, &Record),
 }
 
@@ -199,6 +89,9 @@ pub(crate) fn scan_run(
         bad: None,
         open: HashMap::new(),
         torn_pieces: Vec::new(),
+        facts: RunFacts::default(),
+        time: String::new(),
+        backwards: None,
         visit,
     };
     // A run without a head a moment ago may have written its first one since.
@@ -318,6 +211,7 @@ impl RunScanner<'_> {
         if let Some(disturbance) = Some(record).filter(|_| opens).and_then(|record| record.args["disturbed"].as_str()) {
             self.report.notes.push(format!("{name}:{}: {disturbance}.", line.number));
         }
+        self.note_facts(record, name, line.number);
         (self.visit)(name, record);
     }
 
@@ -360,8 +254,40 @@ impl RunScanner<'_> {
             Stage::Outcome | Stage::Abort | Stage::Recovered => {
                 self.open.remove(&key);
             }
-            Stage::Rejected | Stage::Rotate => {}
+            Stage::Rejected | Stage::Rotate | Stage::Begin | Stage::Seal => {}
         }
+    }
+
+    fn note_facts(&mut self, record: &Record, name: &str, line: u64) {
+        if record.ts < self.time && self.backwards.is_none() {
+            self.backwards = Some((name.to_owned(), line));
+            // Earlier versions wrote what the clock said.
+            if self.facts.begin.is_some() {
+                let message = format!("the time runs backwards: {} after {}.", record.ts, self.time);
+                self.report_finding(Verdict::Continuity, name, line, message);
+            }
+        }
+        match record.stage {
+            Stage::Begin if record.seq != 1 => {
+                self.report_finding(Verdict::Continuity, name, line, "`begin` is not the first line of its run.");
+            }
+            Stage::Begin => match Begin::of_args(&record.args) {
+                Some(begin) => self.facts.begin = Some(begin),
+                None => {
+                    self.report_finding(Verdict::Integrity, name, line, "the line does not say how the run begins.");
+                }
+            },
+            Stage::Seal => match Seal::of_args(&record.args) {
+                Some(seal) => {
+                    let in_place = self.facts.is_in_place(&seal, record);
+                    self.facts.seals.push(SealLine { seal, file: name.to_owned(), line, in_place });
+                }
+                None => self.report_finding(Verdict::Integrity, name, line, "the line does not describe a seal."),
+            },
+            _ => {}
+        }
+        self.time.clone_from(&record.ts);
+        self.facts.add(record, name, line);
     }
 
     fn check_head(&mut self, files: &RunFiles) {
@@ -444,7 +370,12 @@ impl RunScanner<'_> {
             let beyond = self.report.seq - head.seq;
             self.report.notes.push(format!("{beyond} chained lines beyond the head: the run is live, or it crashed."));
         }
-        RunScan { report: self.report, end: self.end, torn: self.bad, open }
+        if let Some((file, line)) = self.backwards.filter(|_| self.facts.begin.is_none()) {
+            let note =
+                format!("{file}:{line}: the clock was set back; this version of the log wrote the time as it was.");
+            self.report.notes.push(note);
+        }
+        RunScan { report: self.report, end: self.end, torn: self.bad, open, facts: self.facts }
     }
 }
 

@@ -1,0 +1,248 @@
+//! Forgeries of the audit log by somebody who has the folder and the source: what finds them. And the opposite: what honest runs
+//! leave, crashes included, raises no alarm.
+
+pub(crate) mod attacker;
+mod forgeries;
+mod honest;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use tempfile::TempDir;
+use townlet_audit::{Checkpoint, Log, Options, Proofs, Record, Report, Stage, VerificationKey, verify_with};
+
+use super::kit::{TestShard, copy_folder, repository, temp_home};
+use attacker::{Stolen, flat, is_applied};
+use forgeries::forgeries;
+
+/// A home with three sealed runs, as a crash of the third left it, and what was kept off the machine.
+struct Victim {
+    home: TempDir,
+    key: VerificationKey,
+    checkpoints: Vec<Checkpoint>,
+}
+
+/// Commands that change the town, and one that is refused.
+fn operate(live: &TestShard) {
+    for price in ["0.4", "0.5", "0.6"] {
+        live.expect_ok(&format!("price meal {price}"));
+        live.run(3);
+    }
+    live.refused("kill nobody");
+}
+
+impl Victim {
+    fn new() -> Self {
+        let live_home = temp_home();
+        let stolen = Stolen(live_home.path().to_owned());
+        let key = townlet_audit::set_up(&stolen.key_file(), &stolen.logs(), false).expect("a key");
+        let first = TestShard::new(live_home.path());
+        operate(&first);
+        first.shard.seal_audit_log().expect("sealed");
+        operate(&first);
+        first.shard.stop().expect("stopped");
+        let second = TestShard::new(live_home.path());
+        operate(&second);
+        second.shard.stop().expect("stopped");
+        add_segments(&stolen, &second.shard.run_id);
+        let third = TestShard::new(live_home.path());
+        operate(&third);
+        third.shard.seal_audit_log().expect("sealed");
+        operate(&third);
+        // The image of a crash: the third run is not stopped.
+        let home = temp_home();
+        copy_folder(live_home.path(), home.path());
+        let image = Stolen(home.path().to_owned());
+        let seen = |run: &String| {
+            let end = flat(image.read(run)).pop().expect("a line");
+            Checkpoint { shard: "harbour".into(), run_id: run.clone(), seq: end.seq, hash: end.hash }
+        };
+        let checkpoints = image.runs().iter().map(seen).collect();
+        Self { home, key, checkpoints }
+    }
+
+    fn without_key(&self, home: &Path) -> Report {
+        verify_with(&Stolen(home.to_owned()).logs(), &Proofs { keys: Vec::new(), ..self.proofs(home) })
+            .expect("readable")
+    }
+
+    fn with_key(&self, home: &Path) -> Report {
+        verify_with(&Stolen(home.to_owned()).logs(), &self.proofs(home)).expect("readable")
+    }
+
+    fn with_checkpoint(&self, home: &Path) -> Report {
+        let proofs = Proofs { checkpoints: self.checkpoints.clone(), ..Proofs::default() };
+        verify_with(&Stolen(home.to_owned()).logs(), &proofs).expect("readable")
+    }
+
+    fn proofs(&self, home: &Path) -> Proofs {
+        let seal_key = Some(Stolen(home.to_owned()).key_file());
+        Proofs { keys: vec![self.key.clone()], seal_key, checkpoints: Vec::new() }
+    }
+}
+
+/// Continues a stopped run in further segments, with refusals, which the town does not miss.
+fn add_segments(stolen: &Stolen, run: &str) {
+    let options = Options {
+        segment_bytes: 2_000,
+        seal_key: Some(stolen.key_file()),
+        ..Options::new(stolen.logs(), run, "harbour")
+    };
+    let log = Log::open(options).expect("the log opens").log;
+    let refused = flat(stolen.read(run)).into_iter().find(|record| record.stage == Stage::Rejected).expect("a refusal");
+    for number in 0..8 {
+        let record = Record { cmd_id: format!("again-{number}"), ..refused.clone() };
+        log.append_and_wait(record, true).expect("written");
+    }
+}
+
+fn said(report: &Report) -> String {
+    report.findings().map(|finding| format!("{finding}\n")).collect()
+}
+
+#[test]
+fn the_victim_is_proven_as_it_is() {
+    let victim = Victim::new();
+    let stolen = Stolen(victim.home.path().to_owned());
+    assert_eq!(stolen.runs().len(), 3);
+    assert!(stolen.read(&stolen.runs()[1]).len() >= 3, "the second run has several segments");
+    for report in [
+        victim.without_key(victim.home.path()),
+        victim.with_key(victim.home.path()),
+        victim.with_checkpoint(victim.home.path()),
+    ] {
+        assert!(report.passed(), "{}", said(&report));
+    }
+    let report = victim.with_key(victim.home.path());
+    let last = &stolen.runs()[2];
+    let tail = flat(stolen.read(last));
+    let seal = tail.iter().rposition(|record| record.stage == Stage::Seal).expect("a seal");
+    let open = tail.len() - seal - 1;
+    let expected =
+        format!("{last}-0001.jsonl:{}: the first line that no seal covers; {open} lines are not proven.", seal + 2);
+    assert_eq!(report.unproven, [expected], "the first line without a seal is named");
+    assert_eq!(report.proven.len(), 1);
+    let report = victim.without_key(victim.home.path());
+    assert!(report.unproven[0].contains("were not checked") && report.proven.is_empty(), "{:?}", report.unproven);
+}
+
+#[test]
+fn every_forgery_is_found_by_what_was_kept_off_the_machine() {
+    let victim = Victim::new();
+    let all = forgeries();
+    assert!(all.len() >= 25);
+    let mut table =
+        String::from("| forgery | without key | with key | with a remembered checkpoint |\n|---|---|---|---|\n");
+    let mut wrong = Vec::new();
+    for forgery in &all {
+        let home = temp_home();
+        copy_folder(victim.home.path(), home.path());
+        (forgery.act)(&Stolen(home.path().to_owned()));
+        let found =
+            [victim.without_key(home.path()), victim.with_key(home.path()), victim.with_checkpoint(home.path())]
+                .map(|report| !report.passed());
+        let misses = [forgery.key_misses, forgery.checkpoint_misses];
+        if found[1..] != misses.map(|why| why.is_none()) {
+            wrong.push(format!("{}: {found:?}", forgery.name));
+        }
+        let cell = |found: bool, why: Option<&str>| match (found, why) {
+            (true, _) => "found".to_owned(),
+            (false, None) => "not found".to_owned(),
+            (false, Some(why)) => format!("not found: {why}"),
+        };
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {} |",
+            forgery.name,
+            cell(found[0], None),
+            cell(found[1], misses[0]),
+            cell(found[2], misses[1])
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    check_table(&table);
+}
+
+/// The table in `docs/SECURITY.md` is the one that the test makes.
+fn check_table(table: &str) {
+    const BEGIN: &str = "<!-- forgeries: begin -->\n";
+    const END: &str = "<!-- forgeries: end -->\n";
+    let path = repository("docs/SECURITY.md");
+    let page = std::fs::read_to_string(&path).expect("docs/SECURITY.md");
+    let (before, rest) = page.split_once(BEGIN).expect("the begin of the table");
+    let (_, after) = rest.split_once(END).expect("the end of the table");
+    let wanted = format!("{before}{BEGIN}{table}{END}{after}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &wanted).expect("written");
+        return;
+    }
+    assert!(page == wanted, "docs/SECURITY.md: UPDATE_DOCS=1 cargo test --test suite audit_forgery");
+}
+
+#[test]
+fn a_forgery_is_named_by_line() {
+    let victim = Victim::new();
+    let home = temp_home();
+    copy_folder(victim.home.path(), home.path());
+    let stolen = Stolen(home.path().to_owned());
+    let run = stolen.runs().remove(0);
+    let place = flat(stolen.read(&run)).iter().position(is_applied).expect("an outcome") as u64 + 1;
+    stolen.edit_outcome(|record| record.issuer = "tui:mallory".into());
+    let report = victim.with_key(home.path());
+    let finding = report.findings().next().expect("a finding");
+    let words = format!("of `{run}` are not what was sealed at ");
+    assert!(finding.message.contains(&words), "{finding}");
+    let numbers: Vec<u64> = finding.message.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!((numbers[0]..=numbers[1]).contains(&place), "line {place}: {finding}");
+    assert_eq!(finding.line, numbers[0]);
+    let report = victim.with_checkpoint(home.path());
+    assert!(said(&report).contains("was rewritten"), "{}", said(&report));
+}
+
+#[test]
+fn a_command_line_tells_what_is_proven() {
+    let victim = Victim::new();
+    let home = victim.home.path();
+    std::fs::write(home.join("key"), victim.key.to_string()).expect("written");
+    let run = super::kit::townlet(home, "audit verify . --key key");
+    let out = super::kit::text(&run.stdout);
+    assert_eq!(run.status.code(), Some(0), "{out}{}", super::kit::text(&run.stderr));
+    assert!(
+        out.contains("  seals         passed") && out.contains("  not proven: ") && out.contains("  proven: "),
+        "{out}"
+    );
+    let run = super::kit::townlet(home, "audit verify .");
+    let out = super::kit::text(&run.stdout);
+    assert!(out.contains("seals were not checked") && !out.contains("  seals  "), "{out}");
+    Stolen(home.to_owned()).edit_outcome(|record| record.tick += 1);
+    let run = super::kit::townlet(home, "audit verify . --key key --json");
+    assert_eq!(run.status.code(), Some(1));
+    assert!(super::kit::text(&run.stdout).contains("\"seals\": false"));
+    for (args, words) in [
+        ("audit verify . --key none", "begins with `SEAL1-`"),
+        ("audit verify . --checkpoint key", "not a checkpoint"),
+        ("audit verify . --checkpoint none", "none"),
+        ("audit seal setup", "has a sealing key already"),
+    ] {
+        let run = super::kit::townlet(home, args);
+        assert_eq!(run.status.code(), Some(2), "{args}");
+        assert!(super::kit::text(&run.stderr).contains(words), "{args}: {}", super::kit::text(&run.stderr));
+    }
+}
+
+#[test]
+fn a_checkpoint_file_is_held_to_the_log() {
+    let victim = Victim::new();
+    let home = victim.home.path();
+    let run = Stolen(home.to_owned()).runs().remove(1);
+    let note = super::kit::townlet(home, &format!("audit checkpoint --run {run}"));
+    assert_eq!(note.status.code(), Some(0), "{}", super::kit::text(&note.stderr));
+    std::fs::write(home.join("seen"), &note.stdout).expect("written");
+    assert_eq!(super::kit::townlet(home, "audit verify . --checkpoint seen").status.code(), Some(0));
+    Stolen(home.to_owned()).edit(&run, |segments| drop(segments.pop()));
+    let checked = super::kit::townlet(home, "audit verify . --checkpoint seen");
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(super::kit::text(&checked.stdout).contains("its end was removed"), "{}", super::kit::text(&checked.stdout));
+    let key = super::kit::townlet(home, "audit checkpoint --public-key");
+    assert!(super::kit::text(&key.stdout).starts_with("townlet/harbour+"), "{}", super::kit::text(&key.stdout));
+}

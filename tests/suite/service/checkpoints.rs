@@ -1,0 +1,166 @@
+//! Checkpoints of the audit log, and clients that remember them: a log that was rewritten, shortened or moved to another key is
+//! noticed by everybody who has looked before.
+
+use townlet_audit::{Checkpoint, PublicKey};
+use townlet_source::remote::KnownShards;
+use townlet_source::{Remote, SourceEvent};
+use townlet_wire::service::{CHECKPOINT, HEALTH};
+
+use super::client::{Reply, Served, wait};
+use super::{deliveries, until};
+use crate::audit_forgery::attacker::Stolen;
+use crate::kit::wait_until;
+
+/// A shard with some commands in its log.
+fn operated() -> Served {
+    let served = Served::start();
+    for number in 0..3 {
+        let line = serde_json::json!({ "command": "setmoney ada 7", "cmd_id": format!("c-{number}") });
+        assert_eq!(served.post(&served.admin(), &line.to_string()).status, 200);
+    }
+    let seen = || opened(&served.get(CHECKPOINT, "")).seq;
+    wait_until("the head names every command", || seen() >= 7);
+    served
+}
+
+/// The checkpoint of a reply, by the key in its header.
+fn opened(reply: &Reply) -> Checkpoint {
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let key =
+        reply.head.split("townlet-checkpoint-key: ").nth(1).and_then(|rest| rest.split('\r').next()).expect("a key");
+    PublicKey::parse(key).and_then(|key| key.open(&reply.body)).expect("signed with the key of the shard")
+}
+
+fn stolen(served: &Served) -> Stolen {
+    Stolen(served.home.path().to_owned())
+}
+
+#[test]
+fn a_checkpoint_names_a_durable_line() {
+    let served = operated();
+    let run = &served.shard.run_id;
+    let newest = opened(&served.get(CHECKPOINT, ""));
+    let log = served.log();
+    assert_eq!((&newest.run_id, newest.shard.as_str()), (run, "harbour"));
+    for (query, seq) in [("?at=1".to_owned(), 1), (format!("?run={run}&at=4"), 4), (format!("?run={run}"), newest.seq)]
+    {
+        let line = opened(&served.get(&format!("{CHECKPOINT}{query}"), ""));
+        assert_eq!((line.seq, &line.hash), (seq, &log[seq as usize - 1].hash), "{query}");
+    }
+    for (query, status, code) in [
+        ("?at=0", 404, "E_NOT_FOUND"),
+        ("?at=9999", 404, "E_NOT_FOUND"),
+        ("?run=none", 404, "E_NOT_FOUND"),
+        ("?run=..%2F..%2Fops%2Ftokens", 404, "E_NOT_FOUND"),
+        ("?at=x", 400, "E_INVALID_ARG"),
+        ("?what=1", 400, "E_INVALID_ARG"),
+    ] {
+        let reply = served.get(&format!("{CHECKPOINT}{query}"), "");
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{query}: {}", reply.body);
+    }
+    assert_eq!(served.get(HEALTH, "").json()["audit_sealed"], false);
+    townlet_audit::set_up(&stolen(&served).key_file(), &stolen(&served).logs(), false).expect("a key");
+    served.shard.seal_audit_log().expect("sealed");
+    assert_eq!(served.get(HEALTH, "").json()["audit_sealed"], true);
+}
+
+#[test]
+fn a_client_that_has_looked_before_notices_another_history() {
+    let served = operated();
+    let folder = crate::kit::temp_home();
+    let known = KnownShards::at(folder.path().join("known_shards.json"));
+    let client = served.client(None);
+    let check = || {
+        let alarms = wait(known.check(&client)).expect("the file can be written");
+        alarms.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        (check(), check()),
+        (String::new(), String::new()),
+        "the first look is trusted, the second finds the same"
+    );
+    let seen = known.load().unwrap().remove(client.url()).expect("it is known").runs.remove(0);
+    let url = format!("townlet audit forget {}", client.url());
+
+    let run = served.shard.run_id.clone();
+    let good = stolen(&served).read(&run);
+    stolen(&served).edit(&run, |segments| {
+        let lines = &mut segments[0];
+        lines[1].issuer = "tui:mallory".into();
+        // The log is longer than what was seen, so its head alone shows nothing.
+        lines.push(lines[1].clone());
+    });
+    let said = check();
+    assert!(said.contains(&format!("WAS REWRITTEN: line {} of run {run}", seen.seq)), "{said}");
+    assert!(said.contains(&seen.hash) && said.contains(&url), "what was seen and what to do: {said}");
+    assert_eq!(known.load().unwrap()[client.url()].runs[0], seen, "what was seen is kept");
+
+    stolen(&served).edit(&run, |segments| segments[0].truncate(3));
+    let said = check();
+    assert!(said.contains("WAS SHORTENED") && said.contains("the run ends at line 3"), "{said}");
+
+    stolen(&served).write(&run, good);
+    assert_eq!(check(), "", "the history of before is no alarm");
+
+    let key = served.shard.home().checkpoint_key("harbour");
+    std::fs::remove_file(&key).expect("removed");
+    let said = check();
+    assert!(said.contains("THE KEY OF THIS SHARD HAS CHANGED") && said.contains(&url), "{said}");
+    assert_eq!(known.forget(client.url()), Ok(true));
+    assert_eq!(check(), "");
+}
+
+#[test]
+fn an_earlier_run_that_is_gone_is_noticed() {
+    let served = operated();
+    let folder = crate::kit::temp_home();
+    let known = KnownShards::at(folder.path().join("known_shards.json"));
+    let client = served.client(None);
+    assert_eq!(wait(known.check(&client)).unwrap(), []);
+    // Another run of this home was seen earlier.
+    let text = std::fs::read_to_string(folder.path().join("known_shards.json")).unwrap();
+    let run = &served.shard.run_id;
+    let other = format!("{}0", &run[..run.len() - 1]);
+    std::fs::write(folder.path().join("known_shards.json"), text.replace(run, &other)).unwrap();
+    let said = wait(known.check(&client)).unwrap().remove(0).to_string();
+    assert!(said.contains("WAS SHORTENED") && said.contains(&format!("there is no run `{other}`")), "{said}");
+}
+
+#[test]
+fn one_command_on_a_rewritten_log_is_not_sent() {
+    let served = operated();
+    let (home, url) = (served.home.path(), served.server.url());
+    let console = |line: &str| {
+        let run = crate::kit::townlet(home, &format!("console --connect {url} {line}"));
+        (run.status.code(), crate::kit::text(&run.stdout), crate::kit::text(&run.stderr))
+    };
+    assert_eq!(console("kpi").0, Some(0));
+    stolen(&served).edit(&served.shard.run_id.clone(), |segments| segments[0][1].issuer = "tui:mallory".into());
+    let (status, out, said) = console("kpi");
+    assert_eq!((status, out.as_str()), (Some(1), ""), "{said}");
+    assert!(
+        said.contains("WARNING: ") && said.contains("WAS REWRITTEN") && said.ends_with("Nothing was sent.\n"),
+        "{said}"
+    );
+    let known = crate::kit::townlet(home, "audit known");
+    assert!(crate::kit::text(&known.stdout).contains(&url), "{}", crate::kit::text(&known.stdout));
+    assert_eq!(crate::kit::townlet(home, &format!("audit forget {url}")).status.code(), Some(0));
+    assert_eq!(console("kpi").0, Some(0));
+    assert_eq!(crate::kit::townlet(home, "audit forget http://other").status.code(), Some(2));
+}
+
+#[test]
+fn a_screen_is_told_of_another_history() {
+    let served = operated();
+    let folder = crate::kit::temp_home();
+    let known = KnownShards::at(folder.path().join("known_shards.json"));
+    assert_eq!(wait(known.check(&served.client(None))).unwrap(), []);
+    stolen(&served).edit(&served.shard.run_id.clone(), |segments| segments[0][1].issuer = "tui:mallory".into());
+    let mut source = Remote::new(served.client(None)).remembering(Some(known));
+    let notices = deliveries(&mut source);
+    let alarms = until(&notices, "an alarm", |notice| match notice {
+        SourceEvent::History(alarms) => Some(alarms),
+        _ => None,
+    });
+    assert!(alarms[0].contains("WAS REWRITTEN"), "{alarms:?}");
+}
