@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::record::{Record, Stage, arguments, bounded, safe_error, text};
 use townlet_wire::{Answer, Status, sha256};
 
-/// How long an id is remembered, counted from the time inside the id.
+/// How long an id is remembered, measured by the times inside the ids of one issuer.
 pub const WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// What to do with a command that carries this id.
@@ -27,7 +26,7 @@ pub enum Lookup {
     Reused,
     /// Still running: wait, then `E_CONFLICT`.
     InFlight,
-    /// Older than [`WINDOW`]: `E_CMD_ID_EXPIRED`; never run.
+    /// Ids of this time were forgotten: `E_CMD_ID_EXPIRED`; never run.
     Expired,
 }
 
@@ -40,23 +39,36 @@ pub fn fingerprint(command: &str, args: &Value) -> String {
 
 struct Slot {
     fingerprint: String,
+    /// As [`time_of`].
+    made: Option<u64>,
     /// `None` while the command is running.
     answer: Option<Box<Answer>>,
 }
 
+/// Times inside the ids of one issuer, in milliseconds.
+#[derive(Default)]
+struct IssuerTimes {
+    /// Of the id that it used last.
+    latest: u64,
+    /// The youngest of those that were forgotten.
+    forgotten: Option<u64>,
+}
+
 /// The command ids of one run.
+///
+/// No clock is read, because a wrong one would refuse everybody's commands. An id is forgotten when its issuer has used one that
+/// is [`WINDOW`] younger, and an unknown id is refused when ids of its time were forgotten, because it may be a retry of one.
 #[derive(Default)]
 pub struct IdempotencyIndex {
     slots: HashMap<(String, String), Slot>,
+    issuers: HashMap<String, IssuerTimes>,
 }
 
 impl IdempotencyIndex {
-    /// What to do with `cmd_id` of `issuer` at time `now`.
-    pub fn look_up(&self, issuer: &str, cmd_id: &str, fingerprint: &str, now: Timestamp) -> Lookup {
-        if is_expired(issuer, cmd_id, now) {
-            return Lookup::Expired;
-        }
+    /// What to do with `cmd_id` of `issuer`.
+    pub fn look_up(&self, issuer: &str, cmd_id: &str, fingerprint: &str) -> Lookup {
         match self.slots.get(&key(issuer, cmd_id)) {
+            None if self.is_expired(issuer, cmd_id) => Lookup::Expired,
             None => Lookup::New,
             Some(slot) if slot.fingerprint != fingerprint => Lookup::Reused,
             Some(Slot { answer: None, .. }) => Lookup::InFlight,
@@ -64,9 +76,18 @@ impl IdempotencyIndex {
         }
     }
 
+    fn is_expired(&self, issuer: &str, cmd_id: &str) -> bool {
+        let forgotten = self.issuers.get(&text(issuer)).and_then(|times| times.forgotten);
+        forgotten.is_some_and(|forgotten| time_of(issuer, cmd_id).is_some_and(|made| made <= forgotten))
+    }
+
     /// Records that the command's intent was queued.
     pub fn begin(&mut self, issuer: &str, cmd_id: &str, fingerprint: impl Into<String>) {
-        self.slots.insert(key(issuer, cmd_id), Slot { fingerprint: fingerprint.into(), answer: None });
+        let made = time_of(issuer, cmd_id);
+        if let Some(made) = made {
+            self.issuers.entry(text(issuer)).or_default().latest = made;
+        }
+        self.slots.insert(key(issuer, cmd_id), Slot { fingerprint: fingerprint.into(), made, answer: None });
     }
 
     /// Stores the answer of a finished command, in the form in which the log keeps it, so that a retry gets the same answer
@@ -86,9 +107,17 @@ impl IdempotencyIndex {
         self.slots.remove(&key(issuer, cmd_id));
     }
 
-    /// Removes expired ids.
-    pub fn prune(&mut self, now: Timestamp) {
-        self.slots.retain(|(issuer, cmd_id), slot| slot.answer.is_none() || !is_expired(issuer, cmd_id, now));
+    /// Forgets answered ids that are [`WINDOW`] older than the one their issuer used last.
+    pub fn prune(&mut self) {
+        let issuers = &mut self.issuers;
+        self.slots.retain(|(issuer, _), slot| {
+            let (Some(made), Some(times)) = (slot.made, issuers.get_mut(issuer)) else { return true };
+            let keep = slot.answer.is_none() || made + WINDOW.as_millis() as u64 >= times.latest;
+            if !keep {
+                times.forgotten = times.forgotten.max(Some(made));
+            }
+            keep
+        });
     }
 
     /// Whether the id has begun and was not aborted.
@@ -117,17 +146,11 @@ fn key(issuer: &str, cmd_id: &str) -> (String, String) {
     (text(issuer), text(cmd_id))
 }
 
-/// By the time inside a version 7 UUID. Ids of scripts, and ids without a time, never expire.
-fn is_expired(issuer: &str, cmd_id: &str, now: Timestamp) -> bool {
-    if issuer.starts_with("script:") {
-        return false;
-    }
-    let Some(uuid) = uuid::Uuid::try_parse(cmd_id).ok().filter(|uuid| uuid.get_version_num() == 7) else {
-        return false;
-    };
-    let made = uuid.get_timestamp().map_or(0, |made| made.to_unix().0);
-    let age = now.as_second().saturating_sub(i64::try_from(made).unwrap_or(i64::MAX));
-    age > WINDOW.as_secs() as i64
+/// The time inside a version 7 UUID in milliseconds; `None` for other ids and those of scripts, which are never forgotten.
+fn time_of(issuer: &str, cmd_id: &str) -> Option<u64> {
+    let uuid = uuid::Uuid::try_parse(cmd_id).ok().filter(|uuid| uuid.get_version_num() == 7)?;
+    let (seconds, nanoseconds) = uuid.get_timestamp()?.to_unix();
+    (!issuer.starts_with("script:")).then_some(seconds * 1_000 + u64::from(nanoseconds) / 1_000_000)
 }
 
 /// Whether an outcome says that nothing was applied. A command that was applied but is not durable must not run again.
@@ -141,14 +164,11 @@ mod tests {
     use super::super::record::safe;
     use super::*;
 
-    const NOW: i64 = 1_800_000_000;
+    const NOW: u64 = 1_800_000_000;
+    const WEEK: u64 = WINDOW.as_secs();
 
-    fn test_time() -> Timestamp {
-        Timestamp::from_second(NOW).expect("a time")
-    }
-
-    fn v7(seconds: i64) -> String {
-        uuid::Builder::from_unix_timestamp_millis(seconds as u64 * 1000, &[7; 10]).into_uuid().to_string()
+    fn v7(seconds: u64) -> String {
+        uuid::Builder::from_unix_timestamp_millis(seconds * 1_000, &[7; 10]).into_uuid().to_string()
     }
 
     fn answer(cmd_id: &str) -> Answer {
@@ -168,41 +188,67 @@ mod tests {
     fn every_case_of_the_table() {
         let (id, print) = (v7(NOW - 60), fingerprint("spawn", &json!({ "name": "ada" })));
         let mut index = IdempotencyIndex::default();
-        assert_eq!(index.look_up("tui:a", &id, &print, test_time()), Lookup::New);
+        assert_eq!(index.look_up("tui:a", &id, &print), Lookup::New);
         index.begin("tui:a", &id, &print);
-        assert_eq!(index.look_up("tui:a", &id, &print, test_time()), Lookup::InFlight);
-        assert_eq!(index.look_up("tui:a", &id, &fingerprint("kill", &json!({})), test_time()), Lookup::Reused);
-        assert_eq!(index.look_up("tui:b", &id, &print, test_time()), Lookup::New, "another issuer's id is another id");
+        assert_eq!(index.look_up("tui:a", &id, &print), Lookup::InFlight);
+        assert_eq!(index.look_up("tui:a", &id, &fingerprint("kill", &json!({}))), Lookup::Reused);
+        assert_eq!(index.look_up("tui:b", &id, &print), Lookup::New, "another issuer's id is another id");
         index.done("tui:a", &answer(&id));
-        let Lookup::Replay(replay) = index.look_up("tui:a", &id, &print, test_time()) else { panic!("not replayed") };
+        let Lookup::Replay(replay) = index.look_up("tui:a", &id, &print) else { panic!("not replayed") };
         assert_eq!(*replay, Answer { replayed: true, ..answer(&id) });
-        assert_eq!(index.look_up("tui:a", &id, &fingerprint("spawn", &json!({})), test_time()), Lookup::Reused);
+        assert_eq!(index.look_up("tui:a", &id, &fingerprint("spawn", &json!({}))), Lookup::Reused);
         index.abort("tui:a", &id);
-        assert_eq!(index.look_up("tui:a", &id, &print, test_time()), Lookup::New);
+        assert_eq!(index.look_up("tui:a", &id, &print), Lookup::New);
+    }
+
+    /// An id of an issuer that was begun and answered.
+    fn used(index: &mut IdempotencyIndex, issuer: &str, id: &str) {
+        assert_eq!(index.look_up(issuer, id, "f"), Lookup::New, "{issuer} {id}");
+        index.begin(issuer, id, "f");
+        index.done(issuer, &answer(id));
+        index.prune();
     }
 
     #[test]
-    fn only_timed_ids_of_people_expire() {
-        let week = WINDOW.as_secs() as i64;
-        let (young, old) = (v7(NOW - week), v7(NOW - week - 1));
+    fn an_id_expires_when_its_issuer_has_used_one_that_is_a_week_younger() {
         let mut index = IdempotencyIndex::default();
-        for issuer in ["tui:a", "script:night"] {
-            for id in [&young, &old, "run-1"] {
-                index.begin(issuer, id, "f");
-                index.done(issuer, &answer(id));
+        let (old, young) = (v7(NOW - WEEK - 1), v7(NOW - WEEK));
+        for issuer in ["tui:a", "tui:b", "script:night"] {
+            for id in [old.as_str(), &young, "run-1"] {
+                used(&mut index, issuer, id);
             }
         }
-        assert_eq!(index.look_up("tui:a", &old, "f", test_time()), Lookup::Expired);
-        for (issuer, id) in [("tui:a", young.as_str()), ("tui:a", "run-1"), ("script:night", &old)] {
-            assert!(matches!(index.look_up(issuer, id, "f", test_time()), Lookup::Replay(_)), "{issuer} {id}");
+        for issuer in ["tui:a", "script:night"] {
+            used(&mut index, issuer, &v7(NOW));
         }
-        index.prune(test_time());
-        assert_eq!(index.slots.len(), 5);
-        assert_eq!(
-            index.look_up("tui:a", &old, "f", test_time()),
-            Lookup::Expired,
-            "forgotten, and still never run again"
-        );
+        assert_eq!(index.look_up("tui:a", &old, "f"), Lookup::Expired, "forgotten, and never run again");
+        assert_eq!(index.look_up("tui:a", &v7(NOW - WEEK - 2), "f"), Lookup::Expired, "perhaps forgotten");
+        for (issuer, id) in [("tui:a", young.as_str()), ("tui:a", "run-1"), ("tui:b", &old), ("script:night", &old)] {
+            assert!(matches!(index.look_up(issuer, id, "f"), Lookup::Replay(_)), "{issuer} {id}");
+        }
+        index.begin("tui:b", &v7(NOW - WEEK), "f");
+        index.prune();
+        assert!(index.contains("tui:b", &v7(NOW - WEEK)), "it is in flight");
+    }
+
+    /// The clock of this machine makes the ids of `tui:a`, a right one those of `token:x`.
+    #[test]
+    fn a_wrong_clock_refuses_no_command() {
+        let mut index = IdempotencyIndex::default();
+        let year = 365 * 24 * 3_600;
+        for (issuer, made) in [
+            ("tui:a", NOW),
+            ("token:x", NOW + 1),
+            ("tui:a", NOW + year),
+            ("token:x", NOW + 2),
+            ("tui:a", NOW + 3),
+            ("token:x", NOW + 4),
+            ("tui:a", NOW + 2 * WEEK),
+            ("tui:a", NOW + year + 1),
+            ("tui:a", NOW + 2 * WEEK + 1),
+        ] {
+            used(&mut index, issuer, &v7(made));
+        }
     }
 
     #[test]

@@ -167,6 +167,22 @@ pub fn records(
     Ok(())
 }
 
+/// Calls `visit` with the file name, line number, length in bytes and record (or why it is invalid) of every line of a run, in
+/// the order written. Stops at an error that `visit` returns.
+pub fn run_records(
+    dir: &Path,
+    run_id: &str,
+    mut visit: impl FnMut(&str, u64, usize, Result<Record, String>) -> io::Result<()>,
+) -> io::Result<()> {
+    for name in run_files(dir, run_id)?.segments.values() {
+        for line in Lines::open(&dir.join(name))? {
+            let line = line?;
+            visit(name, line.number, line.bytes.len(), Record::parse(&line.bytes))?;
+        }
+    }
+    Ok(())
+}
+
 /// Adds the file's name to an error.
 fn named(path: &Path, error: &io::Error) -> io::Error {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

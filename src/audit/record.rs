@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use townlet_wire::telemetry::AuditRow;
-use townlet_wire::{Answer, ErrorBody, Role, Session, Status, escape, sha256};
+use townlet_wire::{Answer, ErrorBody, Role, Session, Status, escape, redact_tokens, sha256};
 
 /// Version of the record's keys.
 pub const VERSION: u32 = 1;
@@ -279,9 +279,9 @@ pub(crate) fn safe_error(error: &ErrorBody) -> ErrorBody {
     ErrorBody { code: text(&error.code), message: text(&error.message), hint: text(&error.hint) }
 }
 
-/// Free text as the log keeps it: escaped and shortened.
+/// Free text as the log keeps it: without tokens, escaped and shortened.
 pub(crate) fn text(text: &str) -> String {
-    clip(&escape(text))
+    clip(&escape(&redact_tokens(text)))
 }
 
 pub(crate) fn arguments(args: Value) -> Value {
@@ -290,13 +290,14 @@ pub(crate) fn arguments(args: Value) -> Value {
     if bytes <= MAX_ARGS { args } else { json!({ "truncated": true, "bytes": bytes }) }
 }
 
-/// Escapes every text of a value, including keys.
+/// Removes tokens from every text of a value and escapes it, including keys.
 pub(crate) fn safe(value: Value) -> Value {
+    let safe_text = |text: &str| escape(&redact_tokens(text));
     match value {
-        Value::String(text) => Value::String(escape(&text)),
+        Value::String(text) => Value::String(safe_text(&text)),
         Value::Array(items) => Value::Array(items.into_iter().map(safe).collect()),
         Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(key, value)| (escape(&key), safe(value))).collect::<Map<_, _>>())
+            Value::Object(fields.into_iter().map(|(key, value)| (safe_text(&key), safe(value))).collect::<Map<_, _>>())
         }
         plain => plain,
     }

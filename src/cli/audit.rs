@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use tempfile::TempPath;
 
 use super::output::OutputLost;
-use super::{audit_checkpoint, audit_seal, audit_tail, one_of, output};
+use super::{audit_checkpoint, audit_replay, audit_seal, audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Proofs, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
+use townlet_shard::cross_check::CrossCheck;
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_tui::format::count;
 use townlet_wire::Status;
@@ -35,6 +36,8 @@ pub(super) enum Subcommand {
         /// Check that the log holds the line of this checkpoint; repeatable
         #[arg(long, value_name = "FILE|URL")]
         checkpoint: Vec<String>,
+        #[command(flatten)]
+        replay: audit_replay::Args,
         /// Print a JSON array
         #[arg(long)]
         json: bool,
@@ -113,7 +116,9 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
 
 pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
     match command {
-        Subcommand::Verify { paths, key, checkpoint, json } => verify(paths, &proofs(key, checkpoint)?, *json),
+        Subcommand::Verify { paths, key, checkpoint, replay, json } => {
+            verify(paths, &proofs(key, checkpoint)?, replay, *json)
+        }
         Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
         Subcommand::Export(export) => export_records(export),
         Subcommand::Seal(command) => audit_seal::run(command),
@@ -153,18 +158,25 @@ fn verdicts(proofs: &Proofs) -> impl Iterator<Item = &'static (Verdict, &'static
     })
 }
 
-fn verify(paths: &[PathBuf], proofs: &Proofs, json: bool) -> Result<ExitCode> {
+fn verify(paths: &[PathBuf], proofs: &Proofs, replay: &audit_replay::Args, json: bool) -> Result<ExitCode> {
     let mut passed = true;
     let mut rows = Vec::new();
     for path in paths {
         let report = report(path, proofs)?;
-        passed &= report.passed();
+        let replayed = replay.check(path, &report, json)?;
+        let path_passed = report.passed() && replayed.iter().flatten().all(CrossCheck::passed);
+        passed &= path_passed;
         if json {
             let verdicts: serde_json::Map<String, Value> =
                 self::verdicts(proofs).map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
-            rows.push(json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report }));
+            let mut row = json!({ "path": path.to_string_lossy(), "passed": path_passed, "verdicts": verdicts, "report": report });
+            if let Some(replayed) = replayed {
+                row["replay"] = json!(replayed);
+            }
+            rows.push(row);
         } else {
             print_report(path, &report, proofs)?;
+            replayed.iter().flatten().try_for_each(audit_replay::print)?;
         }
     }
     if json {

@@ -38,6 +38,8 @@ pub(super) struct ConfigSources {
     pub(super) loaded: LoadedConfig,
     /// Configuration and named files of the town.
     pub(super) sources: Sources,
+    /// Why the files cannot be used, if this is the configuration that a run has stored.
+    pub(super) unusable: Option<String>,
     /// Files read from disk.
     files: Vec<String>,
     /// Reads everything again, for `reload_config`.
@@ -50,9 +52,20 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
     let mut all = args.settings.clone();
     all.extend(flags.iter().cloned());
     let input = assemble(&Layers { file, environment: environment()?, flags: all }, args.config.as_deref())?;
+    Ok(ConfigSources { reloader: Some(reloader(args, flags)), ..input })
+}
+
+/// The configuration that a run has stored, because the files cannot be used. They are read again for `reload_config`.
+pub(super) fn stored(args: &ConfigArgs, flags: Vec<(String, String)>, sources: Sources, why: String) -> ConfigSources {
+    let config = sources.config.clone();
+    let loaded = LoadedConfig { config, settings: Vec::new(), warnings: Vec::new() };
+    let reloader = Some(reloader(args, flags));
+    ConfigSources { loaded, sources, unusable: Some(why), files: Vec::new(), reloader }
+}
+
+fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> ConfigReloader {
     let args = args.clone();
-    let reloader = ConfigReloader::new(move || reloader(&args, flags.clone()));
-    Ok(ConfigSources { reloader: Some(reloader), ..input })
+    ConfigReloader::new(move || read_again(&args, flags.clone()))
 }
 
 fn environment() -> anyhow::Result<Vec<(String, String)>> {
@@ -68,14 +81,17 @@ fn environment() -> anyhow::Result<Vec<(String, String)>> {
     Ok(variables)
 }
 
-/// Reads everything again. Errors are joined into one line for an answer.
-fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFiles, String> {
-    let one_line = |error: anyhow::Error| match error.downcast_ref::<ConfigErrors>() {
+fn read_again(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFiles, String> {
+    let ConfigSources { loaded, sources, files, .. } = load(args, flags).map_err(|error| one_line(&error))?;
+    Ok(ConfigFiles { sources, files, warnings: loaded.warnings })
+}
+
+/// An error as one line for an answer.
+pub(super) fn one_line(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<ConfigErrors>() {
         Some(errors) => errors.one_line(),
         None => format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "),
-    };
-    let ConfigSources { loaded, sources, files, .. } = load(args, flags).map_err(one_line)?;
-    Ok(ConfigFiles { sources, files, warnings: loaded.warnings })
+    }
 }
 
 /// Loads a built-in configuration, independent of environment and flags.
@@ -117,7 +133,7 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
     let affordances = found(&config.affordances.affordances_file, "affordances.affordances_file")?;
     let perturbations = found(&config.perturbations.file, "perturbations.file")?;
     let sources = Sources { config: config.clone(), plan, affordances, perturbations };
-    Ok(ConfigSources { loaded, sources, files, reloader: None })
+    Ok(ConfigSources { loaded, sources, unusable: None, files, reloader: None })
 }
 
 /// Reads a text file. Returns its name and content.

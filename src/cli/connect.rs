@@ -98,7 +98,7 @@ fn read_token(file: &Path) -> Result<String> {
     let text = read_secret(file).map_err(|why| anyhow!("--token-file {why}"))?;
     ensure!(
         text.starts_with("twn_") && !text.contains(char::is_whitespace),
-        "--token-file {}: contains no token. Create one with `townlet token new > FILE`.",
+        "--token-file {}: contains no token. Create one with `townlet token create --role ROLE > FILE`.",
         escape(&file.display().to_string())
     );
     Ok(text)

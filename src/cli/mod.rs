@@ -5,6 +5,7 @@
 
 mod audit;
 mod audit_checkpoint;
+mod audit_replay;
 mod audit_seal;
 mod audit_tail;
 mod bench;
@@ -14,6 +15,7 @@ mod config_sources;
 mod connect;
 mod console;
 mod eval;
+mod exposure;
 pub mod foreign_files;
 mod headless;
 mod incident;
@@ -24,9 +26,11 @@ mod preflight;
 pub mod reference_docs;
 mod rehearse;
 mod replay;
+mod resumed_config;
 mod run;
 mod sandbox;
 mod script;
+mod security;
 mod serve;
 mod snapshot;
 mod telemetry;
@@ -86,8 +90,11 @@ enum Command {
     /// Follow telemetry, validate payloads and read telemetry archives
     #[command(subcommand)]
     Telemetry(telemetry::Subcommand),
-    /// Create, list and revoke access tokens
+    /// Create, rotate, list and revoke access tokens
     Token(token::Args),
+    /// Check permissions, tokens, keys and exposure of a shard
+    #[command(subcommand)]
+    Security(security::Subcommand),
     /// Evaluate a policy over many towns
     Eval(eval::Args),
     /// List and inspect trained policies
@@ -188,6 +195,7 @@ pub fn main() -> ExitCode {
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Security(args)) => security::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Policy(args)) => policy::run(&args),
         Some(Command::Train(args)) => train::run(&args),

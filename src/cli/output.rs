@@ -1,7 +1,7 @@
 //! Input and output of the subcommands: text, tables and JSON on standard output, and files named by the user.
 //!
-//! A closed standard output is no error. Everything passes [`print()`] or [`print_error`], which escape control and invisible
-//! characters, so that none reaches a terminal or a file. Text from outside that must stay on one line, or whose width counts,
+//! A closed standard output is no error. Everything passes [`print()`] or [`print_error`], which leave out access tokens and escape
+//! control and invisible characters, so that none reaches a terminal or a file. Text from outside that must stay on one line, or whose width counts,
 //! goes through [`columns`] or `townlet_wire::escape` before.
 
 use std::io::{self, IsTerminal as _, Read as _, Write};
@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
 pub(super) use townlet_tui::answer_table::columns;
 use townlet_tui::format::thousands;
-use townlet_wire::{Status, escape, escape_output};
+use townlet_wire::{Status, escape, escape_output, redact_tokens};
 
 /// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
@@ -31,7 +31,7 @@ pub(super) use stderr;
 /// Prints a line to standard error; write errors are ignored.
 pub(super) fn print_error(line: &str) {
     townlet_shard::note_output("err", line);
-    drop(writeln!(io::stderr(), "{}", escape_output(line)));
+    drop(writeln!(io::stderr(), "{}", escape_output(&redact_tokens(line))));
 }
 
 /// The context of an error that kept a command from writing its result after it had run: what could not be written.
@@ -87,12 +87,23 @@ pub(super) fn worker_threads(requested: Option<NonZero<usize>>) -> NonZero<usize
 /// Writes to standard output. After the reader closed it, as `| head` does, output is dropped and the command continues, so
 /// that its exit status is right.
 pub(super) fn print(text: &str) -> Result<()> {
+    if !stdout_closed() {
+        townlet_shard::note_output("out", text);
+    }
+    write_stdout(&escape_output(&redact_tokens(text)))
+}
+
+/// Prints a new token, which everything else leaves out.
+pub(super) fn secret(token: &str) -> Result<()> {
+    write_stdout(&format!("{}\n", escape_output(token)))
+}
+
+fn write_stdout(text: &str) -> Result<()> {
     if stdout_closed() {
         return Ok(());
     }
-    townlet_shard::note_output("out", text);
     let mut out = io::stdout().lock();
-    match out.write_all(escape_output(text).as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             STDOUT_CLOSED.store(true, Ordering::Relaxed);
             Ok(())

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use townlet_town::Rules;
-use townlet_town::config::{Config, Difference, Layer};
+use townlet_town::config::Config;
 
 use super::config_sources::{self, ConfigSources};
-use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, one_of, output, serve, user_config};
+use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, one_of, output, resumed_config, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::{TrainingSpec, check_memory};
-use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
+use townlet_shard::{Driver, Handle, Home, Options, Speed};
 use townlet_source::Local;
 use townlet_tui::capabilities::{Capabilities, Colours};
 use townlet_tui::files;
+use townlet_tui::format::count;
 use townlet_tui::pane::Screen;
 use townlet_tui::settings::Settings;
 use townlet_tui::theme::Theme;
@@ -41,16 +42,27 @@ pub(super) struct LaunchArgs {
     /// Resume RUN, or the shard's newest run
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
     pub(super) resume: Option<String>,
+    /// Do not resume with the run's own configuration when the given one differs or cannot be read
+    #[arg(long, requires = "resume")]
+    pub(super) strict_config: bool,
     /// Train a shadow policy while the town runs; continues the newest training that fits
     #[arg(long)]
     pub(super) train: bool,
 }
 
 impl LaunchArgs {
-    /// Loads the configuration and the files that it names.
+    /// Loads the configuration and the files that it names; when they cannot be used, the one stored in the run that is resumed.
     pub(super) fn load(&self) -> anyhow::Result<ConfigSources> {
-        let flags = self.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
-        config_sources::load(&self.config, flags)
+        let loaded = config_sources::load(&self.config, self.flags());
+        if self.resume.is_none() || self.strict_config {
+            return loaded;
+        }
+        loaded.or_else(|error| resumed_config::stored(self, error))
+    }
+
+    /// Settings that other flags than `--set` make.
+    pub(super) fn flags(&self) -> Vec<(String, String)> {
+        self.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect()
     }
 }
 
@@ -186,7 +198,10 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
     let claimed = || options.home.last_locked_run(&config.shard).filter(|_| !pace.headless);
     let run = named.clone().or_else(claimed);
     let recorded = townlet_shard::find_run(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
-    require_same_settings(args, &input, &recorded)?;
+    if let Some(why) = resumed_config::difference(args, &input, &recorded)? {
+        options.reloader = options.reloader.map(|reloader| reloader.not_in_force(why));
+    }
+    options.token_file = recorded.config.console_auth.enabled.then(|| token_file(&args.home, &recorded.config));
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
     options.training = training_spec(args, &rules, options.driver.id())?;
@@ -215,32 +230,6 @@ fn training_spec(args: &LaunchArgs, rules: &Rules, release: &str) -> anyhow::Res
         .context("--train: the configuration cannot be combined with the training configuration")?;
     check_memory(spec.rules()).context("--train")?;
     Ok(Some(spec))
-}
-
-/// Refuses requested settings that differ from those of the resumed run, because a run keeps its configuration.
-fn require_same_settings(args: &LaunchArgs, input: &ConfigSources, recorded: &ResumableRun) -> anyhow::Result<()> {
-    let differs = townlet_town::config::diff(&recorded.config, &input.loaded.config);
-    let asked = |key: &str| {
-        let row = input.loaded.settings.iter().find(|row| row.key == key);
-        args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
-    };
-    let differs: Vec<Difference> = differs.into_iter().filter(|it| asked(&it.key)).collect();
-    if differs.is_empty() {
-        return Ok(());
-    }
-    // The last reloaded configuration applies, even if its journal entry was lost.
-    let reloaded = || townlet_shard::last_reload_digest(&Home::new(&args.home), &recorded.run_id).ok().flatten();
-    if differs.iter().all(|it| it.hot) && reloaded() == Some(input.sources.digest()) {
-        return Ok(());
-    }
-    let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
-    bail!(
-        "{} was started with another configuration: {} {}. Resume it without `--config`, `--seed`, `--set` and TOWNLET__ \
-         variables, or start a new run without `--resume`. To change settings of a running town, use `reload_config`.",
-        recorded.run_id,
-        keys.join(", "),
-        if keys.len() == 1 { "differs" } else { "differ" }
-    )
 }
 
 /// The token store in a home folder.
@@ -280,7 +269,6 @@ pub(super) fn screen_options(
 fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let options = screen_options(&args.screen, &user_config::load()?)?;
     let warnings = input.loaded.warnings.clone();
-    let requires_token = input.loaded.config.console_auth.enabled;
     let listener = args.listen.map(|listen| serve::bind(listen, &args.tls)).transpose()?;
     let pace = Pace { speed: args.speed, paused: args.paused, headless: false };
     let mut session = TerminalSession::open(options).context("the terminal failed")?;
@@ -293,6 +281,7 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let facts = shard_facts(&shard, &args.launch.config);
     let server = listener.map(|listener| serve::serve(listener, &shard, &args.launch.config, false)).transpose()?;
     let notes = shard.notes.clone();
+    let requires_token = shard.config.console_auth.enabled;
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // If the interface panics, the town is saved before the program exits.
     let result = catch_unwind(AssertUnwindSafe(|| session.run(vec![WatchedSource::new(source)])));
@@ -329,7 +318,16 @@ pub(super) fn stop(shard: &Handle) -> Result<String, String> {
     if shard.is_writing_incident() {
         output::stderr!("{}: an incident bundle is being written; it takes up to 20 s.", shard.run_id);
     }
-    shard.stop()
+    let stopped = shard.stop();
+    match shard.incidents_given_up() {
+        0 => {}
+        some => output::stderr!(
+            "{}: {} that waited were given up; `logs/townlet.log` names the first of them.",
+            shard.run_id,
+            count(some as u64, "requested incident bundle")
+        ),
+    }
+    stopped
 }
 
 /// Labels with versions and paths, for the help screen.

@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::run::{LaunchArgs, Pace, SPEEDS, TlsArgs, launch, shard_facts, stop, token_file};
-use super::{ConfigArgs, EXIT_FAILED, one_of, output};
+use super::{ConfigArgs, EXIT_FAILED, exposure, one_of, output};
 use townlet_server::{BoundListener, Server};
 use townlet_shard::{Handle, Log, Speed};
 use townlet_wire::{Request, Role, Session};
@@ -111,6 +111,7 @@ pub(super) fn serve(
 ) -> Result<Server> {
     let home = shard.home().folder();
     let log = Log::new(shard.home().log(), "service", to_stderr);
+    log.write(&exposure::sentence(listener.address(), &shard.config));
     if shard.audit_sealing() == townlet_audit::Sealing::Unsealed {
         log.write(&format!(
             "warning: the audit log is not sealed: anybody with write access to the home can rewrite it unnoticed. `townlet audit seal \
@@ -118,7 +119,11 @@ pub(super) fn serve(
             shard.home().option()
         ));
     }
-    let options =
-        townlet_server::Options { token_file: token_file(home, &shard.config), facts: shard_facts(shard, config), log };
+    let options = townlet_server::Options {
+        token_file: token_file(home, &shard.config),
+        anonymous: exposure::anonymous(listener.address(), &shard.config),
+        facts: shard_facts(shard, config),
+        log,
+    };
     listener.serve(Arc::clone(shard), options).map_err(|why| anyhow!(why))
 }

@@ -1,15 +1,21 @@
 //! Reads regular files only, so that a pipe or a device in a file's place is refused instead of blocking, opens the program's own
-//! files without following links, replaces files atomically, and finds out what happened to a file that is being written.
+//! files without following links, replaces files atomically, refuses secrets that other users can read or change, and finds out what
+//! happened to a file that is being written.
 
 mod identity;
 
 pub use identity::{Disturbance, Identity, put_back, set_aside};
 
-use std::fs::{File, OpenOptions};
+mod private;
+
+pub use private::{Readers, exposure, folder_exposure, open_key, open_private};
+
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use fail::fail_point;
+use private::folder_of;
 
 /// Paths that a shell passes in place of a file, as in `--config <(…)`.
 const SHELL_PATHS: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"];
@@ -100,17 +106,38 @@ pub fn without_bom(text: &str) -> &str {
 /// the permissions of the old one, syncs, renames it and syncs the folder. Creates missing folders. A temporary file of a crashed
 /// process is removed, and so is a link in its place; its target is not touched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // The parent of a bare file name is an empty path.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    std::fs::create_dir_all(folder_of(path))?;
+    replace(path, bytes, &mut OpenOptions::new(), std::fs::metadata(path).ok())
+}
+
+/// Replaces a file that holds a secret, as [`write_atomically`] does. From its creation on only its owner can read it, and no
+/// folder that is made for it is writable by others.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    create_folder_of(path)?;
+    replace(path, bytes, &mut options, None)
+}
+
+/// Creates the folder of a file that holds a secret, if it is missing. Other users cannot write to what is created.
+pub fn create_folder_of(path: &Path) -> io::Result<()> {
+    let mut folders = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o755);
+    folders.recursive(true).create(folder_of(path))
+}
+
+/// Replaces a file by a new one that `options` create, with the permissions of `like` if there is one.
+fn replace(path: &Path, bytes: &[u8], options: &mut OpenOptions, like: Option<Metadata>) -> io::Result<()> {
     let temporary = path.with_extension("part");
     fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));
     match std::fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = File::create_new(&temporary)?;
-    if let Ok(found) = std::fs::metadata(path) {
+    let mut file = options.write(true).create_new(true).open(&temporary)?;
+    if let Some(found) = like {
         file.set_permissions(found.permissions())?;
     }
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -121,7 +148,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fail_point!("replace_rename", |_| Err(io::Error::other("fail point replace_rename")));
     std::fs::rename(&temporary, path)?;
     fail_point!("replace_sync", |_| Err(io::Error::other("fail point replace_sync")));
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }
 
 #[cfg(test)]

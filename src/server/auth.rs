@@ -1,21 +1,25 @@
 //! Authentication of requests: bearer tokens, the `Host` header and the client's schema version. Rule: "Roles and identity".
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
 
-use axum::extract::{Extension, FromRequestParts};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri, Version, header};
+use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::AppState;
+use super::access::HeldToken;
 use super::connections::PeerAddress;
+use super::credentials;
+use super::file_stamp::FileStamp;
 use super::rate_limits::Client;
-use townlet_shard::tokens::{TokenError, TokenStore};
-use townlet_shard::{ANONYMOUS, Level, RemoteCaller};
+use townlet_shard::Level;
+use townlet_shard::tokens::{StoredToken, TokenError, TokenStore};
 use townlet_wire::service::SCHEMA_HEADER;
-use townlet_wire::{ErrorBody, Role};
+use townlet_wire::telemetry::Alert;
+use townlet_wire::{ErrorBody, Role, holds_token};
 
 /// Maximum number of headers, and their maximum size with the URL, in bytes.
 const MAX_HEADERS: usize = 100;
@@ -23,11 +27,17 @@ const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Maximum length of a schema version, in bytes.
 const MAX_SCHEMA_LENGTH: usize = 32;
 
-/// Maps tokens to visitors. Reads the token store again when the file changes.
+/// Ids of the tokens that are valid now.
+pub(super) type LiveTokens = Arc<BTreeSet<String>>;
+
+/// Finds the stored token of a request. Reads the token store again when the file changes.
 pub(super) struct Authenticator {
     path: PathBuf,
-    seen: Option<(SystemTime, u64)>,
+    seen: Option<FileStamp>,
     tokens: TokenStore,
+    /// Why the store is not to be trusted as it is. Until it is mended, the tokens read before grant reading only.
+    trouble: Option<String>,
+    live: watch::Sender<LiveTokens>,
 }
 
 #[derive(Debug)]
@@ -46,8 +56,10 @@ impl Rejection {
 impl Authenticator {
     /// Reads the token store. A missing file is an empty store.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let seen = file_stamp(path);
-        Ok(Self { path: path.to_owned(), seen, tokens: TokenStore::load(path)? })
+        let (seen, tokens) = (FileStamp::of(path), TokenStore::load(path)?);
+        let mut opened = Self { path: path.to_owned(), seen, tokens, trouble: None, live: watch::Sender::default() };
+        opened.publish_live();
+        Ok(opened)
     }
 
     /// Reads the token store again at the next request, whether or not the file seems to have changed.
@@ -59,36 +71,82 @@ impl Authenticator {
         !self.tokens.stored().is_empty()
     }
 
-    /// Reads the token store again if it has changed.
-    fn refresh(&mut self) {
-        let found = file_stamp(&self.path);
-        if found != self.seen {
-            // If the file cannot be read, the tokens read before stay valid.
-            if self.tokens.reload(&self.path).is_ok() {
-                self.seen = found;
-            }
-        }
+    /// The ids of the valid tokens, at each change.
+    pub(super) fn live_tokens(&self) -> watch::Receiver<LiveTokens> {
+        self.live.subscribe()
     }
 
-    /// The visitor of a request: the token's role, or a viewer without a token. Created and revoked tokens take effect at
-    /// the next request.
-    pub(super) fn authenticate(
+    /// Reads the store again if it changed, and also while it is in trouble. What is wrong, as alerts.
+    pub(super) fn check(&mut self) -> Vec<Alert> {
+        self.refresh(self.trouble.is_some());
+        let store = self.trouble.as_ref().map(|why| {
+            let hint = "Until it is mended, tokens grant reading only. `townlet security check` says more.";
+            credentials::alert("token_store", "critical", format!("the token store is not to be trusted: {why}"), hint)
+        });
+        let expiring: Vec<String> = self
+            .tokens
+            .expiring(Timestamp::now())
+            .map(|token| format!("`{}` at {}", token.name, token.expires.as_deref().unwrap_or_default()))
+            .collect();
+        let expiring = (!expiring.is_empty()).then(|| {
+            let hint = "`townlet token rotate NAME` makes another token of the same name.";
+            credentials::alert("token_expires", "warning", format!("tokens expire: {}.", expiring.join(", ")), hint)
+        });
+        store.into_iter().chain(expiring).collect()
+    }
+
+    fn refresh(&mut self, again: bool) {
+        let found = FileStamp::of(&self.path);
+        if found != self.seen || again {
+            // A store that was removed takes its tokens with it, and somebody should know.
+            let lost = found.is_none() && (self.has_tokens() || self.trouble.is_some());
+            self.seen = found;
+            self.trouble = match self.tokens.reload(&self.path) {
+                Ok(()) if lost => Some(format!("{}: it is missing, so no token is valid.", self.path.display())),
+                Ok(()) => None,
+                Err(why) => Some(why),
+            };
+        }
+        self.publish_live();
+    }
+
+    /// Publishes the ids of the valid tokens if they changed, so that streams of others end.
+    fn publish_live(&mut self) {
+        let now = Timestamp::now();
+        let valid = self.tokens.stored().iter().filter(|token| !token.is_expired(now));
+        let valid: BTreeSet<String> = valid.map(|token| token.id.clone()).collect();
+        self.live.send_if_modified(|live| {
+            let changed = **live != valid;
+            if changed {
+                *live = Arc::new(valid);
+            }
+            changed
+        });
+    }
+
+    /// The stored token of a request; with the reason, and what to do, when it grants reading only. Created and revoked tokens
+    /// take effect at the next request.
+    pub(super) fn identify(
         &mut self,
         from: IpAddr,
-        token: Option<&str>,
-        headers: &HeaderMap,
-    ) -> Result<RemoteCaller, Rejection> {
-        let schema = schema(headers)?;
-        let Some(token) = token else {
-            return Ok(RemoteCaller::new(format!("{ANONYMOUS}{from}"), Role::Viewer, schema));
-        };
-        self.refresh();
+        token: &str,
+    ) -> Result<(StoredToken, Option<(String, String)>), Rejection> {
+        self.refresh(false);
+        let read_only = self.trouble.as_ref().map(|why| {
+            let message = format!("the token store is not to be trusted, so tokens grant reading only: {why}");
+            (message, "Mend the store on the shard's machine; `townlet security check` says how.".to_owned())
+        });
         match self.tokens.identify(&from.to_string(), token) {
-            Ok(stored) => Ok(RemoteCaller::new(format!("token:{}", stored.id), stored.role, schema)),
-            Err(TokenError::Unknown) => Err(Rejection::new(
+            Ok(stored) => Ok((stored, read_only)),
+            Err(why @ TokenError::Unknown) => Err(Rejection::new(
                 "E_UNAUTHORIZED",
-                "the token is not valid.",
-                "Run `townlet token list` on the shard's machine, or connect without a token as a viewer.",
+                why.to_string(),
+                "It was mistyped or revoked. `townlet token list` on the shard's machine lists the tokens.",
+            )),
+            Err(why @ TokenError::Expired(_)) => Err(Rejection::new(
+                "E_UNAUTHORIZED",
+                why.to_string(),
+                "Ask for a new one: `townlet token rotate NAME` on the shard's machine.",
             )),
             Err(TokenError::Throttled(seconds)) => Err(Rejection {
                 wait: Some(seconds),
@@ -100,11 +158,14 @@ impl Authenticator {
             }),
         }
     }
-}
 
-fn file_stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
+    /// Why a token that was valid is not any more.
+    pub(super) fn why_ended(&self, token: &HeldToken) -> String {
+        match self.tokens.stored().iter().find(|stored| stored.id == token.id) {
+            Some(stored) => TokenError::Expired(Box::new(stored.clone())).to_string(),
+            None => format!("the token `{}` was revoked.", token.name),
+        }
+    }
 }
 
 /// The token of the `Authorization: Bearer` header; `None` without one.
@@ -127,12 +188,27 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Rejectio
 
 /// Refuses a token in the URL, because URLs are stored in logs and browser histories.
 pub(super) fn reject_token_in_uri(uri: &Uri) -> Result<(), Rejection> {
-    if uri.to_string().contains("twn_") {
+    if holds_token(&uri.to_string()) {
         return Err(Rejection::new(
             "E_INVALID_ARG",
             "the URL contains a token.",
             "Send it as `Authorization: Bearer`. Revoke this token, because URLs are logged.",
         ));
+    }
+    Ok(())
+}
+
+/// Refuses a token in any header but `Authorization`, because other headers are logged and quoted.
+pub(super) fn reject_token_in_headers(headers: &HeaderMap) -> Result<(), Rejection> {
+    let others = headers.iter().filter(|(name, _)| *name != header::AUTHORIZATION);
+    for (name, value) in others {
+        if holds_token(name.as_str()) || holds_token(&String::from_utf8_lossy(value.as_bytes())) {
+            return Err(Rejection::new(
+                "E_INVALID_ARG",
+                "a header other than `Authorization` contains a token.",
+                "Send it as `Authorization: Bearer`, and revoke this token, because other headers are logged.",
+            ));
+        }
     }
     Ok(())
 }
@@ -187,53 +263,22 @@ fn is_local_host(text: &str) -> bool {
     is_port(port) && (name.parse::<Ipv4Addr>().is_ok() || (local && name.split('.').all(is_label)))
 }
 
-/// The authenticated client of a request.
-pub(super) struct Caller {
-    /// Issuer, role and schema version.
-    pub(super) visitor: RemoteCaller,
-    pub(super) has_token: bool,
-}
-
-impl FromRequestParts<Arc<AppState>> for Caller {
-    type Rejection = Rejection;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Rejection> {
-        let peer = Extension::<PeerAddress>::from_request_parts(parts, app).await;
-        let Extension(peer) = peer.expect("every connection adds its peer address");
-        let token = bearer_token(&parts.headers)?;
-        let visitor = authenticate(app, peer, token, &parts.headers)?;
-        Ok(Self { visitor, has_token: token.is_some() })
-    }
-}
-
-/// The level of a request and whose limits it counts against, by the token of its headers. A wrong token is none.
+/// The level of a request and whose limits it counts against, by the token of its headers. A wrong or expired token is none.
 pub(super) fn client_of(app: &AppState, peer: PeerAddress, headers: &HeaderMap) -> (Level, Client) {
     if let Ok(Some(token)) = bearer_token(headers) {
         let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
-        authenticator.refresh();
-        if let Some(stored) = authenticator.tokens.find(token) {
-            return (Level::of_token(stored.role), Client::Token(stored.id.clone()));
+        authenticator.refresh(false);
+        let found = authenticator.tokens.find(token).filter(|stored| !stored.is_expired(Timestamp::now()));
+        if let Some(stored) = found {
+            let role = if authenticator.trouble.is_none() { stored.role } else { Role::Viewer };
+            return (Level::of_token(role), Client::Token(stored.name.clone()));
         }
     }
     (Level::Anonymous, Client::of_address(peer.0))
 }
 
-/// Authenticates a client, or logs and counts the rejection.
-pub(super) fn authenticate(
-    app: &AppState,
-    peer: PeerAddress,
-    token: Option<&str>,
-    headers: &HeaderMap,
-) -> Result<RemoteCaller, Rejection> {
-    let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
-    authenticator.authenticate(peer.0, token, headers).inspect_err(|rejection| {
-        app.counts.refused("token", Level::Anonymous);
-        app.log.write(&format!("refused {}: {} {}", peer.0, rejection.error.code, rejection.error.message));
-    })
-}
-
 /// The client's schema version, when it names one.
-fn schema(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
+pub(super) fn schema(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
     let Some(value) = headers.get(SCHEMA_HEADER) else { return Ok(None) };
     match value.to_str() {
         Ok(text) if text.len() <= MAX_SCHEMA_LENGTH => Ok(Some(text.to_owned())),

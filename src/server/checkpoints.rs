@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::AppState;
-use super::auth::{Caller, Rejection};
+use super::access::Caller;
+use super::auth::Rejection;
 use super::read_handlers::shard_ended;
 use super::routes::TEXT;
 use townlet_audit::{CheckpointKey, durable_line};
@@ -36,7 +37,7 @@ pub(super) async fn checkpoint(
         let hint = "The parameters are `at`, the number of a line, and `run`, a run id, such as `?at=12`.";
         return Err(Rejection::new("E_INVALID_ARG", "invalid query.", hint));
     };
-    let permit = Arc::clone(&app.audit_reads[usize::from(caller.has_token)]).acquire_owned().await;
+    let permit = Arc::clone(&app.audit_reads[usize::from(caller.token.is_some())]).acquire_owned().await;
     let read = tokio::task::spawn_blocking(move || {
         let (home, shard) = (app.shard.home(), &app.shard.config.shard);
         let run = run.as_deref().unwrap_or(&app.shard.run_id);

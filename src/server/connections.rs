@@ -1,6 +1,6 @@
 //! The accept loop: serves connections, limits their time, closes those that have to give way, and drains all on shutdown.
 
-use std::net::{IpAddr, TcpListener as Bound};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection_table::OpenConnection;
 use super::tls::Tls;
-use super::{AppState, DRAIN_TIMEOUT, routes};
+use super::{AppState, DRAIN_TIMEOUT, credentials, routes};
 use townlet_shard::Level;
 
 /// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
@@ -42,13 +42,10 @@ pub(super) struct PeerAddress(pub(super) IpAddr);
 pub(super) struct Disconnect(pub(super) Arc<Notify>);
 
 /// Accepts connections until `app.stop` is set, then drains them.
-pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, reload: Arc<Notify>) {
-    let listener = match TcpListener::from_std(bound) {
-        Ok(listener) => listener,
-        Err(error) => return app.log.write(&format!("cannot listen: {error}")),
-    };
+pub(super) async fn serve(app: Arc<AppState>, listener: TcpListener, tls: Option<Tls>, reload: Arc<Notify>) {
     let router = routes::router(&app);
     let tls = tls.map(Arc::new);
+    tokio::spawn(credentials::watch(Arc::clone(&app), tls.clone()));
     let lingering = Arc::new(Semaphore::new(MAX_LINGERING));
     let mut open = JoinSet::new();
     let mut stop = app.stop.clone();

@@ -12,7 +12,8 @@ use axum::response::Response;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::auth::{Rejection, authenticate, bearer_token};
+use super::access::{ended, identify_sender, token_ended};
+use super::auth::{Rejection, bearer_token};
 use super::connections::PeerAddress;
 use super::{AppState, http_status};
 use townlet_shard::{Level, printable_line};
@@ -32,20 +33,19 @@ pub(super) async fn post(
         Ok(request) => request,
         Err(rejection) => return rejected(&app, &Request::default(), rejection),
     };
-    // `escalate` sends its token in the body. It replaces the one of the header, and the shard never sees it.
+    // A client without a token may send one in the body. The shard never sees it.
     let secret = request.secret.take();
-    let token = match bearer_token(&headers) {
-        Ok(token) => secret.as_deref().or(token),
-        Err(rejection) => return rejected(&app, &request, rejection),
-    };
-    let visitor = match authenticate(&app, peer, token, &headers) {
-        Ok(visitor) => visitor,
+    let caller = bearer_token(&headers)
+        .and_then(|token| one_token(token, secret.as_deref()))
+        .and_then(|token| identify_sender(&app, peer, token, &headers));
+    let caller = match caller {
+        Ok(caller) => caller,
         Err(rejection) => return rejected(&app, &request, rejection),
     };
     if app.is_stopping() {
         return error_response(&request, stopping(), app.shard.tick());
     }
-    let level = visitor.level();
+    let level = caller.visitor.level();
     if level == Level::Anonymous
         && !request.query
         && !request.dry_run
@@ -62,8 +62,12 @@ pub(super) async fn post(
     let sent = request.clone();
     let (send, answer) = oneshot::channel();
     // The command runs also when the client is gone; the audit log records its outcome.
-    app.shard.ask_remote(visitor, request, move |answer| drop(send.send(answer)));
-    match timeout(TIMEOUT, answer).await {
+    app.shard.ask_remote(caller.visitor, request, move |answer| drop(send.send(answer)));
+    let answer = tokio::select! {
+        answer = timeout(TIMEOUT, answer) => answer,
+        why = token_ended(&app, caller.token.as_ref()) => return rejected(&app, &sent, ended(&why)),
+    };
+    match answer {
         Ok(Ok(answer)) => {
             let answer = answer.render();
             if answer.error.as_ref().is_some_and(|error| error.code == "E_RATE_LIMITED") {
@@ -77,6 +81,18 @@ pub(super) async fn post(
             let error = ErrorBody::new("E_IN_FLIGHT", "the command is still running.", hint);
             error_response(&sent, error, app.shard.tick())
         }
+    }
+}
+
+/// The token of a request. The one of the body never takes the place of the header's.
+fn one_token<'a>(header: Option<&'a str>, body: Option<&'a str>) -> Result<Option<&'a str>, Rejection> {
+    match (header, body) {
+        (Some(header), Some(body)) if header != body => Err(Rejection::new(
+            "E_INVALID_ARG",
+            "the request has two tokens.",
+            "Send the one to use as `Authorization: Bearer`, and none in the body.",
+        )),
+        (header, body) => Ok(header.or(body)),
     }
 }
 

@@ -9,7 +9,9 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::AppState;
+use super::access::Caller;
 use super::negotiation::preferred;
+use super::read_handlers::visible_health;
 use super::routes::{ENDPOINTS, HTML, INDEX, JSON, not_found};
 use townlet_wire::Snapshot;
 use townlet_wire::service::STREAM;
@@ -21,18 +23,18 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;mar
 table{border-collapse:collapse}td{padding:.1rem 1.5rem .1rem 0;vertical-align:top}code{font-size:.95em}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8bf}}";
 
-pub(super) async fn index(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Response {
+pub(super) async fn index(State(app): State<Arc<AppState>>, caller: Caller, headers: HeaderMap) -> Response {
     if preferred(&headers, &[JSON, HTML]) == JSON {
         return ([("vary", "accept")], not_found()).into_response();
     }
     let view = app.snapshots.get(&app).await;
-    let page = page(&app.shard.config.shard, view.as_deref(), app.shard.hung().is_some());
+    let page = page(&app.shard.config.shard, view.as_deref(), app.shard.hung().is_some(), &caller);
     let headers =
         [("content-type", "text/html; charset=utf-8"), ("content-security-policy", POLICY), ("vary", "accept")];
     (headers, page).into_response()
 }
 
-fn page(shard: &str, view: Option<&Snapshot>, hangs: bool) -> String {
+fn page(shard: &str, view: Option<&Snapshot>, hangs: bool, caller: &Caller) -> String {
     let shard = escape(shard);
     let mut rows = String::new();
     let mut row = |name: &str, value: &str| {
@@ -41,10 +43,13 @@ fn page(shard: &str, view: Option<&Snapshot>, hangs: bool) -> String {
     match view {
         _ if hangs => row("health", "a tick hangs"),
         None => row("health", "the shard has ended"),
-        Some(view) if view.health.problems.is_empty() => row("health", &view.health.status),
-        Some(view) => row("health", &format!("{}: {}", view.health.status, view.health.problems.join("; "))),
+        Some(view) => {
+            let health = visible_health(&view.health, caller);
+            let problems = health.problems.iter().map(|problem| format!(": {problem}"));
+            row("health", &problems.fold(health.status, |text, problem| text + &problem));
+        }
     }
-    if let Some(view) = view {
+    if let Some(view) = view.filter(|_| caller.reads_all) {
         row("run", &view.run_id);
         row("configuration", &view.config_id);
         row("tick", &format!("{}, day {}", view.tick, view.day));
@@ -83,12 +88,16 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use townlet_shard::RemoteCaller;
+    use townlet_wire::Role;
+
     use super::*;
 
     #[test]
     fn nothing_from_outside_becomes_markup() {
         assert_eq!(escape("<a href='x'>&\"</a>"), "&lt;a href=&#39;x&#39;&gt;&amp;&quot;&lt;/a&gt;");
-        let page = page("<script>", None, false);
+        let visitor = RemoteCaller::new("http:127.0.0.1".into(), Role::Viewer, None);
+        let page = page("<script>", None, false, &Caller { visitor, token: None, reads_all: true });
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;") && page.contains("the shard has ended"));
     }
 }

@@ -3,12 +3,16 @@
 //! Owns listening, limits, authentication and the mapping to HTTP. Addresses other than loopback require TLS and a token.
 //! Rules: "HTTP service", "Roles and identity".
 
+mod access;
 mod auth;
+mod certificate;
 mod checkpoints;
 mod connection_table;
 mod connections;
 mod console;
+mod credentials;
 mod disk_reserve;
+mod file_stamp;
 mod http_status;
 mod index_page;
 mod metrics;
@@ -20,21 +24,26 @@ mod routes;
 mod stream;
 mod tls;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
+pub use access::AnonymousReading;
+pub use certificate::check_certificate;
 use connection_table::ConnectionTable;
 use disk_reserve::DiskReserve;
 use rate_limits::RateLimits;
 use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// Time that open connections have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -55,16 +64,19 @@ pub struct ListenOptions {
 pub struct Options {
     /// The token store. It is read again when it changes.
     pub token_file: PathBuf,
+    /// What clients may read without a token.
+    pub anonymous: AnonymousReading,
     /// Labels with versions and paths, which clients show on the help screen.
     pub facts: Vec<(String, String)>,
     /// Log for refused requests.
     pub log: Log,
 }
 
-/// A bound address that does not serve yet, so that its errors are reported before a town is started.
+/// A bound address, so that its errors are reported before a town is started. Connections are refused until it serves: a client
+/// or load balancer never takes a shard for ready that has not decided yet what it resumes.
 pub struct BoundListener {
     address: SocketAddr,
-    listener: TcpListener,
+    socket: TcpSocket,
     tls: Option<tls::Tls>,
 }
 
@@ -87,6 +99,8 @@ pub struct Server {
 struct AppState {
     shard: Arc<Handle>,
     authenticator: Mutex<auth::Authenticator>,
+    live_tokens: watch::Receiver<auth::LiveTokens>,
+    anonymous: AnonymousReading,
     counts: metrics::RequestCounts,
     snapshots: SnapshotCache,
     stop: watch::Receiver<bool>,
@@ -119,10 +133,13 @@ pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
     }
     let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError)?;
     let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
-    let listener = TcpListener::bind(address).map_err(listen_error)?;
-    listener.set_nonblocking(true).map_err(listen_error)?;
-    let address = listener.local_addr().map_err(listen_error)?;
-    Ok(BoundListener { address, listener, tls })
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(listen_error)?;
+    // A restart does not wait for the old connections to time out. On Windows this would share the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true).map_err(listen_error)?;
+    socket.bind(address).map_err(listen_error)?;
+    let address = socket.local_addr().map_err(listen_error)?;
+    Ok(BoundListener { address, socket, tls })
 }
 
 /// Binds the address and serves the shard until stopped.
@@ -131,15 +148,20 @@ pub fn start(shard: Arc<Handle>, place: ListenOptions, options: Options) -> Resu
 }
 
 impl BoundListener {
+    /// The bound address.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Serves the shard until stopped. An address other than loopback requires a token in the store, because nobody could
     /// operate the shard otherwise.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
-        let Self { address, listener, tls } = self;
+        let Self { address, socket, tls } = self;
         let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError)?;
         if !address.ip().is_loopback() && !authenticator.has_tokens() {
             return Err(ServerError(format!(
                 "{address} is reachable from other machines and requires a token, but {} contains none. Create one with \
-                 `townlet token new --role admin`.",
+                 `townlet token create --role admin --name NAME`.",
                 options.token_file.display()
             )));
         }
@@ -148,7 +170,9 @@ impl BoundListener {
         let reload = Arc::new(tokio::sync::Notify::new());
         let app = Arc::new(AppState {
             shard,
+            live_tokens: authenticator.live_tokens(),
             authenticator: Mutex::new(authenticator),
+            anonymous: options.anonymous,
             counts: metrics::RequestCounts::default(),
             snapshots: SnapshotCache::default(),
             stop: stopped,
@@ -170,6 +194,7 @@ impl BoundListener {
             .enable_time()
             .build()
             .map_err(listen_error)?;
+        let listener = runtime.block_on(async { socket.listen(BACKLOG) }).map_err(listen_error)?;
         let secure = tls.is_some();
         let reloaded = Arc::clone(&reload);
         let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {

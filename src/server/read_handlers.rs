@@ -1,6 +1,7 @@
 //! Handlers of the read-only endpoints: health, readiness, snapshot, command table, audit log, metrics.
 //!
-//! All requests share one cached snapshot, so the town builds at most twenty per second.
+//! All requests share one cached snapshot, so the town builds at most twenty per second, and one after each command that it has
+//! answered: a read that follows the answer shows its effect.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,34 +16,45 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use super::auth::{Caller, Rejection};
+use super::access::{AnonymousReading, Caller};
+use super::auth::Rejection;
 use super::negotiation::preferred;
 use super::routes::JSON;
 use super::{AppState, http_status, metrics, openapi};
 use townlet_audit::{Cursor, Filter, Selection};
 use townlet_shard::specs;
 use townlet_wire::service::ServiceInfo;
+use townlet_wire::telemetry::Health;
 use townlet_wire::{ErrorBody, SCHEMA_VERSION, Snapshot, Status};
 
 const MAX_AGE: Duration = Duration::from_millis(50);
 /// Maximum number of audit records in an answer.
 pub(super) const MAX_AUDIT_RECORDS: usize = 1_000;
 
-/// The newest snapshot and the time it was taken.
+/// The newest snapshot.
 #[derive(Default)]
-pub(super) struct SnapshotCache(Mutex<Option<(Instant, Arc<Snapshot>)>>);
+pub(super) struct SnapshotCache(Mutex<Option<CachedSnapshot>>);
+
+struct CachedSnapshot {
+    taken: Instant,
+    /// Commands that were answered before it was taken.
+    answered: u64,
+    state: Arc<Snapshot>,
+}
 
 impl SnapshotCache {
-    /// A snapshot not older than [`MAX_AGE`]; `None` when the shard has ended.
+    /// A snapshot not older than [`MAX_AGE`], and never older than an answer to a command; `None` when the shard has ended.
     pub(super) async fn get(&self, app: &Arc<AppState>) -> Option<Arc<Snapshot>> {
         let mut latest = self.0.lock().await;
-        if let Some((_, state)) = latest.as_ref().filter(|(taken, _)| taken.elapsed() < MAX_AGE) {
-            return Some(Arc::clone(state));
+        let answered = app.shard.answered();
+        let fits = |it: &&CachedSnapshot| it.taken.elapsed() < MAX_AGE && it.answered == answered;
+        if let Some(cached) = latest.as_ref().filter(fits) {
+            return Some(Arc::clone(&cached.state));
         }
         let app = Arc::clone(app);
         let (state, _) = tokio::task::spawn_blocking(move || app.shard.view()).await.ok()??;
         let state = Arc::new(state);
-        *latest = Some((Instant::now(), Arc::clone(&state)));
+        *latest = Some(CachedSnapshot { taken: Instant::now(), answered, state: Arc::clone(&state) });
         Some(state)
     }
 }
@@ -51,18 +63,38 @@ pub(super) fn shard_ended() -> Rejection {
     Rejection::new("E_STOPPING", "the shard has ended.", "Start it again with `--resume`.")
 }
 
-pub(super) async fn health(State(app): State<Arc<AppState>>) -> Response {
+pub(super) async fn health(State(app): State<Arc<AppState>>, caller: Caller) -> Response {
     let Some(view) = app.snapshots.get(&app).await else { return shard_ended().into_response() };
+    if !caller.reads_all && app.anonymous == AnonymousReading::None {
+        return Json(json!({ "alive": true })).into_response();
+    }
     Json(json!({
         "shard": view.shard,
         "run_id": view.run_id,
         "tick": view.tick,
         "schema_version": SCHEMA_VERSION,
         "version": env!("CARGO_PKG_VERSION"),
-        "health": view.health,
+        "health": visible_health(&view.health, &caller),
+        "notes": notes(&view, &caller),
         "audit_sealed": matches!(app.shard.audit_sealing(), townlet_audit::Sealing::Sealed(_)),
     }))
     .into_response()
+}
+
+/// The health as a caller may see it: problems name files, tokens and commands, so they are counted only for a client that may
+/// not read everything.
+pub(super) fn visible_health(health: &Health, caller: &Caller) -> Health {
+    let mut visible = health.clone();
+    if !caller.reads_all && !visible.problems.is_empty() {
+        visible.problems = vec![format!("{} problems; a token shows them", health.problems.len())];
+    }
+    visible
+}
+
+/// Alerts about tokens that do not degrade the shard, for clients that may read everything.
+fn notes(view: &Snapshot, caller: &Caller) -> Vec<String> {
+    let noted = view.alerts.iter().filter(|alert| caller.reads_all && alert.name == "token_expires");
+    noted.map(|alert| alert.message.clone()).collect()
 }
 
 pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
@@ -138,7 +170,7 @@ pub(super) async fn audit(
         );
         Rejection::new("E_INVALID_ARG", "invalid query.", parameters)
     })?;
-    let permit = Arc::clone(&app.audit_reads[usize::from(caller.has_token)]).acquire_owned().await;
+    let permit = Arc::clone(&app.audit_reads[usize::from(caller.token.is_some())]).acquire_owned().await;
     let read = tokio::task::spawn_blocking(move || {
         let page = townlet_audit::newest(&app.shard.home().console(), &selection);
         drop(permit);

@@ -14,7 +14,10 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use tokio::time::{sleep, timeout};
 
-use super::auth::{Rejection, client_of, reject_host, reject_large_headers, reject_token_in_uri};
+use super::access::{self, Access};
+use super::auth::{
+    Rejection, client_of, reject_host, reject_large_headers, reject_token_in_headers, reject_token_in_uri,
+};
 use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
 use super::{AppState, checkpoints, console, index_page, metrics, read_handlers, stream};
@@ -39,6 +42,7 @@ pub(super) struct Endpoint {
     /// Whether the method is `POST`, otherwise `GET`.
     pub(super) post: bool,
     pub(super) path: &'static str,
+    pub(super) access: Access,
     pub(super) help: &'static str,
     /// Media types of the response and the name of its schema, if it has one.
     pub(super) response: (&'static [&'static str], Option<&'static str>),
@@ -62,15 +66,17 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: INDEX,
+        access: Access::Status,
         help: "A page with the shard's health and links, for browsers. Unknown to clients that do not prefer HTML.",
         response: (&[HTML], None),
-        error_codes: &["E_NOT_FOUND"],
+        error_codes: &["E_UNAUTHORIZED", "E_NOT_FOUND", "E_TOO_MANY"],
         handler: || get(index_page::index),
     },
     Endpoint {
         post: false,
         path: service::HEALTH,
-        help: "Liveness of the process and health of the shard.",
+        access: Access::Liveness,
+        help: "Liveness of the process and health of the shard. Clients without a token may see less.",
         response: (&[JSON], None),
         error_codes: &["E_STOPPING"],
         handler: || get(read_handlers::health),
@@ -78,14 +84,16 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::READY,
+        access: Access::Status,
         help: "Readiness: whether the shard takes commands.",
         response: (&[JSON], None),
-        error_codes: &["E_STOPPING", "E_AUDIT_UNAVAILABLE", "E_HUNG"],
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING", "E_AUDIT_UNAVAILABLE", "E_HUNG"],
         handler: || get(read_handlers::ready),
     },
     Endpoint {
         post: false,
         path: service::SNAPSHOT,
+        access: Access::Read,
         help: "The state of the town as a snapshot.",
         response: (&[JSON], Some("Snapshot")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
@@ -94,6 +102,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::STREAM,
+        access: Access::Read,
         help: "The state and every change as server-sent events. `Last-Event-ID` resumes an interrupted stream.",
         response: (&[EVENTS], Some("Envelope")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
@@ -102,6 +111,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: true,
         path: service::CONSOLE,
+        access: Access::Command,
         help: "Run a command. Every outcome has the same answer type. A retry with the same cmd_id does not run twice.",
         response: (&[JSON], Some("Answer")),
         error_codes: &[
@@ -128,6 +138,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::COMMANDS,
+        access: Access::Read,
         help: "The command table and the caller's role.",
         response: (&[JSON], Some("ServiceInfo")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY"],
@@ -136,6 +147,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::AUDIT,
+        access: Access::Read,
         help: "The newest audit records, oldest first. `limit` sets their number, `before` continues with older ones.",
         response: (&[JSON], None),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING", "E_IO"],
@@ -144,6 +156,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::CHECKPOINT,
+        access: Access::Read,
         help: "The newest durable line of the audit log as a signed note, or line `at` of `run`.",
         response: (&[TEXT], None),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_NOT_FOUND", "E_STOPPING", "E_IO"],
@@ -152,17 +165,19 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::METRICS,
+        access: Access::Read,
         help: "Metrics in the Prometheus text format 0.0.4, or as OpenMetrics to clients that prefer it.",
         response: (&metrics::MEDIA_TYPES, None),
-        error_codes: &["E_STOPPING"],
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
         handler: || get(read_handlers::metrics_text),
     },
     Endpoint {
         post: false,
         path: service::OPENAPI,
+        access: Access::Read,
         help: "This document.",
         response: (&[JSON], None),
-        error_codes: &[],
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY"],
         handler: || get(read_handlers::openapi_document),
     },
 ];
@@ -176,12 +191,14 @@ pub(super) fn router(app: &Arc<AppState>) -> Router {
         .fallback(async || not_found())
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), access::gate))
         .layer(middleware::from_fn_with_state(Arc::clone(app), common))
         .with_state(Arc::clone(app))
 }
 
-/// Runs for every request: refuses those beyond the rate of their sender, large headers, tokens in the URL, an invalid `Host`
-/// and, over plain HTTP, foreign host names; limits the time, adds common headers and counts the response.
+/// Runs for every request: refuses those beyond the rate of their sender, large headers, tokens in the URL and in headers of
+/// other names, an invalid `Host` and, over plain HTTP, foreign host names; limits the time, adds common headers and counts the
+/// response.
 async fn common(
     State(app): State<Arc<AppState>>,
     Extension(peer): Extension<PeerAddress>,
@@ -197,6 +214,7 @@ async fn common(
     let body = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
     let may = reject_large_headers(&uri, headers)
         .and_then(|()| reject_token_in_uri(&uri))
+        .and_then(|()| reject_token_in_headers(headers))
         .and_then(|()| reject_host(request.version(), &uri, headers, app.secure));
     let mut response = match (app.rates.take(level, &client, Instant::now()), may) {
         (Err(wait), _) => {
@@ -216,17 +234,13 @@ async fn common(
                 Level::Anonymous if is_read => timeout(SEAT_TIMEOUT, app.anonymous_reads.acquire()).await.map(Some),
                 _ => Ok(None),
             };
-            match seat {
-                Ok(_seat) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
-                    Ok(response) => response,
-                    Err(_) => {
-                        rejected(&app, &uri, Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it."))
-                    }
-                },
-                Err(_) => {
-                    app.counts.refused("queue", level);
-                    rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
-                }
+            if let Ok(_seat) = seat {
+                let slow = || Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.");
+                let answered = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+                answered.unwrap_or_else(|_| rejected(&app, &uri, slow()))
+            } else {
+                app.counts.refused("queue", level);
+                rejected(&app, &uri, rate_limited(SEAT_TIMEOUT))
             }
         }
         (Ok(()), Err(rejection)) => {

@@ -20,7 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::AppState;
-use super::auth::{Caller, Rejection};
+use super::access::{Caller, HeldToken, token_ended};
+use super::auth::Rejection;
 use super::connections::Disconnect;
 use townlet_shard::Level;
 use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
@@ -33,6 +34,10 @@ const RESERVED_FOR_TOKENS: i64 = 20;
 /// A socket that accepts no data for this long is disconnected. Longer than the publisher's limit, so that the subscriber
 /// first receives the reason.
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time that a subscriber has to read why its stream ends.
+const GRACE: Duration = Duration::from_secs(1);
+/// The same after the end of its token, which must have taken effect within a second.
+const TOKEN_GRACE: Duration = Duration::from_millis(500);
 /// Pieces buffered between queue and socket: one message.
 const SOCKET_QUEUE: usize = 3;
 
@@ -44,7 +49,7 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Rejection> {
     // The slot is taken before the count is checked, so that two clients cannot both get the last one.
     let slot = SubscriberSlot::take(&app);
-    let (most, hint) = if caller.has_token {
+    let (most, hint) = if caller.token.is_some() {
         (MAX_SUBSCRIBERS, "Retry later.")
     } else {
         (MAX_SUBSCRIBERS - RESERVED_FOR_TOKENS, "Retry later or with a token.")
@@ -63,7 +68,13 @@ pub(super) async fn subscribe(
     let notify = Arc::clone(&fresh);
     let stream = app.shard.stream(last, move || notify.notify_one());
     let (send, inbox) = channel(SOCKET_QUEUE);
-    tokio::spawn(pump(slot, level, stream, fresh, send, disconnect));
+    tokio::spawn(async move {
+        let (app, token) = (Arc::clone(&slot.0), caller.token);
+        tokio::select! {
+            () = pump(slot, level, stream, fresh, send.clone(), disconnect.clone()) => {}
+            why = token_ended(&app, token.as_ref()) => end_stream(&app, &send, &disconnect, token.as_ref(), &why).await,
+        }
+    });
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Events { inbox })).into_response())
 }
@@ -107,7 +118,7 @@ async fn pump(
             StreamItem::Ended(why) => {
                 drop(send.try_send(bye(&why)));
                 app.log.write(&format!("dropped a subscriber: {why}"));
-                return disconnect_after_grace(&send, &disconnect).await;
+                return disconnect_after(GRACE, &send, &disconnect).await;
             }
             StreamItem::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
@@ -166,9 +177,22 @@ async fn send_piece(
     false
 }
 
-/// Gives the client a second to read the reason, then disconnects it.
-async fn disconnect_after_grace(send: &Sender<Bytes>, disconnect: &Disconnect) {
-    if timeout(Duration::from_secs(1), send.closed()).await.is_err() {
+/// Ends the stream of a token that is no longer valid, and tells the subscriber why.
+async fn end_stream(
+    app: &AppState,
+    send: &Sender<Bytes>,
+    disconnect: &Disconnect,
+    token: Option<&HeldToken>,
+    why: &str,
+) {
+    drop(send.try_send(bye(why)));
+    app.log.write(&format!("ended a stream of {}: {why}", token.map_or("nobody", |token| &token.name)));
+    disconnect_after(TOKEN_GRACE, send, disconnect).await;
+}
+
+/// Gives the client some time to read the reason, then disconnects it.
+async fn disconnect_after(grace: Duration, send: &Sender<Bytes>, disconnect: &Disconnect) {
+    if timeout(grace, send.closed()).await.is_err() {
         disconnect.0.notify_one();
     }
 }

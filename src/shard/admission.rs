@@ -115,6 +115,7 @@ impl Engine {
             }
             Operation::Pace(change) => {
                 let result = Ok(json!({ "summary": self.change_pace(change) }));
+                self.progress.note_answer();
                 self.answer_read(&admission.context, admission.query, result, admission.reply);
             }
             _ => self.begin(admission),
@@ -218,7 +219,7 @@ impl Engine {
                 Err(error("E_CMD_ID_REUSED", message, "Use a new id for every new command."))
             }
             Lookup::Expired => {
-                let message = "this cmd_id is older than 7 days.";
+                let message = "this cmd_id is more than 7 days older than others that you have used since.";
                 Err(error(
                     "E_CMD_ID_EXPIRED",
                     message,
@@ -248,7 +249,7 @@ impl Engine {
 
     /// What was done with this id before.
     pub(super) fn look_up(&self, context: &CommandContext, print: &str) -> Lookup {
-        self.pending.index.look_up(&context.who.issuer, &context.cmd_id, print, jiff::Timestamp::now())
+        self.pending.index.look_up(&context.who.issuer, &context.cmd_id, print)
     }
 
     /// Notifies sessions whose commands wait for the disk. What was handed to it may yet land, so nothing is called refused.

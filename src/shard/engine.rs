@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_audit::{AuditError, Log, Record, Written};
 use townlet_town::{EventKind, Town};
-use townlet_wire::telemetry::Transport;
+use townlet_wire::telemetry::{Alert, Transport};
 use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
 use super::admission::Admission;
@@ -117,6 +117,8 @@ pub(super) enum Message {
     FilesChecked(Vec<Finding>),
     /// Begin new segments, as after a signal.
     ReopenLogs,
+    /// What the service found about its tokens and keys.
+    Credentials(Vec<Alert>),
     /// Take a last snapshot and end; answered with its path.
     Stop(Sender<Result<String, String>>),
 }
@@ -128,12 +130,19 @@ pub(super) struct Progress {
     pub tick: Arc<AtomicU64>,
     /// Residents arrived so far.
     pub arrived: Arc<AtomicU64>,
+    /// Commands answered so far that may have changed something.
+    pub answered: Arc<AtomicU64>,
 }
 
 impl Progress {
     pub(super) fn update(&self, town: &Town) {
         self.tick.store(town.tick(), Ordering::Relaxed);
         self.arrived.store(u64::from(town.state().lifecycle.next_resident), Ordering::Relaxed);
+    }
+
+    /// A command is done and about to be answered.
+    pub(super) fn note_answer(&self) {
+        self.answered.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -298,6 +307,7 @@ impl Engine {
                 self.note_own_alerts();
                 drop(view.send((self.snapshot(), self.town.digest())));
             }
+            Message::Credentials(alerts) => self.credentials_checked(alerts),
             Message::Training(news) => self.on_trainer_event(news),
             Message::FilesDisturbed => self.files_disturbed(),
             Message::FilesChecked(found) => self.files_checked(found),

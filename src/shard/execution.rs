@@ -191,6 +191,7 @@ impl Engine {
 
     fn finish(&mut self, number: u64, answer: &Answer, applied: bool) {
         self.refresh();
+        self.progress.note_answer();
         self.pending.finish(number, answer, applied);
     }
 }

@@ -6,11 +6,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
+use townlet_audit::Log;
 use townlet_wire::telemetry::Alert;
 
+use super::Handle;
 use super::engine::{Engine, Message};
 use super::home::ShardLock;
+use super::journal::Journal;
 use super::promotion::PointerOnDisk;
 
 /// Alerts that stand until they are acknowledged.
@@ -37,6 +41,23 @@ impl WatchedFiles {
     pub(super) fn new(lock: Option<Arc<ShardLock>>, tokens: Option<&Path>) -> Self {
         let tokens = tokens.filter(|path| path.exists()).map(Path::to_owned);
         Self { lock, tokens, ..Self::default() }
+    }
+}
+
+/// Lets the engine know when somebody else has changed a log.
+pub(super) fn watch_logs(log: &Log, journal: &Journal, sender: &Sender<Message>) {
+    let disturbed = || {
+        let sender = sender.clone();
+        move || drop(sender.send(Message::FilesDisturbed))
+    };
+    log.on_disturbed(disturbed());
+    journal.on_disturbed(disturbed());
+}
+
+impl Handle {
+    /// Begins a new segment of the audit log and ends the alerts about changed logs, as after SIGHUP. Does not wait.
+    pub fn reopen_logs(&self) {
+        self.send(Message::ReopenLogs);
     }
 }
 

@@ -27,6 +27,10 @@ impl Engine {
         raised.extend(self.diagnostics.alerts());
         raised.extend(self.late_ticks.problem(Instant::now()).map(|message| self.late_alert(message)));
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
+        let credentials = &self.status.credentials;
+        let critical = credentials.iter().filter(|alert| alert.severity == "critical");
+        problems.extend(critical.map(|alert| alert.message.clone()));
+        raised.extend(credentials.iter().cloned());
         self.status.raised = raised;
         self.own_alerts_changed |= self.diagnostics.has_ended_hangs();
         let health = &mut self.status.health;
@@ -67,6 +71,17 @@ impl Engine {
         let log = self.recorder.log.clone();
         let news = if problems.is_empty() { "ok again".into() } else { format!("degraded: {}", problems.join("; ")) };
         self.disk.run(move || log.write(&news));
+    }
+
+    /// Replaces what the service says about its tokens and keys.
+    pub(super) fn credentials_checked(&mut self, mut alerts: Vec<Alert>) {
+        let tick = self.town.tick();
+        for alert in &mut alerts {
+            alert.since_tick = tick;
+        }
+        self.status.credentials = alerts;
+        self.refresh();
+        (self.publication.dirty, self.own_alerts_changed) = (true, true);
     }
 
     /// Leaves the state where the watchdog finds it.

@@ -200,6 +200,16 @@ impl Home {
         self.runs(shard).contains(&run).then_some(run)
     }
 
+    /// The last run that locked each shard's name, as far as its files exist.
+    pub fn locked_runs(&self) -> Vec<String> {
+        let known = self.all_runs();
+        let runs = files(&self.0.join("logs"), "lock").into_iter().filter_map(|file| {
+            let holder = townlet_files::read_to_string(&file).ok()?;
+            holder.split_whitespace().nth(1).map(str::to_owned).filter(|run| known.contains(run))
+        });
+        runs.collect()
+    }
+
     fn lock_file(&self, shard: &str) -> PathBuf {
         self.0.join("logs").join(format!("{}.lock", slug(shard)))
     }

@@ -9,6 +9,7 @@ mod arguments;
 mod audit_replay;
 mod command_table;
 mod commands;
+pub mod cross_check;
 mod disk_thread;
 mod driver;
 mod employment_log;
@@ -19,6 +20,7 @@ mod health;
 pub mod home;
 pub mod incident;
 pub mod journal;
+mod journalled_command;
 pub mod lateness;
 mod log;
 mod maintenance;
@@ -94,7 +96,7 @@ use thiserror::Error;
 use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
-use townlet_wire::telemetry::{Learning, Transport};
+use townlet_wire::telemetry::{Alert, Learning, Transport};
 use townlet_wire::{Answer, ErrorBody, Position, Request, Session, Snapshot};
 use training::Training;
 use unsynced_records::UnsyncedRecords;
@@ -225,7 +227,10 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
+    let config_not_in_force = options.reloader.as_ref().and_then(|reloader| reloader.not_in_force.clone());
+    notes.extend(config_not_in_force.clone());
     let status = ShardStatus {
+        config_not_in_force,
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
@@ -244,16 +249,14 @@ fn launch(
     let progress = Progress::default();
     progress.update(&town);
     let (log, journal, diagnostics) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Diagnostics::default()));
-    let disturbed = || {
-        let sender = sender.clone();
-        move || drop(sender.send(Message::FilesDisturbed))
-    };
-    log.on_disturbed(disturbed());
-    journal.on_disturbed(disturbed());
+    file_watch::watch_logs(&log, &journal, &sender);
     let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.write(&format!("{run_id} begins at tick {}", town.tick()));
+        for note in &notes {
+            own_log.write(note);
+        }
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();
@@ -264,7 +267,7 @@ fn launch(
     let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, report);
     let subscribers = Arc::new(Subscribers::new(publisher));
     let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
-    let records = UnsyncedRecords::new(Arc::clone(&log), sender.clone(), config.server.limits.audited_requests);
+    let records = UnsyncedRecords::new(&log, sender.clone(), config.server.limits.audited_requests);
     let (requests, receiver) = RequestQueue::new();
     let reader = CommandReader {
         rules: Arc::clone(town.rules()),
@@ -419,6 +422,12 @@ impl Handle {
         self.send(Message::CandidateOffered(checkpoint.to_owned()));
     }
 
+    /// Reports what is wrong with the tokens and keys of the service, in place of what was reported before. Critical alerts
+    /// degrade the shard's health.
+    pub fn report_credentials(&self, alerts: Vec<Alert>) {
+        self.send(Message::Credentials(alerts));
+    }
+
     /// Calls `subscriber` with every published snapshot, at most twenty a second, on the town's thread: it must be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));
@@ -456,6 +465,11 @@ impl Handle {
         self.progress.tick.load(Ordering::Relaxed)
     }
 
+    /// Commands answered so far that may have changed something. A view that is asked for after this number was read shows them.
+    pub fn answered(&self) -> u64 {
+        self.progress.answered.load(Ordering::Acquire)
+    }
+
     /// How late its ticks have come so far, at paces at which they are due.
     pub fn lateness(&self) -> &Lateness {
         &self.lateness
@@ -486,6 +500,7 @@ impl Handle {
     }
 
     fn end(&self) -> Result<String, String> {
+        self.recorder.give_up_requests();
         let (sender, stopped) = channel();
         self.send(Message::Stop(sender));
         let result = self.wait_for_stop(&stopped);
@@ -511,6 +526,11 @@ impl Handle {
             self.recorder.log.write(&format!("{} ended at tick {}{why}", self.run_id, self.tick()));
         }
         ended
+    }
+
+    /// Number of requested incident bundles that were given up, because they had not begun when the shard was stopped.
+    pub fn incidents_given_up(&self) -> usize {
+        self.recorder.given_up()
     }
 
     /// Whether an incident bundle is being written. [`Handle::stop`] waits for it.
@@ -546,11 +566,6 @@ impl Handle {
     /// What residents are called outside: in telemetry, narration, answers and exports. Its clones follow `privacy`.
     pub fn names(&self) -> privacy::PrivacyFilter {
         self.reader.names.clone()
-    }
-
-    /// Begins a new segment of the audit log and ends the alerts about changed logs, as after SIGHUP. Does not wait.
-    pub fn reopen_logs(&self) {
-        self.send(Message::ReopenLogs);
     }
 
     /// Whether its audit log is sealed; unsealed when the shard has ended.

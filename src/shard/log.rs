@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::process_output::note_output;
-use townlet_wire::escape;
+use townlet_wire::{escape, redact_tokens};
 
 /// Size in bytes at which the file is renamed to `townlet.log.1`, replacing the one before.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -59,7 +59,7 @@ impl Log {
 impl Inner {
     fn write(&self, text: &str) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let line = format!("{now}  {}  {}", self.who, escape(text));
+        let line = format!("{now}  {}  {}", self.who, escape(&redact_tokens(text)));
         if self.aloud {
             note_output("err", &line);
             drop(writeln!(std::io::stderr(), "{line}"));
@@ -90,9 +90,10 @@ mod tests {
         let path = folder.path().join("logs/townlet.log");
         let log = Log::new(path.clone(), "shard", false);
         for _ in 0..100 {
-            log.write("a\u{1b}[2Jb");
+            log.write("a\u{1b}[2Jb twn_ab12_00ffee11");
         }
         let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("(redacted)") && !text.contains("00ffee11"), "{text}");
         assert!(text.lines().count() <= 2 * MAX_LINES as usize && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
         std::fs::write(&path, vec![b'x'; MAX_BYTES as usize]).unwrap();
         append(&path, "new").unwrap();

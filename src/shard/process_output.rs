@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use townlet_wire::escape;
+use townlet_wire::{escape, redact_tokens};
 
 use crate::log::append;
 
@@ -31,6 +31,7 @@ impl Copy {
 
     fn note(&mut self, stream: &str, text: &str) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let text = redact_tokens(text);
         text.lines().for_each(|line| self.add(format!("{now}  {stream}  {}", escape(line))));
     }
 
@@ -75,9 +76,10 @@ mod tests {
         let mut copy = Copy { file: None, earlier: VecDeque::new() };
         (0..MAX_EARLIER + 5).for_each(|number| copy.add(format!("early {number}")));
         copy.keep(file.clone());
-        copy.add("late".into());
+        copy.note("out", "the token twn_ab12_00ffee11");
         let text = std::fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!((lines.len(), lines[0], lines[MAX_EARLIER]), (MAX_EARLIER + 1, "early 5", "late"));
+        assert_eq!((lines.len(), lines[0]), (MAX_EARLIER + 1, "early 5"));
+        assert!(lines[MAX_EARLIER].ends_with("  out  the token (redacted)"), "{text}");
     }
 }

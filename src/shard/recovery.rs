@@ -12,6 +12,7 @@ use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
 use super::journal::{self, Base, CommandId, Contents, Entry, Header, PreviousEnd, SegmentEnd, SegmentPlace, Segments};
+use super::journalled_command::{JournalledCommand, LastDigest};
 use super::snapshots::{self, SnapshotFile};
 
 /// A town to which journal entries are applied.
@@ -148,6 +149,8 @@ pub struct RecoveredRun {
     pub commands: BTreeMap<(String, String), u64>,
     /// First tick of the newest segment, if segments before it that were asked for are missing or damaged.
     pub lost_before: Option<u64>,
+    /// Those of the newest segment, with what they did.
+    pub(crate) journalled: Vec<JournalledCommand>,
     /// Messages for the operator, one line each.
     pub notes: Vec<String>,
 }
@@ -174,7 +177,7 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
         let found = newest_usable(&folder, 0, &mut notes, Ok);
         return recover_from_snapshot(home, run_id, found, notes);
     };
-    let Replay { player, from, base, end } = replay_newest(&path, &newest, &folder, &mut notes)?;
+    let Replay { player, from, base, end, journalled } = replay_newest(&path, &newest, &folder, &mut notes)?;
     if newest.torn > 0 {
         notes.push(format!("{}: {} torn bytes at the end were cut off.", path.display(), newest.torn));
     }
@@ -201,7 +204,7 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
     };
     let mut header = Header { policy, sources: player.town.rules().sources.clone(), ..newest.header };
     header.place.last_command = last_command;
-    Ok(RecoveredRun { town: player.town, header, journal, base, commands, lost_before, notes })
+    Ok(RecoveredRun { town: player.town, header, journal, base, commands, lost_before, journalled, notes })
 }
 
 /// What the segments of a run say about its commands, and the newest of them.
@@ -251,6 +254,8 @@ struct Replay {
     base: (u64, String),
     /// The journal's end: a tick and the number of commands before it.
     end: (u64, u64),
+    /// As [`RecoveredRun::journalled`].
+    journalled: Vec<JournalledCommand>,
 }
 
 /// Replays the newest segment from the newest snapshot that agrees with it, and notes those skipped.
@@ -290,15 +295,16 @@ fn replay_segment(
     }
     let base = (player.town.tick(), player.town.digest());
     let mut end = position(start);
+    let (mut journalled, mut last) = (Vec::new(), LastDigest::default());
     for entry in segment.entries.iter() {
-        player.apply(&entry, |_| {})?;
+        journalled.extend(JournalledCommand::apply(&mut player, &entry, &mut last, false)?);
         end = match entry {
             Entry::Ticks { to, .. } => (to, end.1),
             Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (tick, index + 1),
             Entry::Policy { .. } => end,
         };
     }
-    Ok(Replay { player, from: (from.to_owned(), began), base, end })
+    Ok(Replay { player, from: (from.to_owned(), began), base, end, journalled })
 }
 
 /// Checks that a saved town can belong to the run of a journal: same seed, and equal settings except those that can be reloaded.
@@ -365,5 +371,6 @@ fn recover_from_snapshot(
         base: Base::Seed(town.state().seed),
     };
     let base = (town.tick(), town.digest());
-    Ok(RecoveredRun { town, header, journal: None, base, commands: BTreeMap::new(), lost_before: None, notes })
+    let (commands, journalled) = (BTreeMap::new(), Vec::new());
+    Ok(RecoveredRun { town, header, journal: None, base, commands, lost_before: None, journalled, notes })
 }

@@ -36,6 +36,8 @@ pub struct ConfigReloader {
     read: Arc<dyn Fn() -> Result<ConfigFiles, String> + Send + Sync>,
     /// A preview is sent on every key, and the rules of a large town take a second to build.
     last: Arc<Mutex<Option<Last>>>,
+    /// Why what the files say is not in force, until a reload succeeds.
+    pub(super) not_in_force: Option<String>,
 }
 
 /// The digest of some texts and the rules built from them.
@@ -44,7 +46,14 @@ type Last = (String, Result<BuiltRules, String>);
 impl ConfigReloader {
     /// `read` reads the files; its error names the place, the problem and the remedy.
     pub fn new(read: impl Fn() -> Result<ConfigFiles, String> + Send + Sync + 'static) -> Self {
-        Self { read: Arc::new(read), last: Arc::default() }
+        Self { read: Arc::new(read), last: Arc::default(), not_in_force: None }
+    }
+
+    /// The same for a run that was resumed although the files differ from what it stored, or cannot be read. `why` is a sentence;
+    /// a note, the log and an alert say it until a reload succeeds.
+    #[must_use]
+    pub fn not_in_force(self, why: String) -> Self {
+        Self { not_in_force: Some(why), ..self }
     }
 
     pub(super) fn read(&self) -> Result<ConfigFiles, String> {
@@ -207,6 +216,9 @@ impl Engine {
         // Another reload may have been applied meanwhile.
         let changes = self.acceptable_changes(files)?;
         let answer = self.reload_answer(files, &changes);
+        if self.status.config_not_in_force.take().is_some() {
+            (self.publication.dirty, self.own_alerts_changed) = (true, true);
+        }
         if changes.is_empty() {
             return Ok((answer, None));
         }

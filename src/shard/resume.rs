@@ -3,6 +3,8 @@
 //! Open intents are ended, missing rows of the employment log are added, and a new segment starts if the journal ends
 //! before the town. Rules: "Journal", "Audit log".
 
+use std::collections::HashMap;
+
 use townlet_town::config::Config;
 use townlet_town::{Sources, snapshot};
 
@@ -119,6 +121,7 @@ pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, S
     let applied = promotion::applied_commands(options.home.folder(), rebuilt.town.rules(), run_id);
     rebuilt.commands.extend(applied.into_iter().filter(|((issuer, cmd_id), _)| opened.index.contains(issuer, cmd_id)));
     check_log_holds_commands(&options.home, &opened, &rebuilt)?;
+    check_log_says_the_same(&options.home, &opened.done, &rebuilt)?;
     let path = rebuilt.journal.as_ref().map_or_else(|| options.home.journal(run_id, 0), |(path, _)| path.clone());
     let entries =
         audit_replay::replay_from_audit(&mut rebuilt, &opened, &mut options.driver, options.reloader.as_ref())
@@ -170,6 +173,34 @@ fn check_log_holds_commands(
          the log; nothing was changed.",
         home.console().join(format!("{}-0001.jsonl", rebuilt.header.run_id)).display()
     )))
+}
+
+/// Checks ticks, arguments and digests of the audit log against the commands of the newest segment and the town. No crash makes
+/// them differ.
+fn check_log_says_the_same(home: &Home, done: &[Record], rebuilt: &RecoveredRun) -> Result<(), ShardError> {
+    let plan = &rebuilt.town.rules().plan;
+    let records: HashMap<(&str, &str), &Record> =
+        done.iter().map(|it| ((it.issuer.as_str(), it.cmd_id.as_str()), it)).collect();
+    for command in &rebuilt.journalled {
+        let key = (command.id.issuer.as_str(), command.id.cmd_id.as_str());
+        // An intent without an outcome is completed below; one with an error says that it is not known what was done.
+        let Some(record) = records.get(&key).filter(|record| record.error.is_none()) else { continue };
+        let found = command.disagreements(record, plan);
+        if !found.is_empty() {
+            return Err(ShardError::Resume(format!(
+                "{}: it and the journal disagree about `{}` ({}) of {}: {}. One of them was changed. Put back copies of both \
+                 files, or start a new run without `--resume`; nothing was changed. `townlet audit verify --replay {}` lists every \
+                 disagreement.",
+                home.console().join(format!("{}-0001.jsonl", rebuilt.header.run_id)).display(),
+                record.command,
+                record.cmd_id,
+                record.issuer,
+                found.join("; "),
+                home.console().display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The journal to continue with: the newest segment plus the replayed entries, or a new segment that starts from the town.

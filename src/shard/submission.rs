@@ -10,7 +10,8 @@ use serde_json::json;
 use townlet_town::Rules;
 use townlet_wire::service::is_older;
 use townlet_wire::{
-    Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, allowed, command_line, escape,
+    Answer, CommandSpec, ErrorBody, REDACTED, Request, Role, SCHEMA_VERSION, Session, allowed, command_line, escape,
+    holds_token,
 };
 
 use super::command_table::{Invocation, error};
@@ -41,12 +42,23 @@ pub struct RemoteCaller {
     pub session: Session,
     /// The schema its program speaks; `None` when it did not say.
     pub schema: Option<String>,
+    /// Why its token grants reading only for now, as a sentence with what to do; `None` when it grants its role.
+    pub read_only: Option<(String, String)>,
 }
 
 impl RemoteCaller {
     /// A caller with this name in the log and this role.
     pub fn new(issuer: String, role: Role, schema: Option<String>) -> Self {
-        Self { session: Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false }, schema }
+        let session = Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false };
+        Self { session, schema, read_only: None }
+    }
+
+    /// The refusal of its role, which names why the role is less than that of its token.
+    pub(super) fn explained(&self, refusal: ErrorBody) -> ErrorBody {
+        match &self.read_only {
+            Some((why, hint)) => error("E_FORBIDDEN", why, hint),
+            None => refusal,
+        }
     }
 
     /// The precedence of its requests.
@@ -145,11 +157,14 @@ impl CommandReader {
         let typed = if too_long { command } else { self.names.resolve_pseudonyms(&command, arrived) };
         let has_id = cmd_id.is_some();
         let cmd_id = cmd_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-        let command = check(&cmd_id, &typed).and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
+        let command = check(&cmd_id, &typed, run_id.as_deref().unwrap_or_default())
+            .and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
         let meant = check_run(run_id.as_deref(), &self.run_id);
         let names = self.names.clone();
         let reply: AnswerFn = Box::new(move |answer| done(UnrenderedAnswer { answer, names }));
         let line = printable_line(&typed);
+        // What holds a token is refused by now, and goes no further.
+        let cmd_id = if holds_token(&cmd_id) { REDACTED.to_owned() } else { cmd_id };
         let submission = Submission { caller, cmd_id, dry_run, query, secret, meant, line, command, reply };
         match &submission.caller {
             Caller::Session(_) => Some(submission),
@@ -192,7 +207,10 @@ impl Submission {
     /// Refuses what was not understood or what the sender may not do. A remote caller is named with whether it gave a `cmd_id`.
     pub(super) fn permitted(&self, who: &Session, remote: Option<(&RemoteCaller, bool)>) -> Result<(), ErrorBody> {
         let Invocation { spec, operation, .. } = self.command.as_ref().map_err(Clone::clone)?;
-        check_role(who, spec)?;
+        check_role(who, spec).map_err(|refusal| match remote {
+            Some((remote, _)) => remote.explained(refusal),
+            None => refusal,
+        })?;
         if let Some((remote, has_id)) = remote {
             remote.check(spec, self.dry_run, has_id)?;
         }
@@ -205,15 +223,13 @@ impl Submission {
     /// refused.
     pub(super) fn into_refused(self, session: u64, who: Session) -> (CommandContext, AnswerFn) {
         let Self { cmd_id, line, command, reply, .. } = self;
-        let context = match command {
-            Ok(Invocation { spec, line, args, .. }) => {
-                CommandContext { session, who, cmd_id, name: &spec.name, line, args }
-            }
-            Err(_) => {
-                let args = json!({ "line": line });
-                CommandContext { session, who, cmd_id, name: "?", line, args }
-            }
+        let (name, line, args) = if let Ok(Invocation { spec, line, args, .. }) = command {
+            (spec.name.as_str(), line, args)
+        } else {
+            let args = json!({ "line": line });
+            ("?", line, args)
         };
+        let context = CommandContext { session, who, cmd_id, name, line, args };
         (context, reply)
     }
 }
@@ -247,8 +263,14 @@ fn check_run(meant: Option<&str>, this: &str) -> Result<(), ErrorBody> {
 }
 
 /// Refuses ids that would read otherwise in the audit log, by which they are known after a restart, or break the
-/// operators' tables; and lines that hold a token, which would be kept.
-fn check(cmd_id: &str, line: &str) -> Result<(), ErrorBody> {
+/// operators' tables; and fields that hold a token, which would be kept.
+fn check(cmd_id: &str, line: &str, run_id: &str) -> Result<(), ErrorBody> {
+    for (field, name) in [(cmd_id, "cmd_id"), (run_id, "run_id")] {
+        if holds_token(field) {
+            let hint = "Send it as `Authorization: Bearer`. Revoke the token that was shown.";
+            return Err(error("E_INVALID_ARG", format!("a token has no place in `{name}`."), hint));
+        }
+    }
     if !is_id(cmd_id) {
         let hint = format!("Use a UUIDv7, or 1 to {MAX_ID} plain characters without blanks or `|`.");
         return Err(error("E_INVALID_ARG", "this is no cmd_id.", hint));
@@ -272,10 +294,6 @@ pub fn printable_line(line: &str) -> String {
         return String::from("(a line with a token)");
     }
     escape(line).chars().take(command_line::MAX_LINE).collect()
-}
-
-fn holds_token(line: &str) -> bool {
-    line.contains("twn_")
 }
 
 /// An answer with every control character written out: it repeats what was typed.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,15 +27,16 @@ const MAX_TEXT: usize = 100;
 /// Writes records that nobody waits for. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct UnsyncedRecords {
-    log: Arc<Log>,
+    /// Ends with the town's thread, so that a stopped shard has closed its log.
+    log: Weak<Log>,
     sender: Sender<Message>,
     sample: Arc<Mutex<AnonymousSample>>,
 }
 
 impl UnsyncedRecords {
     /// `lines` records of an anonymous peer are written as they are in ten seconds.
-    pub(super) fn new(log: Arc<Log>, sender: Sender<Message>, lines: u32) -> Self {
-        Self { log, sender, sample: Arc::new(Mutex::new(AnonymousSample::new(lines))) }
+    pub(super) fn new(log: &Arc<Log>, sender: Sender<Message>, lines: u32) -> Self {
+        Self { log: Arc::downgrade(log), sender, sample: Arc::new(Mutex::new(AnonymousSample::new(lines))) }
     }
 
     fn sample(&self) -> MutexGuard<'_, AnonymousSample> {
@@ -52,7 +53,9 @@ impl UnsyncedRecords {
                 records.extend(sample.take(record, now));
                 records
             };
-            records.into_iter().for_each(|record| self.append(record));
+            for record in records {
+                self.append(record);
+            }
         } else {
             self.append(record);
         }
@@ -61,20 +64,25 @@ impl UnsyncedRecords {
     /// Writes what was counted in an interval that has ended.
     pub(super) fn write_ended(&self) {
         let records = self.sample().ended(Instant::now());
-        records.into_iter().for_each(|record| self.append(record));
+        for record in records {
+            self.append(record);
+        }
     }
 
     /// Writes what was counted so far. Nothing follows.
     pub(super) fn finish(&self) {
         let records = self.sample().summaries();
-        records.into_iter().for_each(|record| self.append(record));
+        for record in records {
+            self.append(record);
+        }
     }
 
     /// Observers see the record once it is written, also while the town is paused.
     fn append(&self, record: Record) {
+        let Some(log) = self.log.upgrade() else { return };
         let sender = self.sender.clone();
         // The loop may have ended meanwhile; then nobody looks.
-        self.log.append(record, false, move |_| drop(sender.send(Message::AuditWritten)));
+        log.append(record, false, move |_| drop(sender.send(Message::AuditWritten)));
     }
 }
 
@@ -117,16 +125,13 @@ impl AnonymousSample {
             return Some(record);
         }
         let refused = u64::from(record.stage == Stage::Rejected);
-        match &mut peer.counted {
-            Some(counted) => {
-                counted.refusals += refused;
-                counted.reads += 1 - refused;
-                counted.last = record;
-            }
-            None => {
-                let first = request(&record);
-                peer.counted = Some(Counted { refusals: refused, reads: 1 - refused, first, last: record });
-            }
+        if let Some(counted) = &mut peer.counted {
+            counted.refusals += refused;
+            counted.reads += 1 - refused;
+            counted.last = record;
+        } else {
+            let first = request(&record);
+            peer.counted = Some(Counted { refusals: refused, reads: 1 - refused, first, last: record });
         }
         None
     }
@@ -205,7 +210,7 @@ fn shorten(record: &mut Record) {
 fn clip(text: &str) -> String {
     let text = escape(text);
     if text.len() <= MAX_TEXT {
-        return text.into();
+        return text;
     }
     let end = text.floor_char_boundary(MAX_TEXT);
     format!("{}…", &text[..end])

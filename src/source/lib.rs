@@ -65,7 +65,7 @@ pub enum Link {
         in_seconds: u64,
         /// Seconds since the last data; `None` when there was none.
         silent_seconds: Option<u64>,
-        /// Whether the shard refused the token.
+        /// Whether the shard refused the token, or requires one. Then there is no further attempt before there is another token.
         denied: bool,
         /// Why the connection was lost.
         why: String,

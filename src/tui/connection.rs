@@ -7,11 +7,11 @@ use super::format::seconds;
 use super::theme::Theme;
 use townlet_source::Link;
 
-/// `live`, `no answer for 12 s, trying again in 3 s`, `token refused, trying again in 3 s`, `ended`.
+/// `live`, `no answer for 12 s, trying again in 3 s`, `token refused, not tried again`, `ended`.
 pub(crate) fn words(link: &Link, ended: bool, theme: &Theme) -> (String, Style) {
     let (text, style) = short_words(link, ended, theme);
     let text = match link {
-        Link::Reconnecting { in_seconds, .. } if !ended => format!("{}, {}", silence(link), next_attempt(*in_seconds)),
+        Link::Reconnecting { .. } if !ended => format!("{}, {}", silence(link), next_attempt(link)),
         Link::Stale { .. } if !ended => silence(link),
         _ => text,
     };
@@ -47,9 +47,14 @@ pub(crate) fn silence(link: &Link) -> String {
     }
 }
 
-/// `trying again in 3 s`, or `trying again now`.
-pub(crate) fn next_attempt(in_seconds: u64) -> String {
-    if in_seconds == 0 { "trying again now".to_owned() } else { format!("trying again in {in_seconds} s") }
+/// `trying again in 3 s`, `trying again now`, or `not tried again`; empty while the shard is heard.
+pub(crate) fn next_attempt(link: &Link) -> String {
+    match link {
+        Link::Reconnecting { denied: true, .. } => "not tried again".to_owned(),
+        Link::Reconnecting { in_seconds: 0, .. } => "trying again now".to_owned(),
+        Link::Reconnecting { in_seconds, .. } => format!("trying again in {in_seconds} s"),
+        _ => String::new(),
+    }
 }
 
 /// Age of the last data: `12 s`; `None` while the shard is heard, and when it never was.
@@ -82,7 +87,7 @@ mod tests {
         let pair = |long: &str, short: &str| (long.to_owned(), short.to_owned());
         assert_eq!(said(&lost(Some(12), false, 3)), pair("no answer for 12 s, trying again in 3 s", "silent 12 s"));
         assert_eq!(said(&lost(None, false, 0)), pair("no answer yet, trying again now", "no answer"));
-        assert_eq!(said(&lost(Some(90), true, 3)), pair("token refused, trying again in 3 s", "token refused"));
+        assert_eq!(said(&lost(Some(90), true, 3)), pair("token refused, not tried again", "token refused"));
         assert_eq!(said(&Link::Stale { url: "x".into(), seconds: 3 }), pair("no answer for 3 s", "silent 3 s"));
         assert_eq!(said(&Link::Live { url: "x".into() }), pair("live", "live"));
         assert_eq!(words(&lost(Some(1), false, 1), true, &theme).0, "ended");

@@ -14,6 +14,7 @@ pub mod perturbations;
 pub mod renamed;
 pub mod residents;
 pub mod schema_check;
+mod secrets;
 pub mod service;
 pub mod sse;
 pub mod stream;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
 pub use escape::{escape, escape_output, is_unsafe};
+pub use secrets::{REDACTED, TOKEN_PREFIX, find_token, holds_token, redact_tokens};
 pub use stream::{Body, Envelope, Mirror, Position, sha256};
 pub use telemetry::{Diff, Snapshot};
 

@@ -14,6 +14,7 @@ use fail::FailScenario;
 use serde_json::json;
 use tempfile::TempDir;
 use townlet_audit::{Stage, records, verify};
+use townlet_server::AnonymousReading;
 use townlet_server::Server;
 use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Handle, Home, Log, Options, journal};
@@ -66,7 +67,7 @@ impl Town {
         tokens.save(&token_file).expect("it is saved");
         let log = Log::new(home.path().join("logs/townlet.log"), "service", false);
         let place = townlet_server::ListenOptions { listen: "127.0.0.1:0".parse().expect("an address"), tls: None };
-        let options = townlet_server::Options { token_file, facts: Vec::new(), log };
+        let options = townlet_server::Options { token_file, anonymous: AnonymousReading::Full, facts: Vec::new(), log };
         let server = townlet_server::start(Arc::clone(&shard), place, options).expect("it listens");
         let (send, views) = channel();
         shard.subscribe(move |view| drop(send.send(view)));

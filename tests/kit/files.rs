@@ -43,7 +43,11 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
         if entry.path().is_dir() {
             copy_folder(&entry.path(), &target);
         } else {
-            std::fs::copy(entry.path(), target).expect("the file can be copied");
+            // A running shard replaces temporary files meanwhile.
+            match std::fs::copy(entry.path(), target) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.expect("the file can be copied")),
+            }
         }
     }
 }

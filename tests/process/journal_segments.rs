@@ -11,7 +11,7 @@ use townlet_shard::recorded_run::RecordedRun;
 use super::headless::{Batch, Ended, SCRIPT, replay, write_script};
 #[cfg(feature = "failpoints")]
 use super::headless::{audited, verified};
-use crate::kit::{command, journal_files};
+use crate::kit::{command, copy_folder, journal_files};
 
 /// Ticks of a run; a small segment has about 4,000.
 const LIMIT: u64 = 40_000;
@@ -87,6 +87,29 @@ fn a_run_of_many_segments_is_the_run_of_one() {
     std::fs::remove_file(&second).unwrap();
     let (status, said) = townlet(many.path(), &["replay", &run_id(many.path())]);
     assert!(status == Some(2) && said.contains("segment 2 of the run is missing between"), "{said}");
+}
+
+#[test]
+fn a_run_without_its_newest_segment_goes_on_and_loses_no_command() {
+    let whole = tempfile::tempdir().unwrap();
+    let expected = fresh(whole.path(), &[SMALL], &[]);
+    // With the snapshot that is ahead of what is left, or with the audit log alone.
+    for (kept, part) in [(true, "before the snapshot; a new file continues"), (false, "every digest there is equal")] {
+        let home = tempfile::tempdir().unwrap();
+        copy_folder(whole.path(), home.path());
+        // The last command is in the newest segment or in the one before it.
+        for newest in journal_files(home.path()).into_iter().rev().take(2) {
+            std::fs::remove_file(newest).unwrap();
+        }
+        if !kept {
+            std::fs::remove_dir_all(home.path().join("snapshots/auto")).unwrap();
+        }
+        script(home.path(), Some(LIMIT));
+        let ended = run(home.path(), &["--resume"], &[]);
+        assert_eq!((ended.status, ended.digest()), (Some(0), expected.digest()), "{}", ended.said);
+        assert!(ended.said.contains(part), "{}", ended.said);
+        assert!(ended.answers.len() == 24 && ended.answers.iter().all(|answer| answer.replayed), "{}", ended.said);
+    }
 }
 
 #[test]

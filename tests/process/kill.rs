@@ -1,9 +1,9 @@
 //! `kill -9` at random instants, then resume: nothing acknowledged is lost, nothing is applied twice, the logs agree.
 //!
-//! Commands come from a script and from two network clients at once. After every kill the audit log is verified and the journal
-//! replayed as they are. `TOWNLET_SOAK=1` makes 1,200 kills instead of fifty. A failing round prints its seed.
-//! `TOWNLET_CRASH_SEED` repeats its commands and the length of its pauses, but not the exact instant of a kill, which depends on
-//! the machine.
+//! Commands come from a script and from two network clients at once. After every kill the audit log is verified, the journal
+//! replayed, and the one held to the other as they are. `TOWNLET_SOAK=1` makes 1,200 kills instead of fifty. A failing round
+//! prints its seed. `TOWNLET_CRASH_SEED` repeats its commands and the length of its pauses, but not the exact instant of a kill,
+//! which depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -13,12 +13,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use townlet_learn::prng::Prng;
+use townlet_shard::Home;
+use townlet_shard::cross_check::cross_check;
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::{Answer, Role, Status};
 
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::server::Server;
-use crate::kit::{has_journal, soak};
+use crate::kit::{has_journal, soak, wait_until};
 
 /// Commands in a script.
 const COMMANDS: u64 = 40;
@@ -32,7 +34,7 @@ fn pause(prng: &mut Prng, spins: usize) {
     }
 }
 
-/// Totals of all rounds; a restart lasts from its start to its first answer.
+/// Totals of all rounds; a restart lasts from its start to its first answer, and for a served shard until it is ready.
 #[derive(Default)]
 struct Tally {
     kills: u64,
@@ -49,6 +51,11 @@ impl Tally {
         verified(home);
         if has_journal(home) {
             replay(home);
+        }
+        let home = Home::new(home);
+        for run in home.all_runs() {
+            let check = cross_check(&home, &home.console(), &run, |_, _| {}).expect("the log is read");
+            assert!(check.passed(), "{check:#?}");
         }
     }
 }
@@ -200,7 +207,7 @@ fn kill_at_full_speed_resumes_from_the_last_journalled_tick() {
 const CLIENTS: u64 = 2;
 
 /// Sends one command; `None` when no complete answer came back.
-fn post(address: &str, token: &str, command: &str, cmd_id: &str) -> Option<Answer> {
+pub(crate) fn post(address: &str, token: &str, command: &str, cmd_id: &str) -> Option<Answer> {
     let body = serde_json::json!({ "command": command, "cmd_id": cmd_id }).to_string();
     let mut stream = TcpStream::connect(address).ok()?;
     let head = format!(
@@ -212,6 +219,18 @@ fn post(address: &str, token: &str, command: &str, cmd_id: &str) -> Option<Answe
     let mut reply = String::new();
     stream.read_to_string(&mut reply).ok()?;
     serde_json::from_str(reply.split_once("\r\n\r\n")?.1).ok()
+}
+
+/// Asks until the shard says that it takes commands.
+fn wait_until_ready(address: &str) {
+    let is_ready = || {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.write_all(b"GET /v1/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).ok()?;
+        reply.starts_with("HTTP/1.1 200").then_some(())
+    };
+    wait_until("the shard is ready", || is_ready().is_some());
 }
 
 /// Commands that clients have sent, by id, and the acknowledged ids.
@@ -303,6 +322,7 @@ fn kill_during_network_commands_loses_and_repeats_nothing() {
             tally.killed(home);
             let begun = Instant::now();
             server = Server::start(home, &[&listen[..], &["--resume"]].concat());
+            wait_until_ready(server.address());
             tally.restarts.push(begun.elapsed());
         }
         tally.acknowledged += ledger.lock().expect("no client panics").known.len();

@@ -25,6 +25,7 @@ mod release_crash;
 mod remote;
 #[cfg(target_os = "linux")]
 mod resource_growth;
+mod resumed_config;
 mod server;
 mod terminal_ui;
 mod train_kill;

@@ -442,6 +442,8 @@ fn a_service_whose_output_is_a_full_disk_runs_on() {
         .expect("the program starts");
     let said = || std::fs::read_to_string(said.path()).expect("what it said");
     wait_until("its address", || said().contains("is served at http://127.0.0.1:"));
+    let strangers = "read everything (console_auth.anonymous: auto on an address of this machine).";
+    assert!(said().contains("Without a token, clients of 127.0.0.1:") && said().contains(strangers), "{}", said());
     let kill = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
     assert!(kill.success());
     assert_eq!(child.wait().expect("its status").code(), Some(0), "{}", said());

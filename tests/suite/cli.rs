@@ -121,7 +121,7 @@ fn missing_and_damaged_files_are_refused_by_name() {
     refused(&[("x.tlj", "nonsense")], "replay x.tlj", &["x.tlj", "does not begin with an intact journal header"]);
     refused(&[("x.tls", "nonsense")], "snapshot inspect x.tls", &["x.tls", "not a townlet snapshot"]);
     refused(&[], "snapshot inspect x.tls", &["x.tls", "no such file"]);
-    refused(&[("tokens", "{}\n")], "token list --file tokens", &["tokens:1:", "not a stored token"]);
+    refused(&[("tokens", "{}\n")], "token list --file tokens", &["tokens: other users can", "chmod 600 tokens"]);
 }
 
 /// The folder and run id of a short run.
@@ -202,6 +202,68 @@ fn token_is_printed_once_and_can_be_revoked() {
     assert!(!text(&townlet(path, "token list --file tokens").stdout).contains(&id));
     assert!(townlet(path, "token new --role viewer --home shard").status.success());
     assert!(path.join("shard/ops/tokens.json").is_file(), "where the shard of that home looks");
+}
+
+#[test]
+#[cfg(unix)]
+fn tokens_have_names_and_are_rotated_and_expire() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder(&[]);
+    let path = folder.path();
+    let run = |line: &str| {
+        let output = townlet(path, &format!("token {line}"));
+        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+    };
+    let (status, token, said) = run("create --name ada-laptop --role admin --expires 6d");
+    assert!(
+        status == 0 && token.starts_with("twn_") && said.contains("`ada-laptop`") && said.contains("expires at 20"),
+        "{said}"
+    );
+    let (status, _, said) = run("create --name ada-laptop --role viewer");
+    assert!(status == 2 && said.contains("townlet token rotate ada-laptop"), "{said}");
+    for (line, words) in [
+        ("create --role admin --name a/b", "letters, digits"),
+        ("create --role admin --name twn_ab12_00ffee11", "letters, digits"),
+        ("create --role admin --expires soon", "expected a duration"),
+        ("create --role admin --expires 2020-01-01T00:00:00Z", "over already"),
+        ("rotate nobody", "no token of `nobody`"),
+        ("rotate ada-laptop --overlap=-1h", "expected a duration"),
+    ] {
+        let (status, out, said) = run(line);
+        assert!(status == 2 && out.is_empty() && said.contains(words) && !said.contains("00ffee11"), "{line}: {said}");
+    }
+    let (_, listed, warned) = run("list");
+    assert!(
+        listed.contains("ada-laptop") && listed.contains("! in 5 days") && warned.contains("rotate ada-laptop"),
+        "{listed}{warned}"
+    );
+    let (status, second, said) = run("rotate ada-laptop --overlap 1h");
+    assert!(status == 0 && second.starts_with("twn_") && second != token && said.contains("for the overlap"), "{said}");
+    let store = path.join("ops/tokens.json");
+    assert_eq!(store.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let rows: serde_json::Value = serde_json::from_str(&run("list --json").1).expect("JSON");
+    let rows = rows.as_array().expect("rows");
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["name"] == "ada-laptop" && row["role"] == "admin" && row["expired"] == false));
+    let (status, _, said) = run("rotate ada-laptop");
+    assert!(status == 2 && said.contains("has 2 live tokens already"), "{said}");
+    let (status, said, _) = run("revoke ada-laptop");
+    assert!(status == 0 && said.contains("of `ada-laptop`") && run("list").1.contains("No tokens"), "{said}");
+    // A store of an earlier version has no names: the id is the name.
+    let hash = "0".repeat(64);
+    let old = format!(
+        "{{\"id\":\"0a1b2c3d\",\"role\":\"admin\",\"sha256\":\"{hash}\",\"created\":\"2020-01-01T00:00:00Z\"}}\n"
+    );
+    std::fs::write(&store, old).unwrap();
+    let rows: serde_json::Value = serde_json::from_str(&run("list --json").1).expect("JSON");
+    assert_eq!(rows[0]["name"], "0a1b2c3d");
+    assert_eq!(run("rotate 0a1b2c3d").0, 0);
+    // What others can change is not changed further.
+    std::fs::set_permissions(&store, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let before = std::fs::read(&store).unwrap();
+    let (status, out, said) = run("create --role admin");
+    assert!(status == 2 && out.is_empty() && said.contains("chmod 600"), "{said}");
+    assert_eq!(std::fs::read(&store).unwrap(), before);
 }
 
 #[test]
@@ -379,16 +441,20 @@ fn shadow_folder_must_differ_from_the_release_folder() {
 }
 
 #[test]
-fn resume_requires_the_same_configuration_and_audit_log() {
+fn resume_keeps_the_configuration_of_the_run_and_requires_its_audit_log() {
     let folder = folder(&[("s.jsonl", "{\"command\":\"price meal 0.5\"}")]);
     assert!(townlet(folder.path(), "--headless --tick-limit 250 --script s.jsonl").status.success());
     let journal = names(&folder.path().join("logs/journal"));
     let run = journal[0].rsplit_once('-').expect("a run's name").0.to_owned();
     let resume = |flags: &str| townlet(folder.path(), &format!("--headless --resume --days 1 {flags}"));
     for (flags, key) in [("--seed 99", "seed"), ("--set employment.daily_exit_cap=1", "employment.daily_exit_cap")] {
-        let output = resume(flags);
+        let output = resume(&format!("--strict-config {flags}"));
         assert_eq!(output.status.code(), Some(2), "{flags}");
         assert!(text(&output.stderr).contains(&format!("{key} differs")), "{}", text(&output.stderr));
+        let output = resume(flags);
+        assert_eq!(output.status.code(), Some(0), "{flags}: {}", text(&output.stderr));
+        let notes = text(&output.stderr);
+        assert!(notes.contains(&format!("{run} runs on with its own: {key} ")), "{notes}");
     }
     let before = names(&folder.path().join("logs/console"));
     let output = townlet(folder.path(), "--headless --resume nope");

@@ -132,15 +132,25 @@ fn malformed_and_expired_cmd_ids_are_refused() {
     for id in ["", " ", "a b", "a|b", "line\nbreak", "\u{1b}[2J", "ü", &"x".repeat(129)] {
         assert_eq!(refusal(&live.ask(live.admin, with_id("spawn", id))), "E_INVALID_ARG", "{id:?}");
     }
-    // A UUIDv7 of the year 2020.
-    let old = "016f5e66-e800-7000-8000-000000000000";
-    assert_eq!(refusal(&live.ask(live.admin, with_id("spawn", old))), "E_CMD_ID_EXPIRED");
+    assert_eq!(live.digest(), before);
+    // UUIDv7s of January 2020, ten days apart. The clock says another year, which is not asked.
+    let (old, young) = ("016f5e66-e800-7000-8000-000000000000", "016f91e6-6c00-7000-8000-000000000000");
+    for (id, command) in [(old, "set_exit_cap 1"), (young, "set_exit_cap 2")] {
+        assert_eq!(live.ask(live.admin, with_id(command, id)).status, Status::Ok, "{id}");
+    }
+    drop(live);
+    // A shard forgets ids past their window when it starts.
+    let live = TestShard::resumed(home.path());
+    live.run(1);
+    let before = live.digest();
+    assert_eq!(refusal(&live.ask(live.admin, with_id("set_exit_cap 1", old))), "E_CMD_ID_EXPIRED");
+    assert!(live.ask(live.admin, with_id("set_exit_cap 2", young)).replayed);
     assert_eq!(live.digest(), before);
     let script = live.shard.open(test_session("script:night", Role::Admin, false), |_| {});
     assert_eq!(live.ask(script, with_id("spawn", old)).status, Status::Ok, "ids of scripts never expire");
     drop(live);
     let refused = audit_log(home.path()).iter().filter(|record| record.stage == Stage::Rejected).count();
-    assert_eq!(refused, 9, "each is in the log");
+    assert_eq!(refused, 10, "each is in the log, and the retry");
 }
 
 #[test]

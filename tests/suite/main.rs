@@ -7,6 +7,7 @@
 mod kit;
 
 mod audit_forgery;
+mod audit_replay;
 mod cli;
 #[cfg(target_os = "linux")]
 mod command_output;
@@ -31,6 +32,8 @@ mod rehearse_command;
 mod reload;
 mod restart;
 mod scenarios;
+#[cfg(unix)]
+mod security_command;
 mod service;
 #[cfg(unix)]
 mod shadow_training;

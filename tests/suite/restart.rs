@@ -550,3 +550,27 @@ fn an_acknowledged_alert_stays_acknowledged_after_a_crash_until_it_has_ended() {
     assert_eq!(alert(&TestShard::resumed(home.path())), again);
     assert!(verify(&home.path().join("logs/console")).unwrap().passed());
 }
+
+#[test]
+fn the_newest_run_is_the_one_that_began_last_and_not_the_one_with_the_latest_time() {
+    let home = temp_home();
+    let stopped = || {
+        let live = TestShard::new(home.path());
+        live.expect_ok("setmoney ada 3");
+        live.shard.stop().unwrap();
+        live.shard.run_id.clone()
+    };
+    let first = stopped();
+    // The clock was a year ahead during the first run. Its files have other names then.
+    let ahead = first.replacen("-20", "-21", 1);
+    for file in crate::kit::files_below(home.path()) {
+        let name = file.file_name().unwrap().to_string_lossy().replace(&first, &ahead);
+        std::fs::rename(&file, file.with_file_name(name)).unwrap();
+    }
+    let list = home.path().join("logs/runs");
+    std::fs::write(&list, std::fs::read_to_string(&list).unwrap().replace(&first, &ahead)).unwrap();
+    let second = stopped();
+    assert!(ahead > second, "by its name it is newer");
+    let recorded = townlet_shard::find_run(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots");
+    assert_eq!(recorded.unwrap().run_id, second);
+}

@@ -2,9 +2,11 @@
 //!
 //! Trains a small network on a few towns; how well it learns is not tested here. Rule: "Shadow training".
 
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::kit::{
     CONFIG_FILE, SMALL_TRAINING, TestShard, command, default_sources, options, options_with_reload, read_config,
@@ -12,6 +14,7 @@ use crate::kit::{
 };
 use serde_json::Value;
 use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
+use townlet_learn::train::{Plan, Trainer};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::training::{TrainingSpec, newest_training};
 use townlet_shard::{Home, Options};
@@ -323,4 +326,15 @@ fn a_town_trains_with_its_own_rewards() {
     let odd = [("needs.decay_rates.hunger", "0.0002"), ("rewards.homeostasis_scale", "1")];
     let ended = townlet(home.path(), "run --headless --train --days 1", &odd).output().expect("the program runs");
     assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// Thousands of towns take a while to make, and a stop does not wait for them.
+#[test]
+fn a_training_that_stops_makes_no_further_towns() {
+    let rules = Arc::new(Rules::new(default_sources(&[("training.replicas", "4096")])).expect("a town"));
+    let plan = Plan { seed: 7, total_steps: 1_000, threads: NonZero::<usize>::MIN };
+    let asked = AtomicUsize::new(0);
+    let made = Trainer::new_while(&rules, plan, &|| asked.fetch_add(1, Ordering::Relaxed) < 3);
+    assert!(made.is_none());
+    assert_eq!(asked.into_inner(), 4, "three towns were made");
 }

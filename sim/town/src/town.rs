@@ -82,6 +82,14 @@ impl Town {
                 state.objects.len()
             ));
         }
+        let freed = ("freed", state.lifecycle.freed.len());
+        let columns = state.agents.other_length(slots).or((freed.1 != slots).then_some(freed));
+        if let Some((column, rows)) = columns {
+            return Err(format!("its column `{column}` has {rows} rows instead of {slots}"));
+        }
+        if !state.agents.present.is_sorted_by(|one, next| one < next) {
+            return Err("its list of occupied slots is not ascending".into());
+        }
         let fits = |agent: &AgentId| {
             (agent.0 as usize) < slots
                 && (state.agents.tile[*agent].0 as usize) < tiles

@@ -131,8 +131,7 @@ fn intents_are_handed_over_and_ids_remembered() {
 
     let Opened { log, pending, index, .. } = open(dir.path());
     let print = fingerprint("setmoney", &intent("").args);
-    let now = jiff::Timestamp::from_millisecond(START).unwrap();
-    let ask = |index: &IdempotencyIndex, id: &str| index.look_up("tui:ada", id, &print, now);
+    let ask = |index: &IdempotencyIndex, id: &str| index.look_up("tui:ada", id, &print);
     assert_eq!(pending.iter().map(|entry| entry.cmd_id.as_str()).collect::<Vec<_>>(), ["applied", "lost"]);
     let Record { seq, ts, shard, run_id, prev, hash, .. } = pending[0].clone();
     assert_eq!(pending[0], Record { seq, ts, shard, run_id, prev, hash, ..intent("applied") });

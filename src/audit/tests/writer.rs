@@ -23,6 +23,22 @@ fn the_keys_stand_in_their_order() {
 }
 
 #[test]
+fn no_token_reaches_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).log;
+    let token = "twn_ab12_00ffee11";
+    let mut entry =
+        Record::of(&session(token), token, token, json!({ "a": [token], token: { "b": format!("x {token}.") } }));
+    (entry.reason, entry.result) = (Some(token.into()), Some(json!({ "summary": token })));
+    entry.error = Some(townlet_wire::ErrorBody::new(token, token, token));
+    log.append_and_wait(entry, true).unwrap();
+    drop(log);
+    let text = std::fs::read_to_string(dir.path().join("r-0001.jsonl")).unwrap();
+    assert!(!text.contains("00ffee11") && text.matches("(redacted)").count() >= 9, "{text}");
+    assert_whole(dir.path());
+}
+
+#[test]
 fn eight_threads_make_one_chain() {
     let dir = tempfile::tempdir().unwrap();
     let log = Arc::new(Log::open(Options { segment_bytes: 1, ..options(dir.path(), "r") }).unwrap().log);

@@ -30,6 +30,7 @@ pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration)
     let place = townlet_server::ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
     let options = townlet_server::Options {
         token_file: shard.home().folder().join("tokens.json"),
+        anonymous: townlet_server::AnonymousReading::Full,
         facts: Vec::new(),
         log: Log::new(shard.home().folder().join("townlet.log"), "service", false),
     };

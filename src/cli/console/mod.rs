@@ -20,9 +20,8 @@ use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config}
 use townlet_source::remote::{Client, ClientError, KnownShards};
 use townlet_tui::answer_table;
 use townlet_tui::format::thousands;
-use townlet_wire::escape;
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::{Answer, Request, Status, command_line};
+use townlet_wire::{Answer, Request, Status, command_line, escape, holds_token};
 
 /// How long a mutating command is retried.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
@@ -143,7 +142,7 @@ impl ConsoleClient {
     /// Sends a command and prints its answer. Returns the exit status.
     fn send(&mut self, request: Request, json: bool) -> Result<u8> {
         ensure!(
-            !request.command.contains("twn_"),
+            !holds_token(&request.command) && !holds_token(request.cmd_id.as_deref().unwrap_or_default()),
             "the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one."
         );
         let answer = match self.ask(request) {
@@ -174,8 +173,8 @@ impl ConsoleClient {
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
-        // Whether the shard may have received it, and whether the operator was told that it is sent again.
-        let (mut maybe_received, mut told) = (false, false);
+        // Whether the shard may have received it, and whether sending it again was announced.
+        let (mut maybe_received, mut announced) = (false, false);
         loop {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
@@ -209,10 +208,10 @@ impl ConsoleClient {
                 }
                 return Err(Unanswered { message, status: EXIT_FAILED });
             }
-            if !told {
+            if !announced {
                 let time = RETRY_DEADLINE.as_secs();
                 output::stderr!("{}; sending it again for {time} s.", escape(why.trim_end_matches('.')));
-                told = true;
+                announced = true;
             }
             std::thread::sleep(RETRY_INTERVAL);
         }

@@ -26,8 +26,8 @@ use townlet_tui::files::{append, history_file, read_lines};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
-use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status, command_line};
+use townlet_wire::{escape, holds_token};
 
 /// Rows of the prompt: six completions, the command line and its help.
 const VIEWPORT_ROWS: u16 = 8;
@@ -280,7 +280,7 @@ impl Prompt {
                     stands alone. Nothing was sent."
                 .into();
         }
-        if text.contains("twn_") {
+        if holds_token(text) {
             return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
         }
         // While it is sent again and again, messages need whole lines, and ctrl-c has to work.
@@ -307,7 +307,7 @@ impl Prompt {
 
 /// A command line without control characters and tokens.
 fn redacted(line: &str) -> String {
-    if line.contains("twn_") { "(line with a token)".into() } else { escape(line) }
+    if holds_token(line) { "(line with a token)".into() } else { escape(line) }
 }
 
 /// The state of the town, for completion.

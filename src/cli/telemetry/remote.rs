@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::check::MAX_MEMORY;
 use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
-use crate::cli::{output, user_config};
+use crate::cli::{EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
@@ -46,7 +46,7 @@ pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Follows a shard. A lost connection is retried, except the first.
+/// Follows a shard. A lost connection is retried, except the first, and not after the shard refused the token.
 pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let mut tail = Tail { json: args.json, left: args.count, ..Tail::default() };
@@ -55,8 +55,13 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
         while !tail.is_done() {
             output::stderr!("{}: connection lost; reconnecting.", client.url());
             tokio::time::sleep(RETRY_INTERVAL).await;
-            if let Err(failure) = tail.follow(&client).await {
-                output::stderr!("{}", escape(&failure.message()));
+            match tail.follow(&client).await {
+                Err(failure) if failure.is_denied() => {
+                    output::stderr!("townlet: {}", escape(&failure.message()));
+                    return Ok(ExitCode::from(EXIT_FAILED));
+                }
+                Err(failure) => output::stderr!("{}", escape(&failure.message())),
+                Ok(()) => {}
             }
         }
         Ok(ExitCode::SUCCESS)

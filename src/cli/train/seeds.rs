@@ -184,13 +184,14 @@ impl SeedsRun {
             [&self.plan.warm_start, &self.plan.from].map(|name| name.clone().filter(|_| saved.is_none()));
         let steps = Some(self.plan.total_steps);
         let own = Args { warm_start, from, steps, json: false, plot: false, ..args.clone() };
-        let session = if let Some(saved) = saved {
-            Session::resume(&own, self.registry.clone(), saved)?
-        } else {
+        let session = stop.at_once_during(|| {
+            if let Some(saved) = saved {
+                return Session::resume(&own, self.registry.clone(), saved);
+            }
             let mut sources = self.plan.sources.clone();
             sources.config.seed = seed;
-            Session::start(&own, sources, run.clone())?
-        };
+            Session::start(&own, sources, run.clone())
+        })?;
         let mut session = session.open_events(args.tensorboard.as_deref())?;
         self.plan.write(&plan_path(&self.folder, &self.name))?;
         let end = if session.warm_start(&own, stop)?.is_some() {

@@ -40,6 +40,15 @@ impl StopRequest {
         self.at_once.store(false, Ordering::Relaxed);
     }
 
+    /// Does what takes a while and leaves nothing to save, such as making thousands of towns: a signal meanwhile ends the program
+    /// at once, as before [`Self::begin_work`].
+    pub(super) fn at_once_during<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.at_once.swap(true, Ordering::Relaxed);
+        let done = work();
+        self.at_once.store(before, Ordering::Relaxed);
+        done
+    }
+
     /// The beginning of the program.
     pub(super) fn begun(&self) -> Instant {
         self.begun

@@ -24,6 +24,7 @@ pub(super) use panics::{panic_message, register_thread};
 pub(super) use watchdog::{Watchdog, hanging};
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -272,6 +273,10 @@ pub(super) struct IncidentRecorder {
     audit: std::sync::Weak<townlet_audit::Log>,
     pub(super) log: Log,
     in_progress: Mutex<Option<JoinHandle<()>>>,
+    /// The shard stops: requested bundles that have not begun are given up.
+    stopping: AtomicBool,
+    /// How many were.
+    given_up: AtomicUsize,
 }
 
 impl IncidentRecorder {
@@ -284,7 +289,40 @@ impl IncidentRecorder {
     ) -> Self {
         panics::watch(&diagnostics);
         let (journal, audit) = (Arc::downgrade(journal), Arc::downgrade(audit));
-        Self { run, diagnostics, journal, audit, log, in_progress: Mutex::new(None) }
+        Self {
+            run,
+            diagnostics,
+            journal,
+            audit,
+            log,
+            in_progress: Mutex::new(None),
+            stopping: AtomicBool::new(false),
+            given_up: AtomicUsize::new(0),
+        }
+    }
+
+    /// From now on, requested bundles that have not begun are given up. Those of crashes, hangs and rollbacks are still made:
+    /// nobody can ask for them later, and there are few.
+    pub(super) fn give_up_requests(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Number of requested bundles that were given up.
+    pub(super) fn given_up(&self) -> usize {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    fn gives_up(&self, id: &str, trigger: &IncidentTrigger) -> bool {
+        let gives_up = trigger.kind == Kind::Requested && self.stopping.load(Ordering::Relaxed);
+        if gives_up {
+            self.given_up.fetch_add(1, Ordering::Relaxed);
+            let (home, run) = (self.run.home.option(), &self.run.id);
+            self.log.write(&format!(
+                "gave up the incident bundle {id}, because the shard stops ({}). `townlet incident bundle{home} --run {run}` makes one.",
+                trigger.headline
+            ));
+        }
+        gives_up
     }
 
     /// Starts a bundle after the one in progress, and returns its path.
@@ -296,7 +334,9 @@ impl IncidentRecorder {
         let this = Arc::clone(self);
         let work = move || {
             drop(before.map(JoinHandle::join));
-            drop(this.make(&id, &trigger));
+            if !this.gives_up(&id, &trigger) {
+                drop(this.make(&id, &trigger));
+            }
         };
         let thread = std::thread::Builder::new().name("incident".into()).spawn(work);
         *in_progress = Some(thread.map_err(|error| format!("no thread could be started: {error}."))?);

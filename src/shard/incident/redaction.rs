@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use townlet_town::config::{Config, diff};
 use townlet_town::{Rules, Sources, Town};
+use townlet_wire::{REDACTED, find_token};
 
-const REDACTED: &str = "(redacted)";
 /// Shorter values are not redacted; they may be common words.
 const MIN_LENGTH: usize = 8;
 const NAMES: [&str; 10] =
     ["token", "secret", "passw", "passphrase", "credential", "apikey", "api_key", "private", "access_key", "auth"];
-const TOKEN: &[u8] = b"twn_";
 
 /// Whether a setting or variable of this name contains a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
@@ -47,7 +46,7 @@ impl SecretRedactor {
     }
 
     pub(super) fn found_in(&self, bytes: &[u8]) -> bool {
-        token(bytes, 0).is_some() || self.0.iter().any(|value| find(bytes, value, 0).is_some())
+        find_token(bytes, 0).is_some() || self.0.iter().any(|value| find(bytes, value, 0).is_some())
     }
 
     pub(super) fn redact(&self, bytes: &[u8]) -> (Vec<u8>, bool) {
@@ -60,7 +59,7 @@ impl SecretRedactor {
             }
         }
         let mut from = 0;
-        while let Some((at, end)) = token(&text, from) {
+        while let Some((at, end)) = find_token(&text, from) {
             text.splice(at..end, REDACTED.bytes());
             from = at + REDACTED.len();
         }
@@ -86,21 +85,6 @@ impl SecretRedactor {
 
 fn find(text: &[u8], value: &[u8], from: usize) -> Option<usize> {
     text.get(from..)?.windows(value.len()).position(|window| window == value).map(|at| at + from)
-}
-
-/// Start and end of the first token after `from`: `twn_`, an id, `_`, a secret.
-fn token(text: &[u8], from: usize) -> Option<(usize, usize)> {
-    let mut from = from;
-    while let Some(at) = find(text, TOKEN, from) {
-        let body = &text[at + TOKEN.len()..];
-        let length = body.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-        // `twn_` with an id alone is not secret.
-        if length >= MIN_LENGTH && body[..length].contains(&b'_') {
-            return Some((at, at + TOKEN.len() + length));
-        }
-        from = at + TOKEN.len();
-    }
-    None
 }
 
 #[cfg(test)]

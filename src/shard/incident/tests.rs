@@ -18,7 +18,16 @@ fn recorder(home: &Path) -> Arc<IncidentRecorder> {
     let run = run(home, RUN);
     let log = Log::new(run.home.log(), "shard", false);
     let (journal, audit) = (Weak::new(), Weak::new());
-    Arc::new(IncidentRecorder { run, diagnostics: Arc::default(), journal, audit, log, in_progress: Mutex::default() })
+    Arc::new(IncidentRecorder {
+        run,
+        diagnostics: Arc::default(),
+        journal,
+        audit,
+        log,
+        in_progress: Mutex::default(),
+        stopping: AtomicBool::default(),
+        given_up: AtomicUsize::default(),
+    })
 }
 
 /// Keeps so many incidents of this kind, each of a run of its own.
@@ -101,6 +110,26 @@ fn a_recorder_is_busy_until_its_bundle_is_written() {
     drop(go);
     recorder.finish();
     assert!(!recorder.is_busy());
+}
+
+#[test]
+fn a_stop_gives_up_requested_bundles_that_have_not_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    *recorder.in_progress.lock().unwrap() = Some(std::thread::spawn(move || _ = wait.recv()));
+    for _ in 0..40 {
+        recorder.start(IncidentTrigger::new(Kind::Requested, "ada: drill")).expect("it waits");
+    }
+    recorder.start(IncidentTrigger::new(Kind::Crash, "it broke")).expect("it waits");
+    recorder.give_up_requests();
+    drop(go);
+    recorder.finish();
+    let home = Home::new(folder.path());
+    let kinds: Vec<Kind> = kept(&home).into_iter().map(|incident| incident.kind).collect();
+    assert_eq!((kinds, recorder.given_up()), (vec![Kind::Crash], 40));
+    let log = std::fs::read_to_string(home.log()).unwrap();
+    assert!(log.contains("because the shard stops (ada: drill). `townlet incident bundle"), "{log}");
 }
 
 #[test]

@@ -102,6 +102,12 @@ impl Segments {
         (0..self.count()).map(|index| Ok((self.files[index].0.clone(), self.read(index)?)))
     }
 
+    /// Whether segments before the first one are missing that retention has kept.
+    pub(crate) fn lacks_beginning(&self) -> bool {
+        let ends = self.files.first().zip(self.files.last());
+        ends.is_some_and(|((_, first), (_, last))| first.sequence > last.oldest.max(1))
+    }
+
     /// A sentence about the segments before the first one, if the journal does not begin with the run.
     pub fn beginning(&self) -> Option<String> {
         let ((_, first), (_, last)) = (self.files.first()?, self.files.last()?);

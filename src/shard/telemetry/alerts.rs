@@ -15,6 +15,9 @@ pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
 /// Alerts of which several may be active at once, distinguished by their messages.
 const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 
+/// Alerts about tokens and keys of the service. They say nothing about a policy, so they neither hold nor revert one.
+pub(crate) const CREDENTIAL_ALERTS: [&str; 3] = ["token_store", "token_expires", "tls_key"];
+
 /// Share of a stability window's rewards that may be clipped.
 const MAX_CLIPPED_SHARE: Micro = Micro(10_000);
 
@@ -148,7 +151,15 @@ pub(crate) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) 
         let hint = "It returns to normal by itself; `telemetry_mode` overrides this.";
         Alert { since_tick, ..dated(("telemetry_aggregating", "warning", message, hint)) }
     });
-    let own = status.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
+    let config = status.config_not_in_force.iter().map(|why| {
+        (
+            "config_not_in_force",
+            "warning",
+            why.clone(),
+            "`reload_config --dry-run` shows what it would change, or what is wrong.",
+        )
+    });
+    let own = status.raised.iter().cloned().chain(degraded.chain(config).map(dated)).chain(aggregating);
     town.map(dated).chain(own).collect()
 }
 

@@ -5,7 +5,7 @@ mod event_feed;
 mod places;
 mod residents;
 
-pub(super) use alerts::{AlertDraft, active_alerts, is_repeatable, key};
+pub(super) use alerts::{AlertDraft, CREDENTIAL_ALERTS, active_alerts, is_repeatable, key};
 pub(super) use event_feed::EventFeed;
 pub(super) use places::{conflict, queue_entries};
 pub(super) use residents::{inspect, personality, relationships};
@@ -49,6 +49,8 @@ pub(super) struct ShardStatus {
     pub health: Health,
     /// Alerts of the shard itself: a hanging tick, a crashed thread. Each is also listed as a health problem.
     pub raised: Vec<Alert>,
+    /// What the service says about its tokens and keys.
+    pub credentials: Vec<Alert>,
     /// The tick at which each active alert was raised, by [`key`].
     pub alerts_since: BTreeMap<(String, String), u64>,
     /// The acknowledgement of each active alert, by [`key`]: issuer and tick.
@@ -64,6 +66,8 @@ pub(super) struct ShardStatus {
     /// Whether the release is in canary and its last conclusive window was red.
     pub canary_is_red: bool,
     pub lateness: Arc<Lateness>,
+    /// Why the configuration files are not in force, if they are not.
+    pub config_not_in_force: Option<String>,
 }
 
 pub(super) fn agent_id(state: &State, agent: AgentId) -> String {

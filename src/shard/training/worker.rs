@@ -184,7 +184,8 @@ impl Worker {
     fn start_new(&self) -> Result<Option<Run>, Diverged> {
         let config = &self.spec.rules.config;
         let plan = Plan { seed: config.seed, total_steps: config.training.total_steps, threads: THREADS };
-        let mut trainer = Trainer::new(&self.spec.rules, plan);
+        let goes_on = || self.control.state() != TrainerState::Stop;
+        let Some(mut trainer) = Trainer::new_while(&self.spec.rules, plan, &goes_on) else { return Ok(None) };
         let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
         if !taken && !trainer.warm_start(None, &|| self.control.state() == TrainerState::Train, |_, _| {})? {

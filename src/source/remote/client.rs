@@ -16,7 +16,7 @@ use townlet_wire::service::{
     AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
 };
 use townlet_wire::stream::MAX_MEMORY;
-use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
+use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
 
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
 const CONNECT: Duration = Duration::from_secs(3);
@@ -45,6 +45,8 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     token: Option<HeaderValue>,
+    /// Whether a token may be sent: to this machine, or over TLS.
+    keeps_secrets: bool,
 }
 
 /// Why a request has no answer.
@@ -86,7 +88,7 @@ impl Client {
     /// Validates address, token and CA file. Sends nothing.
     pub fn new(target: &Target) -> Result<Self, String> {
         install_tls_provider();
-        if target.url.contains("twn_") {
+        if holds_token(&target.url) {
             return Err(
                 "an address must not contain a token. Revoke this token, and pass a new one with `--token-file` or TOWNLET_TOKEN."
                     .into(),
@@ -103,9 +105,6 @@ impl Client {
             return Err(format!("{}: an address has only a scheme, a host and a port. {example}", target.url));
         }
         let here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        if url.scheme() == "http" && !here && target.token.is_some() {
-            return Err(format!("{}: tokens are not sent to another machine without TLS. Use https.", target.url));
-        }
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .pool_idle_timeout(REUSE)
@@ -126,7 +125,8 @@ impl Client {
             http = http.tls_certs_only(authorities);
         }
         let http = http.build().map_err(|why| format!("{}: {}.", target.url, root_cause(&why)))?;
-        let client = Self { http, url: target.url.trim_end_matches('/').to_owned(), token: None };
+        let keeps_secrets = here || url.scheme() == "https";
+        let client = Self { http, url: target.url.trim_end_matches('/').to_owned(), token: None, keeps_secrets };
         client.with_token(target.token.as_deref())
     }
 
@@ -134,10 +134,13 @@ impl Client {
     pub fn with_token(mut self, token: Option<&str>) -> Result<Self, String> {
         self.token = match token {
             None => None,
+            Some(_) if !self.keeps_secrets => {
+                return Err(format!("{}: tokens are not sent to another machine without TLS. Use https.", self.url));
+            }
             Some(token) => {
                 let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
                 let mut value =
-                    value.map_err(|_| "not a valid token. Create one with `townlet token new`.".to_owned())?;
+                    value.map_err(|_| "not a valid token. Create one with `townlet token create`.".to_owned())?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -182,8 +185,14 @@ impl Client {
         }
     }
 
-    /// Sends a command. A refusal by the command itself is an answer, not an error.
+    /// Sends a command. A secret in it is sent in place of the client's token. A refusal by the command itself is an answer, not
+    /// an error.
     pub async fn send_command(&self, request: &Request) -> Result<Answer, ClientError> {
+        if let Some(secret) = &request.secret {
+            let refused = |why: String| ClientError::Refused(ErrorBody::new("E_INVALID_ARG", why, "Nothing was sent."));
+            let client = self.clone().with_token(Some(secret)).map_err(refused)?;
+            return Box::pin(client.send_command(&Request { secret: None, ..request.clone() })).await;
+        }
         let body = serde_json::to_vec(request).map_err(|why| ClientError::NotAShard(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);

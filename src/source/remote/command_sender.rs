@@ -68,7 +68,8 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
         let message = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", escape(&theirs));
         return Ok(error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands."));
     }
-    if !changes && !shared.with(|info| info.live) {
+    // Another token may be what the connection lacks.
+    if !changes && request.secret.is_none() && !shared.with(|info| info.live) {
         let hint = if request.dry_run {
             "A command that changes something waits for up to a minute, and is executed if the shard answers by then."
         } else {
@@ -112,6 +113,7 @@ async fn renew_session(shared: &Shared, request: &Request) {
     let Ok(client) = client.with_token(request.secret.as_deref()) else { return };
     if let Ok(welcome) = client.welcome().await {
         shared.with(|info| info.client = client.clone());
+        shared.token_changed.notify_one();
         shared.emit(SourceEvent::Session(welcome.session));
     }
 }

@@ -20,14 +20,20 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Follows the stream and reconnects forever.
+/// Follows the stream and reconnects, until the shard refuses access; then there must be another token first.
 pub(super) async fn watch(shared: &Arc<Shared>) {
     let mut decoder = StreamDecoder::default();
     let mut attempt = 0_u32;
     loop {
         let before = decoder.last();
         let loss = follow(shared, &mut decoder).await;
+        let denied = loss.denied;
         shared.with(|info| (info.live, info.loss) = (false, Some(loss)));
+        if denied {
+            attempt = 0;
+            wait_for_token(shared).await;
+            continue;
+        }
         // Data arrived, so the next loss starts with short waits.
         attempt = if decoder.last() == before { attempt + 1 } else { 0 };
         count_down(shared, wait(attempt)).await;
@@ -39,6 +45,17 @@ fn wait(attempt: u32) -> Duration {
     let longest = LONGEST_WAIT.min(FIRST_WAIT * 2_u32.saturating_pow(attempt.min(10)));
     let chance = u32::from(uuid::Uuid::now_v7().as_bytes()[15]);
     longest / 2 + longest / 512 * chance
+}
+
+/// Waits for another token; the age of what is shown goes on.
+async fn wait_for_token(shared: &Shared) {
+    let mut second = interval_at(Instant::now(), SECOND);
+    loop {
+        tokio::select! {
+            () = shared.token_changed.notified() => return,
+            _ = second.tick() => shared.emit_loss(0),
+        }
+    }
 }
 
 /// Waits, publishing the remaining seconds every second.

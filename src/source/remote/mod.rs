@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tokio::sync::watch as signal;
+use tokio::sync::{Notify, watch as signal};
 
 use self::outbox::Outbox;
 use super::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
@@ -45,6 +45,8 @@ struct Shared {
     deliver: Deliver,
     info: Mutex<ConnectionInfo>,
     outbox: Outbox,
+    /// The operator gave another token.
+    token_changed: Notify,
 }
 
 struct ConnectionInfo {
@@ -66,7 +68,7 @@ struct ConnectionInfo {
 #[derive(Clone, Debug)]
 struct Loss {
     why: String,
-    /// Whether the shard refused the token.
+    /// Whether the shard refused the token, or requires one. Nothing is tried again before there is another token.
     denied: bool,
 }
 
@@ -98,7 +100,7 @@ impl ConnectionInfo {
         }
         let why = self.loss.as_ref().map_or_else(String::new, |loss| format!(" ({})", loss.why));
         match self.silent_seconds() {
-            _ if self.loss.as_ref().is_some_and(|loss| loss.denied) => format!("{url} refused the token{why}"),
+            _ if self.loss.as_ref().is_some_and(|loss| loss.denied) => format!("{url} refused access{why}"),
             Some(seconds) => {
                 format!("{url} has not answered for {seconds} s{why}; it is unknown whether its town runs")
             }
@@ -215,7 +217,12 @@ impl Source for Remote {
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some(client) = self.client.take() else { return };
         let info = Mutex::new(ConnectionInfo::new(client));
-        let shared = Arc::new(Shared { deliver: Arc::from(deliver), info, outbox: Outbox::default() });
+        let shared = Arc::new(Shared {
+            deliver: Arc::from(deliver),
+            info,
+            outbox: Outbox::default(),
+            token_changed: Notify::default(),
+        });
         self.shared = Some(Arc::clone(&shared));
         let mut stop = self.stop.subscribe();
         let (reporter, known) = (Arc::clone(&shared), self.known.clone());
@@ -317,7 +324,7 @@ mod tests {
         info.loss = loss("connection refused", false);
         assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached (connection refused)");
         info.loss = loss("E_UNAUTHORIZED  the token is not valid.", true);
-        assert!(info.parting().contains("refused the token"), "{}", info.parting());
+        assert!(info.parting().contains("refused access"), "{}", info.parting());
         info.last_data = Instant::now().checked_sub(std::time::Duration::from_secs(12));
         info.loss = loss("the connection broke", false);
         let said = "http://127.0.0.1:7420 has not answered for 12 s (the connection broke); it is unknown whether its town runs";

@@ -10,7 +10,7 @@ use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_sche
 use crate::screens::town;
 use crate::text_field::TextField;
 use townlet_source::RECORDING;
-use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line};
+use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line, holds_token};
 
 /// Actions of a pane that act on its selection without asking. From another pane they are not done unseen.
 const UNASKED: [Action; 4] = [Action::Defer, Action::Cancel, Action::Switch, Action::Acknowledge];
@@ -240,7 +240,7 @@ impl App {
         }
         let words = typed.split_whitespace().collect::<Vec<_>>();
         // Lines are logged, so a token must not be part of one.
-        let token = self.hello.requires_token || typed.contains("twn_");
+        let token = self.hello.requires_token || holds_token(typed);
         if words.first() == Some(&"escalate") && (words.len() == 1 || token) {
             self.line.open("", &[]);
             if self.hello.session.transport == RECORDING {

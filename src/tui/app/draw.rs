@@ -135,8 +135,8 @@ impl App {
             Some(why) => (format!("The connection has ended: {}", escape(why)), "Press q to quit."),
             None => match &self.link {
                 Link::Reconnecting { url, denied: true, why, .. } => {
-                    let what = format!("{} refuses the token: {}", escape(url), escape(why));
-                    (what, "Retrying automatically. Press q to quit.")
+                    let what = format!("{} refuses access: {}", escape(url), escape(why));
+                    (what, "It is not tried again. `:escalate` gives another token. Press q to quit.")
                 }
                 Link::Reconnecting { url, in_seconds, why, .. } => {
                     let advice = if *in_seconds > 1 {
@@ -265,11 +265,14 @@ impl App {
                 banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
             }
             // The cause comes last, because it may be long and is cut first.
-            Link::Reconnecting { in_seconds, why, .. } => banners.push(format!(
-                "{}; the screen is out of date; {} ({why})",
-                connection::silence(&self.link),
-                connection::next_attempt(*in_seconds)
-            )),
+            Link::Reconnecting { denied, why, .. } => {
+                let advice = if *denied { ": `:escalate` gives another token" } else { "" };
+                banners.push(format!(
+                    "{}; the screen is out of date; {}{advice} ({why})",
+                    connection::silence(&self.link),
+                    connection::next_attempt(&self.link)
+                ));
+            }
             _ => {}
         }
         let Some(view) = &self.view else { return banners };

@@ -2,6 +2,8 @@
 //!
 //! A line that may contain a secret is never stored; see [`may_be_stored`]. The shell writes the file.
 
+use townlet_wire::holds_token;
+
 use crate::app::without_note;
 
 /// Maximum number of lines in memory and read from the file.
@@ -10,7 +12,7 @@ pub const MAX_LINES: usize = 1_000;
 /// Whether a line may be stored. A token typed after `escalate` must not be.
 pub fn may_be_stored(line: &str) -> bool {
     let line = line.trim();
-    !line.is_empty() && !line.starts_with("escalate") && !line.contains("twn_")
+    !line.is_empty() && !line.starts_with("escalate") && !holds_token(line)
 }
 
 /// The lines, oldest first, and the current position.
@@ -106,6 +108,7 @@ mod tests {
         assert!(!history.push("kpi "));
         assert!(!history.push("  escalate secret"));
         assert!(!history.push("say twn_1_secret"));
+        assert!(!history.push("say twn%5f1_secret"));
         assert!(!history.push("  "));
         assert_eq!(history.lines, ["kpi"]);
     }

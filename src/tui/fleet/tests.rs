@@ -163,7 +163,7 @@ fn a_shard_that_is_not_heard_is_never_shown_as_well() {
         assert!(row(&mut fleet, 1).0.contains("✓ ok"));
         for (link, words) in [
             (silent("http://127.0.0.1:7420", Some(12), false), "no answer for 12 s, trying again in 3 s: connection"),
-            (silent("http://127.0.0.1:7420", Some(12), true), "token refused, trying again in 3 s: E_UNAUTHORIZED"),
+            (silent("http://127.0.0.1:7420", Some(12), true), "token refused, not tried again: E_UNAUTHORIZED"),
             (
                 Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "x".into(), seconds: 12 })),
                 "no answer for 12 s",

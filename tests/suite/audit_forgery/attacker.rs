@@ -11,6 +11,9 @@ use townlet_wire::sha256;
 /// Bytes of `,"hash":"<64 hex>"}`.
 const HASH_TAIL: usize = 9 + 64 + 2;
 
+/// More segments than a run of these tests has.
+const MAX_SEGMENTS: usize = 1_000;
+
 /// A home in the attacker's hands.
 pub(crate) struct Stolen(pub(crate) PathBuf);
 
@@ -39,13 +42,19 @@ impl Stolen {
         self.logs().join(format!("{run}-{number:04}.jsonl"))
     }
 
+    /// The files of a run's segments.
+    pub(crate) fn segments(&self, run: &str) -> Vec<PathBuf> {
+        (1..=MAX_SEGMENTS).map(|number| self.segment(run, number)).take_while(|file| file.exists()).collect()
+    }
+
     pub(crate) fn head(&self, run: &str) -> PathBuf {
         self.logs().join(format!("{run}.head"))
     }
 
     pub(crate) fn read(&self, run: &str) -> Segments {
-        let files = (1..).map(|number| self.segment(run, number)).take_while(|file| file.exists());
+        let files = self.segments(run);
         files
+            .into_iter()
             .map(|file| {
                 let bytes = std::fs::read(file).expect("a segment");
                 let lines = bytes.split_inclusive(|byte| *byte == b'\n');
@@ -65,11 +74,12 @@ impl Stolen {
             let mut text = String::new();
             for record in segment {
                 seq += 1;
-                (record.seq, record.prev) = (seq, hash);
+                record.seq = seq;
+                record.prev.clone_from(&hash);
                 run.clone_into(&mut record.run_id);
                 let line = record.line();
                 record.hash = sha256(&line.as_bytes()[..line.len() - HASH_TAIL - 1]);
-                hash = record.hash.clone();
+                hash.clone_from(&record.hash);
                 hashes.push(hash.clone());
                 text.push_str(&record.line());
             }
@@ -119,7 +129,7 @@ impl Stolen {
 
     /// Removes a run's files.
     pub(crate) fn remove(&self, run: &str) {
-        for file in (1..).map(|number| self.segment(run, number)).take_while(|file| file.exists()).collect::<Vec<_>>() {
+        for file in self.segments(run) {
             std::fs::remove_file(file).expect("removed");
         }
         drop(std::fs::remove_file(self.head(run)));

@@ -114,7 +114,8 @@ pub(super) fn forgeries() -> Vec<Forgery> {
         row("newest run removed", |it| it.remove(&it.runs()[2])),
         row("a run renamed", |it| {
             let runs = it.runs();
-            let (renamed, segments) = (format!("{}0", &runs[0][..runs[0].len() - 1]), it.read(&runs[0]));
+            let last = if runs[0].ends_with('0') { '1' } else { '0' };
+            let (renamed, segments) = (format!("{}{last}", &runs[0][..runs[0].len() - 1]), it.read(&runs[0]));
             it.remove(&runs[0]);
             it.write(&renamed, segments);
             it.edit(&runs[1], |segments| {
@@ -126,9 +127,9 @@ pub(super) fn forgeries() -> Vec<Forgery> {
             checkpoint_misses: Some(ADDED),
             ..row("a run made up, as an earlier version wrote it", |it| {
                 let mut segments = it.read(&it.runs()[0]);
-                segments
-                    .iter_mut()
-                    .for_each(|it| it.retain(|record| !matches!(record.stage, Stage::Begin | Stage::Seal)));
+                for segment in &mut segments {
+                    segment.retain(|record| !matches!(record.stage, Stage::Begin | Stage::Seal));
+                }
                 it.write("harbour-20250101-000000-000aaa", segments);
             })
         },
@@ -205,7 +206,7 @@ pub(super) fn forgeries() -> Vec<Forgery> {
 /// Forgeries of the seals and their key.
 fn seal_forgeries() -> Vec<Forgery> {
     vec![
-        row("every seal removed", |it| strip_seals(it)),
+        row("every seal removed", strip_seals),
         row("every seal removed, and the sealing key", |it| {
             strip_seals(it);
             std::fs::remove_file(it.key_file()).expect("removed");
@@ -243,10 +244,7 @@ fn seal_forgeries() -> Vec<Forgery> {
                 }
             });
         }),
-        Forgery {
-            checkpoint_misses: Some(KEY_ONLY),
-            ..row("the sealing key replaced by a new one", |it| drop(new_setup(it)))
-        },
+        Forgery { checkpoint_misses: Some(KEY_ONLY), ..row("the sealing key replaced by a new one", new_setup) },
         row("the sealing key replaced, all runs forged and sealed again", |it| {
             new_setup(it);
             rewrite_all(it);

@@ -87,10 +87,19 @@ impl Site {
     fn crash(&self, live: &[Live], dice: &mut Dice) -> Self {
         let image = temp_home();
         let before = temp_home();
+        // Nothing is written while files are copied.
+        for log in live.iter().map(|live| &live.log) {
+            log.flush().expect("flushed");
+        }
         copy_folder(self.home.path(), before.path());
         let victim = &live[dice.roll(live.len() as u64) as usize];
-        victim.log.seal().expect("sealed");
+        victim.log.seal().and_then(|()| victim.log.flush()).expect("sealed");
         copy_folder(self.home.path(), image.path());
+        if dice.roll(2) == 0 {
+            // The head lags behind the log.
+            std::fs::copy(Stolen(before.path().to_owned()).head(&victim.run), image_head(&image, &victim.run))
+                .expect("copied");
+        }
         let (image, before) =
             (Self { home: image, key: self.key.clone(), runs: self.runs }, Stolen(before.path().to_owned()));
         if self.key.is_some() {
@@ -136,11 +145,10 @@ impl Site {
     /// Leaves half a line behind the last one.
     fn tear(&self, run: &str, dice: &mut Dice) {
         let stolen = self.stolen();
-        let last = (1..).take_while(|number| stolen.segment(run, *number).exists()).last().expect("a segment");
-        let path = stolen.segment(run, last);
+        let path = stolen.segments(run).pop().expect("a segment");
         let mut bytes = std::fs::read(&path).expect("a segment");
         let piece = br#"{"v":1,"seq":12345,"ts":"2027-01-01T00:00:00.000Z","shard":"harbour""#;
-        bytes.extend_from_slice(&piece[..1 + dice.roll(piece.len() as u64 - 1) as usize]);
+        bytes.extend_from_slice(&piece[..=dice.roll(piece.len() as u64 - 1) as usize]);
         std::fs::write(&path, bytes).expect("written");
     }
 
@@ -157,10 +165,13 @@ impl Site {
     }
 }
 
+fn image_head(image: &tempfile::TempDir, run: &str) -> std::path::PathBuf {
+    Stolen(image.path().to_owned()).head(run)
+}
+
 /// Removes the line of the last seal. The line that it seals is durable before the key steps, so everything else stays.
 fn unwrite_seal(before: &Stolen, stolen: &Stolen, run: &str) {
-    let last = (1..).take_while(|number| stolen.segment(run, *number).exists()).last().expect("a segment");
-    let path = stolen.segment(run, last);
+    let path = stolen.segments(run).pop().expect("a segment");
     let bytes = std::fs::read(&path).expect("a segment");
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     std::fs::write(&path, lines[..lines.len() - 1].concat()).expect("written");

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 use tempfile::TempDir;
 use townlet_audit::{Record, records};
-use townlet_server::{Server, ServerError};
+use townlet_server::{AnonymousReading, Server, ServerError};
 use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Handle, Log, ShardError};
 use townlet_source::remote::{Client, Target};
@@ -52,6 +52,7 @@ pub(super) fn service(
     let place = townlet_server::ListenOptions { listen: listen.parse().expect("an address"), tls };
     let options = townlet_server::Options {
         token_file: home.path().join("ops/tokens.json"),
+        anonymous: AnonymousReading::Full,
         facts: vec![("townlet".into(), "test".into())],
         log: Log::new(home.path().join("logs/townlet.log"), "service", false),
     };
@@ -94,6 +95,18 @@ impl Served {
         let shard = Arc::new(start(&home).expect("the shard starts"));
         let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
         Self { home, shard, server, admin, viewer, document: OnceLock::new() }
+    }
+
+    /// The same with another setting of what may be read without a token.
+    pub(super) fn with_reading(anonymous: AnonymousReading) -> Self {
+        let mut served = Self::start();
+        // Afterwards it takes a token.
+        let document = served.openapi();
+        served.document.get_or_init(|| document);
+        let (place, options) = service(&served.home, "127.0.0.1:0", None);
+        let options = townlet_server::Options { anonymous, ..options };
+        served.server = serve(&served.shard, (place, options)).expect("it listens");
+        served
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -176,6 +189,6 @@ pub(super) fn certificate(home: &TempDir, name: &str) -> ((PathBuf, PathBuf), Pa
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("a certificate");
     let (cert, key) = (home.path().join(format!("{name}.pem")), home.path().join(format!("{name}.key")));
     std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    townlet_files::write_private(&key, made.signing_key.serialize_pem().as_bytes()).unwrap();
     ((cert.clone(), key), cert)
 }

@@ -57,25 +57,35 @@ struct Trajectory {
 impl Rollout {
     /// As many replicas as configured, each at its first tick. The seed determines their towns.
     pub fn new(rules: &Arc<Rules>, seed: u64, forward: &Forward) -> Self {
+        Self::new_while(rules, seed, forward, &|| true).unwrap_or_else(|| unreachable!("nothing interrupts it"))
+    }
+
+    /// The same; asks `should_continue` before each replica, and returns `None` when it said no. Thousands take a while.
+    pub fn new_while(
+        rules: &Arc<Rules>,
+        seed: u64,
+        forward: &Forward,
+        should_continue: ShouldContinue<'_>,
+    ) -> Option<Self> {
         let training = &rules.config.training;
         let layout = layout(rules.config.features.systems.observations);
         let towns = TownSource::new(rules, seed);
-        let envs: Vec<Env> = (0..training.replicas)
-            .map(|replica| Env::new(&towns, seed, replica, training.replicas, layout.width))
-            .collect();
+        let envs = (0..training.replicas)
+            .map(|replica| should_continue().then(|| Env::new(&towns, seed, replica, training.replicas, layout.width)));
+        let envs: Vec<Env> = envs.collect::<Option<_>>()?;
         let mut vec_envs = Vec::new();
         let mut envs = envs.into_iter().peekable();
         while envs.peek().is_some() {
             vec_envs.push(VecEnv::new(envs.by_ref().take(ENVS_PER_BATCH).collect(), forward.clone()));
         }
-        Self {
+        Some(Self {
             vec_envs,
             layout,
             ticks: u64::from(training.rollout_ticks),
             gae_lambda: rules.config.ppo.gae_lambda.to_f64() as f32,
             seed,
             trajectory: Trajectory::default(),
-        }
+        })
     }
 
     /// Collects one rollout on up to `threads` workers. The result does not depend on their number.

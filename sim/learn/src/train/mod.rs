@@ -107,14 +107,19 @@ pub fn settings(rules: &Rules) -> Settings {
 impl Trainer {
     /// A new training: random weights, every town at its first tick.
     pub fn new(rules: &Arc<Rules>, plan: Plan) -> Self {
+        Self::new_while(rules, plan, &|| true).unwrap_or_else(|| unreachable!("nothing interrupts it"))
+    }
+
+    /// The same; asks `should_continue` before each town that it makes, and returns `None` when it said no.
+    pub fn new_while(rules: &Arc<Rules>, plan: Plan, should_continue: ShouldContinue<'_>) -> Option<Self> {
         let shape = shape(rules);
         let mut learner = Learner::new(shape, settings(rules), plan.seed);
         learner.set_threads(plan.threads);
         let forward = Forward::new(shape, learner.weights());
-        Self {
+        Some(Self {
             rules: Arc::clone(rules),
             plan,
-            rollout: Rollout::new(rules, plan.seed, &forward),
+            rollout: Rollout::new_while(rules, plan.seed, &forward, should_continue)?,
             learner,
             normalizer: Normalizer::new(shape.observation),
             batch: Batch::default(),
@@ -128,7 +133,7 @@ impl Trainer {
             evaluation: None,
             best: None,
             unsaved_best: None,
-        }
+        })
     }
 
     /// The rules of the towns.

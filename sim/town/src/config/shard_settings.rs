@@ -263,6 +263,9 @@ section! {
         enabled: bool = free(),
         /// Token store, relative to the shard's home.
         token_file: String = text(TextFormat::Path),
+        /// What clients of the service may read without a token: `full`, `status` (health and readiness), `none` (that the
+        /// process lives). `auto` is `full` on the addresses of this machine and `status` on others.
+        anonymous: AnonymousReading = free(),
     }
 
     Server {
@@ -316,6 +319,18 @@ choice! {
         Configured = "configured",
         /// Drawn at random.
         Drawn = "drawn",
+    }
+
+    /// What clients of the service may read without a token.
+    AnonymousReading {
+        /// Everything on the addresses of this machine, the status on others.
+        Auto = "auto",
+        /// Everything.
+        Full = "full",
+        /// Health and readiness.
+        Status = "status",
+        /// That the process lives.
+        None = "none",
     }
 
     /// When the release is rolled back automatically.

@@ -118,6 +118,12 @@ macro_rules! columns {
                 }
             }
 
+            /// The first column that has not `slots` rows, with the number it has.
+            pub(crate) fn other_length(&self, slots: usize) -> Option<(&'static str, usize)> {
+                let lengths = [$( (stringify!($column), self.$column.len()) ),+];
+                lengths.into_iter().find(|(_, length)| *length != slots)
+            }
+
             /// Resets a slot to default values.
             pub(crate) fn clear(&mut self, agent: AgentId) {
                 $( self.$column[agent] = Default::default(); )+

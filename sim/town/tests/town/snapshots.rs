@@ -1,9 +1,11 @@
 //! Snapshots: a loaded town equals the saved one, and truncated, altered or foreign files are refused with the reason.
 
-use townlet_town::ids::{AffordanceId, ObjectId};
+use std::sync::Arc;
+
+use townlet_town::ids::{AffordanceId, Column, ObjectId};
 use townlet_town::snapshot::{self, SnapshotError};
 use townlet_town::state::Activity;
-use townlet_town::{AgentId, Town};
+use townlet_town::{AgentId, State, Town};
 
 use crate::{By, through, town, wander};
 
@@ -95,12 +97,12 @@ fn other_versions_and_foreign_files_are_refused_with_the_reason() {
 fn a_state_of_another_town_is_refused() {
     let state = town(&[]).state().clone();
     let other = town(&[("embedding_allocator.max_slots", "20")]);
-    assert!(Town::resume(std::sync::Arc::clone(other.rules()), state.clone()).unwrap_err().contains("another town"));
+    assert!(Town::resume(Arc::clone(other.rules()), state.clone()).unwrap_err().contains("another town"));
     let mut outside = state.clone();
     outside.agents.tile[outside.agents.present[0]] = townlet_town::ids::Tile(48 * 48);
     let rules = town(&[]).rules().clone();
     assert!(Town::resume(rules.clone(), outside).is_err());
-    let wild: [fn(&mut townlet_town::State); 4] = [
+    let wild: [fn(&mut State); 4] = [
         |state| state.objects[ObjectId(0)].uses.push(AgentId(9_999)),
         |state| state.agents.activity[state.agents.present[0]] = Activity::Walking(ObjectId(9_999), AffordanceId(0)),
         |state| state.agents.activity[state.agents.present[0]] = Activity::Walking(ObjectId(0), AffordanceId(999)),
@@ -117,6 +119,38 @@ fn a_state_of_another_town_is_refused() {
 }
 
 #[test]
+fn a_column_of_another_length_is_refused_by_name() {
+    let town = town(&[]);
+    let slots = town.state().agents.tile.len();
+    let edits: [(&str, fn(&mut State, usize)); 4] = [
+        ("past", |state, rows| state.agents.past = Column::filled(rows, <_>::default())),
+        ("resident", |state, rows| state.agents.resident = Column::filled(rows, <_>::default())),
+        ("score_day", |state, rows| state.agents.score_day = Column::filled(rows, <_>::default())),
+        ("freed", |state, rows| state.lifecycle.freed = Column::filled(rows, None)),
+    ];
+    for (column, edit) in edits {
+        for rows in [0, slots - 1, slots + 1] {
+            let mut state = town.state().clone();
+            edit(&mut state, rows);
+            let why = Town::resume(Arc::clone(town.rules()), state).unwrap_err();
+            assert_eq!(why, format!("its column `{column}` has {rows} rows instead of {slots}"));
+        }
+    }
+}
+
+#[test]
+fn occupied_slots_must_be_ascending() {
+    let town = town(&[]);
+    let edits: [fn(&mut Vec<AgentId>); 2] = [|present| present.swap(0, 1), |present| present.insert(0, present[0])];
+    for edit in edits {
+        let mut state = town.state().clone();
+        edit(&mut state.agents.present);
+        let why = Town::resume(Arc::clone(town.rules()), state).unwrap_err();
+        assert_eq!(why, "its list of occupied slots is not ascending");
+    }
+}
+
+#[test]
 fn the_same_seed_and_choices_give_the_same_town() {
     let (mut one, mut two, mut three) = (town(&[]), town(&[]), town(&[]));
     for tick in (99..20_000).step_by(100) {
@@ -129,7 +163,7 @@ fn the_same_seed_and_choices_give_the_same_town() {
             three = snapshot::load(&snapshot::save(&three)).unwrap();
         }
     }
-    let other = Town::new(std::sync::Arc::clone(one.rules()), 8);
+    let other = Town::new(Arc::clone(one.rules()), 8);
     assert_ne!(other.digest(), town(&[]).digest(), "another seed is another town");
 }
 
@@ -151,7 +185,7 @@ fn a_small_snapshot_of_a_large_state_is_refused() {
     let town = town(&[]);
     let with = |slots: usize| {
         let mut state = town.state().clone();
-        state.agents.past = townlet_town::ids::Column::filled(slots, <_>::default());
+        state.agents.past = Column::filled(slots, <_>::default());
         let content = postcard::to_extend(&state, postcard::to_stdvec(&town.rules().sources).unwrap()).unwrap();
         sealed(&content, content.len() as u64)
     };

@@ -253,12 +253,13 @@ impl Sweep<'_> {
     fn trainer(&self, trial: usize, registry: &Registry) -> Result<Started> {
         let rules = rules(&self.state.base, &self.state.trials[trial])?;
         if let Some(saved) = registry.latest_training(ROWS) {
-            return Ok(Started::Trainer(Box::new(Trainer::resume(&rules, &saved, self.threads)?)));
+            let resume = || Trainer::resume(&rules, &saved, self.threads);
+            return Ok(Started::Trainer(Box::new(self.stop.at_once_during(resume)?)));
         }
         let plan = Plan { seed: rules.config.seed, total_steps: self.state.max_steps, threads: self.threads };
         let catalog = PolicyCatalog::of(&self.home, &self.state.base.config.policy);
         let start = [self.state.from.as_deref(), self.state.warm_start.as_deref()];
-        let (mut trainer, imitated) = new_trainer(&rules, plan, start, &catalog)?;
+        let (mut trainer, imitated) = self.stop.at_once_during(|| new_trainer(&rules, plan, start, &catalog))?;
         if self.state.warm_start.is_some() {
             match trainer.warm_start(imitated.as_ref(), &|| self.stop.reason().is_none(), |_, _| ()) {
                 Ok(true) => {}

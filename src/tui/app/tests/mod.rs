@@ -297,7 +297,8 @@ fn banners_and_connection_states() {
     ui.shows("? was 10×");
     ui.shows(" VIEWER ?");
     ui.app.update(lost(true));
-    ui.shows("Harbour · token refused, trying again in 4 s");
+    ui.shows("Harbour · token refused, not tried again");
+    ui.shows("not tried again: `:escalate` gives another token (the connection broke)");
     ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
     ui.shows("no answer for 3 s");
 }

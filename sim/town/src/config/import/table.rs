@@ -67,7 +67,7 @@ pub(super) static ROWS: &[(&str, Rule)] = &[
     ("snapshot.guardrails.**", Rule::Gone("a snapshot is always checked when it is loaded")),
     ("snapshot.capture_on_failed_promotion", Rule::Gone("snapshots of release and candidate are always kept")),
     ("console_auth.require_auth_for_viewer", Rule::Gone("a session without token is a viewer")),
-    ("console_auth.tokens", Rule::Gone("`townlet token new` creates tokens, which are stored hashed")),
+    ("console_auth.tokens", Rule::Gone("`townlet token create` creates tokens, which are stored hashed")),
     ("perturbations.events.*", Rule::Events),
     ("perturbations.max_concurrent_events", Rule::Events),
     ("perturbations.global_cooldown_ticks", Rule::Events),
