@@ -155,13 +155,8 @@ impl CheckpointKey {
             found => found,
         }
         .map_err(|error| say(error.to_string()))?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            let mode = file.metadata().map_err(|error| say(error.to_string()))?.permissions().mode();
-            if mode & 0o077 != 0 {
-                return Err(say("other users can read or write it. Run `chmod 600` on it".into()));
-            }
+        if townlet_files::is_open_to_others(&file).map_err(|error| say(error.to_string()))? {
+            return Err(say("other users can read or write it. Run `chmod 600` on it".into()));
         }
         let mut text = String::new();
         io::Read::read_to_string(&mut file, &mut text).map_err(|error| say(error.to_string()))?;
@@ -190,17 +185,13 @@ impl CheckpointKey {
 
 /// Makes a key file, unless another process has made it meanwhile.
 fn create(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = townlet_files::folder_of(path);
     std::fs::create_dir_all(folder)?;
     let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
     let made = made.map_err(|_| io::Error::other("the system gives no random numbers"))?;
     let fresh = path.with_added_extension(format!("{}.part", std::process::id()));
     drop(std::fs::remove_file(&fresh));
-    let options = &mut OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    let mut file = options.open(&fresh)?;
+    let mut file = townlet_files::owner_only(OpenOptions::new().write(true).create_new(true)).open(&fresh)?;
     writeln!(file, "{}", STANDARD.encode(made.as_ref()))?;
     file.sync_all()?;
     let linked = std::fs::hard_link(&fresh, path);

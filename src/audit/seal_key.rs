@@ -87,8 +87,8 @@ fn say(path: &Path, why: impl std::fmt::Display) -> String {
 /// Waits for the lock of the key file at most this long.
 fn lock(path: &Path, patience: Duration) -> Result<File, String> {
     let path = path.with_extension("lock");
-    let options = &mut OpenOptions::new();
-    private(options.write(true).create(true).truncate(false));
+    let mut options = OpenOptions::new();
+    let options = townlet_files::owner_only(options.write(true).create(true).truncate(false));
     let file = townlet_files::open_own(&path, options).map_err(|error| say(&path, error))?;
     let began = Instant::now();
     loop {
@@ -101,13 +101,6 @@ fn lock(path: &Path, patience: Duration) -> Result<File, String> {
     }
 }
 
-fn private(options: &mut OpenOptions) {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    #[cfg(not(unix))]
-    let _ = options;
-}
-
 /// Reads the state; `None` if there is no file.
 fn read(path: &Path) -> Result<Option<KeyState>, String> {
     let mut file = match townlet_files::open_own(path, OpenOptions::new().read(true)) {
@@ -115,15 +108,10 @@ fn read(path: &Path) -> Result<Option<KeyState>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(say(path, error)),
     };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(|error| say(path, error))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let what = "other users can read or write it. Run `chmod 600` on it, and make a new key with `townlet audit seal setup \
-                        --replace` if it may have leaked";
-            return Err(say(path, what));
-        }
+    if townlet_files::is_open_to_others(&file).map_err(|error| say(path, error))? {
+        let what = "other users can read or write it. Run `chmod 600` on it, and make a new key with `townlet audit seal setup \
+                    --replace` if it may have leaked";
+        return Err(say(path, what));
     }
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut file, &mut bytes).map_err(|error| say(path, error))?;
@@ -203,25 +191,21 @@ impl SealKey {
 }
 
 fn replace(path: &Path, state: &KeyState) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = townlet_files::folder_of(path);
     let (fresh, old) = (path.with_extension("part"), path.with_extension("old"));
     erase(&fresh)?;
     erase(&old)?;
-    let options = &mut OpenOptions::new();
-    private(options.write(true).create_new(true));
-    let mut file = options.open(&fresh)?;
+    let mut file = townlet_files::owner_only(OpenOptions::new().write(true).create_new(true)).open(&fresh)?;
     let mut text = serde_json::to_string(state).map_err(io::Error::other)?;
     text.push('\n');
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fail::fail_point!("seal_key_written", |_| Err(io::Error::other("fail point seal_key_written")));
     match std::fs::hard_link(path, &old) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     std::fs::rename(&fresh, path)?;
     sync_dir(folder)?;
-    fail::fail_point!("seal_key_stepped", |_| Err(io::Error::other("fail point seal_key_stepped")));
     erase(&old)?;
     sync_dir(folder)
 }
@@ -229,7 +213,7 @@ fn replace(path: &Path, state: &KeyState) -> io::Result<()> {
 /// Makes the sealing key of a home. Every run in `logs` is sealed as it is now; the next run to start writes these seals down.
 /// Returns the verification key, which is stored nowhere. An existing key is refused unless `replace` is given.
 pub fn set_up(path: &Path, logs: &Path, replace_key: bool) -> Result<VerificationKey, String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = townlet_files::folder_of(path);
     std::fs::create_dir_all(folder).map_err(|error| say(folder, error))?;
     let held = lock(path, PATIENCE)?;
     if std::fs::symlink_metadata(path).is_ok() && !replace_key {

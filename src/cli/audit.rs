@@ -195,7 +195,7 @@ fn report(path: &Path, proofs: &Proofs) -> Result<Report> {
         return Ok(report);
     }
     std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = townlet_files::folder_of(path);
     let run = run_id_of(path).ok_or_else(|| {
         anyhow!("{}: not an audit log file. These are named `<run>-0001.jsonl` or `<run>.head`.", name())
     })?;

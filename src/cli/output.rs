@@ -147,7 +147,7 @@ pub(super) fn read_error(path: &Path, error: &io::Error) -> anyhow::Error {
 pub(super) fn require_new_file(path: &Path) -> Result<()> {
     let name = escape(&path.display().to_string());
     ensure!(path.symlink_metadata().is_err(), "{name}: already exists and is not overwritten. Name a new file.");
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = townlet_files::folder_of(path);
     ensure!(folder.is_dir(), "{name}: the folder does not exist.");
     Ok(())
 }

@@ -3,7 +3,6 @@
 //! Every command first runs as a dry run, which must not change the town. Effects are checked on the next snapshot that
 //! observers receive.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use townlet_town::Sources;
 
-use townlet_shard::{Driver, Handle, Home, Options, Speed};
+use townlet_shard::{Driver, Handle, Home, Options};
 use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
 /// Time limit for the next snapshot.
@@ -37,21 +36,6 @@ pub(super) fn ensure(holds: bool, expected: impl Into<String>, seen: impl Into<S
     if holds { Ok(()) } else { Err(CheckFailure::new(expected, seen)) }
 }
 
-/// Options of a shard that advances only on request and whose files are not kept.
-pub(super) fn temporary_shard(home: &Path) -> Options {
-    Options {
-        home: Home::new(home),
-        paused: false,
-        speed: Speed::Max,
-        held: true,
-        claim: false,
-        driver: Driver::default(),
-        training: None,
-        token_file: None,
-        reloader: None,
-    }
-}
-
 /// A running temporary town.
 pub(super) struct Sandbox {
     shard: Handle,
@@ -64,7 +48,7 @@ impl Sandbox {
     /// Starts a new town.
     pub(super) fn open(sources: Sources, seed: u64, driver: Driver) -> Result<Self> {
         let home = tempfile::tempdir().context("cannot create a temporary folder")?;
-        let options = Options { driver, ..temporary_shard(home.path()) };
+        let options = Options { driver, ..Options::held(Home::new(home.path())) };
         let shard = townlet_shard::start(sources, seed, options)?;
         let admin = Session { issuer: "rehearsal".into(), role: Role::Admin, transport: "local".into(), owner: true };
         let session = shard.open(admin, |_| {});

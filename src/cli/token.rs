@@ -44,6 +44,9 @@ enum Subcommand {
         /// Time after which it is refused: a duration such as `90d` or `12h`, or a time in RFC 3339 [default: never]
         #[arg(long, value_name = "TIME", value_parser = expiry)]
         expires: Option<Expiry>,
+        /// Write the token to a new file that only its owner can read [default: print it]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Create a second token of the same holder; commands keep their issuer and their retries
     Rotate {
@@ -56,6 +59,9 @@ enum Subcommand {
         /// Time for which the token before stays valid, such as `1h` [default: until it is revoked]
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         overlap: Option<SignedDuration>,
+        /// Write the token to a new file that only its owner can read [default: print it]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// List the tokens without their secrets
     List {
@@ -117,16 +123,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     let now = Timestamp::now();
     match &args.command {
-        Subcommand::Create { role, name, expires } => {
+        Subcommand::Create { role, name, expires, out } => {
             let expires = expires.map(|expiry| expiry.time(now)).transpose()?;
-            issue(&file, |tokens| match name {
+            issue(&file, out.as_deref(), |tokens| match name {
                 Some(name) => tokens.create_named(name, *role, expires),
                 None => tokens.create_unnamed(*role, expires),
             })?;
         }
-        Subcommand::Rotate { name, expires, overlap } => {
+        Subcommand::Rotate { name, expires, overlap, out } => {
             let lifetime = expires.map(|expiry| expiry.time(now).map(|time| time.duration_since(now))).transpose()?;
-            issue(&file, |tokens| tokens.rotate(name, now, lifetime, *overlap))?;
+            issue(&file, out.as_deref(), |tokens| tokens.rotate(name, now, lifetime, *overlap))?;
             let before = if overlap.is_some() {
                 "The token before stays valid for the overlap."
             } else {
@@ -159,25 +165,33 @@ fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
     Ok(done)
 }
 
-/// Makes a token and prints it once.
-fn issue(file: &Path, make: impl FnOnce(&mut TokenStore) -> Result<String, String>) -> Result<()> {
+/// Makes a token and writes it once: to the new file `out`, or to standard output.
+fn issue(file: &Path, out: Option<&Path>, make: impl FnOnce(&mut TokenStore) -> Result<String, String>) -> Result<()> {
+    if let Some(out) = out {
+        output::require_new_file(out).context("--out")?;
+    }
     let token = change(file, |tokens| make(tokens).map_err(|why| anyhow!(why)))?;
     let id = token.strip_prefix("twn_").and_then(|rest| rest.split('_').next()).unwrap_or_default();
     // A secret that nobody has seen is of no use and must not stay valid.
-    let printed = output::secret(&token);
-    if printed.is_err() || output::stdout_closed() {
+    let written = match out {
+        Some(out) => townlet_files::write_private(out, format!("{token}\n").as_bytes())
+            .with_context(|| output::OutputLost::file(out)),
+        None => output::secret(&token),
+    };
+    if written.is_err() || (out.is_none() && output::stdout_closed()) {
         change(file, |tokens| Ok(tokens.revoke(id)))?;
         output::stderr!("townlet: the token could not be shown, so it was revoked.");
-        return printed;
+        return written;
     }
     let tokens = load(file)?;
     let Some(stored) = tokens.stored().iter().find(|stored| stored.id == id) else { return Ok(()) };
     let expires =
         stored.expires.as_ref().map_or_else(|| "it does not expire".to_owned(), |time| format!("it expires at {time}"));
     output::stderr!(
-        "New {} token of `{}`, id {id}; {expires}; it is not shown again. Its hash is stored in {}.",
+        "New {} token of `{}`, id {id}; {expires}; it is {}. Its hash is stored in {}.",
         stored.role.word(),
         stored.name,
+        out.map_or_else(|| "not shown again".to_owned(), |out| format!("in {}", out.display())),
         file.display()
     );
     Ok(())

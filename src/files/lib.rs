@@ -8,14 +8,15 @@ pub use identity::{Disturbance, Identity, put_back, set_aside};
 
 mod private;
 
-pub use private::{Readers, exposure, folder_exposure, open_key, open_private};
+pub use private::{
+    Readers, exposure, folder_exposure, folder_of, is_open_to_others, open_key, open_private, owner_only,
+};
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use fail::fail_point;
-use private::folder_of;
 
 /// Paths that a shell passes in place of a file, as in `--config <(…)`.
 const SHELL_PATHS: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"];
@@ -113,11 +114,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Replaces a file that holds a secret, as [`write_atomically`] does. From its creation on only its owner can read it, and no
 /// folder that is made for it is writable by others.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     create_folder_of(path)?;
-    replace(path, bytes, &mut options, None)
+    replace(path, bytes, owner_only(&mut OpenOptions::new()), None)
 }
 
 /// Creates the folder of a file that holds a secret, if it is missing. Other users cannot write to what is created.

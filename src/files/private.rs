@@ -81,6 +81,26 @@ pub fn open_key(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Lets only the owner of a file that is created with `options` read or write it.
+pub fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// Whether the permissions of an open file let other users read or write it.
+#[cfg(unix)]
+pub fn is_open_to_others(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
+}
+
+/// Other systems have other permissions, which are not checked.
+#[cfg(not(unix))]
+pub fn is_open_to_others(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
 fn refuse(exposure: Option<String>) -> io::Result<()> {
     exposure.map_or(Ok(()), |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why)))
 }
@@ -91,7 +111,7 @@ fn is_trusted(user: u32) -> bool {
 }
 
 /// The folder of a file. The parent of a bare file name is an empty path.
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -129,6 +129,23 @@ pub struct Options {
     pub reloader: Option<ConfigReloader>,
 }
 
+impl Options {
+    /// A shard that advances only on request, under the scripted policy, and locks no name.
+    pub fn held(home: Home) -> Self {
+        Self {
+            home,
+            paused: false,
+            speed: Speed::Max,
+            held: true,
+            claim: false,
+            driver: Driver::default(),
+            training: None,
+            token_file: None,
+            reloader: None,
+        }
+    }
+}
+
 /// Why a shard did not start.
 #[derive(Debug, Error)]
 pub enum ShardError {

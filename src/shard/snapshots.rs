@@ -46,7 +46,7 @@ pub fn read(path: &Path) -> Result<SnapshotFile, String> {
 
 /// The newest intact snapshot before `path` in its folder.
 pub fn previous_intact(path: &Path) -> Option<SnapshotFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = townlet_files::folder_of(path);
     let before = list(folder).into_iter().filter(|other| other.file_name() < path.file_name());
     before.rev().find_map(|other| read(&other).ok())
 }

@@ -154,8 +154,7 @@ pub struct TerminalSession {
     terminal: ManuallyDrop<Terminal<CrosstermBackend<io::Stdout>>>,
     inbox: Receiver<ShellEvent>,
     sender: Sender<ShellEvent>,
-    /// Set when the session ends. Signals but SIGHUP then have their default effect, so that a source that is slow to close
-    /// can be interrupted.
+    /// Set when the session ends. Signals but SIGHUP then have their default effect and interrupt a source that closes slowly.
     ended: Arc<AtomicBool>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use townlet_shard::training::TrainingSpec;
-use townlet_shard::{ConfigReloader, Driver, Handle, Home, Options, Speed};
+use townlet_shard::{ConfigReloader, Handle, Home, Options};
 use townlet_wire::telemetry::{Agent, Evidence};
 use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
@@ -193,17 +193,7 @@ pub(crate) fn refusal(answer: &Answer) -> String {
 
 /// Options of a test shard; a held one ticks only when the test runs it.
 pub(crate) fn options(home: &Path, held: bool) -> Options {
-    Options {
-        home: Home::new(home),
-        paused: !held,
-        speed: Speed::Max,
-        held,
-        claim: false,
-        driver: Driver::default(),
-        training: None,
-        token_file: None,
-        reloader: None,
-    }
+    Options { paused: !held, held, ..Options::held(Home::new(home)) }
 }
 
 /// The same for a shard that reloads the configuration file of its home.

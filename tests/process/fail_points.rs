@@ -329,7 +329,9 @@ fn disk_errors_never_acknowledge_falsely() {
         reached_by(&[ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]).filter(|point| *point != "journal_create")
     {
         for (passed, times) in [(1, "1*return->off"), (3, "1*return->off"), (4, "2*return->off"), (4, "return")] {
-            let what = format!("{point}={passed}*off->{times}");
+            // The audit log begins with a line of its own; a run that cannot write that one does not start.
+            let opening = if point.starts_with("audit") { 2 } else { 0 };
+            let what = format!("{point}={}*off->{times}", passed + opening);
             let home = tempfile::tempdir().unwrap();
             script(home.path(), true);
             let ended = run(home.path(), false, &[("FAILPOINTS", &what)]);

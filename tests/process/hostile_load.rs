@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
-use townlet_audit::{Record, Stage, records};
+use townlet_audit::{Record, Stage};
 use townlet_wire::service::{CONSOLE, HEALTH};
 
+use super::pty_session::log_of;
 use super::server::Server;
 use crate::kit::{TIMEOUT, soak, temp_home, text, townlet, wait_until};
 
@@ -241,7 +242,7 @@ impl Load {
             while !over.load(Ordering::Relaxed) {
                 if let Ok(mut socket) = TcpStream::connect(&*address) {
                     // Half of them send nothing at all.
-                    if open.len() % 2 == 0 {
+                    if open.len().is_multiple_of(2) {
                         drop(socket.write_all(b"POST /v1/console HTTP/1.1\r\nhost: x\r\ncontent-type: "));
                     }
                     open.push(socket);
@@ -287,16 +288,6 @@ fn unknown() -> Vec<u8> {
 /// A command that its sender may not send, of 500 bytes that the log would have to escape.
 fn refused() -> Vec<u8> {
     post(&json!({ "command": format!("setmoney ada 7 --reason \"{}\"", "\u{200b}".repeat(157)) }), "")
-}
-
-fn log_of(home: &Path) -> Vec<Record> {
-    let mut all = Vec::new();
-    records(&home.join("logs/console"), |_, _, record| {
-        all.extend(record);
-        Ok(())
-    })
-    .expect("the audit log is read");
-    all
 }
 
 #[test]
@@ -365,7 +356,7 @@ fn strangers_are_refused_before_the_disk_is_full_and_admins_are_not() {
 fn a_console_script_waits_for_a_busy_shard() {
     let shards = Shards::start(&["server.limits.admin.requests=20"]);
     let (commands, client) = (if soak() { 1_000 } else { 100 }, temp_home());
-    let script: String = (0..commands).map(|number| format!("setmoney ada {number}\n")).collect();
+    let script = (0..commands).fold(String::new(), |script, number| script + &format!("setmoney ada {number}\n"));
     let args = ["console", "--connect", shards.served.url(), "--json"];
     let mut child = crate::kit::command(client.path(), args)
         .env("TOWNLET_TOKEN", &shards.token)

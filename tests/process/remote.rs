@@ -422,8 +422,9 @@ fn a_served_shard_reloads_its_file_and_a_restart_keeps_the_reloaded_settings() {
     file("0.1", "");
     assert_eq!(resume(&over).0, Some(0));
     file("0.2", "");
-    let (status, said) = resume(&over);
+    let (status, said) = resume(&[&over[..], &["--strict-config"]].concat());
     assert_eq!((status, said.contains("rewards.clip.clip_per_tick differs")), (Some(2), true), "{said}");
+    assert_eq!(resume(&over).0, Some(0), "it goes on with its own settings");
 }
 
 #[test]

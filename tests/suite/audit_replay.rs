@@ -48,10 +48,10 @@ fn write_log(home: &Path, run: &str, records: Vec<Record>) {
     let mut seq = 0;
     for record in records {
         seq += 1;
-        let mut record = Record { seq, prev, hash: GENESIS.to_owned(), ..record };
+        let mut record = Record { seq, prev: prev.clone(), hash: GENESIS.to_owned(), ..record };
         let line = record.line();
         record.hash = sha256(line.rsplit_once(",\"hash\":").expect("its hash").0.as_bytes());
-        prev = record.hash.clone();
+        prev.clone_from(&record.hash);
         log.push_str(&record.line());
     }
     let file = log_of(home, run);
@@ -76,7 +76,9 @@ fn write_journal(home: &Path, edit: impl Fn(&mut Vec<Entry>)) {
     edit(&mut entries);
     std::fs::remove_file(&file).expect("it is there");
     let journal = Journal::create(&file, &read.header).expect("it is written");
-    entries.into_iter().for_each(|entry| journal.append(entry));
+    for entry in entries {
+        journal.append(entry);
+    }
     journal.flush().expect("it is written");
 }
 
@@ -159,7 +161,7 @@ const FOUND: &[Forgery] = &[
     (
         "the answer in the audit log",
         |home, run| {
-            edit_log(home, run, |all| outcome(all, "spawn", |it| it.result = Some(json!({ "summary": "no." }))))
+            edit_log(home, run, |all| outcome(all, "spawn", |it| it.result = Some(json!({ "summary": "no." }))));
         },
         "its answer is not",
     ),
@@ -196,7 +198,9 @@ const FOUND: &[Forgery] = &[
             edit_log(home, run, |all| {
                 let mut more: Vec<Record> = all.iter().filter(|it| it.command == "spawn").cloned().collect();
                 let ts = all.last().expect("a record").ts.clone();
-                more.iter_mut().for_each(|it| (it.cmd_id, it.ts) = ("invented".into(), ts.clone()));
+                for it in &mut more {
+                    (it.cmd_id, it.ts) = ("invented".into(), ts.clone());
+                }
                 all.extend(more);
             });
         },

@@ -41,6 +41,7 @@ mod shadow_training;
 mod special_files;
 mod sweep_command;
 mod telemetry;
+mod token_command;
 #[cfg(unix)]
 mod train_command;
 mod train_seeds;

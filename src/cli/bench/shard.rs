@@ -15,10 +15,9 @@ use townlet_town::Sources;
 
 use super::timing::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
-use crate::cli::sandbox::temporary_shard;
 use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::training::TrainingSpec;
-use townlet_shard::{Handle, Options, Speed};
+use townlet_shard::{Handle, Home, Options, Speed};
 use townlet_wire::{Answer, Request, Role, Session, Status};
 
 /// Ticks of a headless shard before its memory is read.
@@ -41,7 +40,7 @@ pub(super) fn start_with(
     (paused, speed, held): (bool, Speed, bool),
     training: Option<TrainingSpec>,
 ) -> Result<Handle> {
-    let options = Options { paused, speed, held, training, ..temporary_shard(folder.path()) };
+    let options = Options { paused, speed, held, training, ..Options::held(Home::new(folder.path())) };
     Ok(townlet_shard::start(sources.clone(), 7, options)?)
 }
 

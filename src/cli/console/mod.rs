@@ -210,7 +210,11 @@ impl ConsoleClient {
             }
             if !announced {
                 let time = RETRY_DEADLINE.as_secs();
-                output::stderr!("{}; sending it again for {time} s.", escape(why.trim_end_matches('.')));
+                let (why, cmd_id) = (escape(why.trim_end_matches('.')), escape(&cmd_id));
+                output::stderr!("{why}; sending it again for {time} s as {cmd_id}.");
+                output::stderr!(
+                    "If you leave before its answer, the audit log says under this id whether it was executed."
+                );
                 announced = true;
             }
             std::thread::sleep(RETRY_INTERVAL);

@@ -187,11 +187,10 @@ impl Prompt {
     fn key(&mut self, key: KeyEvent, console: &ConsoleClient) -> PromptAction {
         if let Some((text, mut answer)) = self.unconfirmed.take() {
             return match key.code {
-                KeyCode::Esc => PromptAction::Cancelled,
                 KeyCode::Enter if matches!(answer.text().trim(), "y" | "Y" | "yes" | "Yes") => {
                     PromptAction::Confirmed(text)
                 }
-                KeyCode::Enter => PromptAction::Cancelled,
+                KeyCode::Enter | KeyCode::Esc => PromptAction::Cancelled,
                 _ => {
                     answer.key(key);
                     self.unconfirmed = Some((text, answer));

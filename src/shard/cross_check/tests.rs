@@ -6,28 +6,14 @@ use townlet_town::Sources;
 use townlet_wire::{Request, Role, Session};
 
 use super::*;
-use crate::{Driver, Options, Speed};
-
-fn options(home: &Home) -> Options {
-    Options {
-        home: home.clone(),
-        paused: false,
-        speed: Speed::Max,
-        held: true,
-        claim: false,
-        driver: Driver::default(),
-        training: None,
-        token_file: None,
-        reloader: None,
-    }
-}
+use crate::Options;
 
 #[test]
 fn a_small_window_of_the_log_finds_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = Home::new(folder.path());
     let sources = Sources::default_town(&[]).expect("it holds");
-    let shard = crate::start(sources, 7, options(&home)).expect("it starts");
+    let shard = crate::start(sources, 7, Options::held(home.clone())).expect("it starts");
     let (issuer, transport) = ("test".into(), "local".into());
     let session = shard.open(Session { issuer, role: Role::Admin, transport, owner: false }, |_| {});
     for round in 0..40 {

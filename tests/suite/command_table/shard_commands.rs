@@ -9,7 +9,7 @@ use townlet_shard::{Home, SessionEvent};
 use townlet_wire::{Request, Role, Snapshot};
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
-use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for};
+use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for, wait_until};
 
 /// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -230,7 +230,8 @@ fn incident() {
     let result = live.result("incident --reason look");
     assert!(text(&result, "summary").contains("bundle.tar.zst is being written"), "{result}");
     assert_eq!(live.digest(), digest, "the town goes on as it was");
-    // The bundle is complete once the shard has stopped.
+    // A stop completes a bundle that has begun, and gives up one that has not.
+    wait_until("the bundle", || !kept(&Home::new(home.path())).is_empty());
     drop(live);
     let kept = kept(&Home::new(home.path()));
     assert_eq!(kept.len(), 1);

@@ -120,9 +120,10 @@ fn a_state_of_another_town_is_refused() {
 
 #[test]
 fn a_column_of_another_length_is_refused_by_name() {
+    type Edit = fn(&mut State, usize);
     let town = town(&[]);
     let slots = town.state().agents.tile.len();
-    let edits: [(&str, fn(&mut State, usize)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("past", |state, rows| state.agents.past = Column::filled(rows, <_>::default())),
         ("resident", |state, rows| state.agents.resident = Column::filled(rows, <_>::default())),
         ("score_day", |state, rows| state.agents.score_day = Column::filled(rows, <_>::default())),
