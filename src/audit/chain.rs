@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::json;
-use townlet_files::Identity;
+use townlet_files::{Identity, Placement};
 
 use super::log_files::{Head, head_name, segment_name};
 use super::record::{GENESIS, Record, Stage, VERSION};
@@ -147,6 +147,11 @@ impl Chain {
         segment_name(&self.options.run_id, self.number)
     }
 
+    /// Where the lines of the open segment stand.
+    pub(crate) fn placement(&self) -> Placement {
+        self.segment.placement()
+    }
+
     pub(crate) fn end(&self) -> &ChainPosition {
         &self.end
     }
@@ -238,19 +243,18 @@ impl Chain {
         (record, line)
     }
 
-    /// Makes every line durable. Lines that the folder lost are written again, and the next segment says so.
+    /// Makes every line durable, and then makes sure that the segment stands under its name. Lines that the folder lost are
+    /// written again.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.segment_state != SegmentState::Open {
             return Err(io::Error::other("the segment failed and is not synced again"));
         }
-        if !self.is_synced() {
-            self.sync_file()?;
-        }
-        self.begin_disturbed_segment()
+        if self.is_synced() { Ok(()) } else { self.sync_file() }
     }
 
     fn sync_file(&mut self) -> io::Result<()> {
-        let synced = sync(self.segment.file()).and_then(|()| self.keep_in_place());
+        let synced =
+            sync(self.segment.file()).and_then(|()| point("audit_check")).and_then(|()| self.keep_in_place());
         if synced.is_err() {
             self.segment_state = SegmentState::SyncFailed;
         }

@@ -26,6 +26,7 @@ use super::seal::Cause;
 use super::sealer::{Sealer, Sealing};
 use super::verify::torn_piece_args;
 use disturbance::CHECK;
+use townlet_files::Placement;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
 
 /// Records kept in memory for screens.
@@ -58,6 +59,8 @@ pub struct Written {
     pub seq: u64,
     /// Its hash.
     pub hash: String,
+    /// The segment with this record.
+    pub placement: Placement,
 }
 
 /// How to open a run's log.
@@ -213,6 +216,7 @@ impl Log {
             last_attempt: None,
             head_written_at: Instant::now(),
             unsynced_since: None,
+            checked_at: Instant::now(),
             closed_checked_at: Instant::now(),
         };
         let thread = std::thread::Builder::new()
@@ -349,6 +353,8 @@ struct Writer {
     head_written_at: Instant,
     /// When the oldest unsynced line was written.
     unsynced_since: Option<Instant>,
+    /// When the files were last checked.
+    checked_at: Instant,
     /// When the closed segments were last looked for.
     closed_checked_at: Instant,
 }
@@ -385,6 +391,7 @@ impl Writer {
             }
             self.commit(batch);
             self.seal_if_due();
+            self.check_if_due();
             if self.until_sync_due().is_some_and(|left| left.is_zero()) {
                 // The failure is in the shared state, where every append sees it.
                 let _ = self.sync_and_write_head();
@@ -516,9 +523,12 @@ impl Writer {
         match self.write(&batch) {
             Ok((file, records)) => {
                 self.publish(&records);
+                let placement = self.chain.placement();
                 for (append, record) in batch.into_iter().zip(records) {
-                    (append.done)(Ok(Written { file: file.clone(), seq: record.seq, hash: record.hash }));
+                    let (file, placement) = (file.clone(), placement.clone());
+                    (append.done)(Ok(Written { file, seq: record.seq, hash: record.hash, placement }));
                 }
+                self.begin_disturbed_segment();
             }
             Err(error) => {
                 for append in batch {

@@ -8,6 +8,7 @@ use std::fmt::{Display, Formatter};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Device and inode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,30 @@ impl Identity {
             std::cmp::Ordering::Less => Some(Disturbance::Truncated { written, found }),
             std::cmp::Ordering::Greater => Some(Disturbance::Extended { written, found }),
         })
+    }
+}
+
+/// Where bytes were written: a file under its name, up to a length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    path: Arc<Path>,
+    identity: Identity,
+    bytes: u64,
+}
+
+impl Placement {
+    /// The first `bytes` bytes of the file of this identity under `path`.
+    pub const fn new(path: Arc<Path>, identity: Identity, bytes: u64) -> Self {
+        Self { path, identity, bytes }
+    }
+
+    /// Whether the file still has its name and these bytes.
+    pub fn stands(&self) -> bool {
+        // A file that grows has them, too.
+        matches!(
+            self.identity.disturbance(&self.path, self.bytes),
+            Ok(None | Some(Disturbance::Extended { .. }))
+        )
     }
 }
 
@@ -188,8 +213,12 @@ mod tests {
         ];
         for (number, (change, expected)) in changes.into_iter().enumerate() {
             let (_folder, path, mut file, identity) = written();
+            let placement = Placement::new(path.as_path().into(), identity, 4);
+            assert!(placement.stands());
             change(&path, &mut file);
             assert_eq!(identity.disturbance(&path, 4).unwrap(), expected, "change {number}");
+            let stands = matches!(expected, None | Some(Disturbance::Extended { .. }));
+            assert_eq!(placement.stands(), stands, "change {number}");
         }
     }
 

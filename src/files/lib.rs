@@ -4,7 +4,7 @@
 
 mod identity;
 
-pub use identity::{Disturbance, Identity, put_back, set_aside};
+pub use identity::{Disturbance, Identity, Placement, put_back, set_aside};
 
 mod private;
 

@@ -239,8 +239,8 @@ impl Engine {
         let due =
             [self.tick_due(), self.publication.due(), self.pending.next_overdue(), self.journal.due(self.town.tick())];
         // A moment and not a time from now on, so that frequent messages do not put it off.
-        let retry = self.retried + RETRY_EVERY;
-        let soonest = due.into_iter().flatten().fold(retry, Instant::min);
+        let regular = self.files.due().min(self.retried + RETRY_EVERY);
+        let soonest = due.into_iter().flatten().fold(regular, Instant::min);
         soonest.saturating_duration_since(Instant::now())
     }
 

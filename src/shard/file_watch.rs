@@ -1,12 +1,14 @@
 //! Files that somebody else changes while the shard runs: what is checked, and the alerts about it.
 //!
 //! The writers of audit log and journal check their files themselves, before anything is acknowledged. The other files are checked
-//! once a second on the disk thread. What happened to a log stands as an alert until it is acknowledged; the others stand for as
+//! four times a second on the disk thread. What happened to a log stands as an alert until it is acknowledged; the others stand for as
 //! long as the file is not as it was left. Rule: "Files that change under the program".
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use townlet_audit::Log;
 use townlet_wire::telemetry::Alert;
@@ -21,14 +23,17 @@ use super::promotion::PointerOnDisk;
 const AUDIT: &str = "audit_disturbed";
 const JOURNAL: &str = "journal_disturbed";
 
-/// The files that are checked once a second.
-#[derive(Default)]
+/// How often the files are checked.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+
+/// The files that are checked from time to time.
 pub(super) struct WatchedFiles {
     lock: Option<Arc<ShardLock>>,
-    tokens: Option<PathBuf>,
+    tokens: Option<Arc<TokenFile>>,
     /// What is wrong with them: the alert's name, the message and the hint.
     found: Vec<Finding>,
     checking: bool,
+    checked: Instant,
     /// What was written to the program's log.
     logged: Vec<String>,
 }
@@ -37,10 +42,44 @@ pub(super) struct WatchedFiles {
 pub(super) type Finding = (&'static str, String, String);
 
 impl WatchedFiles {
-    /// The lock of the shard's name, if it has one, and its store of tokens, if there is one.
+    /// The lock of the shard's name, if it has one, and its store of tokens.
     pub(super) fn new(lock: Option<Arc<ShardLock>>, tokens: Option<&Path>) -> Self {
-        let tokens = tokens.filter(|path| path.exists()).map(Path::to_owned);
-        Self { lock, tokens, ..Self::default() }
+        let tokens = tokens.map(|path| Arc::new(TokenFile::new(path)));
+        Self { lock, tokens, found: Vec::new(), checking: false, checked: Instant::now(), logged: Vec::new() }
+    }
+
+    /// When they are to be checked.
+    pub(super) fn due(&self) -> Instant {
+        self.checked + CHECK_EVERY
+    }
+}
+
+/// The store of tokens. Whether its content is valid is checked by the service, which reads it.
+struct TokenFile {
+    path: PathBuf,
+    /// Whether it had tokens at some time. A shard may have none.
+    had_tokens: AtomicBool,
+}
+
+impl TokenFile {
+    fn new(path: &Path) -> Self {
+        let had_tokens = std::fs::metadata(path).is_ok_and(|found| found.len() > 0);
+        Self { path: path.to_owned(), had_tokens: AtomicBool::new(had_tokens) }
+    }
+
+    fn finding(&self) -> Option<Finding> {
+        let what = match std::fs::metadata(&self.path) {
+            Ok(found) if found.len() > 0 => {
+                self.had_tokens.store(true, Ordering::Relaxed);
+                return None;
+            }
+            _ if !self.had_tokens.load(Ordering::Relaxed) => return None,
+            Ok(_) => "is empty",
+            Err(_) => "was removed",
+        };
+        let message = format!("the token store {} {what}: no token is valid.", self.path.display());
+        let hint = "Put the file back, or create tokens with `townlet token create`.";
+        Some(("tokens_disturbed", message, hint.to_owned()))
     }
 }
 
@@ -64,6 +103,7 @@ impl Handle {
 impl Engine {
     /// Checks the files on the disk thread. A check that hangs is not repeated.
     pub(super) fn check_files(&mut self) {
+        self.files.checked = Instant::now();
         if std::mem::replace(&mut self.files.checking, true) {
             return;
         }
@@ -75,14 +115,7 @@ impl Engine {
                 let hint = "Stop the other process: two shards of one name write the same files.";
                 ("lock_disturbed", why, hint.to_owned())
             });
-            let tokens = tokens.filter(|path| !path.exists()).map(|path| {
-                let message = format!("the token store {} was removed: no token is valid.", path.display());
-                (
-                    "tokens_disturbed",
-                    message,
-                    "Put the file back, or create tokens with `townlet token create`.".to_owned(),
-                )
-            });
+            let tokens = tokens.as_deref().and_then(TokenFile::finding);
             lock.into_iter().chain(tokens).chain(pointer.as_ref().and_then(PointerOnDisk::finding)).collect()
         };
         self.on_disk(job, |found| Message::FilesChecked(found.unwrap_or_default()));

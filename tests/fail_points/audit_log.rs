@@ -151,6 +151,25 @@ fn failed_rotation_and_failed_head_are_retried() {
     assert_eq!(records.iter().filter(|record| record.cmd_id == "b").count(), 2, "nothing refused was written");
 }
 
+#[test]
+fn a_line_is_acknowledged_before_the_segment_that_says_what_was_changed() {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1 << 20);
+    log.append_and_wait(entry("held"), true).unwrap();
+    std::fs::remove_file(dir.path().join("r-0001.jsonl")).unwrap();
+    fail::cfg("audit_rotate", "1*return").unwrap();
+    assert_eq!(log.append_and_wait(entry("mended"), true).unwrap().file, "r-0001.jsonl");
+    wait_until("the failure of the next segment", || log.trouble().is_some());
+    assert_eq!(log.append_and_wait(entry("again"), true).unwrap().file, "r-0002.jsonl");
+    drop(log);
+    scenario.teardown();
+    let records = read_verified(dir.path());
+    let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
+    assert_eq!(ids, ["held", "mended", "", "again"]);
+    assert!(records[2].args["disturbed"].as_str().unwrap().contains("was removed or renamed"), "{}", records[2].args);
+}
+
 /// How often a point is passed before the crash; [`commands`] is enough to reach it that often.
 fn passes() -> u32 {
     if soak() { 20 } else { 6 }

@@ -1,18 +1,20 @@
 //! Files that somebody else removes, renames, truncates or replaces under a running shard, at random instants between commands:
 //! every acknowledged command is in the files at the end, an alert says what happened, and the run resumes.
 //!
-//! `TOWNLET_SOAK=1` takes a hundred instants for each change; `TOWNLET_DISTURB_SEED` repeats one. Rule: "Files that change under
-//! the program".
+//! `TOWNLET_SOAK=1` takes a hundred instants for each change and file, and wants each alert within a second;
+//! `TOWNLET_DISTURB_SEED` repeats one. Rule: "Files that change under the program".
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use townlet_audit::{Record, Stage, records};
 use townlet_learn::prng::Prng;
 use townlet_shard::recovery::recover_run;
+use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Home, Options};
-use townlet_wire::Status;
 use townlet_wire::telemetry::Alert;
+use townlet_wire::{Role, Status};
 
 use crate::kit::{
     TestShard, copy_folder, default_sources, files_below, options, soak, store_idle_policy, temp_home, wait_until,
@@ -86,87 +88,136 @@ fn assert_only_left_files(home: &Path, what: &str) {
     assert!(findings.is_empty(), "{what}: {findings:?}");
 }
 
-/// Changes a file at a random instant while commands are sent. Returns how long it took until the alert stood.
-fn round(seed: u64, (what, change): &Change, (folder, ending, name): (&str, &str, &str)) -> Duration {
+/// What the instants of one change showed.
+#[derive(Default)]
+struct Seen {
+    acknowledged: usize,
+    /// Answers that said that the command is not safe on disk, or was refused.
+    not_safe: usize,
+    alerts: usize,
+    /// The longest time until the alert stood.
+    slowest: Duration,
+}
+
+impl Seen {
+    /// Waits for the alert about a change that was made just now.
+    fn await_alert(&mut self, live: &TestShard, name: &str, what: &str) -> Alert {
+        let changed = Instant::now();
+        let mut noticed = None;
+        wait_until(&format!("{what}: the alert"), || {
+            noticed = alert(live, name);
+            noticed.is_some()
+        });
+        self.alerts += 1;
+        self.slowest = self.slowest.max(changed.elapsed());
+        noticed.expect("it stands")
+    }
+}
+
+/// Changes a file at a random instant while commands are sent.
+fn round(seen: &mut Seen, seed: u64, (what, change): &Change, (folder, ending, name): (&str, &str, &str)) {
     let what = format!("TOWNLET_DISTURB_SEED={seed}: {what} of {folder}");
     let mut prng = Prng::from_state(seed);
-    let (above, died) = (temp_home(), temp_home());
+    let (above, died, died_later) = (temp_home(), temp_home(), temp_home());
     let home = &above.path().join("home");
     std::fs::create_dir(home).unwrap();
     let live = TestShard::new(home);
     live.run(5);
-    let mut acknowledged = Vec::new();
-    let mut command = |live: &TestShard, amount: usize| {
+    let (mut acknowledged, mut not_safe) = (Vec::new(), 0);
+    let mut command = |amount: usize| {
         let answer = live.line(&format!("setmoney ada {amount}"));
-        match answer.status {
-            Status::Ok => acknowledged.push(answer.cmd_id),
-            // An answer may say that the command is not safe on disk. It may not say nothing.
-            _ => assert_eq!(answer.error.expect("an error").code, "E_AUDIT_UNAVAILABLE", "{what}"),
+        if answer.status == Status::Ok {
+            acknowledged.push(answer.cmd_id);
+            return true;
         }
+        // An answer may say that the command is not safe on disk. It may not say nothing.
+        assert_eq!(answer.error.expect("an error").code, "E_AUDIT_UNAVAILABLE", "{what}");
+        not_safe += 1;
+        false
     };
     let (before, spins) = (prng.below(COMMANDS), prng.below(2_000_000));
-    (0..=before).for_each(|amount| command(&live, amount));
+    for amount in 0..=before {
+        command(amount);
+    }
     let file = open_segment(home, folder, ending);
-    let changed = std::thread::scope(|scope| {
+    let is_changed = AtomicBool::new(false);
+    let noticed = std::thread::scope(|scope| {
         let somebody = scope.spawn(|| {
             (0..spins).for_each(|_| std::hint::spin_loop());
             change(&file);
-            Instant::now()
+            is_changed.store(true, Ordering::Release);
+            seen.await_alert(&live, name, &what)
         });
-        (before..COMMANDS).for_each(|amount| command(&live, amount));
-        somebody.join().unwrap()
+        for amount in before..COMMANDS {
+            command(amount);
+        }
+        wait_until(&format!("{what}: the change"), || is_changed.load(Ordering::Acquire));
+        // The process dies when the first command after the change is acknowledged.
+        wait_until(&format!("{what}: a command is taken"), || command(98));
+        copy_folder(home, died.path());
+        somebody.join().expect("the alert stands")
     });
-    let mut noticed = None;
-    wait_until(&format!("{what}: the alert"), || {
-        noticed = alert(&live, name);
-        noticed.is_some()
-    });
-    let took = changed.elapsed();
-    let noticed = noticed.unwrap();
+    let (run, digest) = (live.shard.run_id.clone(), live.digest());
     let view = live.view();
     assert_eq!((&*noticed.severity, &*view.health.status), ("critical", "degraded"), "{what}: {noticed:?}");
     assert!(view.health.problems.contains(&noticed.message), "{what}: {:?}", view.health.problems);
-    // A journal whose bytes were lost goes on in its next segment.
-    wait_until(&format!("{what}: a command is taken"), || live.line("setmoney ada 99").status == Status::Ok);
     live.run(7);
-    command(&live, 100);
+    assert!(command(100), "{what}");
     live.expect_ok(&format!("alert_ack {name} --reason seen"));
     assert_eq!(alert(&live, name), None, "{what}");
-    command(&live, 101);
-    // The process dies.
-    copy_folder(home, died.path());
-    let digest = live.digest();
+    assert!(command(101), "{what}");
+    // The process dies later.
+    copy_folder(home, died_later.path());
+    let last_digest = live.digest();
     drop(live);
     assert_only_left_files(home, &what);
-    let logged = done(died.path());
-    for id in &acknowledged {
-        assert!(logged.contains(id), "{what}: {id} was acknowledged and is in no file");
+    for (folder, count) in [(died.path(), acknowledged.len() - 2), (died_later.path(), acknowledged.len())] {
+        let logged = done(folder);
+        for id in &acknowledged[..count] {
+            assert!(logged.contains(id), "{what}: {id} was acknowledged and is in no file");
+        }
     }
-    let resumed = TestShard::resumed(died.path());
-    assert_eq!(resumed.digest(), digest, "{what}: {:?}", resumed.shard.notes);
+    let recovered = recover_run(&Home::new(died.path()), "snapshots", &run, None);
+    assert_eq!(recovered.unwrap_or_else(|why| panic!("{what}: {why}")).town.digest(), digest, "{what}");
+    let resumed = TestShard::resumed(died_later.path());
+    assert_eq!(resumed.digest(), last_digest, "{what}: {:?}", resumed.shard.notes);
     resumed.expect_ok("setmoney ada 102");
     drop(resumed);
-    assert_only_left_files(died.path(), &what);
-    took
+    assert_only_left_files(died_later.path(), &what);
+    seen.acknowledged += acknowledged.len();
+    seen.not_safe += not_safe;
 }
 
-fn rounds(target: (&str, &str, &str)) {
+/// Makes every change at one random instant, or at a hundred, and prints what was seen.
+fn at_random_instants(of: &str, mut round: impl FnMut(&mut Seen, u64, &Change)) {
     let fixed = std::env::var("TOWNLET_DISTURB_SEED").ok().map(|seed| seed.parse::<u64>().expect("a seed is a number"));
     let count = if fixed.is_some() || !soak() { 1 } else { 100 };
     for change in CHANGES {
-        let longest = (0..count).map(|round_| round(fixed.unwrap_or(0x66_696c_6573 + round_), change, target)).max();
-        println!("{} of {}: {count} instants, the alert after {longest:?} at most", change.0, target.0);
+        let mut seen = Seen::default();
+        for instant in 0..count {
+            round(&mut seen, fixed.unwrap_or(0x66_696c_6573 + instant), change);
+        }
+        let Seen { acknowledged, not_safe, alerts, slowest } = seen;
+        println!(
+            "{} of {of}: {count} instants, {acknowledged} commands acknowledged, 0 lost, {not_safe} reported as not safe, \
+             {alerts} alerts, the slowest after {} ms",
+            change.0,
+            slowest.as_millis()
+        );
+        assert!(!soak() || slowest <= Duration::from_secs(1), "{} of {of}: an alert after {slowest:?}", change.0);
     }
 }
 
 #[test]
 fn changed_audit_log_holds_every_acknowledged_command() {
-    rounds(("logs/console", "jsonl", "audit_disturbed"));
+    let target = ("logs/console", "jsonl", "audit_disturbed");
+    at_random_instants(target.0, |seen, seed, change| round(seen, seed, change, target));
 }
 
 #[test]
 fn changed_journal_holds_every_acknowledged_command() {
-    rounds(("logs/journal", "tlj", "journal_disturbed"));
+    let target = ("logs/journal", "tlj", "journal_disturbed");
+    at_random_instants(target.0, |seen, seed, change| round(seen, seed, change, target));
 }
 
 #[test]
@@ -188,41 +239,78 @@ fn reopened_logs_begin_a_segment_and_end_the_alert() {
     assert!(report.runs[0].notes.iter().any(|note| note.contains("-0001.jsonl was removed or renamed; its")));
 }
 
+/// Changes a file that the shard does not write all the time, puts it back and waits for the end of the alert.
+fn round_of_small_file(
+    seen: &mut Seen,
+    seed: u64,
+    (what, change): &Change,
+    live: &TestShard,
+    (home, file, name): (&Path, &Path, &str),
+) -> Alert {
+    let what = format!("TOWNLET_DISTURB_SEED={seed}: {what} of {}", file.display());
+    let mut prng = Prng::from_state(seed);
+    let left = std::fs::read(file).unwrap();
+    (0..prng.below(2_000_000)).for_each(|_| std::hint::spin_loop());
+    // The folder of the home that it stands in.
+    let place = if what.contains("home replaced") { &home.join("logs/journal/any") } else { file };
+    change(place);
+    let noticed = seen.await_alert(live, name, &what);
+    assert_eq!(live.view().health.status, "degraded", "{what}");
+    drop(std::fs::remove_file(file));
+    townlet_files::write_private(file, &left).unwrap();
+    wait_until(&format!("{what}: the end of the alert"), || alert(live, name).is_none());
+    for old in ["moved", "copied"] {
+        drop(std::fs::remove_file(file.with_extension(old)));
+    }
+    for folder in [file.parent().unwrap(), home] {
+        drop(std::fs::remove_dir_all(folder.with_extension("old")));
+    }
+    noticed
+}
+
 #[test]
 fn changed_release_pointer_is_reported_and_the_release_stays() {
-    for (what, change) in CHANGES {
-        let above = temp_home();
-        let home = &above.path().join("home");
-        std::fs::create_dir(home).unwrap();
-        let id = store_idle_policy(home);
-        let live = TestShard::new(home);
-        live.run(5);
-        live.expect_ok(&format!("policy_swap {id} --reason drill"));
-        let pointer = home.join("snapshots/rel/harbour.release.json");
-        // Behind every write of the file, on the same thread.
-        live.expect_ok("snapshot list");
-        let left = std::fs::read(&pointer).unwrap();
-        // The folder of the home that it stands in.
-        let file = if *what == "home replaced" { home.join("logs/journal/any") } else { pointer.clone() };
-        change(&file);
-        let mut noticed = None;
-        wait_until(&format!("{what}: the alert"), || {
-            noticed = alert(&live, "release_disturbed");
-            noticed.is_some()
-        });
-        let noticed = noticed.unwrap();
+    let above = temp_home();
+    let home = &above.path().join("home");
+    std::fs::create_dir(home).unwrap();
+    let id = store_idle_policy(home);
+    let live = TestShard::new(home);
+    live.run(5);
+    live.expect_ok(&format!("policy_swap {id} --reason drill"));
+    let pointer = home.join("snapshots/rel/harbour.release.json");
+    // Behind every write of the file, on the same thread.
+    live.expect_ok("snapshot list");
+    at_random_instants("the release pointer", |seen, seed, change| {
+        let file = (home.as_path(), pointer.as_path(), "release_disturbed");
+        let noticed = round_of_small_file(seen, seed, change, &live, file);
         assert!(noticed.message.contains("harbour.release.json") && noticed.message.contains(&id), "{noticed:?}");
-        assert_eq!((live.view().promotion.release, &*live.view().health.status), (id.clone(), "degraded"), "{what}");
-        std::fs::create_dir_all(pointer.parent().unwrap()).unwrap();
-        std::fs::write(&pointer, left).unwrap();
-        wait_until(&format!("{what}: the end of the alert"), || alert(&live, "release_disturbed").is_none());
-        // Any change of the release writes the whole file.
-        std::fs::remove_file(&pointer).unwrap();
-        wait_until(&format!("{what}: the alert again"), || alert(&live, "release_disturbed").is_some());
-        live.expect_ok("promotion_hold on --reason drill");
-        wait_until(&format!("{what}: the end again"), || alert(&live, "release_disturbed").is_none());
-        assert!(std::fs::read_to_string(&pointer).unwrap().contains(&id), "{what}");
-    }
+        assert_eq!(live.view().promotion.release, id, "{}", change.0);
+    });
+    // Any change of the release writes the whole file.
+    std::fs::remove_file(&pointer).unwrap();
+    wait_until("the alert again", || alert(&live, "release_disturbed").is_some());
+    live.expect_ok("promotion_hold on --reason drill");
+    wait_until("the end again", || alert(&live, "release_disturbed").is_none());
+    assert!(std::fs::read_to_string(&pointer).unwrap().contains(&id));
+}
+
+#[test]
+fn removed_or_emptied_token_store_is_reported() {
+    let above = temp_home();
+    let home = &above.path().join("home");
+    std::fs::create_dir(home).unwrap();
+    let store = home.join("ops/tokens.json");
+    let mut tokens = TokenStore::default();
+    tokens.create(Role::Admin).unwrap();
+    tokens.save(&store).unwrap();
+    let options = Options { token_file: Some(store.clone()), ..options(home, true) };
+    let live = TestShard::from_handle(townlet_shard::start(default_sources(&[]), 7, options).unwrap());
+    at_random_instants("the token store", |seen, seed, change| {
+        let file = (home.as_path(), store.as_path(), "tokens_disturbed");
+        let noticed = round_of_small_file(seen, seed, change, &live, file);
+        let said = if change.0.contains("truncate") || change.0.contains("create") { "is empty" } else { "was removed" };
+        assert!(noticed.message.contains("tokens.json") && noticed.message.contains(said), "{}: {noticed:?}", change.0);
+    });
 }
 
 #[test]
@@ -254,19 +342,6 @@ fn removed_lock_is_made_again_and_a_second_shard_is_refused() {
     wait_until("the alert", || alert(&live, "lock_disturbed").is_some_and(|it| it.message.contains("another process")));
     drop(other);
     wait_until("its end", || alert(&live, "lock_disturbed").is_none());
-}
-
-#[test]
-fn removed_token_store_is_reported() {
-    let home = temp_home();
-    let store = home.path().join("tokens.json");
-    std::fs::write(&store, "").unwrap();
-    let options = Options { token_file: Some(store.clone()), ..options(home.path(), true) };
-    let live = TestShard::from_handle(townlet_shard::start(default_sources(&[]), 7, options).unwrap());
-    std::fs::remove_file(&store).unwrap();
-    wait_until("the alert", || alert(&live, "tokens_disturbed").is_some_and(|it| it.message.contains("tokens.json")));
-    std::fs::write(&store, "").unwrap();
-    wait_until("its end", || alert(&live, "tokens_disturbed").is_none());
 }
 
 #[test]

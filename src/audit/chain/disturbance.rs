@@ -11,12 +11,19 @@ use crate::log_files::{head_name, segment_name};
 
 /// Bytes of a note after which nothing is added.
 const MOST_NOTED: usize = 600;
+/// How often a segment is written again before its writing counts as failed.
+const ATTEMPTS: u32 = 3;
 
 impl Chain {
     /// Whether something happened to the open segment, so that [`Chain::sync`] has to write it again before anything is
     /// acknowledged.
     pub(crate) fn is_disturbed(&self) -> io::Result<bool> {
         Ok(self.segment.disturbance()?.is_some())
+    }
+
+    /// Whether something happened that the next segment has to say.
+    pub(crate) fn has_disturbance(&self) -> bool {
+        self.disturbance.is_some()
     }
 
     /// What happened since this was last asked, as a sentence.
@@ -39,9 +46,19 @@ impl Chain {
         self.begin_disturbed_segment()
     }
 
-    /// Writes the open segment again if it does not stand under its name.
+    /// Makes sure that the open segment stands under its name; writes it again if it does not.
     pub(super) fn keep_in_place(&mut self) -> io::Result<()> {
-        let Some(disturbance) = self.segment.disturbance()? else { return Ok(()) };
+        for _ in 0..ATTEMPTS {
+            let Some(disturbance) = self.segment.disturbance()? else { return Ok(()) };
+            self.write_again(disturbance)?;
+        }
+        match self.segment.disturbance()? {
+            None => Ok(()),
+            Some(disturbance) => Err(io::Error::other(format!("the segment {disturbance}, again and again"))),
+        }
+    }
+
+    fn write_again(&mut self, disturbance: Disturbance) -> io::Result<()> {
         // The run's lock is held on its first segment.
         let mut lock = None;
         let is_first = self.number == 1;
@@ -69,7 +86,7 @@ impl Chain {
 
     /// Begins the segment that says what happened, if anything did. It waits for a line of the open segment, so that somebody who
     /// removes it again and again does not fill the folder.
-    pub(super) fn begin_disturbed_segment(&mut self) -> io::Result<()> {
+    pub(crate) fn begin_disturbed_segment(&mut self) -> io::Result<()> {
         let has_lines = self.number == 1 || self.end.seq > self.first_seq;
         if self.disturbance.is_none() || !has_lines {
             return Ok(());

@@ -17,11 +17,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use townlet_files::{Disturbance, Identity, put_back, set_aside};
+use townlet_files::{Disturbance, Identity, Placement, put_back, set_aside};
 
 pub(super) struct OpenSegment {
-    path: PathBuf,
+    path: Arc<Path>,
     file: File,
     identity: Identity,
     /// The complete lines written so far.
@@ -40,7 +41,7 @@ impl OpenSegment {
     /// A new segment, in whose file `content` has been written.
     pub(super) fn of(path: PathBuf, file: File, content: Vec<u8>) -> io::Result<Self> {
         let identity = Identity::of(&file)?;
-        Ok(Self { path, file, identity, content })
+        Ok(Self { path: path.into(), file, identity, content })
     }
 
     pub(super) const fn file(&mut self) -> &mut File {
@@ -57,6 +58,11 @@ impl OpenSegment {
         self.content.truncate(bytes as usize);
         // A file that somebody else has truncated is not extended by zeros.
         if self.file.metadata()?.len() > bytes { self.file.set_len(bytes) } else { Ok(()) }
+    }
+
+    /// Where the lines stand that were written so far.
+    pub(super) fn placement(&self) -> Placement {
+        Placement::new(Arc::clone(&self.path), self.identity, self.content.len() as u64)
     }
 
     /// What happened to the file; `None` if it holds the segment.

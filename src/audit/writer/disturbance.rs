@@ -1,15 +1,15 @@
-//! Changes to the files by somebody else: the checks while nothing is written, and what callers learn of them.
+//! Changes to the files by somebody else: the checks from time to time, and what callers learn of them.
 //!
 //! Rule: "Files that change under the program".
 
 use std::time::{Duration, Instant};
 
-use super::{Log, Message, SharedState, Writer, lock};
+use super::{Chain, Log, Message, SharedState, Writer, lock};
 
-/// How often the files are checked while nothing is written.
-pub(super) const CHECK: Duration = Duration::from_millis(250);
+/// How often the files are checked, whether or not anything is written.
+pub(super) const CHECK: Duration = Duration::from_millis(100);
 /// How often closed segments are looked for.
-const CHECK_CLOSED: Duration = Duration::from_secs(10);
+const CHECK_CLOSED: Duration = Duration::from_millis(500);
 
 impl Log {
     /// Begins the next segment, unless the open one is empty. Does not wait.
@@ -44,8 +44,16 @@ impl SharedState {
 }
 
 impl Writer {
+    /// [`Self::check`] while lines are written.
+    pub(super) fn check_if_due(&mut self) {
+        if self.checked_at.elapsed() >= CHECK {
+            self.check();
+        }
+    }
+
     /// Looks for what somebody else did to the files.
     pub(super) fn check(&mut self) {
+        self.checked_at = Instant::now();
         if self.unavailable_reason().is_some() {
             return;
         }
@@ -56,5 +64,15 @@ impl Writer {
         // The failure is in the shared state, where every append sees it.
         let _ = self.at_disk(|chain| chain.check(closed));
         self.publish(&[]);
+    }
+
+    /// Begins the segment that says what somebody else did to the files, if anything did. The lines were acknowledged before,
+    /// because between the check of their segment and the acknowledgement should be nothing else.
+    pub(super) fn begin_disturbed_segment(&mut self) {
+        if self.chain.has_disturbance() && self.unavailable_reason().is_none() {
+            // The failure is in the shared state, where every append sees it.
+            let _ = self.at_disk(Chain::begin_disturbed_segment);
+            self.publish(&[]);
+        }
     }
 }

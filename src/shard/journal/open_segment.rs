@@ -8,14 +8,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use townlet_files::{Disturbance, Identity, put_back, set_aside};
+use townlet_files::{Disturbance, Identity, Placement, put_back, set_aside};
 
 use super::SegmentEnd;
 
 pub(super) struct OpenSegment {
-    path: PathBuf,
+    path: Arc<Path>,
     pub(super) file: File,
     identity: Identity,
 }
@@ -32,7 +33,12 @@ impl OpenSegment {
     /// Opens a segment to append.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).append(true).open(path)?;
-        Ok(Self { path: path.to_owned(), identity: Identity::of(&file)?, file })
+        Ok(Self { path: path.into(), identity: Identity::of(&file)?, file })
+    }
+
+    /// Where the entries up to `end` stand.
+    pub(super) fn placement(&self, end: &SegmentEnd) -> Placement {
+        Placement::new(Arc::clone(&self.path), self.identity, end.bytes)
     }
 
     /// What happened to the file; `None` if it holds the segment up to `end`.

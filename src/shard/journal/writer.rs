@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_files::write_atomically;
+use townlet_files::{Disturbance, Placement, write_atomically};
 
 use super::open_segment::{OpenSegment, Restored};
 use super::retention::{Removal, Retention};
@@ -19,21 +19,24 @@ use crate::log::Log;
 
 /// Longest time written entries stay unsynced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// How often the file is checked while nothing is written.
-const CHECK: Duration = Duration::from_millis(250);
+/// How often the file is checked, whether or not anything is written.
+const CHECK: Duration = Duration::from_millis(100);
+/// How often a segment is written again before its writing counts as failed.
+const ATTEMPTS: u32 = 3;
 /// After this long without an answer from the disk the journal counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
 /// Longest time a segment is written, so that `journal.retain_days` can remove it.
 pub(super) const MAX_AGE: Duration = Duration::from_hours(24);
 
-type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Written = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Durable = Box<dyn FnOnce(Result<Placement, String>) + Send>;
 
 enum Message {
     /// Appends. Calls `written` once the operating system has the entry, `durable` once it is synced.
     Append {
         entry: Box<Entry>,
-        written: Option<Done>,
-        durable: Option<Done>,
+        written: Option<Written>,
+        durable: Option<Durable>,
     },
     /// Completes the segment and begins another.
     Begin(Box<NewSegment>),
@@ -115,8 +118,8 @@ impl Journal {
     fn writer(file: OpenSegment, end: SegmentEnd) -> Self {
         let (sender, receiver) = channel();
         let shared = Arc::default();
-        let (waiting, held) = (Vec::new(), Vec::new());
-        let mut writer = Writer { file: None, end, shared: Arc::clone(&shared), waiting, held, unsynced: None };
+        let (waiting, held, checked) = (Vec::new(), Vec::new(), Instant::now());
+        let mut writer = Writer { file: None, end, shared: Arc::clone(&shared), waiting, held, unsynced: None, checked };
         writer.continue_in(file, end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -137,14 +140,15 @@ impl Journal {
         self.send(Message::Append { entry: Box::new(entry), written: None, durable: None });
     }
 
-    /// Appends a command. Calls `written` once a crash of this process cannot lose it, `durable` once a power failure cannot.
+    /// Appends a command. Calls `written` once a crash of this process cannot lose it, and `durable`, with the segment that holds
+    /// it, once a power failure cannot.
     pub fn command(
         &self,
         entry: Entry,
         written: impl FnOnce(Result<(), String>) + Send + 'static,
-        durable: impl FnOnce(Result<(), String>) + Send + 'static,
+        durable: impl FnOnce(Result<Placement, String>) + Send + 'static,
     ) {
-        let (written, durable): (Option<Done>, Option<Done>) = (Some(Box::new(written)), Some(Box::new(durable)));
+        let (written, durable): (Option<Written>, Option<Durable>) = (Some(Box::new(written)), Some(Box::new(durable)));
         self.send(Message::Append { entry: Box::new(entry), written, durable });
     }
 
@@ -220,18 +224,24 @@ struct Writer {
     /// Where the segment ends, as far as it was written without an error.
     end: SegmentEnd,
     shared: Arc<Mutex<SharedState>>,
-    waiting: Vec<Done>,
+    waiting: Vec<Durable>,
     /// Commands whose entries were lost with the file. They are acknowledged once the next segment holds the town.
-    held: Vec<Done>,
+    held: Vec<Durable>,
     unsynced: Option<Instant>,
+    /// When the file was last checked.
+    checked: Instant,
 }
 
 impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
+            // A moment and not a time from now on, so that frequent messages do not put it off.
+            let check_due = CHECK.saturating_sub(self.checked.elapsed());
             let message = match (self.waiting.is_empty(), self.unsynced) {
-                (true, None) => receiver.recv_timeout(CHECK),
-                (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed()).min(CHECK)),
+                (true, None) => receiver.recv_timeout(check_due),
+                (true, Some(since)) => {
+                    receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed()).min(check_due))
+                }
                 // Commands wait for the disk: take everything queued meanwhile, then sync.
                 (false, _) => receiver.try_recv().map_err(|error| match error {
                     std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
@@ -246,7 +256,7 @@ impl Writer {
                     drop(answer.send(result));
                 }
                 Err(RecvTimeoutError::Timeout) if self.is_sync_due() => drop(self.sync()),
-                Err(RecvTimeoutError::Timeout) => self.check(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     drop(self.sync());
                     self.check();
@@ -254,6 +264,9 @@ impl Writer {
                     self.held.drain(..).for_each(|held| held(Err(why.clone())));
                     return;
                 }
+            }
+            if self.checked.elapsed() >= CHECK {
+                self.check();
             }
         }
     }
@@ -265,7 +278,7 @@ impl Writer {
         result
     }
 
-    fn append(&mut self, entry: &Entry, written: Option<Done>, durable: Option<Done>) {
+    fn append(&mut self, entry: &Entry, written: Option<Written>, durable: Option<Durable>) {
         let bytes = frame(entry);
         let result = self.at_disk(|writer| writer.write(&bytes));
         if let Err(why) = &result {
@@ -312,10 +325,14 @@ impl Writer {
         if let Err(why) = &result {
             self.fail(why);
         }
-        for waiting in self.waiting.drain(..) {
-            waiting(result.clone());
-        }
+        let placed = result.clone().and_then(|()| self.placement());
+        self.waiting.drain(..).for_each(|waiting| waiting(placed.clone()));
         result
+    }
+
+    /// Where the entries of the segment stand.
+    fn placement(&self) -> Result<Placement, String> {
+        self.file.as_ref().map(|segment| segment.placement(&self.end)).ok_or_else(|| self.trouble())
     }
 
     fn sync_file(&mut self) -> Result<(), String> {
@@ -323,11 +340,13 @@ impl Writer {
         // Without a file, entries appended since the failure are lost.
         let Some(segment) = &self.file else { return Err(self.trouble()) };
         segment.file.sync_data().map_err(|error| error.to_string())?;
+        fail_point!("journal_check", |_| Err("fail point journal_check".into()));
         self.keep_in_place()
     }
 
     /// Looks for what somebody else did to the file.
     fn check(&mut self) {
+        self.checked = Instant::now();
         if self.file.is_some()
             && let Err(why) = self.at_disk(Self::keep_in_place)
         {
@@ -335,11 +354,23 @@ impl Writer {
         }
     }
 
-    /// Writes the segment again if it does not stand under its name. If its bytes are lost, the commands wait for the next one.
+    /// Makes sure that the segment stands under its name.
     fn keep_in_place(&mut self) -> Result<(), String> {
+        for _ in 0..ATTEMPTS {
+            let Some(disturbance) = self.disturbance()? else { return Ok(()) };
+            self.write_again(disturbance)?;
+        }
+        self.disturbance()?.map_or(Ok(()), |disturbance| Err(format!("the segment {disturbance}, again and again")))
+    }
+
+    fn disturbance(&self) -> Result<Option<Disturbance>, String> {
+        let found = self.file.as_ref().map(|segment| segment.disturbance(&self.end)).transpose();
+        found.map(Option::flatten).map_err(|error| error.to_string())
+    }
+
+    /// Writes the segment again under its name. If its bytes are lost, the commands wait for the next one.
+    fn write_again(&mut self, disturbance: Disturbance) -> Result<(), String> {
         let Some(segment) = &mut self.file else { return Ok(()) };
-        let disturbance = segment.disturbance(&self.end).map_err(|error| error.to_string())?;
-        let Some(disturbance) = disturbance else { return Ok(()) };
         let failed = |why: io::Error| Restored { whole: false, what: format!("the segment {disturbance}; {why}") };
         let Restored { whole, what } = segment.restore(disturbance, &self.end).unwrap_or_else(failed);
         if !whole {
@@ -389,7 +420,12 @@ impl Writer {
         match self.at_disk(|_| start(&path, &header)) {
             Ok((file, end)) => {
                 self.continue_in(file, end);
-                self.held.drain(..).for_each(|held| held(Ok(())));
+                if let Err(why) = self.at_disk(Self::keep_in_place) {
+                    // Commands wait for the segment after this one.
+                    return self.fail(&why);
+                }
+                let placed = self.placement();
+                self.held.drain(..).for_each(|held| held(placed.clone()));
                 fail_point!("journal_rotated");
                 self.at_disk(|_| removal.carry_out(&log));
             }

@@ -4,6 +4,7 @@
 //! changes. Rule: "Stability, promotion, rollback".
 
 use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -154,7 +155,13 @@ impl PointerOnDisk {
     /// An alert if somebody else has changed the file since.
     pub(crate) fn finding(&self) -> Option<Finding> {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = match (&*left, townlet_files::read(&self.path).ok()) {
+        // One byte more than it should have shows that it is another, whatever its size.
+        let most = left.as_ref().map_or(0, Vec::len) as u64 + 1;
+        let read = |file: File| {
+            let mut found = Vec::new();
+            file.take(most).read_to_end(&mut found).map(|_| found)
+        };
+        let what = match (&*left, townlet_files::open(&self.path).and_then(read).ok()) {
             (left, found) if *left == found => return None,
             (_, None) => "was removed",
             _ => "was changed by somebody else",

@@ -4,12 +4,15 @@
 //! A checksum would refuse nearly every changed file, so some readers get the content changed and a new checksum around it.
 //! Rule: "Files from strangers".
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 use townlet::cli::foreign_files;
+use townlet_files::owner_only;
 use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
 use townlet_learn::train::{Plan as TrainingPlan, Trainer};
 use townlet_shard::incident::replay_journal;
@@ -172,7 +175,10 @@ fn texts(seeds: &[&str]) -> Vec<Vec<u8>> {
 fn in_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> bool) -> bool {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join(name);
-    std::fs::write(&path, bytes).expect("a file");
+    // A store of tokens that others can read is refused.
+    let mut file = owner_only(OpenOptions::new().write(true).create_new(true)).open(&path).expect("a file");
+    file.write_all(bytes).expect("written");
+    drop(file);
     read(&path)
 }
 
