@@ -253,8 +253,7 @@ impl Chain {
     }
 
     fn sync_file(&mut self) -> io::Result<()> {
-        let synced =
-            sync(self.segment.file()).and_then(|()| point("audit_check")).and_then(|()| self.keep_in_place());
+        let synced = sync(self.segment.file()).and_then(|()| point("audit_check")).and_then(|()| self.keep_in_place());
         if synced.is_err() {
             self.segment_state = SegmentState::SyncFailed;
         }

@@ -106,10 +106,7 @@ impl Placement {
     /// Whether the file still has its name and these bytes.
     pub fn stands(&self) -> bool {
         // A file that grows has them, too.
-        matches!(
-            self.identity.disturbance(&self.path, self.bytes),
-            Ok(None | Some(Disturbance::Extended { .. }))
-        )
+        matches!(self.identity.disturbance(&self.path, self.bytes), Ok(None | Some(Disturbance::Extended { .. })))
     }
 }
 

@@ -116,7 +116,10 @@ fn a_log_that_is_changed_while_the_other_is_written_is_not_acknowledged() {
             let answer = live.line("setmoney ada 2");
             assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{what}");
             let said = answer.error.expect("an error").message;
-            assert!(said.contains("another program changed a log before the command was acknowledged"), "{what}: {said}");
+            assert!(
+                said.contains("another program changed a log before the command was acknowledged"),
+                "{what}: {said}"
+            );
             wait_until(&format!("{what}: the alert"), || live.view().alerts.iter().any(|alert| alert.name == name));
             wait_until(&format!("{what}: a command is taken"), || live.line("setmoney ada 3").status == Status::Ok);
             drop(live);

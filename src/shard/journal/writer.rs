@@ -119,7 +119,8 @@ impl Journal {
         let (sender, receiver) = channel();
         let shared = Arc::default();
         let (waiting, held, checked) = (Vec::new(), Vec::new(), Instant::now());
-        let mut writer = Writer { file: None, end, shared: Arc::clone(&shared), waiting, held, unsynced: None, checked };
+        let mut writer =
+            Writer { file: None, end, shared: Arc::clone(&shared), waiting, held, unsynced: None, checked };
         writer.continue_in(file, end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -239,9 +240,7 @@ impl Writer {
             let check_due = CHECK.saturating_sub(self.checked.elapsed());
             let message = match (self.waiting.is_empty(), self.unsynced) {
                 (true, None) => receiver.recv_timeout(check_due),
-                (true, Some(since)) => {
-                    receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed()).min(check_due))
-                }
+                (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed()).min(check_due)),
                 // Commands wait for the disk: take everything queued meanwhile, then sync.
                 (false, _) => receiver.try_recv().map_err(|error| match error {
                     std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,

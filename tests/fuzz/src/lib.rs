@@ -1,4 +1,4 @@
-//! Fuzz targets of every reader of foreign bytes. `cargo +nightly fuzz run NAME` in this folder runs one; the README says how.
+//! Fuzz targets of every reader of foreign bytes. The README says how to run one.
 
 mod readers;
 
