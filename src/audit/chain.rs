@@ -3,12 +3,19 @@
 //! After a failed write or fsync the chain continues in a new segment. A failed write leaves an unacknowledged torn line, which
 //! is cut off; the complete lines before it are synced and kept. A segment whose fsync failed is never synced again, because a
 //! second fsync may report lost data as saved: everything after its last durable line is cut off.
+//!
+//! A line counts as durable once it is synced and its file stands under the segment's name; see `open_segment`.
 
+mod disturbance;
+mod open_segment;
+
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::json;
+use townlet_files::{Identity, Placement};
 
 use super::log_files::{Head, head_name, segment_name};
 use super::record::{GENESIS, Record, Stage, VERSION};
@@ -16,6 +23,7 @@ use super::recovery::LastRecord;
 use super::seal::Seal;
 use super::verify::ChainEnd;
 use super::writer::Options;
+use open_segment::OpenSegment;
 
 /// A fail point: a test makes the disk fail (`return`) or the process die (`return(abort)`) here.
 fn point(name: &'static str) -> io::Result<()> {
@@ -76,8 +84,8 @@ enum SegmentState {
 pub(crate) struct Chain {
     options: Options,
     /// Locks the run; held on its first segment.
-    _lock: File,
-    file: File,
+    lock: File,
+    segment: OpenSegment,
     number: u32,
     end: ChainPosition,
     durable: ChainPosition,
@@ -85,6 +93,14 @@ pub(crate) struct Chain {
     first_seq: u64,
     /// The sequence number that the head file names; `None` until it has been written.
     head: Option<u64>,
+    /// The head file, and its size in bytes.
+    head_file: Option<(Identity, u64)>,
+    /// Closed segments that are missing.
+    missing: BTreeSet<u32>,
+    /// What happened to the files, for the `rotate` line of the next segment.
+    disturbance: Option<String>,
+    /// The same, for the operator.
+    report: Option<String>,
     segment_state: SegmentState,
     /// `config_id` and tick of the last record, for records the log writes itself.
     last: (String, u64),
@@ -97,23 +113,28 @@ impl Chain {
     pub(crate) fn open(options: Options, lock: File, end: Option<ChainEnd>, last: LastRecord) -> io::Result<Self> {
         let end = end.unwrap_or(ChainEnd { segment: 1, bytes: 0, lines: 0, seq: 0, hash: GENESIS.to_owned() });
         let path = options.dir.join(segment_name(&options.run_id, end.segment));
-        let file = OpenOptions::new().append(true).open(path)?;
-        sync(&file)?;
+        let mut segment = OpenSegment::open(path, end.bytes)?;
+        sync(segment.file())?;
         sync_dir(&options.dir)?;
         let mark = ChainPosition { seq: end.seq, hash: end.hash, bytes: end.bytes };
         let (durable, number) = (mark.clone(), end.segment);
         let first_seq = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
-        let (head, segment_state) = (None, SegmentState::Open);
+        let (head, head_file, segment_state) = (None, None, SegmentState::Open);
+        let (missing, disturbance, report) = (BTreeSet::new(), None, None);
         let (last, last_time) = ((last.config_id, last.tick), last.ts);
         let mut chain = Self {
             options,
-            _lock: lock,
-            file,
+            lock,
+            segment,
             number,
             end: mark,
             durable,
             first_seq,
             head,
+            head_file,
+            missing,
+            disturbance,
+            report,
             segment_state,
             last,
             last_time,
@@ -124,6 +145,11 @@ impl Chain {
 
     pub(crate) fn file_name(&self) -> String {
         segment_name(&self.options.run_id, self.number)
+    }
+
+    /// Where the lines of the open segment stand.
+    pub(crate) fn placement(&self) -> Placement {
+        self.segment.placement()
     }
 
     pub(crate) fn end(&self) -> &ChainPosition {
@@ -161,11 +187,8 @@ impl Chain {
 
     /// Writes the records into one segment, after rotating if the open one is full. They are not durable until [`Self::sync`].
     pub(crate) fn append<'a>(&mut self, records: impl Iterator<Item = &'a Record>) -> io::Result<Vec<Record>> {
-        if self.end.bytes >= self.options.segment_bytes && self.end.seq > self.first_seq {
-            self.sync()?;
-            // If the next segment cannot be created, `repair` tries again.
-            self.segment_state = SegmentState::Closed;
-            self.rotate("size")?;
+        if self.end.bytes >= self.options.segment_bytes {
+            self.begin_segment("size")?;
         }
         let mut lines = String::new();
         let mut linked = Vec::new();
@@ -194,11 +217,12 @@ impl Chain {
     }
 
     fn write_lines(&mut self, lines: &str, end: ChainPosition) -> io::Result<()> {
-        let written = write(&mut self.file, lines.as_bytes());
+        let written = write(self.segment.file(), lines.as_bytes());
         if written.is_err() {
             self.segment_state = SegmentState::WriteFailed;
         }
         written?;
+        self.segment.keep(lines.as_bytes());
         self.end = end;
         Ok(())
     }
@@ -219,6 +243,8 @@ impl Chain {
         (record, line)
     }
 
+    /// Makes every line durable, and then makes sure that the segment stands under its name. Lines that the folder lost are
+    /// written again.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.segment_state != SegmentState::Open {
             return Err(io::Error::other("the segment failed and is not synced again"));
@@ -227,7 +253,7 @@ impl Chain {
     }
 
     fn sync_file(&mut self) -> io::Result<()> {
-        let synced = sync(&self.file);
+        let synced = sync(self.segment.file()).and_then(|()| point("audit_check")).and_then(|()| self.keep_in_place());
         if synced.is_err() {
             self.segment_state = SegmentState::SyncFailed;
         }
@@ -236,8 +262,20 @@ impl Chain {
         Ok(())
     }
 
+    /// Completes the open segment and begins the next one. A segment always gets at least one line after its `rotate` line.
+    pub(crate) fn begin_segment(&mut self, cause: &str) -> io::Result<()> {
+        self.sync()?;
+        if self.end.seq <= self.first_seq {
+            return Ok(());
+        }
+        // If the next segment cannot be created, `repair` tries again.
+        self.segment_state = SegmentState::Closed;
+        self.rotate(cause)
+    }
+
     /// Replaces the head by one that names the last durable line.
     pub(crate) fn write_head(&mut self) -> io::Result<()> {
+        self.note_changed_head()?;
         let head = Head {
             v: VERSION,
             run_id: self.options.run_id.clone(),
@@ -259,12 +297,18 @@ impl Chain {
         std::fs::rename(&fresh, &path)?;
         sync_dir(&self.options.dir)?;
         self.head = Some(head.seq);
+        self.head_file = Some((Identity::of(&file)?, head.line().len() as u64));
         Ok(())
     }
 
     /// Makes the log writable again after a failure, in a new segment if the open one failed.
     pub(crate) fn repair(&mut self, cause: &str) -> io::Result<()> {
-        if self.segment_state == SegmentState::Open { self.write_head() } else { self.rotate(cause) }
+        if self.segment_state != SegmentState::Open {
+            return self.rotate(cause);
+        }
+        // The folder may be what is missing.
+        self.check(false)?;
+        self.write_head()
     }
 
     /// Truncates what a failure left at the end of the open segment.
@@ -272,11 +316,11 @@ impl Chain {
         match self.segment_state {
             SegmentState::Open | SegmentState::Closed => {}
             SegmentState::WriteFailed => {
-                self.file.set_len(self.end.bytes)?;
+                self.segment.truncate(self.end.bytes)?;
                 self.sync_file()?;
                 self.segment_state = SegmentState::Closed;
             }
-            SegmentState::SyncFailed => self.file.set_len(self.durable.bytes)?,
+            SegmentState::SyncFailed => self.segment.truncate(self.durable.bytes)?,
         }
         Ok(())
     }
@@ -285,23 +329,23 @@ impl Chain {
     fn rotate(&mut self, cause: &str) -> io::Result<()> {
         point("audit_rotate")?;
         self.truncate_failed()?;
-        let record = Record::own(
-            Stage::Rotate,
-            &self.last.0,
-            self.last.1,
-            json!({
-                "from": self.file_name(),
-                "seq": self.durable.seq,
-                "cause": cause,
-                // Records that the failed sync may have lost.
-                "dropped": self.end.seq - self.durable.seq,
-            }),
-        );
+        self.keep_in_place()?;
+        let mut args = json!({
+            "from": self.file_name(),
+            "seq": self.durable.seq,
+            "cause": cause,
+            // Records that the failed sync may have lost.
+            "dropped": self.end.seq - self.durable.seq,
+        });
+        if let Some(disturbance) = &self.disturbance {
+            args["disturbed"] = disturbance.as_str().into();
+        }
+        let record = Record::own(Stage::Rotate, &self.last.0, self.last.1, args);
         let mut end = ChainPosition { bytes: 0, ..self.durable.clone() };
         let ts = self.time();
         let (_, line) = self.link(&record, ts, &mut end);
         let path = self.options.dir.join(segment_name(&self.options.run_id, self.number + 1));
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let mut file = OpenOptions::new().read(true).append(true).create_new(true).open(&path)?;
         let started =
             write(&mut file, line.as_bytes()).and_then(|()| sync(&file)).and_then(|()| sync_dir(&self.options.dir));
         if let Err(error) = started {
@@ -310,7 +354,8 @@ impl Chain {
             std::fs::remove_file(&path)?;
             return Err(error);
         }
-        self.file = file;
+        self.segment = OpenSegment::of(path, file, line.into_bytes())?;
+        self.disturbance = None;
         self.number += 1;
         self.first_seq = end.seq;
         self.durable = end.clone();

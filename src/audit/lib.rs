@@ -13,6 +13,7 @@
 
 mod chain;
 mod checkpoint;
+mod error;
 mod export;
 mod idempotency;
 mod log_files;

@@ -92,8 +92,8 @@ pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
         } else if let Some((run_id, _)) = name.strip_suffix(".torn").and_then(segment_of).filter(|_| is_file) {
             let run_id = run_id.to_owned();
             listing.runs.entry(run_id).or_default().torn.push(name);
-        } else if !name.strip_suffix(".head.tmp").is_some_and(is_run_id) {
-            // A `.head.tmp` is what a crash leaves of a head that was being replaced.
+        } else if !name.strip_suffix(".head.tmp").or(name.strip_suffix(".part")).is_some_and(is_run_id) {
+            // What a crash leaves of a head that was being replaced, and of a segment that was written again.
             listing.unknown_files.push(name);
         }
     }

@@ -4,16 +4,19 @@
 //! back; it never delays a commit. The head file is replaced when the queue is empty or after 100 ms, because lines beyond the
 //! head are valid. Lines that no caller waits for are synced with the next durable line, or after a second.
 
+mod disturbance;
+
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, sync_dir};
+pub use super::error::AuditError;
 use super::idempotency::IdempotencyIndex;
 use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Record, Stage};
@@ -22,7 +25,8 @@ use super::run_start::{RunStart, begin_record};
 use super::seal::Cause;
 use super::sealer::{Sealer, Sealing};
 use super::verify::torn_piece_args;
-use townlet_wire::ErrorBody;
+use disturbance::CHECK;
+use townlet_files::Placement;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
 
 /// Records kept in memory for screens.
@@ -46,54 +50,6 @@ const SEAL_INTERVAL: Duration = Duration::from_mins(1);
 /// Supplies the time of a record.
 pub type Clock = Box<dyn Fn() -> jiff::Timestamp + Send>;
 
-/// Why an audit log cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuditError {
-    /// Another process writes this run's log.
-    #[error("another process is writing to the audit log `{0}`.")]
-    Locked(String),
-    /// The run id contains characters that are not allowed in it.
-    #[error("`{0}` cannot name a run: letters, digits, `-` and `_` can.")]
-    BadRunId(String),
-    /// The log differs from what was written; no file was changed.
-    #[error(
-        "the audit log is damaged and was left unchanged: {first} (`townlet audit verify` lists {}). \
-         Restore a copy of the named file, or start a new run without `--resume`",
-        townlet_wire::count(*findings as u64, "finding")
-    )]
-    Broken {
-        /// The first finding.
-        first: String,
-        /// The number of findings.
-        findings: usize,
-    },
-    /// A file operation failed.
-    #[error("cannot {action} `{path}`: {why}.")]
-    Io {
-        /// The operation, a verb.
-        action: &'static str,
-        /// The file.
-        path: String,
-        /// The system's message.
-        why: String,
-    },
-    /// The log cannot be written now.
-    #[error("the audit log cannot be written: {0}.")]
-    Unavailable(String),
-}
-
-impl AuditError {
-    pub(crate) fn io(action: &'static str, path: &Path, error: &io::Error) -> Self {
-        Self::Io { action, path: path.display().to_string(), why: error.to_string() }
-    }
-
-    /// As the error of an answer: `E_AUDIT_UNAVAILABLE`.
-    pub fn body(&self) -> ErrorBody {
-        let hint = "Nothing was changed. Free or repair the disk; the log retries by itself.";
-        ErrorBody::new("E_AUDIT_UNAVAILABLE", self.to_string(), hint)
-    }
-}
-
 /// Where a record was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -103,6 +59,8 @@ pub struct Written {
     pub seq: u64,
     /// Its hash.
     pub hash: String,
+    /// The segment with this record.
+    pub placement: Placement,
 }
 
 /// How to open a run's log.
@@ -113,7 +71,7 @@ pub struct Options {
     pub run_id: String,
     /// The shard's name.
     pub shard: String,
-    /// Size in bytes after which the next segment starts; default 16 MiB.
+    /// Size in bytes after which the next segment starts; default 4 MiB. The open segment is also kept in memory.
     pub segment_bytes: u64,
     /// After a failure, appends retry the disk at most this often; default one second.
     pub retry: Duration,
@@ -134,7 +92,7 @@ impl Options {
             dir: dir.into(),
             run_id: run_id.into(),
             shard: shard.into(),
-            segment_bytes: 16 * 1024 * 1024,
+            segment_bytes: 4 * 1024 * 1024,
             retry: Duration::from_secs(1),
             clock: Box::new(jiff::Timestamp::now),
             start: None,
@@ -168,6 +126,7 @@ struct Append {
 enum Message {
     Append(Box<Append>),
     Reopen(SyncSender<Result<(), AuditError>>),
+    Rotate,
     Flush(SyncSender<Result<(), AuditError>>),
     Seal(SyncSender<Result<(), AuditError>>),
 }
@@ -183,6 +142,10 @@ struct SharedState {
     sealing: Sealing,
     /// When the current disk operation started.
     busy: Option<Instant>,
+    /// What somebody else did to the files, until it is acknowledged.
+    disturbed: Option<String>,
+    /// Is called with every change of it.
+    on_disturbed: Option<Box<dyn Fn() + Send>>,
 }
 
 /// The open log of one run. Shared by reference; dropping it writes and syncs everything queued.
@@ -241,6 +204,8 @@ impl Log {
             hash: chain.end().hash.clone(),
             sealing: sealer.state.clone(),
             busy: None,
+            disturbed: None,
+            on_disturbed: None,
         }));
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
         let writer = Writer {
@@ -251,6 +216,8 @@ impl Log {
             last_attempt: None,
             head_written_at: Instant::now(),
             unsynced_since: None,
+            checked_at: Instant::now(),
+            closed_checked_at: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name(String::from("audit"))
@@ -386,6 +353,10 @@ struct Writer {
     head_written_at: Instant,
     /// When the oldest unsynced line was written.
     unsynced_since: Option<Instant>,
+    /// When the files were last checked.
+    checked_at: Instant,
+    /// When the closed segments were last looked for.
+    closed_checked_at: Instant,
 }
 
 impl Writer {
@@ -399,6 +370,11 @@ impl Writer {
                     Message::Reopen(done) => {
                         self.commit(std::mem::take(&mut batch));
                         let _ = done.send(self.repair());
+                    }
+                    Message::Rotate => {
+                        self.commit(std::mem::take(&mut batch));
+                        // The failure is in the shared state, where every append sees it.
+                        let _ = self.at_disk(|chain| chain.begin_segment("requested"));
                     }
                     Message::Flush(done) => {
                         self.commit(std::mem::take(&mut batch));
@@ -415,6 +391,7 @@ impl Writer {
             }
             self.commit(batch);
             self.seal_if_due();
+            self.check_if_due();
             if self.until_sync_due().is_some_and(|left| left.is_zero()) {
                 // The failure is in the shared state, where every append sees it.
                 let _ = self.sync_and_write_head();
@@ -431,15 +408,18 @@ impl Writer {
     fn wait(&mut self, queue: &Receiver<Message>) -> Option<Message> {
         loop {
             let head = self.is_head_due();
-            let timeout = if head { Some(HEAD_IDLE) } else { self.until_sync_due() };
+            let timeout = if head { HEAD_IDLE } else { self.until_sync_due().map_or(CHECK, |due| due.min(CHECK)) };
             let seal = self.until_seal_due();
-            let Some(timeout) = timeout.into_iter().chain(seal).min() else { return queue.recv().ok() };
+            let timeout = seal.map_or(timeout, |seal| seal.min(timeout));
             match queue.recv_timeout(timeout) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) if seal.is_some_and(|seal| seal <= timeout) => self.seal_if_due(),
                 Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
                 // The failure is in the shared state, where every append sees it.
-                Err(RecvTimeoutError::Timeout) => drop(self.sync_and_write_head()),
+                Err(RecvTimeoutError::Timeout) if self.until_sync_due().is_some_and(|due| due.is_zero()) => {
+                    drop(self.sync_and_write_head());
+                }
+                Err(RecvTimeoutError::Timeout) => self.check(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -490,8 +470,10 @@ impl Writer {
         let result = work(&mut self.chain);
         self.unsynced_since =
             if self.chain.is_synced() { None } else { self.unsynced_since.or_else(|| Some(Instant::now())) };
+        let report = self.chain.take_report();
         let mut shared = lock(&self.shared);
         shared.busy = None;
+        shared.note_disturbance(report);
         result.map_err(|error| {
             let why = format!("{}: {error}", self.chain.file_name());
             let kept = self.chain.last_kept().seq;
@@ -505,7 +487,10 @@ impl Writer {
     fn replace_head(&mut self) {
         self.head_written_at = Instant::now();
         // The failure is in the shared state, where every append sees it.
-        let _ = self.at_disk(Chain::write_head);
+        let _ = self.at_disk(|chain| {
+            chain.check(false)?;
+            if chain.is_head_stale() { chain.write_head() } else { Ok(()) }
+        });
     }
 
     /// Makes the log writable again, if it is not.
@@ -526,6 +511,7 @@ impl Writer {
         }
         self.at_disk(|chain| {
             chain.sync()?;
+            chain.check(true)?;
             if chain.is_head_stale() { chain.write_head() } else { Ok(()) }
         })
     }
@@ -535,12 +521,14 @@ impl Writer {
             return;
         }
         match self.write(&batch) {
-            Ok(records) => {
-                let file = self.chain.file_name();
+            Ok((file, records)) => {
                 self.publish(&records);
+                let placement = self.chain.placement();
                 for (append, record) in batch.into_iter().zip(records) {
-                    (append.done)(Ok(Written { file: file.clone(), seq: record.seq, hash: record.hash }));
+                    let (file, placement) = (file.clone(), placement.clone());
+                    (append.done)(Ok(Written { file, seq: record.seq, hash: record.hash, placement }));
                 }
+                self.begin_disturbed_segment();
             }
             Err(error) => {
                 for append in batch {
@@ -550,7 +538,8 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: &[Append]) -> Result<Vec<Record>, AuditError> {
+    /// The file that the records were written to, and the records.
+    fn write(&mut self, batch: &[Append]) -> Result<(String, Vec<Record>), AuditError> {
         if let Some(why) = self.unavailable_reason() {
             if self.last_attempt.is_some_and(|attempt| attempt.elapsed() < self.retry) {
                 return Err(AuditError::Unavailable(why));
@@ -560,10 +549,12 @@ impl Writer {
         let durable = batch.iter().any(|append| append.durable);
         let written = self.at_disk(|chain| {
             let records = chain.append(batch.iter().map(|append| &append.record))?;
-            if durable {
+            let file = chain.file_name();
+            // Nothing is acknowledged that stands in no file.
+            if durable || chain.is_disturbed().unwrap_or(true) {
                 chain.sync()?;
             }
-            Ok(records)
+            Ok((file, records))
         });
         self.sealer.wrote(&self.chain);
         written

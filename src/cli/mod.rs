@@ -16,6 +16,7 @@ mod connect;
 mod console;
 mod eval;
 mod exposure;
+pub mod foreign_files;
 mod headless;
 mod incident;
 mod observe;

@@ -1,5 +1,5 @@
 //! `townlet serve`: runs a town without a screen and serves it over the network until a signal stops it. SIGHUP reloads
-//! certificate, tokens and configuration. Rule: "HTTP service".
+//! certificate, tokens and configuration, and begins a segment of the audit log. Rule: "HTTP service".
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -79,10 +79,11 @@ struct Reload<'a> {
 }
 
 impl Reload<'_> {
-    /// Reads certificate and tokens again, and sends `reload_config`. Does not wait: the town may hang, and signals must still
+    /// Reads certificate and tokens again, begins a segment of the audit log, and sends `reload_config`. Does not wait: the town may hang, and signals must still
     /// end the program.
     fn run(&mut self, server: &Server) {
         server.reload();
+        self.shard.reopen_logs();
         let session = *self.session.get_or_insert_with(|| {
             let issuer = String::from("signal:hup");
             let session = Session { issuer, role: Role::Admin, transport: "signal".into(), owner: true };

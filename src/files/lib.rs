@@ -1,5 +1,10 @@
 //! Reads regular files only, so that a pipe or a device in a file's place is refused instead of blocking, opens the program's own
-//! files without following links, replaces files atomically, and refuses secrets that other users can read or change.
+//! files without following links, replaces files atomically, refuses secrets that other users can read or change, and finds out what
+//! happened to a file that is being written.
+
+mod identity;
+
+pub use identity::{Disturbance, Identity, Placement, put_back, set_aside};
 
 mod private;
 

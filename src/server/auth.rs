@@ -337,6 +337,7 @@ mod tests {
             "box..",
             ".localhost",
             "evil..localhost",
+            "a.localhost.evil.example",
             "box/",
             "b\u{f6}x",
             "box#",

@@ -26,6 +26,7 @@ impl Engine {
                 self.status.acknowledged.entry(telemetry::key(&alert)).or_insert(seen);
             }
         }
+        self.acknowledge_file_alert(name);
     }
 
     /// Restores the acknowledgements of this run. Those of alerts that are no longer active end with the next check of the alerts.

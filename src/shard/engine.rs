@@ -18,6 +18,7 @@ use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 use super::admission::Admission;
 use super::disk_thread::DiskThread;
 use super::employment_log::{OperatorLog, RowsWritten};
+use super::file_watch::{Finding, WatchedFiles};
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
@@ -113,6 +114,12 @@ pub(super) enum Message {
     View(Sender<Box<(Town, ShardStatus)>>),
     /// The state of the training beside the town.
     Training(training::TrainerEvent),
+    /// Somebody else has changed a file of the audit log or the journal.
+    FilesDisturbed,
+    /// What is wrong with the other files.
+    FilesChecked(Vec<Finding>),
+    /// Begin new segments, as after a signal.
+    ReopenLogs,
     /// What the service found about its tokens and keys.
     Credentials(Vec<Alert>),
     /// Take a last snapshot and end; answered with its path.
@@ -161,6 +168,7 @@ pub(super) struct Engine {
     /// Reads the files that the shard was started from.
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) disk: DiskThread,
+    pub(super) files: WatchedFiles,
     pub(super) home: Home,
     /// Outlives this thread.
     pub(super) diagnostics: Arc<Diagnostics>,
@@ -234,8 +242,8 @@ impl Engine {
         let due =
             [self.tick_due(), self.publication.due(), self.pending.next_overdue(), self.journal.due(self.town.tick())];
         // A moment and not a time from now on, so that frequent messages do not put it off.
-        let retry = self.retried + RETRY_EVERY;
-        let soonest = due.into_iter().flatten().fold(retry, Instant::min);
+        let regular = self.files.due().min(self.retried + RETRY_EVERY);
+        let soonest = due.into_iter().flatten().fold(regular, Instant::min);
         soonest.saturating_duration_since(Instant::now())
     }
 
@@ -304,6 +312,9 @@ impl Engine {
             }
             Message::Credentials(alerts) => self.credentials_checked(alerts),
             Message::Training(news) => self.on_trainer_event(news),
+            Message::FilesDisturbed => self.files_disturbed(),
+            Message::FilesChecked(found) => self.files_checked(found),
+            Message::ReopenLogs => self.reopen_logs(),
             Message::Stop(stopped) => {
                 self.training.iter().for_each(Training::stop);
                 self.retry_release_file();
@@ -382,7 +393,12 @@ impl Engine {
         }
         self.retry();
         self.write_journal();
-        let journal = self.journal.writer.flush();
+        let mut journal = self.journal.writer.flush();
+        if journal.is_err() {
+            // Its file may have been lost a moment ago.
+            self.retry();
+            journal = self.journal.writer.flush();
+        }
         self.write_late_outcomes();
         self.records.finish();
         // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal

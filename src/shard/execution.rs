@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fail::fail_point;
 use serde_json::{Value, json};
 use townlet_audit::{AuditError, Record, Stage, Written};
+use townlet_files::Placement;
 use townlet_town::Command;
 use townlet_wire::{Answer, ErrorBody, Status};
 
@@ -101,7 +102,7 @@ impl Engine {
         let log = Arc::clone(&self.log);
         let parts = 1 + usize::from(journalled.is_some());
         let writes = Arc::new(Mutex::new(PendingOutcome::new(parts, self.sender.clone(), number)));
-        let settle = move |part: Result<Option<Written>, String>| {
+        let settle = move |part: Result<(Placement, Option<Written>), String>| {
             writes.lock().unwrap_or_else(PoisonError::into_inner).take(part);
         };
         let logged = {
@@ -112,12 +113,15 @@ impl Engine {
                     (outcome.status, outcome.result) = (Some(Status::Error), None);
                     outcome.error = Some(error("E_AUDIT_UNAVAILABLE", message, ""));
                 }
-                log.append(outcome, true, move |written| settle(written.map(Some).map_err(|why| why.to_string())));
+                log.append(outcome, true, move |written| {
+                    let placed = written.map(|written| (written.placement.clone(), Some(written)));
+                    settle(placed.map_err(|why| why.to_string()));
+                });
             }
         };
         match journalled {
             // The outcome follows the journal's entry, so that a crash cannot leave an outcome without an effect.
-            Some(entry) => self.journal.command(entry, logged, move |synced| settle(synced.map(|()| None))),
+            Some(entry) => self.journal.command(entry, logged, move |synced| settle(synced.map(|it| (it, None)))),
             None => logged(Ok(())),
         }
     }

@@ -22,7 +22,9 @@ impl Engine {
         let archived = self.status.aggregating_since.and(self.status.transport.last_error.as_ref());
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_change(&problems);
-        let mut raised = self.diagnostics.alerts();
+        let mut raised = self.file_alerts();
+        self.log_file_alerts(&raised);
+        raised.extend(self.diagnostics.alerts());
         raised.extend(self.late_ticks.problem(Instant::now()).map(|message| self.late_alert(message)));
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         let credentials = &self.status.credentials;

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use townlet_files::Identity;
 
 /// A home folder.
 #[derive(Clone, Debug)]
@@ -185,9 +188,9 @@ impl Home {
                 holder.split_whitespace().next().unwrap_or("unknown")
             ));
         }
-        file.set_len(0).map_err(say)?;
-        write!(file, "{} {run_id}", std::process::id()).map_err(say)?;
-        Ok(ShardLock { _file: file })
+        let content = format!("{} {run_id}", std::process::id());
+        file.set_len(0).and_then(|()| file.write_all(content.as_bytes())).map_err(say)?;
+        Ok(ShardLock { path, content, file: Mutex::new(file) })
     }
 
     /// The last run that locked a shard's name, if its files exist. Batch runs do not lock.
@@ -215,7 +218,41 @@ impl Home {
 /// The lock of a shard's name.
 #[derive(Debug)]
 pub struct ShardLock {
-    _file: File,
+    path: PathBuf,
+    /// The process and the run.
+    content: String,
+    file: Mutex<File>,
+}
+
+impl ShardLock {
+    /// Makes sure that the file under the name is the one that is locked. If somebody else has changed it, it is made and locked
+    /// again. The error, a sentence, says why that was not possible.
+    pub(super) fn keep(&self) -> Result<(), String> {
+        let mut held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = |error: io::Error| {
+            format!("{}: the lock of this shard cannot be made again: {error}.", self.path.display())
+        };
+        let identity = Identity::of(&held).map_err(said)?;
+        let Some(disturbance) = identity.disturbance(&self.path, self.content.len() as u64).map_err(said)? else {
+            return Ok(());
+        };
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(said)?;
+        }
+        let options = &mut OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut file = townlet_files::open_own(&self.path, options).map_err(said)?;
+        let is_same = identity == Identity::of(&file).map_err(said)?;
+        // A file that is only shorter or longer is locked by this process already.
+        if !is_same && file.try_lock().is_err() {
+            return Err(format!("{} {disturbance}, and another process holds the lock.", self.path.display()));
+        }
+        file.set_len(0).and_then(|()| file.write_all(self.content.as_bytes())).map_err(said)?;
+        if !is_same {
+            *held = file;
+        }
+        Ok(())
+    }
 }
 
 /// The lines of the list of runs, by number from 1.

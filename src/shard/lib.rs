@@ -15,6 +15,7 @@ mod driver;
 mod employment_log;
 mod engine;
 mod execution;
+mod file_watch;
 mod health;
 pub mod home;
 pub mod incident;
@@ -78,6 +79,7 @@ use std::time::{Duration, Instant};
 use disk_thread::DiskThread;
 use employment_log::OperatorLog;
 use engine::{AUDIT_ROWS, Engine, Message, Progress};
+use file_watch::WatchedFiles;
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
 use lateness::{LateTicks, Lateness};
@@ -191,7 +193,7 @@ pub struct Handle {
     lateness: Arc<Lateness>,
     /// Ends with the town's thread.
     audit: Weak<townlet_audit::Log>,
-    claim: Option<home::ShardLock>,
+    claim: Option<Arc<home::ShardLock>>,
 }
 
 /// A new town from its texts.
@@ -210,8 +212,9 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
-    options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose().map_err(ShardError::Claimed)
+fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<Arc<home::ShardLock>>, ShardError> {
+    let lock = options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose();
+    lock.map(|lock| lock.map(Arc::new)).map_err(ShardError::Claimed)
 }
 
 /// How the audit log of a run is opened: chained to the run before, sealed if the home has a sealing key.
@@ -230,7 +233,7 @@ fn launch(
     journal: Journal,
     opened: townlet_audit::Opened,
     options: Options,
-    claim: Option<home::ShardLock>,
+    claim: Option<Arc<home::ShardLock>>,
     mut notes: Vec<String>,
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
@@ -264,6 +267,7 @@ fn launch(
     let progress = Progress::default();
     progress.update(&town);
     let (log, journal, diagnostics) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Diagnostics::default()));
+    file_watch::watch_logs(&log, &journal, &sender);
     let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
@@ -301,6 +305,7 @@ fn launch(
         training: None,
         reloader: options.reloader,
         disk: DiskThread::start(),
+        files: WatchedFiles::new(claim.clone(), options.token_file.as_deref()),
         home: home.clone(),
         diagnostics: Arc::clone(&diagnostics),
         recorder: Arc::clone(&recorder),

@@ -44,6 +44,9 @@ impl Engine {
             self.retried = now;
             self.retry();
         }
+        if now >= self.files.due() {
+            self.check_files();
+        }
         self.note_own_alerts();
         self.pending.prune(now);
         if let Some(speed) = self.meter.measure(now, self.town.tick()) {

@@ -4,9 +4,13 @@
 
 use std::sync::mpsc::Sender;
 
+use fail::fail_point;
+use townlet_files::Placement;
+
 use super::engine::Message;
 
 const WRITER_STOPPED: &str = "its writer has stopped";
+const DISTURBED: &str = "another program changed a log before the command was acknowledged";
 
 /// Reports how the write of an intent ended.
 pub(super) struct PendingIntent(Option<(Sender<Message>, u64)>);
@@ -36,10 +40,12 @@ pub(super) struct NotDurable {
     pub(super) logged: bool,
 }
 
-/// Collects the writes of an outcome and reports once all have ended.
+/// Collects the writes of an outcome and reports once all have ended. The log that was written first may have been removed while
+/// the other was written, so the files of both are looked at last.
 pub(super) struct PendingOutcome {
     left: usize,
     trouble: Option<String>,
+    placements: Vec<Placement>,
     written: Option<townlet_audit::Written>,
     sender: Sender<Message>,
     number: u64,
@@ -47,24 +53,30 @@ pub(super) struct PendingOutcome {
 
 impl PendingOutcome {
     pub(super) fn new(writes: usize, sender: Sender<Message>, number: u64) -> Self {
-        Self { left: writes, trouble: None, written: None, sender, number }
+        Self { left: writes, trouble: None, placements: Vec::new(), written: None, sender, number }
     }
 
     /// Takes in one write; that of the audit log has its place there.
-    pub(super) fn take(&mut self, write: Result<Option<townlet_audit::Written>, String>) {
+    pub(super) fn take(&mut self, write: Result<(Placement, Option<townlet_audit::Written>), String>) {
         match write {
-            Ok(Some(written)) => self.written = Some(written),
-            Ok(None) => {}
+            Ok((placement, written)) => {
+                self.placements.push(placement);
+                self.written = self.written.take().or(written);
+            }
             Err(why) => self.trouble = Some(why),
         }
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
             self.report();
+        } else {
+            fail_point!("one_log_written");
         }
     }
 
     fn report(&mut self) {
-        let result = match (self.trouble.take(), self.written.take()) {
+        let changed = || (!self.placements.iter().all(Placement::stands)).then(|| DISTURBED.to_owned());
+        let trouble = self.trouble.take().or_else(changed);
+        let result = match (trouble, self.written.take()) {
             (None, Some(written)) => Ok(written),
             (trouble, written) => {
                 Err(NotDurable { why: trouble.unwrap_or_else(|| WRITER_STOPPED.into()), logged: written.is_some() })

@@ -11,7 +11,7 @@ use townlet_town::config::diff;
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
-use super::journal::{self, Base, Contents, Entry, Header, SegmentEnd, SegmentPlace, Segments};
+use super::journal::{self, Base, CommandId, Contents, Entry, Header, PreviousEnd, SegmentEnd, SegmentPlace, Segments};
 use super::journalled_command::{JournalledCommand, LastDigest};
 use super::snapshots::{self, SnapshotFile};
 use townlet_wire::count;
@@ -148,6 +148,8 @@ pub struct RecoveredRun {
     pub base: (u64, String),
     /// Commands in the segments that were read: (issuer, `cmd_id`) → tick. Two issuers may use one id.
     pub commands: BTreeMap<(String, String), u64>,
+    /// First tick of the newest segment, if segments before it that were asked for are missing or damaged.
+    pub lost_before: Option<u64>,
     /// Those of the newest segment, with what they did.
     pub(crate) journalled: Vec<JournalledCommand>,
     /// Messages for the operator, one line each.
@@ -159,25 +161,19 @@ pub struct RecoveredRun {
 /// damaged file.
 pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option<u64>) -> Result<RecoveredRun, String> {
     let mut notes = Vec::new();
-    let segments = Segments::since(home, run_id, since).map_err(|error| error.to_string())?;
     let folder = home.snapshots(snapshot_root, run_id);
-    let (mut commands, mut last_command, mut policy) = (BTreeMap::new(), None, String::new());
-    let mut newest = None;
-    for segment in segments.iter() {
-        let (path, read) = segment.map_err(|error| error.to_string())?;
-        policy.clone_from(&read.header.policy);
-        let before = read.header.place.last_command.clone();
-        for command in before.into_iter().chain(read.entries.iter().filter_map(|entry| entry.command_id())) {
-            commands.insert((command.issuer.clone(), command.cmd_id.clone()), command.tick);
-            last_command = Some(command);
+    let mut lost_before = None;
+    let history = match History::read(home, run_id, since) {
+        Ok(history) => history,
+        Err(why) => {
+            let newest = since.map(|_| History::read(home, run_id, None)).transpose().ok().flatten();
+            let newest = newest.filter(History::begins_after_lost_entries).ok_or(&*why)?;
+            notes.push(format!("{why}. The run continues from the segment after it."));
+            lost_before = newest.newest.as_ref().map(|(_, contents)| contents.header.place.tick);
+            newest
         }
-        let changed = read.entries.iter().filter_map(|entry| match entry {
-            Entry::Policy { to, .. } => Some(to),
-            _ => None,
-        });
-        policy = changed.last().unwrap_or(policy);
-        newest = Some((path, read));
-    }
+    };
+    let History { commands, last_command, policy, newest } = history;
     let Some((path, newest)) = newest else {
         let found = newest_usable(&folder, 0, &mut notes, Ok);
         return recover_from_snapshot(home, run_id, found, notes);
@@ -209,7 +205,46 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
     };
     let mut header = Header { policy, sources: player.town.rules().sources.clone(), ..newest.header };
     header.place.last_command = last_command;
-    Ok(RecoveredRun { town: player.town, header, journal, base, commands, journalled, notes })
+    Ok(RecoveredRun { town: player.town, header, journal, base, commands, lost_before, journalled, notes })
+}
+
+/// What the segments of a run say about its commands, and the newest of them.
+#[derive(Default)]
+struct History {
+    /// As [`RecoveredRun::commands`].
+    commands: BTreeMap<(String, String), u64>,
+    last_command: Option<CommandId>,
+    policy: String,
+    newest: Option<(PathBuf, Contents)>,
+}
+
+impl History {
+    /// Reads the newest segment, and earlier ones for commands applied from tick `since` on.
+    fn read(home: &Home, run_id: &str, since: Option<u64>) -> Result<Self, String> {
+        let segments = Segments::since(home, run_id, since).map_err(|error| error.to_string())?;
+        let mut history = Self::default();
+        for segment in segments.iter() {
+            let (path, read) = segment.map_err(|error| error.to_string())?;
+            history.policy.clone_from(&read.header.policy);
+            let before = read.header.place.last_command.clone();
+            for command in before.into_iter().chain(read.entries.iter().filter_map(|entry| entry.command_id())) {
+                history.commands.insert((command.issuer.clone(), command.cmd_id.clone()), command.tick);
+                history.last_command = Some(command);
+            }
+            let changed = read.entries.iter().filter_map(|entry| match entry {
+                Entry::Policy { to, .. } => Some(to),
+                _ => None,
+            });
+            history.policy = changed.last().unwrap_or(history.policy);
+            history.newest = Some((path, read));
+        }
+        Ok(history)
+    }
+
+    /// Whether the newest segment follows one whose entries may be lost, so that those before it are not needed.
+    fn begins_after_lost_entries(&self) -> bool {
+        self.newest.as_ref().is_some_and(|(_, contents)| contents.header.place.previous == PreviousEnd::Unknown)
+    }
 }
 
 struct Replay {
@@ -338,5 +373,5 @@ fn recover_from_snapshot(
     };
     let base = (town.tick(), town.digest());
     let (commands, journalled) = (BTreeMap::new(), Vec::new());
-    Ok(RecoveredRun { town, header, journal: None, base, commands, journalled, notes })
+    Ok(RecoveredRun { town, header, journal: None, base, commands, lost_before: None, journalled, notes })
 }

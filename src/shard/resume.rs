@@ -210,7 +210,9 @@ fn close_open_intents(
             notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
             opened.index.done(&key.0, &entry.answer());
             decisions.extend(ExitDecision::of(shard, *tick, &key.0, &entry.command, &entry.args, &key.1));
-        } else if rebuilt.journal.is_none() && entry.tick <= rebuilt.base.0 {
+        } else if rebuilt.journal.is_none() && entry.tick <= rebuilt.base.0
+            || rebuilt.lost_before.is_some_and(|tick| entry.tick <= tick)
+        {
             // The town may contain the command, and the journal that would show it is missing, so it is not run again.
             (entry.stage, entry.status) = (Stage::Recovered, Some(Status::Error));
             let message = "it is unknown whether this was applied: the journal that would show it is missing.";

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use townlet_files::Placement;
 use townlet_town::{Town, snapshot};
 
 use super::home::Home;
@@ -68,7 +69,7 @@ impl RunJournal {
         &mut self,
         entry: Entry,
         written: impl FnOnce(Result<(), String>) + Send + 'static,
-        durable: impl FnOnce(Result<(), String>) + Send + 'static,
+        durable: impl FnOnce(Result<Placement, String>) + Send + 'static,
     ) {
         self.note_command(&entry);
         self.writer.command(entry, written, durable);

@@ -170,7 +170,7 @@ impl Layouts {
     ///
     /// # Errors
     /// What is wrong with it, as a few words.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let lists = |key: &str| -> Result<Map<String, Value>, String> {
             file.get(key).and_then(Value::as_object).cloned().ok_or_else(|| format!("`{key}` is not a map"))

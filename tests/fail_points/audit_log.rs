@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::kit::{soak, wait_until};
+use crate::kit::{copy_folder, soak, wait_until};
 use serde_json::json;
 use townlet_audit::{Log, Options, Record, Stage, records, verify};
 use townlet_wire::{Role, Session};
@@ -88,8 +88,10 @@ fn unsynced_records_are_covered_by_the_next_head() {
     assert!(syncs.try_iter().count() < 100, "a record that nobody waits for is not synced by itself");
     let head = || std::fs::read_to_string(dir.path().join("r.head")).unwrap_or_default();
     wait_until("a head that names the last record, without a request for it", || head().contains(r#""seq":300,"#));
-    std::fs::write(dir.path().join("r-0001.jsonl"), "").unwrap();
-    assert!(!verify(dir.path()).expect("readable").passed());
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(dir.path(), copy.path());
+    std::fs::write(copy.path().join("r-0001.jsonl"), "").unwrap();
+    assert!(!verify(copy.path()).expect("readable").passed());
     drop(log);
     scenario.teardown();
 }
@@ -147,6 +149,25 @@ fn failed_rotation_and_failed_head_are_retried() {
     scenario.teardown();
     let records = read_verified(dir.path());
     assert_eq!(records.iter().filter(|record| record.cmd_id == "b").count(), 2, "nothing refused was written");
+}
+
+#[test]
+fn a_line_is_acknowledged_before_the_segment_that_says_what_was_changed() {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1 << 20);
+    log.append_and_wait(entry("held"), true).unwrap();
+    std::fs::remove_file(dir.path().join("r-0001.jsonl")).unwrap();
+    fail::cfg("audit_rotate", "1*return").unwrap();
+    assert_eq!(log.append_and_wait(entry("mended"), true).unwrap().file, "r-0001.jsonl");
+    wait_until("the failure of the next segment", || log.trouble().is_some());
+    assert_eq!(log.append_and_wait(entry("again"), true).unwrap().file, "r-0002.jsonl");
+    drop(log);
+    scenario.teardown();
+    let records = read_verified(dir.path());
+    let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
+    assert_eq!(ids, ["held", "mended", "", "again"]);
+    assert!(records[2].args["disturbed"].as_str().unwrap().contains("was removed or renamed"), "{}", records[2].args);
 }
 
 /// How often a point is passed before the crash; [`commands`] is enough to reach it that often.

@@ -6,5 +6,6 @@
 mod kit;
 
 mod audit_log;
+mod changed_files;
 mod hanging_disk;
 mod refusing_disk;

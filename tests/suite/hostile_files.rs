@@ -7,13 +7,18 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use townlet_shard::journal::{Base, Entry, Header, SegmentPlace, VERSION};
+use townlet_source::remote::{Client, Target};
+use townlet_source::{Link, Remote, Source as _, SourceEvent};
 use townlet_town::ids::Column;
 use townlet_town::{Rules, Town, snapshot};
+use townlet_wire::service::{COMMANDS, ServiceInfo};
 use townlet_wire::sse::MAX_EVENT;
-use townlet_wire::{SCHEMA_VERSION, Snapshot};
+use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
 
 use crate::kit::{BINARY, default_sources, temp_home};
 use crate::special_files::ended;
@@ -27,9 +32,13 @@ const ALLOWED_BYTES: usize = 64 * MIB;
 /// Runs the program with as much memory as a file of `size` bytes may take.
 #[track_caller]
 fn bounded(home: &Path, arguments: &str, size: usize) -> (Option<i32>, String) {
+    bounded_program(home, &format!("{BINARY} {arguments}"), size)
+}
+
+fn bounded_program(home: &Path, program: &str, size: usize) -> (Option<i32>, String) {
     let limit = (OWN_BYTES + ALLOWED_BYTES + 2 * size) / 1024;
     let mut command = Command::new("bash");
-    command.args(["-c", &format!("ulimit -d {limit}; exec {BINARY} {arguments}")]);
+    command.args(["-c", &format!("ulimit -d {limit}; exec {program}")]);
     command.current_dir(home).env("HOME", home).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     ended(command)
 }
@@ -148,17 +157,24 @@ fn a_payload_of_empty_values_is_refused() {
     refused("telemetry check", "empty.json", bytes.as_bytes(), "takes more than 50331648 bytes of memory");
 }
 
-/// Serves one stream of these events to every client.
+/// Serves one stream of these events to every client, and before it what a client asks for first.
 fn stream(events: Vec<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let session = Session { issuer: "http:x".into(), role: Role::Viewer, transport: "http".into(), owner: false };
+    let (shard, run_id, schema_version) = ("harbour".into(), String::new(), SCHEMA_VERSION.into());
+    let welcome = ServiceInfo { shard, run_id, schema_version, session, commands: Vec::new(), facts: Vec::new() };
+    let welcome = serde_json::to_string(&welcome).unwrap();
     let serve = move |mut client: TcpStream| {
         let mut request = [0; 4_096];
-        if client.read(&mut request).is_err() {
+        let Ok(length) = client.read(&mut request) else { return };
+        let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: ";
+        if String::from_utf8_lossy(&request[..length]).starts_with(&format!("GET {COMMANDS} ")) {
+            let length = welcome.len();
+            drop(write!(client, "{head}application/json\r\ncontent-length: {length}\r\n\r\n{welcome}"));
             return;
         }
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
-        let mut sent = client.write_all(head.as_bytes());
+        let mut sent = write!(client, "{head}text/event-stream\r\n\r\n");
         for event in &events {
             sent = sent.and_then(|()| client.write_all(event.as_bytes()));
         }
@@ -175,31 +191,81 @@ fn event(seq: u64, kind: &str, payload: &str) -> String {
     )
 }
 
-#[test]
-fn a_hostile_stream_does_not_take_the_memory_of_its_reader() {
+/// Streams that cost their reader memory, each with what is said about it.
+fn hostile_streams() -> Vec<(Vec<String>, &'static str)> {
     let state = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() }.to_json();
-    let snapshots = (1..=60).map(|seq| event(seq, "snapshot", &state));
     let empty_rows = format!("{{\"agents\":[{}{{}}]}}", "{},".repeat(1_000_000));
     let meals = vec![r#"{"event":"meal","tick":1}"#; 20_000].join(",");
     let growth = (2..100).map(|seq| event(seq, "diff", &format!("{{\"events\":{{\"append\":[{meals}],\"cut\":0}}}}")));
     let start = event(1, "snapshot", &state);
+    vec![
+        (vec![event(1, "snapshot", &empty_rows)], "its content takes more than 33554432 bytes of memory"),
+        (vec![start.clone(), event(2, "diff", &empty_rows)], "its content takes more than 33554432 bytes of memory"),
+        (
+            vec![format!("event: snapshot\ndata: {}\n\n", "x".repeat(MAX_EVENT - 100))],
+            "cannot parse a message from the shard",
+        ),
+        ([start].into_iter().chain(growth).collect(), "the state takes more than 33554432 bytes of memory"),
+    ]
+}
+
+#[test]
+fn a_hostile_stream_does_not_take_the_memory_of_its_reader() {
+    let state = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() }.to_json();
+    let snapshots = (1..=60).map(|seq| event(seq, "snapshot", &state));
     // The reader goes on after each, so the last snapshots are printed.
-    let hostile = [
-        vec![event(1, "snapshot", &empty_rows)],
-        vec![start.clone(), event(2, "diff", &empty_rows)],
-        vec![format!("event: snapshot\ndata: {}\n\n", "x".repeat(MAX_EVENT - 100))],
-        [start].into_iter().chain(growth).collect(),
-    ];
-    let said = [
-        "its content takes more than 33554432 bytes of memory",
-        "its content takes more than 33554432 bytes of memory",
-        "cannot parse a message from the shard",
-        "the state takes more than 33554432 bytes of memory",
-    ];
-    for (events, expected) in hostile.into_iter().zip(said) {
+    for (events, expected) in hostile_streams() {
         let url = stream(events.into_iter().chain(snapshots.clone()).collect());
         let home = temp_home();
         let (status, said) = bounded(home.path(), &format!("telemetry tail --connect {url} --count 60"), 0);
+        let shown: String = said.chars().take(400).collect();
+        assert!(status == Some(0) && said.contains(expected), "{status:?}, without {expected}: {shown}");
+    }
+}
+
+const STREAM_URL: &str = "TOWNLET_HOSTILE_STREAM";
+
+/// Follows a stream as `observe` does: the newest view waits, and the one before is on the screen. Prints why the stream was lost.
+fn observe(url: &str) {
+    let target = Target { url: url.to_owned(), token: None, ca: None };
+    let mut source = Remote::new(Client::new(&target).expect("a client"));
+    let (sender, notices) = channel();
+    let waiting = Arc::new(Mutex::new(None));
+    let slot = Arc::clone(&waiting);
+    source.start(Box::new(move |notice| match notice {
+        SourceEvent::View(view) => {
+            let unread = slot.lock().unwrap().replace(view);
+            let _ = if unread.is_none() { sender.send(None) } else { Ok(()) };
+        }
+        SourceEvent::Link(Link::Reconnecting { why, .. }) => drop(sender.send(Some(why))),
+        _ => {}
+    }));
+    let mut shown = None;
+    let lost = notices.iter().find_map(|notice| {
+        if notice.is_none() {
+            shown = waiting.lock().unwrap().take().or(shown.take());
+        }
+        notice
+    });
+    println!("lost: {}", lost.expect("it is lost"));
+}
+
+#[test]
+fn a_hostile_stream_does_not_take_the_memory_of_an_observer() {
+    // This test starts itself again as the observer.
+    if let Ok(url) = std::env::var(STREAM_URL) {
+        return observe(&url);
+    }
+    let me = std::env::current_exe().unwrap();
+    let mut streams = hostile_streams();
+    let farewell = format!("event: bye\ndata: {{\"reason\":\"\",\"more\":[{}[]]}}\n\n", "[],".repeat(2_000_000));
+    streams.push((vec![farewell], "lost: "));
+    for (events, expected) in streams {
+        let url = stream(events);
+        let test = "hostile_files::a_hostile_stream_does_not_take_the_memory_of_an_observer";
+        let program = format!("env {STREAM_URL}={url} {} --exact {test} --nocapture", me.display());
+        let home = temp_home();
+        let (status, said) = bounded_program(home.path(), &program, 0);
         let shown: String = said.chars().take(400).collect();
         assert!(status == Some(0) && said.contains(expected), "{status:?}, without {expected}: {shown}");
     }

@@ -14,13 +14,16 @@ mod command_output;
 mod command_table;
 mod config_import;
 mod determinism;
+#[cfg(unix)]
+mod disturbed_files;
 mod employment;
 mod eval_command;
+mod foreign_bytes;
 mod generated_docs;
 #[cfg(target_os = "linux")]
 mod hostile_files;
 mod idempotency_and_tokens;
-mod parser_mutations;
+mod mutation;
 mod preflight_command;
 mod privacy;
 mod promotion;

@@ -121,7 +121,8 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Each crate with the workspace's crates that it may depend on. `townlet` itself, the command line, may use all of them.
+/// Each crate with the workspace's crates that it may depend on. `townlet` itself, the command line, and the fuzz targets may use
+/// all of them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("townlet-text", &[]),
     ("townlet-bounded", &[]),
@@ -134,7 +135,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "townlet-shard",
         &["townlet-bounded", "townlet-town", "townlet-learn", "townlet-files", "townlet-wire", "townlet-audit"],
     ),
-    ("townlet-source", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
+    ("townlet-source", &["townlet-bounded", "townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
     ("townlet-server", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
     ("townlet-tui", &["townlet-wire", "townlet-source"]),
 ];
@@ -159,7 +160,7 @@ fn layer_dependencies(files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();
     for manifest in files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
         let package = package(&manifest.text);
-        if package == "townlet" {
+        if matches!(package, "townlet" | "townlet-fuzz") {
             continue;
         }
         let Some((_, allowed)) = LAYERS.iter().find(|row| row.0 == package) else {
@@ -321,7 +322,11 @@ fn forgotten(files: &[File]) -> Vec<String> {
             "main.rs" | "lib.rs" | "build.rs" => true,
             _ => root_folder && !folder.ends_with("src"),
         };
-        if cargo_root {
+        let is_target = |manifest: &&File| {
+            let below = manifest.path.strip_suffix("Cargo.toml").and_then(|folder| file.path.strip_prefix(folder));
+            below.is_some_and(|below| manifest.text.contains(&format!("path = \"{below}\"")))
+        };
+        if cargo_root || files.iter().filter(|other| other.path.ends_with("Cargo.toml")).any(|it| is_target(&it)) {
             continue;
         }
         let (module, parent) = if stem == "mod" {

@@ -1,6 +1,7 @@
 //! The log as a whole, on a real disk: what is shared by its tests. One file a question.
 
 mod disk_faults;
+mod disturbance;
 mod export;
 mod newest;
 mod recovery;

@@ -208,6 +208,9 @@ impl RunScanner<'_> {
             self.head_seen = true;
         }
         self.track_intent(record, name, line.number);
+        if let Some(disturbance) = Some(record).filter(|_| opens).and_then(|record| record.args["disturbed"].as_str()) {
+            self.report.notes.push(format!("{name}:{}: {disturbance}.", line.number));
+        }
         self.note_facts(record, name, line.number);
         (self.visit)(name, record);
     }

@@ -15,6 +15,7 @@ use townlet_town::config::{self, Config, Layers, LoadedConfig};
 
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
+pub(super) use import::try_import;
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {

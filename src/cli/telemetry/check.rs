@@ -103,6 +103,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
+/// Checks the payloads of a text, a line each, and prints nothing. Answers with the number of violations.
+pub(in crate::cli) fn try_check(text: &str) -> Result<usize> {
+    let (schemas, mut found) = (parse_schemas()?, 0);
+    read_lines("payloads.jsonl", text, &mut |name, value| {
+        found += check(&schemas, name, &value, false).violations.len();
+    })?;
+    Ok(found)
+}
+
 fn print_reports(reports: &[PayloadReport], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
     for (_, error) in unread {
         output::stderr!("townlet: {}", escape(&format!("{error:#}")));
@@ -169,22 +178,27 @@ fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 fn read(path: &Path, mut each: impl FnMut(&str, Value)) -> Result<()> {
     let text = output::read_text(path, MAX_BYTES)?;
     let name = path.display().to_string();
-    let mut pass = |name: &str, text: &str| {
-        let mut input = serde_json::Deserializer::from_str(text);
-        let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY);
-        let value = value.and_then(|value| input.end().map(|()| value).map_err(BoundedError::Invalid));
-        match value {
-            Ok(value) => each(name, value),
-            Err(BoundedError::Invalid(error)) => bail!("{name}: invalid JSON: {error}"),
-            Err(error) => bail!("{name}: {error}"),
-        }
-        Ok(())
-    };
     if path.extension().is_none_or(|extension| extension != "jsonl") {
-        return pass(&name, &text);
+        return read_one(&name, &text, &mut each);
     }
+    read_lines(&name, &text, &mut each)
+}
+
+fn read_lines(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Result<()> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines.try_for_each(|(number, line)| pass(&format!("{name}:{}", number + 1), line))
+    lines.try_for_each(|(number, line)| read_one(&format!("{name}:{}", number + 1), line, each))
+}
+
+fn read_one(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Result<()> {
+    let mut input = serde_json::Deserializer::from_str(text);
+    let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY);
+    let value = value.and_then(|value| input.end().map(|()| value).map_err(BoundedError::Invalid));
+    match value {
+        Ok(value) => each(name, value),
+        Err(BoundedError::Invalid(error)) => bail!("{name}: invalid JSON: {error}"),
+        Err(error) => bail!("{name}: {error}"),
+    }
+    Ok(())
 }
 
 /// A version with the schemas of a snapshot and of a message.

@@ -7,6 +7,7 @@ mod remote;
 use std::process::ExitCode;
 
 use anyhow::Result;
+pub(super) use check::try_check;
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {

@@ -112,6 +112,13 @@ pub(super) fn load() -> Result<UserConfig> {
     parse(&path, &read(&path)?)
 }
 
+/// Reads a text as [`load`] does, and the settings and keys in it.
+pub(super) fn try_read(text: &str) -> Result<()> {
+    let user = parse(Path::new("config.yaml"), text)?;
+    user.settings(&Theme::named("dark", true).expect("a theme"))?;
+    user.keymap().map(drop)
+}
+
 /// Writes the settings that changed to the file. Other keys, their order and comments stay. Returns the path of the file.
 pub(super) fn save(changed: &ChangedSettings) -> Result<PathBuf, String> {
     let path = path().ok_or("there is no home folder.")?;

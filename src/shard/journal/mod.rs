@@ -7,6 +7,7 @@
 //! A file is a sequence of frames: body length (u32), CRC-32 of the body (u32), body (postcard). It holds no wall-clock times.
 //! After a crash a torn last frame of the last segment is cut off. Rule: "Journal".
 
+mod open_segment;
 mod retention;
 mod segments;
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The writer of a journal: a thread that appends entries, syncs at least once a second and for every command, and begins
 //! segments. Rule: "Journal".
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,8 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_files::write_atomically;
+use townlet_files::{Disturbance, Placement, write_atomically};
 
+use super::open_segment::{OpenSegment, Restored};
 use super::retention::{Removal, Retention};
 use super::{Entry, Header, JournalError, PreviousEnd, SegmentEnd, failed, frame};
 use crate::home::Home;
@@ -19,19 +19,24 @@ use crate::log::Log;
 
 /// Longest time written entries stay unsynced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often the file is checked, whether or not anything is written.
+const CHECK: Duration = Duration::from_millis(100);
+/// How often a segment is written again before its writing counts as failed.
+const ATTEMPTS: u32 = 3;
 /// After this long without an answer from the disk the journal counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
 /// Longest time a segment is written, so that `journal.retain_days` can remove it.
 pub(super) const MAX_AGE: Duration = Duration::from_hours(24);
 
-type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Written = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Durable = Box<dyn FnOnce(Result<Placement, String>) + Send>;
 
 enum Message {
     /// Appends. Calls `written` once the operating system has the entry, `durable` once it is synced.
     Append {
         entry: Box<Entry>,
-        written: Option<Done>,
-        durable: Option<Done>,
+        written: Option<Written>,
+        durable: Option<Durable>,
     },
     /// Completes the segment and begins another.
     Begin(Box<NewSegment>),
@@ -47,6 +52,10 @@ struct SharedState {
     busy: Option<Instant>,
     /// The segment being written.
     fill: SegmentFill,
+    /// What somebody else did to the file, until it is acknowledged.
+    disturbed: Option<String>,
+    /// Is called with every change of it.
+    on_disturbed: Option<Box<dyn Fn() + Send>>,
 }
 
 /// How far a segment is filled.
@@ -101,15 +110,17 @@ impl Journal {
 
     /// Reopens a segment to append at its end, as [`read`](super::read) returns it; what is behind it is cut off.
     pub fn reopen(path: &Path, end: SegmentEnd) -> Result<Self, JournalError> {
-        let file = OpenOptions::new().append(true).open(path).map_err(|error| failed(path, &error))?;
-        file.set_len(end.bytes).and_then(|()| file.sync_all()).map_err(|error| failed(path, &error))?;
-        Ok(Self::writer(file, end))
+        let cut = |segment: &OpenSegment| segment.file.set_len(end.bytes).and_then(|()| segment.file.sync_all());
+        let segment = OpenSegment::open(path).and_then(|segment| cut(&segment).map(|()| segment));
+        Ok(Self::writer(segment.map_err(|error| failed(path, &error))?, end))
     }
 
-    fn writer(file: File, end: SegmentEnd) -> Self {
+    fn writer(file: OpenSegment, end: SegmentEnd) -> Self {
         let (sender, receiver) = channel();
         let shared = Arc::default();
-        let mut writer = Writer { file: None, end, shared: Arc::clone(&shared), waiting: Vec::new(), unsynced: None };
+        let (waiting, held, checked) = (Vec::new(), Vec::new(), Instant::now());
+        let mut writer =
+            Writer { file: None, end, shared: Arc::clone(&shared), waiting, held, unsynced: None, checked };
         writer.continue_in(file, end);
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -130,14 +141,15 @@ impl Journal {
         self.send(Message::Append { entry: Box::new(entry), written: None, durable: None });
     }
 
-    /// Appends a command. Calls `written` once a crash of this process cannot lose it, `durable` once a power failure cannot.
+    /// Appends a command. Calls `written` once a crash of this process cannot lose it, and `durable`, with the segment that holds
+    /// it, once a power failure cannot.
     pub fn command(
         &self,
         entry: Entry,
         written: impl FnOnce(Result<(), String>) + Send + 'static,
-        durable: impl FnOnce(Result<(), String>) + Send + 'static,
+        durable: impl FnOnce(Result<Placement, String>) + Send + 'static,
     ) {
-        let (written, durable): (Option<Done>, Option<Done>) = (Some(Box::new(written)), Some(Box::new(durable)));
+        let (written, durable): (Option<Written>, Option<Durable>) = (Some(Box::new(written)), Some(Box::new(durable)));
         self.send(Message::Append { entry: Box::new(entry), written, durable });
     }
 
@@ -156,6 +168,21 @@ impl Journal {
         let (sender, receiver) = channel();
         self.send(Message::Flush(sender));
         receiver.recv().unwrap_or_else(|_| Err("the journal's writer has stopped".into()))
+    }
+
+    /// Calls `notify`, on the writer's thread, when somebody else has changed the file.
+    pub(crate) fn on_disturbed(&self, notify: impl Fn() + Send + 'static) {
+        lock(&self.shared).on_disturbed = Some(Box::new(notify));
+    }
+
+    /// What somebody else did to the file since this was last acknowledged.
+    pub(crate) fn disturbed(&self) -> Option<String> {
+        lock(&self.shared).disturbed.clone()
+    }
+
+    /// Ends what [`Journal::disturbed`] says.
+    pub(crate) fn acknowledge_disturbance(&self) {
+        lock(&self.shared).disturbed = None;
     }
 
     /// Why the journal cannot be written until it continues in a new file, if so.
@@ -182,7 +209,7 @@ impl Drop for Journal {
     }
 }
 
-fn start(path: &Path, header: &Header) -> io::Result<(File, SegmentEnd)> {
+fn start(path: &Path, header: &Header) -> io::Result<(OpenSegment, SegmentEnd)> {
     fail_point!("journal_create", |_| Err(io::Error::other("fail point journal_create")));
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -190,25 +217,30 @@ fn start(path: &Path, header: &Header) -> io::Result<(File, SegmentEnd)> {
     // The file appears with its header or not at all: a file without a header could not be resumed.
     let header_bytes = frame(header);
     write_atomically(path, &header_bytes)?;
-    let file = OpenOptions::new().append(true).open(path)?;
-    Ok((file, SegmentEnd::of_header(&header.place, &header_bytes)))
+    Ok((OpenSegment::open(path)?, SegmentEnd::of_header(&header.place, &header_bytes)))
 }
 
 struct Writer {
-    file: Option<File>,
+    file: Option<OpenSegment>,
     /// Where the segment ends, as far as it was written without an error.
     end: SegmentEnd,
     shared: Arc<Mutex<SharedState>>,
-    waiting: Vec<Done>,
+    waiting: Vec<Durable>,
+    /// Commands whose entries were lost with the file. They are acknowledged once the next segment holds the town.
+    held: Vec<Durable>,
     unsynced: Option<Instant>,
+    /// When the file was last checked.
+    checked: Instant,
 }
 
 impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
         loop {
+            // A moment and not a time from now on, so that frequent messages do not put it off.
+            let check_due = CHECK.saturating_sub(self.checked.elapsed());
             let message = match (self.waiting.is_empty(), self.unsynced) {
-                (true, None) => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed())),
+                (true, None) => receiver.recv_timeout(check_due),
+                (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed()).min(check_due)),
                 // Commands wait for the disk: take everything queued meanwhile, then sync.
                 (false, _) => receiver.try_recv().map_err(|error| match error {
                     std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
@@ -222,11 +254,18 @@ impl Writer {
                     let result = self.sync();
                     drop(answer.send(result));
                 }
-                Err(RecvTimeoutError::Timeout) => drop(self.sync()),
+                Err(RecvTimeoutError::Timeout) if self.is_sync_due() => drop(self.sync()),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     drop(self.sync());
+                    self.check();
+                    let why = self.trouble();
+                    self.held.drain(..).for_each(|held| held(Err(why.clone())));
                     return;
                 }
+            }
+            if self.checked.elapsed() >= CHECK {
+                self.check();
             }
         }
     }
@@ -238,7 +277,7 @@ impl Writer {
         result
     }
 
-    fn append(&mut self, entry: &Entry, written: Option<Done>, durable: Option<Done>) {
+    fn append(&mut self, entry: &Entry, written: Option<Written>, durable: Option<Durable>) {
         let bytes = frame(entry);
         let result = self.at_disk(|writer| writer.write(&bytes));
         if let Err(why) = &result {
@@ -257,9 +296,13 @@ impl Writer {
         }
     }
 
+    fn is_sync_due(&self) -> bool {
+        !self.waiting.is_empty() || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY)
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         fail_point!("journal_write", |_| Err("fail point journal_write".into()));
-        let Some(file) = &mut self.file else {
+        let Some(OpenSegment { file, .. }) = &mut self.file else {
             return Err(self.trouble());
         };
         // Half of the bytes are written, then the disk fails.
@@ -276,25 +319,68 @@ impl Writer {
 
     /// Syncs and calls the waiting callbacks. A failed sync is never retried on the same file.
     fn sync(&mut self) -> Result<(), String> {
-        let result = if self.unsynced.take().is_some() || self.file.is_none() {
-            self.at_disk(|writer| writer.sync_file())
-        } else {
-            Ok(())
-        };
+        let result =
+            if self.unsynced.take().is_some() || self.file.is_none() { self.at_disk(Self::sync_file) } else { Ok(()) };
         if let Err(why) = &result {
             self.fail(why);
         }
-        for waiting in self.waiting.drain(..) {
-            waiting(result.clone());
-        }
+        let placed = result.clone().and_then(|()| self.placement());
+        self.waiting.drain(..).for_each(|waiting| waiting(placed.clone()));
         result
     }
 
-    fn sync_file(&self) -> Result<(), String> {
+    /// Where the entries of the segment stand.
+    fn placement(&self) -> Result<Placement, String> {
+        self.file.as_ref().map(|segment| segment.placement(&self.end)).ok_or_else(|| self.trouble())
+    }
+
+    fn sync_file(&mut self) -> Result<(), String> {
         fail_point!("journal_sync", |_| Err("fail point journal_sync".into()));
         // Without a file, entries appended since the failure are lost.
-        let Some(file) = &self.file else { return Err(self.trouble()) };
-        file.sync_data().map_err(|error| error.to_string())
+        let Some(segment) = &self.file else { return Err(self.trouble()) };
+        segment.file.sync_data().map_err(|error| error.to_string())?;
+        fail_point!("journal_check", |_| Err("fail point journal_check".into()));
+        self.keep_in_place()
+    }
+
+    /// Looks for what somebody else did to the file.
+    fn check(&mut self) {
+        self.checked = Instant::now();
+        if self.file.is_some()
+            && let Err(why) = self.at_disk(Self::keep_in_place)
+        {
+            self.fail(&why);
+        }
+    }
+
+    /// Makes sure that the segment stands under its name.
+    fn keep_in_place(&mut self) -> Result<(), String> {
+        for _ in 0..ATTEMPTS {
+            let Some(disturbance) = self.disturbance()? else { return Ok(()) };
+            self.write_again(disturbance)?;
+        }
+        self.disturbance()?.map_or(Ok(()), |disturbance| Err(format!("the segment {disturbance}, again and again")))
+    }
+
+    fn disturbance(&self) -> Result<Option<Disturbance>, String> {
+        let found = self.file.as_ref().map(|segment| segment.disturbance(&self.end)).transpose();
+        found.map(Option::flatten).map_err(|error| error.to_string())
+    }
+
+    /// Writes the segment again under its name. If its bytes are lost, the commands wait for the next one.
+    fn write_again(&mut self, disturbance: Disturbance) -> Result<(), String> {
+        let Some(segment) = &mut self.file else { return Ok(()) };
+        let failed = |why: io::Error| Restored { whole: false, what: format!("the segment {disturbance}; {why}") };
+        let Restored { whole, what } = segment.restore(disturbance, &self.end).unwrap_or_else(failed);
+        if !whole {
+            self.held.append(&mut self.waiting);
+            // Before anybody learns of it, so that the next segment is begun at once.
+            self.fail(&what);
+        }
+        let mut shared = lock(&self.shared);
+        shared.disturbed = Some(what.clone());
+        shared.on_disturbed.iter().for_each(|notify| notify());
+        if whole { Ok(()) } else { Err(what) }
     }
 
     fn trouble(&self) -> String {
@@ -307,7 +393,7 @@ impl Writer {
         lock(&self.shared).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
     }
 
-    fn continue_in(&mut self, file: File, end: SegmentEnd) {
+    fn continue_in(&mut self, file: OpenSegment, end: SegmentEnd) {
         (self.file, self.end) = (Some(file), end);
         let mut shared = lock(&self.shared);
         let (sequence, bytes) = (end.sequence, end.bytes - end.header);
@@ -333,10 +419,20 @@ impl Writer {
         match self.at_disk(|_| start(&path, &header)) {
             Ok((file, end)) => {
                 self.continue_in(file, end);
+                if let Err(why) = self.at_disk(Self::keep_in_place) {
+                    // Commands wait for the segment after this one.
+                    return self.fail(&why);
+                }
+                let placed = self.placement();
+                self.held.drain(..).for_each(|held| held(placed.clone()));
                 fail_point!("journal_rotated");
                 self.at_disk(|_| removal.carry_out(&log));
             }
-            Err(error) => self.fail(&error.to_string()),
+            Err(error) => {
+                let why = error.to_string();
+                self.fail(&why);
+                self.held.drain(..).for_each(|held| held(Err(why.clone())));
+            }
         }
     }
 }

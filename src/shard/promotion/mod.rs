@@ -14,8 +14,8 @@ mod state_machine;
 mod tests;
 
 pub(super) use operations::{AfterLoad, ReleaseFileWritten, ReleasePromoted};
-pub(super) use release_pointer::ReleasePointer;
 pub use release_pointer::ReleasePointerError;
+pub(super) use release_pointer::{PointerOnDisk, ReleasePointer};
 pub use safety_report::safety_check;
 pub(super) use safety_report::safety_in_words;
 pub(super) use state_machine::Event;
@@ -301,6 +301,11 @@ impl Releases {
     pub(super) fn owes(&self) -> bool {
         let changed = self.machine.steps.last() != self.kept.steps.last();
         self.trouble.is_none() && self.file.is_claimed() && (self.writing > 0 || changed)
+    }
+
+    /// The pointer file, if no other run may write it: this one controls the release, or is the only one of its name.
+    pub(super) fn pointer_on_disk(&self, is_only: bool) -> Option<PointerOnDisk> {
+        (is_only || self.file.is_claimed()).then(|| self.file.on_disk(self.release.driver.id()))
     }
 
     fn auto_rollback(&self) -> AutoRollback {

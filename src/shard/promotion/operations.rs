@@ -172,10 +172,10 @@ impl Engine {
         };
         let releases = &mut self.releases;
         drop(releases.machine.apply(event, &origin));
-        let begun = releases.file.bytes(&releases.machine);
+        let begun = releases.file.prepare(&releases.machine);
         let mut flipped = releases.machine.clone();
         drop(flipped.apply(Event::Activated, &origin));
-        let end = releases.file.bytes(&flipped);
+        let end = releases.file.prepare(&flipped);
         let root = release_snapshots::root(self.home.folder(), &releases.rules.config);
         let folder = root.join(release_snapshots::name(&root));
         let manifest = Manifest {
@@ -192,14 +192,14 @@ impl Engine {
         (releases.busy, releases.writing) = (true, releases.writing + 1);
         let job = move || -> Result<PromotionFiles, String> {
             fail_point!("promote_begin");
-            release_pointer::write(begun)?;
+            begun.write()?;
             fail_point!("promote_begun");
             release_snapshots::write(&folder, &manifest, [&old, &new])?;
             if !new.bytes.is_empty() {
                 registry.store(new.driver.id(), &new.bytes).map_err(|error| error.to_string())?;
             }
             fail_point!("promote_flip");
-            release_pointer::write(end)?;
+            end.write()?;
             fail_point!("promote_flipped");
             Ok((rows.write(), release_snapshots::list(&root)))
         };
@@ -275,13 +275,13 @@ impl Engine {
     fn write_release_file(&mut self, waiting: Option<(u64, Option<JournalEntry>)>) {
         let releases = &mut self.releases;
         let machine = releases.machine.clone();
-        let file = releases.file.bytes(&machine);
+        let file = releases.file.prepare(&machine);
         let rows = new_rows(releases, &machine);
         releases.writing += 1;
         releases.busy |= waiting.is_some();
         let job = move || {
             fail_point!("release_write");
-            let written = release_pointer::write(file);
+            let written = file.write();
             fail_point!("release_written");
             let rollouts = if written.is_ok() { rows.write() } else { Ok(()) };
             (written, rollouts)

@@ -4,7 +4,9 @@
 //! changes. Rule: "Stability, promotion, rollback".
 
 use std::fs::{File, OpenOptions};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,6 +17,7 @@ use townlet_wire::renamed::{Renamed, refuse_old_names};
 use townlet_wire::sha256;
 
 use super::state_machine::{ConfigFingerprint, Machine};
+use crate::file_watch::Finding;
 use crate::home::slug;
 use crate::policies::{LoadedPolicy, PolicyCatalog, PolicyError};
 
@@ -140,10 +143,44 @@ pub(super) fn fingerprint(rules: &Rules) -> ConfigFingerprint {
     ConfigFingerprint { config: rules.texts_digest.clone(), layout: layout.to_owned() }
 }
 
+/// The pointer file as this run has read or written it last; `None` without a file.
+#[derive(Clone, Debug)]
+pub(crate) struct PointerOnDisk {
+    path: PathBuf,
+    release: String,
+    left: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+impl PointerOnDisk {
+    /// An alert if somebody else has changed the file since.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        // One byte more than it should have shows that it is another, whatever its size.
+        let most = left.as_ref().map_or(0, Vec::len) as u64 + 1;
+        let read = |file: File| {
+            let mut found = Vec::new();
+            file.take(most).read_to_end(&mut found).map(|_| found)
+        };
+        let what = match (&*left, townlet_files::open(&self.path).and_then(read).ok()) {
+            (left, found) if *left == found => return None,
+            (_, None) => "was removed",
+            _ => "was changed by somebody else",
+        };
+        let message = format!(
+            "the release pointer {} {what}; `{}` stays in force until a restart.",
+            self.path.display(),
+            self.release
+        );
+        let hint = "Put the file back, or change the release with `policy_swap`, which writes it again. A restart reads the file.";
+        Some(("release_disturbed", message, hint.to_owned()))
+    }
+}
+
 /// Writes the pointer file, for the one run that has locked it.
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
+    left: Arc<Mutex<Option<Vec<u8>>>>,
     /// The content of the file, but for the machine and the seal.
     content: Content,
     lock: Option<File>,
@@ -162,7 +199,15 @@ impl Writer {
             observations: config.features.systems.observations.word().into(),
             machine: Machine::default(),
         };
-        Self { path: path(home, config), content, lock: None, known: known.map(|pointer| pointer.content.clone()) }
+        let path = path(home, config);
+        let left = known.and_then(|_| townlet_files::read(&path).ok());
+        let left = Arc::new(Mutex::new(left));
+        Self { path, left, content, lock: None, known: known.map(|pointer| pointer.content.clone()) }
+    }
+
+    /// The file on disk, while this release is in force.
+    pub(super) fn on_disk(&self, release: &str) -> PointerOnDisk {
+        PointerOnDisk { path: self.path.clone(), release: release.to_owned(), left: Arc::clone(&self.left) }
     }
 
     pub(super) fn is_claimed(&self) -> bool {
@@ -197,14 +242,28 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn bytes(&self, machine: &Machine) -> (PathBuf, Vec<u8>) {
+    /// The file with this state, to be written.
+    pub(super) fn prepare(&self, machine: &Machine) -> PreparedPointer {
         let content = Content { machine: machine.clone(), ..self.content.clone() };
-        (self.path.clone(), content.sealed().into_bytes())
+        PreparedPointer { on_disk: self.on_disk(""), bytes: content.sealed().into_bytes() }
     }
 }
 
-pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
-    write_atomically(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
+/// A pointer file that is to be written.
+pub(super) struct PreparedPointer {
+    on_disk: PointerOnDisk,
+    bytes: Vec<u8>,
+}
+
+impl PreparedPointer {
+    pub(super) fn write(self) -> Result<(), String> {
+        let Self { on_disk: PointerOnDisk { path, left, .. }, bytes } = self;
+        // Held while the file is replaced, so that no check sees the one without the other.
+        let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        write_atomically(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        *left = Some(bytes);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

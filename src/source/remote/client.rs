@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::known_shards::ExpectedShard;
+use townlet_bounded::BoundedError;
 use townlet_wire::service::{
     AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
 };
+use townlet_wire::stream::MAX_MEMORY;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
 
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
@@ -166,7 +169,7 @@ impl Client {
 
     /// Fetches the session, command table and facts.
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
-        serde_json::from_slice(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
+        parse(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the snapshot as JSON.
@@ -207,7 +210,7 @@ impl Client {
         let body = serde_json::to_vec(request).map_err(|why| ClientError::NotAShard(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
-        serde_json::from_slice(&self.fetch(post).await?).map_err(|why| self.not_a_shard(&why))
+        parse(&self.fetch(post).await?).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Opens the telemetry stream after the event `last`, or from the start.
@@ -252,7 +255,7 @@ impl Client {
             return Err(busy);
         }
         // An answer is valid whatever the HTTP status.
-        if status.is_success() || serde_json::from_slice::<Answer>(&body).is_ok() {
+        if status.is_success() || parse::<Answer>(&body).is_ok() {
             return Ok(body);
         }
         Err(self.refusal(status, &body))
@@ -283,15 +286,22 @@ impl Client {
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
-        match serde_json::from_slice::<Refusal>(body) {
+        match parse::<Refusal>(body) {
             Ok(refusal) => ClientError::Refused(refusal.error),
             Err(_) => ClientError::NotAShard(format!("{} is not a townlet shard (HTTP {status}).", self.url)),
         }
     }
 
-    fn not_a_shard(&self, why: &serde_json::Error) -> ClientError {
+    fn not_a_shard(&self, why: &BoundedError<serde_json::Error>) -> ClientError {
         ClientError::NotAShard(format!("{}: cannot parse the answer: {why}.", self.url))
     }
+}
+
+/// A value in the body of an answer, within a bound of memory.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, BoundedError<serde_json::Error>> {
+    let mut input = serde_json::Deserializer::from_slice(body);
+    let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY)?;
+    input.end().map(|()| value).map_err(BoundedError::Invalid)
 }
 
 /// The time in `Retry-After`, at least a second and at most [`LONGEST_WAIT`].
@@ -306,8 +316,8 @@ fn busy(status: StatusCode, wait: Duration, body: &[u8]) -> Option<ClientError> 
     if status != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
-    let error = serde_json::from_slice::<Answer>(body).ok().and_then(|answer| answer.error);
-    let error = error.or_else(|| serde_json::from_slice::<Refusal>(body).ok().map(|refusal| refusal.error))?;
+    let error = parse::<Answer>(body).ok().and_then(|answer| answer.error);
+    let error = error.or_else(|| parse::<Refusal>(body).ok().map(|refusal| refusal.error))?;
     (error.code == "E_RATE_LIMITED").then_some(ClientError::Busy(error, wait))
 }
 

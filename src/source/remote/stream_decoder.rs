@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::client::parse;
 use townlet_wire::sse::Event;
 use townlet_wire::{Mirror, Snapshot};
 
@@ -38,7 +39,7 @@ impl StreamDecoder {
     /// Applies an event.
     pub fn take(&mut self, event: &Event) -> StreamEvent {
         if event.kind == "bye" {
-            let bye: Value = serde_json::from_str(&event.data).unwrap_or_default();
+            let bye: Value = parse(event.data.as_bytes()).unwrap_or_default();
             return StreamEvent::Closed(bye["reason"].as_str().unwrap_or_default().to_owned());
         }
         match self.mirror.read(&event.data) {

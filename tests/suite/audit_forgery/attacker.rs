@@ -65,7 +65,16 @@ impl Stolen {
 
     /// Writes a run with every number, link and hash computed again, and a head that names its end. Later runs that name it name
     /// the new lines.
-    pub(crate) fn write(&self, run: &str, mut segments: Segments) {
+    pub(crate) fn write(&self, run: &str, segments: Segments) {
+        let hashes = self.write_run(run, segments);
+        self.follow(run, |after| {
+            let seq = after["seq"].as_u64().unwrap_or(0).min(hashes.len() as u64 - 1);
+            (after["seq"], after["hash"]) = (seq.into(), hashes[seq as usize].clone().into());
+        });
+    }
+
+    /// The same without the later runs. Returns the hashes by the numbers of the lines.
+    pub(crate) fn write_run(&self, run: &str, mut segments: Segments) -> Vec<String> {
         self.remove(run);
         segments.retain(|segment| !segment.is_empty());
         let (mut seq, mut hash) = (0, GENESIS.to_owned());
@@ -89,10 +98,7 @@ impl Stolen {
         let head =
             format!("{{\"v\":{VERSION},\"run_id\":\"{run}\",\"file\":\"{file}\",\"seq\":{seq},\"hash\":\"{hash}\"}}\n");
         std::fs::write(self.head(run), head).expect("written");
-        self.follow(run, |after| {
-            let seq = after["seq"].as_u64().unwrap_or(0).min(seq);
-            (after["seq"], after["hash"]) = (seq.into(), hashes[seq as usize].clone().into());
-        });
+        hashes
     }
 
     /// Changes how a later run names this one.

@@ -12,12 +12,10 @@ use crate::ppo::LearnerState;
 use crate::train::Progress;
 
 /// First bytes; the digit is the format version.
-const MAGIC: &[u8; 16] = b"townlet-train-2\n";
-/// Most bytes of memory that a state takes for each byte of its file, beyond [`MAX_MEMORY`]. A free slot of a town takes a
-/// byte in each column of the file, so this is more than for the other formats.
-const MAX_FACTOR: usize = 32;
-/// As [`MAX_FACTOR`].
-const MAX_MEMORY: usize = 16 * 1024 * 1024;
+const MAGIC: &[u8; 16] = b"townlet-train-3\n";
+/// Most bytes of memory that a state and one of its towns take beyond four thirds of the size of the file. A list that grows
+/// takes half as much again for a moment, which makes twice the size of the file and 60 MiB.
+const MAX_MEMORY: usize = 40 * 1024 * 1024;
 /// Bytes of the SHA-256.
 const CHECK: usize = 32;
 
@@ -58,6 +56,13 @@ pub struct TrainingState {
     pub progress: Progress,
     learner: LearnerArrays,
     scale: (f64, Vec<f64>, Vec<f64>),
+    /// Bytes of memory that decoding one of its towns may take.
+    #[serde(skip, default = "unbounded")]
+    env_memory: usize,
+}
+
+fn unbounded() -> usize {
+    usize::MAX
 }
 
 /// A learner's tensors in the order of its network.
@@ -89,7 +94,8 @@ impl TrainingState {
         };
         let (count, mean, squares) = normalizer.state();
         let scale = (count, mean.to_vec(), squares.to_vec());
-        Self { policy, run, updates: progress.updates, sources, progress, learner: numbers, scale }
+        let updates = progress.updates;
+        Self { policy, run, updates, sources, progress, learner: numbers, scale, env_memory: unbounded() }
     }
 
     /// The learner's state, for a network of this shape.
@@ -131,6 +137,11 @@ impl TrainingState {
         Ok(Normalizer::restore(*count, mean.clone(), squares.clone()))
     }
 
+    /// Bytes of memory that decoding one of its towns may take.
+    pub(crate) fn env_memory(&self) -> usize {
+        self.env_memory
+    }
+
     fn unreadable(&self, why: &str) -> CheckpointError {
         CheckpointError::unreadable(&self.policy, why)
     }
@@ -156,12 +167,65 @@ impl TrainingState {
         if Sha256::digest(content).as_slice() != check {
             return Err(CheckpointError::unreadable(id, "the training state beside it was altered or truncated"));
         }
+        let most = content.len() / 3 * 4 + MAX_MEMORY;
         let mut input = postcard::Deserializer::from_bytes(content);
-        let saved: Self = townlet_bounded::deserialize(&mut input, content.len() * MAX_FACTOR + MAX_MEMORY)
+        let (mut saved, taken) = townlet_bounded::measure::<Self, _>(&mut input, most)
             .map_err(|error| CheckpointError::unreadable(id, error.to_string()))?;
+        saved.env_memory = most - taken;
+        for env in saved.progress.envs() {
+            env.decode(saved.env_memory).map_err(|why| CheckpointError::unreadable(id, why))?;
+        }
         if saved.policy != id {
             return Err(CheckpointError::unreadable(id, format!("it belongs to `{}`", saved.policy)));
         }
         Ok(saved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+    use std::sync::Arc;
+
+    use townlet_town::ids::Column;
+    use townlet_town::{Rules, State};
+
+    use super::super::Registry;
+    use super::*;
+    use crate::train::{Plan, Trainer};
+
+    /// The id and the file of a training of one town whose state was changed.
+    fn changed(change: impl FnOnce(&mut State)) -> (String, Vec<u8>) {
+        let settings = [("training.replicas", "1"), ("training.rollout_ticks", "50"), ("training.hidden_units", "4")];
+        let rules = Arc::new(Rules::new(Sources::default_town(&settings).unwrap()).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::new(folder.path());
+        let plan = Plan { seed: 7, total_steps: 10_000, threads: NonZero::<usize>::MIN };
+        let id = Trainer::new(&rules, plan).save(&registry, "run").unwrap();
+        let saved = registry.training(&id).unwrap();
+        let before = postcard::to_stdvec(&saved.progress.envs()[0]).unwrap();
+        let env: Vec<u8> = postcard::from_bytes(&before).unwrap();
+        let (mut state, rest) = postcard::take_from_bytes::<State>(&env).unwrap();
+        change(&mut state);
+        let env = [postcard::to_stdvec(&state).unwrap().as_slice(), rest].concat();
+        let after = postcard::to_stdvec(&env).unwrap();
+        let bytes = saved.encode();
+        let content = &bytes[MAGIC.len() + CHECK..];
+        let at = content.windows(before.len()).position(|piece| piece == before).unwrap();
+        let content = [&content[..at], &after, &content[at + before.len()..]].concat();
+        (id, [MAGIC.as_slice(), &Sha256::digest(&content), &content].concat())
+    }
+
+    #[test]
+    fn reading_takes_no_more_memory_than_the_size_of_the_file_allows() {
+        let (id, bytes) = changed(|_| {});
+        assert!(TrainingState::decode(&id, &bytes).is_ok());
+        // Each entry takes a few bytes of the file and many of memory.
+        let (id, bytes) = changed(|state| state.agents.past = Column::filled(2_000_000, <_>::default()));
+        let mut refused = String::new();
+        let read = || refused = TrainingState::decode(&id, &bytes).unwrap_err().to_string();
+        let found = allocation_counter::measure(read);
+        assert!(refused.contains("takes more than"), "{refused}");
+        assert!(found.bytes_max <= (2 * bytes.len() + 64 * 1024 * 1024) as u64, "{found:?} for {}", bytes.len());
     }
 }

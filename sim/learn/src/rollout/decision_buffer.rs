@@ -132,6 +132,26 @@ impl DecisionBuffer {
         self.successors.is_empty()
     }
 
+    /// Whether every column has a value for each decision, and the open decisions are those of a town with `slots` slots.
+    pub fn fits(&self, slots: usize) -> bool {
+        let decisions = self.len();
+        let columns = [
+            self.action_masks.len(),
+            self.actions.len(),
+            self.log_probs.len(),
+            self.values.len(),
+            self.rewards.len(),
+            self.discounts.len(),
+            self.continues_episode.len(),
+            self.agents.len(),
+        ];
+        columns.iter().all(|length| *length == decisions)
+            && decisions.checked_mul(self.width) == Some(self.observations.len())
+            && self.open.len() == slots
+            && self.agents.iter().all(|agent| agent.at() < slots)
+            && self.open.iter().flatten().all(|open| (open.at as usize) < decisions)
+    }
+
     /// The observation of a decision.
     pub fn observation(&self, at: usize) -> &[f32] {
         &self.observations[at * self.width..(at + 1) * self.width]

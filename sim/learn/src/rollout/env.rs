@@ -3,9 +3,11 @@
 //! Each reset uses another seed. The first horizons are staggered, so that every update covers all times of day.
 //! Rule: "Decision process".
 
+use std::fmt::Formatter;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use townlet_town::kpi::{self, KPIS};
 use townlet_town::{Micro, Refusal, Rules, State, Town};
 
@@ -49,13 +51,65 @@ pub(super) struct Env {
     horizon: u64,
 }
 
-/// An environment between two updates, for a checkpoint.
+/// An environment between two updates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EnvState {
     state: State,
     decisions: DecisionBuffer,
     resets: u64,
     horizon: u64,
+}
+
+/// The state of an environment in a file. It is decoded when the environment continues, so that the states of a file take no
+/// more memory than the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedEnv(Vec<u8>);
+
+impl EncodedEnv {
+    /// Encodes a state.
+    pub fn new(state: &EnvState) -> Self {
+        Self(postcard::to_stdvec(state).expect("plain values"))
+    }
+
+    /// Decodes the state within `most` bytes of memory.
+    ///
+    /// # Errors
+    /// Why it cannot be read, as a clause.
+    pub fn decode(&self, most: usize) -> Result<EnvState, String> {
+        let mut input = postcard::Deserializer::from_bytes(&self.0);
+        let state = townlet_bounded::deserialize(&mut input, most).map_err(|error| error.to_string())?;
+        match input.finalize() {
+            Ok([]) => Ok(state),
+            _ => Err("bytes follow the state of a town".into()),
+        }
+    }
+}
+
+impl Serialize for EncodedEnv {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for EncodedEnv {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_byte_buf(Bytes).map(Self)
+    }
+}
+
+/// Reads bytes in one piece. The entries of a `Vec<u8>` would be read one by one, into twice the memory.
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
+    }
 }
 
 impl Env {
@@ -141,7 +195,11 @@ impl Env {
         if state.decisions.width() != self.decisions.width() {
             return Err("its decisions have another observation layout".into());
         }
-        self.town = Town::resume(rules, state.state)?;
+        let town = Town::resume(rules, state.state)?;
+        if !state.decisions.fits(town.state().agents.tile.len()) {
+            return Err("its decisions do not fit its town".into());
+        }
+        self.town = town;
         self.rewards = TrainingRewards::new(self.town.rules(), self.town.state());
         (self.decisions, self.resets, self.horizon) = (state.decisions, state.resets, state.horizon);
         (self.stats, self.seen) = (RolloutStats::default(), self.seen.empty());
@@ -157,4 +215,29 @@ fn kpis(town: &Town) -> Vec<Option<f64>> {
     let mut values = Vec::with_capacity(KPIS.len());
     values.extend(kpi::read(town.rules(), town.state()).map(|reading| reading.value.map(Micro::to_f64)));
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use townlet_town::Sources;
+
+    use super::*;
+
+    #[test]
+    fn a_state_continues_only_with_the_decisions_of_its_town() {
+        let rules = Arc::new(Rules::new(Sources::default_town(&[]).unwrap()).unwrap());
+        let mut env = Env::new(&TownSource::new(&rules, 7), 7, 0, 1, 3);
+        let saved = EncodedEnv::new(&env.state());
+        let state = || saved.decode(usize::MAX).unwrap();
+        assert_eq!(env.restore(state()), Ok(()));
+        let slots = env.town.state().agents.tile.len();
+        let other = |slots, width| EnvState { decisions: DecisionBuffer::new(slots, width, 0.9), ..state() };
+        assert_eq!(env.restore(other(slots + 1, 3)).unwrap_err(), "its decisions do not fit its town");
+        assert_eq!(env.restore(other(slots, 4)).unwrap_err(), "its decisions have another observation layout");
+        let mut torn = state();
+        torn.decisions.actions.push(0);
+        assert_eq!(env.restore(torn).unwrap_err(), "its decisions do not fit its town");
+        let refused = saved.decode(1_000).unwrap_err();
+        assert!(refused.contains("takes more than 1000 bytes of memory"), "{refused}");
+    }
 }

@@ -20,7 +20,7 @@ use crate::parallel::{self, ShouldContinue};
 use crate::ppo::{self, Batch};
 use decision_buffer::{DecisionBuffer, Successor};
 use env::Env;
-pub use env::{EnvState, RolloutStats};
+pub use env::{EncodedEnv, EnvState, RolloutStats};
 pub use vec_env::BehaviorPolicy;
 pub(crate) use vec_env::uniform;
 use vec_env::{CollectContext, VecEnv};
@@ -158,25 +158,39 @@ impl Rollout {
         self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs).try_for_each(|env| env.reload(&towns))
     }
 
-    /// The state of every replica for a checkpoint; valid between two batches.
+    /// The state of every replica; valid between two batches.
     pub fn state(&self) -> Vec<EnvState> {
         self.envs().map(Env::state).collect()
     }
 
-    /// Continues from a saved state.
+    /// The same for a checkpoint.
+    pub fn encoded(&self) -> Vec<EncodedEnv> {
+        self.envs().map(|env| EncodedEnv::new(&env.state())).collect()
+    }
+
+    /// Continues from a state of before.
     ///
     /// # Errors
     /// A mismatch with these rules. Some replicas may have changed; the rollout must not be used any more.
     pub fn restore(&mut self, state: Vec<EnvState>) -> Result<(), String> {
+        self.restore_each(state.into_iter().map(Ok))
+    }
+
+    /// Continues from a saved state, of which each replica takes at most `most` bytes of memory.
+    ///
+    /// # Errors
+    /// As [`Self::restore`], and a state that cannot be read.
+    pub fn restore_encoded(&mut self, state: &[EncodedEnv], most: usize) -> Result<(), String> {
+        self.restore_each(state.iter().map(|env| env.decode(most)))
+    }
+
+    fn restore_each(&mut self, state: impl ExactSizeIterator<Item = Result<EnvState, String>>) -> Result<(), String> {
         let replicas = self.envs().count();
         if state.len() != replicas {
             return Err(format!("it has {} replicas, the configuration {replicas}", state.len()));
         }
-        self.vec_envs
-            .iter_mut()
-            .flat_map(|vec_env| &mut vec_env.envs)
-            .zip(state)
-            .try_for_each(|(env, state)| env.restore(state))
+        let envs = self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs);
+        envs.zip(state).try_for_each(|(env, state)| env.restore(state?))
     }
 
     fn envs(&self) -> impl Iterator<Item = &Env> {

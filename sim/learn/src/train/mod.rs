@@ -23,7 +23,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, TrainingSta
 use crate::network::{Forward, Normalizer, Shape};
 use crate::parallel::ShouldContinue;
 use crate::ppo::{Batch, Learner, Settings, UpdateStats};
-use crate::rollout::{BehaviorPolicy, EnvState, Rollout, RolloutStats};
+use crate::rollout::{BehaviorPolicy, EncodedEnv, Rollout, RolloutStats};
 pub use divergence::Divergence;
 pub use evaluation::{Best, Evaluation, HeldOutTowns};
 pub use memory_estimate::{MemoryEstimate, NotEnoughMemory};
@@ -83,7 +83,14 @@ pub struct Progress {
     /// Where the first weights came from.
     pub origin: Origin,
     metrics: RunningMetrics,
-    envs: Vec<EnvState>,
+    envs: Vec<EncodedEnv>,
+}
+
+impl Progress {
+    /// The towns with their decisions.
+    pub(crate) fn envs(&self) -> &[EncodedEnv] {
+        &self.envs
+    }
 }
 
 /// The network shape for a configuration.
@@ -343,19 +350,21 @@ impl Trainer {
         threads: NonZero<usize>,
         should_continue: ShouldContinue<'_>,
     ) -> Result<Option<Self>, CheckpointError> {
-        let progress = saved.progress.clone();
+        let progress = &saved.progress;
         let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
         let Some(mut trainer) = Self::new_while(rules, plan, should_continue) else { return Ok(None) };
         let shape = *trainer.learner.shape();
         let restored = trainer.learner.restore(saved.learner(&shape)?);
         restored.map_err(|error| CheckpointError::Weights { id: saved.policy.clone(), error })?;
         trainer.normalizer = saved.normalizer(shape.observation)?;
-        let towns = trainer.rollout.restore(progress.envs);
+        let towns = trainer.rollout.restore_encoded(progress.envs(), saved.env_memory());
         towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
         (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
-        (trainer.seconds, trainer.metrics, trainer.origin) = (progress.seconds, progress.metrics, progress.origin);
+        trainer.seconds = progress.seconds;
+        trainer.metrics.clone_from(&progress.metrics);
+        trainer.origin.clone_from(&progress.origin);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
-        trainer.best = progress.best;
+        trainer.best.clone_from(&progress.best);
         Ok(Some(trainer))
     }
 
@@ -422,7 +431,7 @@ impl Trainer {
             best: self.best.clone(),
             origin: self.origin.clone(),
             metrics: self.metrics.clone(),
-            envs: self.rollout.state(),
+            envs: self.rollout.encoded(),
         }
     }
 }

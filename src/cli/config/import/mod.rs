@@ -76,6 +76,11 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     output::line(&format!("\nwritten: {}. {}", written.join(", "), imported.next))
 }
 
+/// Converts a file, and writes nothing.
+pub(in crate::cli) fn try_import(name: &str, text: &str) -> Result<()> {
+    convert(name, text, "events.yaml").map(drop)
+}
+
 /// Converts a file of any of the four kinds, which its content tells.
 fn convert(name: &str, text: &str, events_name: &str) -> Result<Import> {
     let root = parse_yaml(name, text)?;
