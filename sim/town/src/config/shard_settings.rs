@@ -192,6 +192,12 @@ section! {
         /// Whether all towns are the configured one, or a growing share of them is drawn: 4 to 32 residents, other plans,
         /// prices, needs and perturbations.
         towns: TrainingTowns = free(),
+        /// Different drawn towns.
+        drawn_towns: u32 = whole(1, 1_000_000, "towns"),
+        /// Share of the towns that is drawn in the first episodes of a replica.
+        drawn_share_start: u32 = whole(0, 100, "%"),
+        /// Share that it grows to.
+        drawn_share: u32 = whole(0, 100, "%"),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
         /// Ticks per town between two updates.
