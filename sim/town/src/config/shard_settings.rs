@@ -181,6 +181,8 @@ section! {
         objective: Objective = free(),
         /// Factor of the needs term in the objective `town_score`. With all factors 1 and `low_needs_weight` 0 it is the score.
         needs_weight: Micro = decimal(0.0, 100.0, ""),
+        /// Factor of the attendance term.
+        attendance_weight: Micro = decimal(0.0, 100.0, ""),
         /// Factor of a change of trust. Above 1 because trust counts on all later days too.
         trust_weight: Micro = decimal(0.0, 100.0, ""),
         /// Factor of the price of a starvation event.
