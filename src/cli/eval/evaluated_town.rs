@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use townlet_learn::drawn_towns::{POPULATION, draw_with_population};
+use townlet_learn::drawn_towns::{POPULATION, draw_plan_only, draw_with_population};
 use townlet_learn::seeds::SeedSet;
 use townlet_town::{Rules, Sources};
 
@@ -23,9 +23,10 @@ const SCENARIOS: [(&str, &str); 5] = [
 /// The towns to evaluate in besides the configured one.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct TownArgs {
-    /// Evaluate in towns drawn at random, such as `drawn:20`, and print one row per town. No training has met them
-    #[arg(long, value_name = "drawn:N", value_parser = drawn)]
-    towns: Option<u64>,
+    /// Evaluate in towns drawn at random, such as `drawn:20`, or in the configured town on drawn plans, such as `plans:20`, and
+    /// print one row each. No training has met them
+    #[arg(long, value_name = "KIND:N", value_parser = towns)]
+    towns: Option<DrawnArg>,
     /// Evaluate at these populations, such as `4,8,16`, and print one row each; with `--towns` in drawn towns
     #[arg(long, value_name = "N,…", value_delimiter = ',', num_args = 1, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     residents: Vec<u32>,
@@ -37,10 +38,20 @@ pub(super) struct TownArgs {
 /// Most towns, so that their plans take little memory.
 const MAX_TOWNS: usize = 1_000;
 
-fn drawn(text: &str) -> Result<u64, String> {
-    let count = text.strip_prefix("drawn:").and_then(|count| count.parse().ok());
-    let allowed = 1..=MAX_TOWNS as u64;
-    count.filter(|count| allowed.contains(count)).ok_or(format!("give drawn:1 to drawn:{MAX_TOWNS}"))
+/// How many towns are drawn, and what of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct DrawnArg {
+    count: u64,
+    /// Only the plan; the rest is as configured.
+    plan_only: bool,
+}
+
+fn towns(text: &str) -> Result<DrawnArg, String> {
+    let (kind, count) = text.split_once(':').unwrap_or_default();
+    let count = count.parse().ok().filter(|count| (1..=MAX_TOWNS as u64).contains(count));
+    let plan_only = ["drawn", "plans"].iter().position(|known| *known == kind).map(|at| at == 1);
+    let given = plan_only.zip(count).map(|(plan_only, count)| DrawnArg { count, plan_only });
+    given.ok_or(format!("give drawn:N or plans:N, with N from 1 to {MAX_TOWNS}"))
 }
 
 /// A town to evaluate in.
@@ -54,7 +65,7 @@ impl TownArgs {
     /// Number of towns; 0 when only the configured one is evaluated.
     pub(super) fn count(&self) -> usize {
         let each = self.residents.len();
-        let towns = self.towns.map_or(each, |drawn| drawn as usize * each.max(1));
+        let towns = self.towns.map_or(each, |drawn| drawn.count as usize * each.max(1));
         towns + if self.scenarios { SCENARIOS.len() } else { 0 }
     }
 
@@ -66,7 +77,7 @@ impl TownArgs {
             "--towns and --residents together request {count} towns; the maximum is {MAX_TOWNS}."
         );
         let mut towns = match self.towns {
-            Some(count) => self.drawn(base, first_seed, count)?,
+            Some(drawn) => self.drawn(base, first_seed, drawn)?,
             None => self.populations(args)?,
         };
         if self.scenarios {
@@ -79,7 +90,8 @@ impl TownArgs {
         Ok(towns)
     }
 
-    fn drawn(&self, base: &Sources, first: u64, count: u64) -> Result<Vec<EvaluatedTown>> {
+    fn drawn(&self, base: &Sources, first: u64, drawn: DrawnArg) -> Result<Vec<EvaluatedTown>> {
+        let DrawnArg { count, plan_only } = drawn;
         let last = first + count - 1;
         ensure!(
             SeedSet::of(last) == SeedSet::of(first),
@@ -94,9 +106,14 @@ impl TownArgs {
             [] => vec![None],
             given => given.iter().copied().map(Some).collect(),
         };
-        let town = |(number, residents)| EvaluatedTown {
-            name: format!("drawn {number}"),
-            sources: draw_with_population(base, number, residents),
+        let town = |(number, residents): (u64, Option<u32>)| {
+            if !plan_only {
+                let sources = draw_with_population(base, number, residents);
+                return EvaluatedTown { name: format!("drawn {number}"), sources };
+            }
+            let mut base = base.clone();
+            base.config.world.population = residents.unwrap_or(base.config.world.population);
+            EvaluatedTown { name: format!("plan {number}"), sources: draw_plan_only(&base, number) }
         };
         let numbers = (first..=last).flat_map(|number| populations.iter().map(move |residents| (number, *residents)));
         Ok(numbers.map(town).collect())
@@ -142,10 +159,26 @@ mod tests {
     }
 
     #[test]
-    fn drawn_towns_are_named_by_number() {
-        assert_eq!(drawn("drawn:20"), Ok(20));
+    fn drawn_towns_and_plans_are_asked_for_by_number() {
+        assert_eq!(towns("drawn:20"), Ok(DrawnArg { count: 20, plan_only: false }));
+        assert_eq!(towns("plans:3"), Ok(DrawnArg { count: 3, plan_only: true }));
         for text in ["20", "drawn:0", "drawn:1001", "drawn:", "drawn:-1", "random:3"] {
-            assert!(drawn(text).is_err(), "{text}");
+            assert!(towns(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_drawn_plan_leaves_everything_else_as_configured() {
+        let base = Sources::default_town(&[]).expect("valid settings");
+        let args = TownArgs { towns: towns("plans:2").ok(), residents: Vec::new(), scenarios: false };
+        let drawn = args.drawn(&base, 1, args.towns.expect("given")).expect("two towns");
+        assert_eq!(drawn.iter().map(|town| town.name.as_str()).collect::<Vec<_>>(), ["plan 1", "plan 2"]);
+        assert_ne!(drawn[0].sources.plan, drawn[1].sources.plan);
+        for town in drawn {
+            let (economy, config) = (&town.sources.config.economy, &base.config);
+            assert_eq!((economy, &town.sources.perturbations), (&config.economy, &base.perturbations));
+            assert_eq!(town.sources.config.world.population, config.world.population);
+            town.rules().expect("a valid town");
         }
     }
 }

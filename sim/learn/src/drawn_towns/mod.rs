@@ -7,7 +7,7 @@ mod perturbations;
 mod plan;
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use townlet_town::config::{Config, TrainingTowns};
 use townlet_town::fixed_point::Micro;
@@ -29,8 +29,8 @@ const PAY: RangeInclusive<u32> = 105..=125;
 const DELIVERIES: RangeInclusive<u32> = 25..=100;
 /// Separates these draws from others with the same number.
 const DRAWN: u64 = 0x6472_6177;
-/// Towns of one training. Each serves many episodes, because computing the rules of a town takes longer than some ticks.
-pub(crate) const POOL: usize = 256;
+/// Drawn towns whose rules are kept, because computing them takes longer than some ticks.
+pub(crate) const KEPT: usize = 256;
 /// Shipped plans unlike the default one: a single crowded house, and a town along one road.
 const SHIPPED_PLANS: [(&str, &str, [u32; 2]); 2] = [
     ("towns/crowded.txt", include_str!("../../../../configs/towns/crowded.txt"), [48, 20]),
@@ -51,6 +51,12 @@ pub fn draw_with_population(base: &Sources, number: u64, population: Option<u32>
     let sources = draw_life(base, &mut prng, population);
     let plan = draw_plan(&mut prng, sources.config.world.population as usize);
     on_plan(sources, &format!("drawn/{number}.txt"), plan)
+}
+
+/// The sources with the plan of this number; everything else is as configured.
+pub fn draw_plan_only(base: &Sources, number: u64) -> Sources {
+    let plan = draw_plan(&mut Prng::new([number, DRAWN, 2]), base.config.world.population as usize);
+    on_plan(base.clone(), &format!("drawn/{number}.txt"), plan)
 }
 
 /// The sources on another plan.
@@ -172,52 +178,64 @@ impl TownSource {
     }
 }
 
-/// Percent of the towns that are not the configured one, by episode of a replica: half in the first, in which a training
-/// imitates the scripted policy; then few; then more and more. A training that meets many strange towns at once gives up company,
-/// which pays only where others seek it too.
-fn drawn_share(episode: u64) -> u64 {
+/// Percent of the towns that are not the configured one, by episode of a replica: at least half in the first, in which a training
+/// imitates the scripted policy; then `start`; then more and more up to `last`. A training that meets many strange towns at once
+/// gives up company, which pays only where others seek it too.
+fn drawn_share(episode: u64, start: u64, last: u64) -> u64 {
     match episode {
-        0 => 50,
-        1..20 => 3,
-        _ => (3 + 2 * (episode - 19)).min(40),
+        0 => start.max(50),
+        1..20 => start,
+        _ => (start + 2 * (episode - 19)).min(last),
     }
 }
 
-/// The towns of one training, computed when they are first needed. Of those that are not the configured one, a third have its plan,
+/// The towns of one training, computed when they are needed. Of those that are not the configured one, a third have its plan,
 /// a third a shipped plan and a third plans of their own.
 #[derive(Debug)]
 pub struct DrawnTowns {
     configured: Arc<Rules>,
     run: u64,
-    pool: Vec<OnceLock<Arc<Rules>>>,
+    /// The newest drawn town of each remainder of its index.
+    kept: Vec<Mutex<Option<(u64, Arc<Rules>)>>>,
 }
 
 impl DrawnTowns {
     /// The towns of a training with this seed.
     pub fn new(configured: &Arc<Rules>, run: u64) -> Self {
-        Self { configured: Arc::clone(configured), run, pool: (0..POOL).map(|_| OnceLock::new()).collect() }
+        let kept = KEPT.min(configured.config.training.drawn_towns as usize);
+        Self { configured: Arc::clone(configured), run, kept: (0..kept).map(|_| Mutex::default()).collect() }
     }
 
     /// The rules of the town for a seed, in an episode of a replica counted from 0.
     pub fn rules(&self, seed: u64, episode: u64) -> Arc<Rules> {
-        if seed / POOL as u64 % 100 >= drawn_share(episode) {
+        let training = &self.configured.config.training;
+        let towns = u64::from(training.drawn_towns);
+        let share = drawn_share(episode, training.drawn_share_start.into(), training.drawn_share.into());
+        if seed / towns % 100 >= share {
             return Arc::clone(&self.configured);
         }
-        let index = (seed % POOL as u64) as usize;
-        let drawn = || {
-            let number = seeds::training(self.run, index as u32, u64::MAX);
-            Arc::new(Rules::new(self.sources(index, number)).expect("rules of a drawn town"))
-        };
-        Arc::clone(self.pool[index].get_or_init(drawn))
+        let index = seed % towns;
+        let kept = &self.kept[(index % self.kept.len() as u64) as usize];
+        // Nothing is left half-done behind a panic: the rules are stored in one assignment.
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((town, rules)) if *town == index => Arc::clone(rules),
+            _ => {
+                let number = seeds::training(self.run, index as u32, u64::MAX);
+                let rules = Arc::new(Rules::new(self.sources(index, number)).expect("rules of a drawn town"));
+                *kept = Some((index, Arc::clone(&rules)));
+                rules
+            }
+        }
     }
 
-    fn sources(&self, index: usize, number: u64) -> Sources {
+    fn sources(&self, index: u64, number: u64) -> Sources {
         let (base, plan) = (&self.configured.sources, &self.configured.plan);
         let life = || draw_life(base, &mut Prng::new([number, DRAWN, 1]), None);
         match index % 3 {
             0 if plan.width * plan.height <= SHARED_PLAN_TILES => life(),
             1 => {
-                let (name, text, size) = SHIPPED_PLANS[index / 3 % SHIPPED_PLANS.len()];
+                let (name, text, size) = SHIPPED_PLANS[(index / 3) as usize % SHIPPED_PLANS.len()];
                 on_plan(life(), name, DrawnPlan { text: text.to_owned(), size })
             }
             _ => draw(base, number),
@@ -266,7 +284,7 @@ mod tests {
             Arc::new(Rules::new(Sources::default_town(&[]).expect("valid settings")).expect("the default town"));
         let towns = DrawnTowns::new(&configured, 3);
         let drawn = |episode| {
-            let seeds = (0..100).map(|seed| seed * (POOL as u64 + 1));
+            let seeds = (0..100).map(|seed| seed * 257);
             let drawn: Vec<Arc<Rules>> = seeds.map(|seed| towns.rules(seed, episode)).collect();
             drawn.into_iter().filter(|rules| rules.texts_digest != configured.texts_digest).collect::<Vec<_>>()
         };
@@ -274,11 +292,29 @@ mod tests {
         let plans = |start: &str| drawn(0).iter().filter(|it| it.config.world.plan.starts_with(start)).count();
         let counts = ["towns/default", "towns/crowded", "towns/backlog", "drawn/"].map(plans);
         assert_eq!(counts, [17, 9, 8, 16]);
-        assert_eq!(towns.rules(5, 0).texts_digest, towns.rules(5 + 100 * POOL as u64, 0).texts_digest);
+        assert_eq!(towns.rules(5, 0).texts_digest, towns.rules(5 + 100 * 256, 0).texts_digest);
         for plan in drawn(0).iter().filter_map(|rules| rules.config.world.plan.strip_prefix("drawn/")) {
             let number: u64 = plan.strip_suffix(".txt").expect("a text").parse().expect("a number");
             assert!(seeds::TRAINING.contains(&number), "an evaluation can meet {plan}");
         }
+    }
+
+    #[test]
+    fn a_town_that_is_no_longer_kept_is_drawn_again_the_same() {
+        let share = ["training.drawn_share_start", "training.drawn_share"].map(|setting| (setting, "70"));
+        let settings = [("training.drawn_towns", "100000"), share[0], share[1]];
+        let configured = Sources::default_town(&settings).expect("valid settings");
+        let towns = DrawnTowns::new(&Arc::new(Rules::new(configured).expect("the default town")), 3);
+        let (first, same_place) = (towns.rules(5, 0), towns.rules(5 + KEPT as u64, 0));
+        assert_ne!(first.texts_digest, same_place.texts_digest);
+        let again = towns.rules(5, 7);
+        assert!(!Arc::ptr_eq(&first, &again), "the other town took its place");
+        assert_eq!(first.texts_digest, again.texts_digest);
+        let share = |episode| {
+            let seeds = (0..100).map(|number| number * 100_000);
+            seeds.filter(|seed| towns.rules(*seed, episode).texts_digest != towns.configured.texts_digest).count()
+        };
+        assert_eq!([0, 1, 100].map(share), [70, 70, 70], "the share begins where it ends");
     }
 
     #[test]

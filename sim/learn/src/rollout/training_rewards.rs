@@ -109,8 +109,8 @@ pub struct TrainingRewards {
     objective: Objective,
     day: f64,
     shift: MeanShift,
-    /// Factors of needs, trust, starvation, exit and low needs.
-    weights: [f64; 5],
+    /// Factors of needs, attendance, trust, starvation, exit and low needs.
+    weights: [f64; 6],
     /// The trust term of each slot after the last tick, and whose it is.
     trust: Vec<(ResidentId, Micro)>,
 }
@@ -121,6 +121,7 @@ impl TrainingRewards {
         let training = &rules.config.training;
         let weights = [
             training.needs_weight,
+            training.attendance_weight,
             training.trust_weight,
             training.starvation_weight,
             training.exit_weight,
@@ -170,9 +171,9 @@ impl TrainingRewards {
     }
 
     fn weigh(&self, share: &ScoreShare) -> f64 {
-        let [needs, trust, starvation, exit, low_needs] = self.weights;
+        let [needs, attendance, trust, starvation, exit, low_needs] = self.weights;
         let points = needs * share.needs
-            + share.attendance
+            + attendance * share.attendance
             + share.wages
             + trust * share.trust
             + starvation * share.starvation

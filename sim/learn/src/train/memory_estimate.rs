@@ -7,7 +7,7 @@ use townlet_town::config::TrainingTowns;
 use townlet_town::observations::layout;
 
 use super::shape;
-use crate::drawn_towns::{POOL, POPULATION};
+use crate::drawn_towns::{KEPT, POPULATION};
 use crate::rollout::ENVS_PER_BATCH;
 
 /// Decisions per resident-tick, rounded up: random and trained policies make 0.07.
@@ -73,7 +73,9 @@ impl MemoryEstimate {
             },
         ];
         if drawn {
-            let plans = POOL as u64 + u64::from(training.evaluation.towns);
+            // A replica may still live in a town that is no longer kept.
+            let kept = u64::from(training.drawn_towns).min(KEPT as u64 + u64::from(training.replicas));
+            let plans = kept + u64::from(training.evaluation.towns);
             let product = format!("{plans} drawn towns × {DRAWN_RULES_BYTES} bytes");
             terms.push(Term { what: "plans", product, bytes: plans * DRAWN_RULES_BYTES });
         }

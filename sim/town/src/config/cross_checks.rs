@@ -19,6 +19,10 @@ pub(crate) fn check(config: &Config, root: &Node) -> (Vec<ConfigError>, Vec<Stri
     cross.folders(&config.policy);
     cross.journal(&config.journal);
     cross.limits(&config.server.limits);
+    cross.ordered(
+        ("training.drawn_share_start", config.training.drawn_share_start),
+        ("training.drawn_share", config.training.drawn_share),
+    );
     cross.work(config);
     cross.exits(config);
     cross.punctuality(config);

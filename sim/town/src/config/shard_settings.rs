@@ -181,6 +181,8 @@ section! {
         objective: Objective = free(),
         /// Factor of the needs term in the objective `town_score`. With all factors 1 and `low_needs_weight` 0 it is the score.
         needs_weight: Micro = decimal(0.0, 100.0, ""),
+        /// Factor of the attendance term.
+        attendance_weight: Micro = decimal(0.0, 100.0, ""),
         /// Factor of a change of trust. Above 1 because trust counts on all later days too.
         trust_weight: Micro = decimal(0.0, 100.0, ""),
         /// Factor of the price of a starvation event.
@@ -192,6 +194,12 @@ section! {
         /// Whether all towns are the configured one, or a growing share of them is drawn: 4 to 32 residents, other plans,
         /// prices, needs and perturbations.
         towns: TrainingTowns = free(),
+        /// Different drawn towns.
+        drawn_towns: u32 = whole(1, 1_000_000, "towns"),
+        /// Share of the towns that is drawn in the first episodes of a replica.
+        drawn_share_start: u32 = whole(0, 100, "%"),
+        /// Share that it grows to.
+        drawn_share: u32 = whole(0, 100, "%"),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
         /// Ticks per town between two updates.

@@ -182,8 +182,9 @@ fn rewards_per_point(rules: &Rules, town: &Town) -> f64 {
 }
 
 /// Every factor 1, and no price for what the score does not see.
-const PLAIN: [(&str, &str); 5] = [
+const PLAIN: [(&str, &str); 6] = [
     ("training.needs_weight", "1"),
+    ("training.attendance_weight", "1"),
     ("training.trust_weight", "1"),
     ("training.starvation_weight", "1"),
     ("training.exit_weight", "1"),
