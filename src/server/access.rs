@@ -79,7 +79,7 @@ pub(super) async fn gate(State(app): State<Arc<AppState>>, mut request: Request,
     let token = bearer_token(request.headers()).and_then(|token| identify(&app, peer, token, request.headers()));
     let caller = match (token, access) {
         // A wrong token must not look like a process that is dead.
-        (Err(_), Access::Liveness) => Ok(anonymous(&app, peer, None)),
+        (Err(why), Access::Liveness) if why.error.code != "E_INVALID_ARG" => Ok(anonymous(&app, peer, None)),
         (Ok(caller), Access::Status) if caller.reads_all || app.anonymous_reading == AnonymousReading::Status => {
             Ok(caller)
         }

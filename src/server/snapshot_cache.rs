@@ -39,8 +39,8 @@ impl SnapshotCache {
     /// A snapshot not older than [`MAX_AGE`], and never older than an answer to a command; `None` when the shard has ended.
     pub(super) async fn get(&self, app: &Arc<AppState>) -> Option<Arc<SharedSnapshot>> {
         let cached = match self.0.try_lock() {
-            Ok(cached) => fresh(&cached, app.shard.answered()),
-            Err(TryLockError::Poisoned(cached)) => fresh(&cached.into_inner(), app.shard.answered()),
+            Ok(cached) => fresh(cached.as_ref(), app.shard.answered()),
+            Err(TryLockError::Poisoned(cached)) => fresh(cached.into_inner().as_ref(), app.shard.answered()),
             Err(TryLockError::WouldBlock) => None,
         };
         if cached.is_some() {
@@ -58,7 +58,7 @@ impl SnapshotCache {
     fn newest(&self, shard: &Handle) -> Option<Arc<SharedSnapshot>> {
         let mut cached = self.lock();
         let answered = shard.answered();
-        if let Some(shared) = fresh(&cached, answered) {
+        if let Some(shared) = fresh(cached.as_ref(), answered) {
             return Some(shared);
         }
         let shared = Arc::new(SharedSnapshot { state: shard.view()?.0, json: OnceLock::new() });
@@ -68,7 +68,7 @@ impl SnapshotCache {
 }
 
 /// The cached snapshot, if it may still be shown.
-fn fresh(cached: &Option<CachedSnapshot>, answered: u64) -> Option<Arc<SharedSnapshot>> {
-    let cached = cached.as_ref().filter(|it| it.taken.elapsed() < MAX_AGE && it.answered == answered);
+fn fresh(cached: Option<&CachedSnapshot>, answered: u64) -> Option<Arc<SharedSnapshot>> {
+    let cached = cached.filter(|it| it.taken.elapsed() < MAX_AGE && it.answered == answered);
     cached.map(|it| Arc::clone(&it.shared))
 }

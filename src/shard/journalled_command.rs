@@ -48,12 +48,21 @@ impl LastDigest {
 impl JournalledCommand {
     /// The command of an operator that an entry holds, as it stands there.
     pub(crate) fn of(entry: &Entry) -> Option<Self> {
-        // The town changes its policy by itself, too.
-        let id = entry.command_id()?;
-        let change = match entry {
-            Entry::Command { command, .. } => Change::Town(command.clone()),
-            Entry::Reload { sources, .. } => Change::Reload(sources.digest()),
-            Entry::Ticks { .. } | Entry::Policy { .. } => Change::Policy,
+        let of = |issuer: &String, cmd_id: &String, tick: u64| CommandId {
+            issuer: issuer.clone(),
+            cmd_id: cmd_id.clone(),
+            tick,
+        };
+        let (change, id) = match entry {
+            Entry::Ticks { .. } => return None,
+            Entry::Command { command, issuer, cmd_id, tick, .. } => {
+                (Change::Town(command.clone()), of(issuer, cmd_id, *tick))
+            }
+            Entry::Reload { sources, issuer, cmd_id, tick, .. } => {
+                (Change::Reload(sources.digest()), of(issuer, cmd_id, *tick))
+            }
+            // The town changes its policy by itself, too.
+            Entry::Policy { .. } => (Change::Policy, entry.command_id()?),
         };
         Some(Self { id, change, digests: None, summary: None })
     }

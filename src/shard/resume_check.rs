@@ -23,7 +23,7 @@ pub(super) fn check(home: &Home, opened: &Opened, rebuilt: &mut RecoveredRun) ->
     let plan = &rebuilt.town.rules().plan;
     for command in &rebuilt.journalled {
         if let Some(record) = log.outcome_of(&command.id) {
-            log.agrees(record, command.disagreements(record, plan))?;
+            log.agrees(record, &command.disagreements(record, plan))?;
         }
     }
     for path in home.journal_files(&rebuilt.header.run_id) {
@@ -68,7 +68,7 @@ impl LoggedCommands<'_> {
     }
 
     /// Refuses a record that disagrees with the journal.
-    fn agrees(&self, record: &Record, disagreements: Vec<String>) -> Result<(), String> {
+    fn agrees(&self, record: &Record, disagreements: &[String]) -> Result<(), String> {
         if disagreements.is_empty() {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl LoggedCommands<'_> {
                     found.push(format!("the digest before it is {logged}, the journal has {before} at this place"));
                 }
             }
-            self.agrees(record, found)?;
+            self.agrees(record, &found)?;
         }
         Ok(())
     }

@@ -444,7 +444,7 @@ fn a_resume_refuses_a_log_that_says_otherwise_than_journal_and_town() {
             |home, run| {
                 edit_log(home, run, |all| outcome(all, "price", |it| it.status = Some(townlet_wire::Status::Error)));
             },
-            "the audit log says that it was refused",
+            "the audit log does not",
         ),
         (
             "a command removed",
