@@ -120,15 +120,10 @@ impl PublicKey {
         if key.id() == id && name.starts_with(ORIGIN) { Ok(key) } else { Err(wrong()) }
     }
 
-    /// Whether this is a key of the shard of a checkpoint.
-    pub fn is_of(&self, checkpoint: &Checkpoint) -> bool {
-        self.name.strip_prefix(ORIGIN) == Some(&checkpoint.shard)
-    }
-
     /// Checks the signature of a note and reads it.
     pub fn open(&self, note: &str) -> Result<Checkpoint, String> {
         let checkpoint = Checkpoint::parse(note)?;
-        if !self.is_of(&checkpoint) {
+        if self.shard() != checkpoint.shard {
             return Err(format!("the checkpoint is of `{}`, and the key of `{}`.", checkpoint.shard, self.name));
         }
         let id = unhex(&self.id()).unwrap_or_default();

@@ -82,7 +82,7 @@ impl SignerKeys<'_> {
         if !self.named.is_empty() {
             return Ok(self.named.to_vec());
         }
-        let known = known_keys(|_| true)?.into_iter().filter(|key| key.is_of(checkpoint)).collect::<Vec<_>>();
+        let known = known_keys(|_| true)?.into_iter().filter(|key| key.shard() == checkpoint.shard).collect::<Vec<_>>();
         if !known.is_empty() {
             return Ok(known);
         }
