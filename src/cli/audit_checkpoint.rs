@@ -132,8 +132,8 @@ pub(super) fn read(text: &str, keys: &SignerKeys<'_>) -> Result<Checkpoint> {
 fn known_keys(at: impl Fn(&str) -> bool) -> Result<Vec<PublicKey>> {
     let Some(path) = townlet_tui::files::known_shards_file() else { return Ok(Vec::new()) };
     let shards = KnownShards::at(path).load().map_err(|why| anyhow!(why))?;
-    let keys = shards.iter().filter(|(url, _)| at(url)).filter_map(|(_, shard)| PublicKey::parse(&shard.key).ok());
-    Ok(keys.collect())
+    let seen = shards.iter().filter(|(url, _)| at(url)).flat_map(|(_, seen)| seen);
+    Ok(seen.filter_map(|shard| PublicKey::parse(&shard.key).ok()).collect())
 }
 
 fn known_shards() -> Result<KnownShards> {
