@@ -227,7 +227,7 @@ const STREAM_URL: &str = "TOWNLET_HOSTILE_STREAM";
 
 /// Follows a stream as `observe` does: the newest view waits, and the one before is on the screen. Prints why the stream was lost.
 fn observe(url: &str) {
-    let target = Target { url: url.to_owned(), token: None, ca: None };
+    let target = Target { url: url.to_owned(), ..Target::default() };
     let mut source = Remote::new(Client::new(&target).expect("a client"));
     let (sender, notices) = channel();
     let waiting = Arc::new(Mutex::new(None));
