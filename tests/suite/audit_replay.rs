@@ -428,14 +428,14 @@ fn a_resume_refuses_a_log_that_says_otherwise_than_journal_and_town() {
         (
             "the digest behind a digest of the journal",
             |home, run| {
-                edit_log(home, run, |all| outcome(all, "price", |it| it.digest_before = it.digest_after.clone()))
+                edit_log(home, run, |all| outcome(all, "price", |it| it.digest_before = it.digest_after.clone()));
             },
             "the digest before it is",
         ),
         (
             "the digest between two commands",
             |home, run| {
-                edit_log(home, run, |all| outcome(all, "price", |it| it.digest_after = it.digest_before.clone()))
+                edit_log(home, run, |all| outcome(all, "price", |it| it.digest_after = it.digest_before.clone()));
             },
             "the digest",
         ),
