@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -157,8 +158,15 @@ fn a_line_is_acknowledged_before_the_segment_that_says_what_was_changed() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
     log.append_and_wait(entry("held"), true).unwrap();
-    std::fs::remove_file(dir.path().join("r-0001.jsonl")).unwrap();
     fail::cfg("audit_rotate", "1*return").unwrap();
+    // While the line is written, so that no regular check comes before.
+    let (segment, removed) = (dir.path().join("r-0001.jsonl"), AtomicBool::new(false));
+    fail::cfg_callback("audit_check", move || {
+        if !removed.swap(true, Ordering::SeqCst) {
+            std::fs::remove_file(&segment).unwrap();
+        }
+    })
+    .unwrap();
     assert_eq!(log.append_and_wait(entry("mended"), true).unwrap().file, "r-0001.jsonl");
     wait_until("the failure of the next segment", || log.trouble().is_some());
     assert_eq!(log.append_and_wait(entry("again"), true).unwrap().file, "r-0002.jsonl");

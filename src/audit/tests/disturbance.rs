@@ -69,8 +69,7 @@ fn what_was_acknowledged_is_written_again_where_it_was() {
         log.append_and_wait(intent("b"), true).unwrap();
         log.flush().unwrap();
         change(dir);
-        let written = log.append_and_wait(intent("c"), true).unwrap();
-        assert_eq!((written.file.as_str(), written.seq), (SEGMENT, 3), "{what}");
+        log.append_and_wait(intent("c"), true).unwrap();
         // A head is looked for when there is nothing to write.
         log.flush().unwrap();
         let disturbed = log.disturbed().unwrap_or_else(|| panic!("{what} was not noticed"));
