@@ -190,7 +190,7 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
         match player.checked {
             0 => "the journal has no later digest to compare with".to_owned(),
             1 => "1 journal digest matches".to_owned(),
-            digests => format!("{} match", count(digests as u64, "journal digest")),
+            digests => format!("{} match", count(digests, "journal digest")),
         }
     ));
     let journal = if position(&player.town) > end {

@@ -153,7 +153,7 @@ pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, S
     match append_decisions(&path, &decisions) {
         Ok(0) => {}
         Ok(rows) => {
-            notes.push(format!("{}: added {} from the audit log.", path.display(), count(rows as u64, "missing row")))
+            notes.push(format!("{}: added {} from the audit log.", path.display(), count(rows as u64, "missing row")));
         }
         Err(why) => notes.push(format!("the employment log could not be written: {why}")),
     }

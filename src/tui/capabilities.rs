@@ -166,7 +166,7 @@ fn sixteen(color: Color) -> Color {
     if value > 0.7 { bright } else { dark }
 }
 
-/// The ASCII character for a sign of the interface; a question mark for text that has none.
+/// The ASCII character for a sign of the interface or a letter with an accent; a question mark for text that has none.
 #[expect(clippy::match_same_arms, reason = "rows are grouped by kind of sign")]
 const fn ascii(character: char) -> char {
     match character {
@@ -210,6 +210,20 @@ const fn ascii(character: char) -> char {
                 _ => '.',
             }
         }
+        'À'..='Å' => 'A',
+        'Ç' => 'C',
+        'È'..='Ë' => 'E',
+        'Ì'..='Ï' => 'I',
+        'Ñ' => 'N',
+        'Ò'..='Ö' | 'Ø' => 'O',
+        'Ù'..='Ü' => 'U',
+        'à'..='å' => 'a',
+        'ç' => 'c',
+        'è'..='ë' => 'e',
+        'ì'..='ï' => 'i',
+        'ñ' => 'n',
+        'ò'..='ö' | 'ø' => 'o',
+        'ù'..='ü' => 'u',
         other if other.is_ascii() => other,
         _ => '?',
     }
@@ -251,12 +265,12 @@ mod tests {
         for sign in signs.chars() {
             assert!(ascii(sign).is_ascii() && ascii(sign) != '?', "{sign}");
         }
-        assert_eq!((ascii('é'), ascii('a'), ascii('\u{2847}')), ('?', 'a', ':'));
+        assert_eq!((ascii('é'), ascii('a'), ascii('山'), ascii('\u{2847}')), ('e', 'a', '?', ':'));
     }
 
     #[test]
     fn text_in_ascii_keeps_its_meaning() {
-        assert_eq!(in_ascii("✓ done · ≥ 3 · ▁▅█ – é"), "v done . >=3 . _=# - ?");
+        assert_eq!(in_ascii("✓ done · ≥ 3 · ▁▅█ – é"), "v done . >=3 . _=# - e");
     }
 
     #[test]

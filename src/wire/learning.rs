@@ -159,9 +159,8 @@ impl Evidence {
 
     /// The reasons why the candidate is refused, a clause each.
     pub fn refusals(&self) -> Vec<String> {
-        let score = (self.verdict == "not_better").then(|| {
-            format!("it is not better than the release over {}", townlet_text::count(self.pairs.into(), "pair"))
-        });
+        let score = (self.verdict == "not_better")
+            .then(|| format!("it is not better than the release over {}", townlet_text::count(self.pairs, "pair")));
         let unsafe_rows = self.safety.iter().filter(|row| matches!(row.verdict.as_str(), "failed" | "undecided"));
         score.into_iter().chain(unsafe_rows.map(|row| format!("{}: {}", row.title, row.in_words()))).collect()
     }

@@ -279,7 +279,7 @@ impl ConsoleClient {
         );
         let message = format!(
             "{why}\n  The outcome is unknown: `{line}` may have been executed. The audit log says it under its cmd_id, {}.\n  To send \
-             it again, which executes it at most once: {again}",
+             it again with the same token, which executes it at most once: {again}",
             escape(&cmd_id)
         );
         Unanswered { unknown: Some(cmd_id), ..Unanswered::because(&message) }

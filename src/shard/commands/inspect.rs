@@ -144,7 +144,7 @@ fn debug_queues(view: &ShardView<'_>) -> Reply {
     Ok(json!({
         "summary": format!(
             "{busy} in use, {waiting} waiting, {}, fairness {fairness}, {order}.",
-            count(conflict.ghost_steps.into(), "ghost step")
+            count(conflict.ghost_steps, "ghost step")
         ),
         "tick": state.tick,
         "entries": entries,

@@ -274,7 +274,7 @@ impl Releases {
         let text = match machine.stage {
             Stage::Idle => "there is no candidate; a shadow training or `promotion_candidate` provides one.".into(),
             Stage::Evaluating => {
-                format!("{last}; {green} of {}{}.", count(required.into(), "green window"), self.safety_in_progress())
+                format!("{last}; {green} of {}{}.", count(required, "green window"), self.safety_in_progress())
             }
             Stage::Eligible => {
                 format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default())
@@ -282,7 +282,7 @@ impl Releases {
             Stage::Canary if machine.is_red() => {
                 "the last window was red; `rollback_policy` reverts the release.".into()
             }
-            Stage::Canary => format!("watched: {green} of {}.", count(required.into(), "green window")),
+            Stage::Canary => format!("watched: {green} of {}.", count(required, "green window")),
             Stage::Stable => format!("`{}` is stable.", machine.release),
             Stage::Promoting | Stage::RolledBack => format!("{last}."),
             Stage::Held => format!("{last}; `promotion_hold off` resumes promotions."),

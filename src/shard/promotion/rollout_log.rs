@@ -83,7 +83,7 @@ pub(super) fn in_words(it: &Evidence) -> String {
         figure(it.difference),
         figure(it.low),
         figure(it.high),
-        count(it.pairs.into(), "pair"),
+        count(it.pairs, "pair"),
         it.first_seed
     );
     for row in &it.safety {

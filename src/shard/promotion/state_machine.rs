@@ -221,9 +221,8 @@ impl Machine {
         if !refusals.is_empty() {
             return refusals;
         }
-        let score = (evidence.verdict != BETTER).then(|| {
-            format!("not yet shown to be better than the release, after {}", count(evidence.pairs.into(), "pair"))
-        });
+        let score = (evidence.verdict != BETTER)
+            .then(|| format!("not yet shown to be better than the release, after {}", count(evidence.pairs, "pair")));
         let none = evidence.safety.is_empty().then(|| "not yet shown to be safe".to_owned());
         let rows = evidence.safety.iter().filter(|row| !row.has_passed());
         score.into_iter().chain(none).chain(rows.map(|row| format!("{}: {}", row.title, row.in_words()))).collect()

@@ -78,7 +78,7 @@ fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'stati
     }
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
     let enough = promotion.green >= promotion.required;
-    let green = format!("{} of {}", promotion.green, count(promotion.required.into(), "window"));
+    let green = format!("{} of {}", promotion.green, count(promotion.required, "window"));
     let style = if enough && promotion.required > 0 { theme.good } else { theme.text };
     let stability = &cx.view.stability;
     let open = format!(

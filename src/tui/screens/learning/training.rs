@@ -142,7 +142,7 @@ fn held_out(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
             if let Some(best) = best {
                 let _ = write!(text, " · best {} at {}", score(best), steps(best.steps));
             }
-            let _ = write!(text, " · {} of {}", count(newest.towns.into(), "town"), count(newest.days.into(), "day"));
+            let _ = write!(text, " · {} of {}", count(newest.towns, "town"), count(newest.days, "day"));
             if let Some(next) = next {
                 let _ = write!(text, " · next at {}", steps(next));
             }
