@@ -75,7 +75,13 @@ fn price_spike_raises_prices_and_reverts_them() {
 
 #[test]
 fn demo_training_and_fallback_differ_in_perturbations() {
-    for (name, quiet) in [("demo.yaml", true), ("training.yaml", false), ("training_stage_2.yaml", false), ("training_stage_3.yaml", false), ("fallback.yaml", true)] {
+    for (name, quiet) in [
+        ("demo.yaml", true),
+        ("training.yaml", false),
+        ("training_stage_2.yaml", false),
+        ("training_stage_3.yaml", false),
+        ("fallback.yaml", true),
+    ] {
         let mut town = town(name);
         let events = run(&mut town, 5_000);
         assert_eq!(count(&events, "perturbation_began") == 0, quiet, "{name}");
