@@ -81,6 +81,9 @@ pub(super) fn difference(args: &LaunchArgs, input: &ConfigSources, recorded: &Re
 
 /// Every setting that differs, those of the files that the configuration names too, if they make a town.
 fn differences(input: &ConfigSources, recorded: &ResumableRun) -> Vec<Difference> {
+    if recorded.sources == input.sources {
+        return Vec::new();
+    }
     let rules = |sources: &townlet_town::Sources| Rules::new(sources.clone());
     match (rules(&recorded.sources), rules(&input.sources)) {
         (Ok(own), Ok(new)) => reload::changes(&own, &new),

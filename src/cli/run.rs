@@ -187,10 +187,11 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
         reloader: input.reloader.clone(),
     };
     let Some(run) = args.resume.as_deref() else {
-        let rules = Rules::new(input.sources.clone())?;
+        let rules = Arc::new(Rules::new(input.sources)?);
         options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
         options.training = training_spec(args, &rules, options.driver.id())?;
-        return Ok(keep_output(townlet_shard::start(input.sources, config.seed, options)?, &args.home));
+        let seed = config.seed;
+        return Ok(keep_output(townlet_shard::start_with_rules(rules, seed, options)?, &args.home));
     };
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();

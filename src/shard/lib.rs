@@ -198,7 +198,12 @@ pub struct Handle {
 
 /// A new town from its texts.
 pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, ShardError> {
-    let rules = Arc::new(Rules::new(sources.clone())?);
+    start_with_rules(Arc::new(Rules::new(sources)?), seed, options)
+}
+
+/// A new town whose rules the caller has: in a large town they take long to compute and much memory.
+pub fn start_with_rules(rules: Arc<Rules>, seed: u64, options: Options) -> Result<Handle, ShardError> {
+    let sources = rules.sources.clone();
     let shard = rules.config.shard.clone();
     let run_id = home::new_run_id(&shard);
     let claim = claim(&options, &shard, &run_id)?;

@@ -178,7 +178,7 @@ fn work(town: &Town, agent: AgentId) -> Work {
     let it = &rules.jobs[job];
     let now = rules.tick_of_day(state.tick);
     let hour = rules.config.time.ticks_per_day / 24;
-    let way = u32::from(it.field[state.agents.tile[agent]]).min(hour);
+    let way = u32::from(rules.way_to_site(job, state.agents.tile[agent]).steps()).min(hour);
     let ambition = personality(state.agents.resident[agent]).ambition;
     let left = i64::from(it.start) - i64::from(now + way) - buffer(town, ambition);
     if now >= it.end {

@@ -1,11 +1,11 @@
 //! Decisions and the execution of options: walking, queueing, holding and using. Rule: "Options".
 
+use crate::distances::Heading;
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId, Tile};
 use crate::masks::{avoided_rival, best_object, mask, object_refusal};
 use crate::options::{Mask, OptionKind};
-use crate::plan::DistanceField;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
 use crate::tick_context::TickContext;
@@ -114,25 +114,25 @@ fn idle(cx: &mut TickContext<'_>, agent: AgentId) {
             let rules = cx.rules;
             match agents.workplace(agent) {
                 Some(job) => {
-                    if rules.jobs[job].field[agents.tile[agent]] > 0 {
-                        step(cx, agent, &rules.jobs[job].field, None);
-                    }
+                    let way = rules.way_to_site(job, agents.tile[agent]);
+                    step(cx, agent, way, None);
                 }
                 _ => cx.state.agents.ended[agent] = true,
             }
         }
         OptionKind::GoHome => {
             let rules = cx.rules;
-            let field = &rules.place_fields[agents.home[agent]];
-            if field[agents.tile[agent]] == 0 {
+            let way = rules.way_to_place(agents.home[agent], agents.tile[agent]);
+            if way.steps() == 0 {
                 cx.state.agents.ended[agent] = true;
             } else {
-                step(cx, agent, field, None);
+                step(cx, agent, way, None);
             }
         }
         OptionKind::Socialise => {
             if let Some(place) = cx.state.perturbations.meeting_place(agents.resident[agent]) {
-                step(cx, agent, &cx.rules.place_fields[place], None);
+                let way = cx.rules.way_to_place(place, agents.tile[agent]);
+                step(cx, agent, way, None);
             }
         }
         _ => {}
@@ -145,11 +145,7 @@ pub(crate) const QUEUE_REACH: u16 = 2;
 pub(crate) const USE_REACH: u16 = 1;
 
 fn walk(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
-    let rules = cx.rules;
-    if rules.fields[object][cx.state.agents.tile[agent]] > QUEUE_REACH {
-        step(cx, agent, &rules.fields[object], Some(object));
-    }
-    if rules.fields[object][cx.state.agents.tile[agent]] <= QUEUE_REACH {
+    if approach(cx, agent, object, QUEUE_REACH) {
         match retarget(cx, agent, object) {
             Some((other, affordance)) => cx.state.agents.activity[agent] = Activity::Walking(other, affordance),
             None => queues::join(cx, agent, object, affordance),
@@ -175,10 +171,7 @@ fn hold(
     (until, since): (u64, u64),
 ) {
     let rules = cx.rules;
-    if rules.fields[object][cx.state.agents.tile[agent]] > USE_REACH {
-        step(cx, agent, &rules.fields[object], Some(object));
-    }
-    if rules.fields[object][cx.state.agents.tile[agent]] <= USE_REACH {
+    if approach(cx, agent, object, USE_REACH) {
         let done = cx.state.tick + u64::from(rules.affordances[affordance].duration);
         cx.state.agents.activity[agent] = Activity::Using(object, affordance, done);
         ties::use_begun(cx, agent, object);
@@ -212,17 +205,29 @@ fn use_it(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance
     }
 }
 
-/// Moves one tile along a distance field. A blocked resident waits, and after enough attempts passes through (a ghost step).
-fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &DistanceField, towards: Option<ObjectId>) {
+/// Steps towards an object unless it is within reach. Returns whether it is then.
+fn approach(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, reach: u16) -> bool {
+    let way = cx.rules.way_to_object(object, cx.state.agents.tile[agent]);
+    let steps = way.steps();
+    if steps <= reach {
+        return true;
+    }
+    let moved = step(cx, agent, way, Some(object));
+    moved && steps - 1 <= reach
+}
+
+/// Moves one tile along a way; returns whether the resident moved. A blocked resident waits, and after enough attempts passes
+/// through (a ghost step).
+fn step(cx: &mut TickContext<'_>, agent: AgentId, way: Heading, towards: Option<ObjectId>) -> bool {
     let from = cx.state.agents.tile[agent];
-    let here = field[from];
-    let nearer = || cx.rules.plan.neighbours(from).into_iter().flatten().filter(|tile| field[*tile] < here);
+    let sides = cx.rules.plan.neighbours(from);
+    let nearer = || way.sides().filter_map(|side| sides[side]);
     if let Some(free) = nearer().find(|tile| cx.occupancy.on(*tile) == 0) {
         cx.state.agents.blocked[agent] = 0;
         place(cx, agent, free);
-        return;
+        return true;
     }
-    let Some(ahead) = nearer().next() else { return };
+    let Some(ahead) = nearer().next() else { return false };
     cx.state.blocked_steps += 1;
     cx.state.agents.blocked[agent] += 1;
     if cx.state.agents.blocked[agent] >= cx.rules.config.queue_fairness.ghost_step_after {
@@ -234,7 +239,9 @@ fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &DistanceField, towards
         cx.count(|counters| counters.ghost_steps += 1);
         cx.emit_for(agent, |who| EventKind::GhostStep { who });
         place(cx, agent, ahead);
+        return true;
     }
+    false
 }
 
 /// Moves a resident to a tile.

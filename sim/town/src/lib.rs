@@ -4,8 +4,8 @@
 //! Module order: a module imports only modules before it in this list. `tests/town/module_order.rs` checks it.
 //!
 //! 1. Basics: `fixed_point`, `hash`, `ids`, `counter_rng`, `names`, `options`, `personality`
-//! 2. Inputs: `config`, `needs`, `plan`, `affordances`, `tile_mask`, `rules`
-//! 3. Data: `state`, `events`, `occupancy`, `queue_index`, `tick_context`
+//! 2. Inputs: `config`, `needs`, `plan`, `distances`, `affordances`, `tile_mask`, `rules`
+//! 3. Data: `state`, `events`, `occupancy`, `queue_index`, `vacancies`, `tick_context`
 //! 4. Rules of a tick: `ties`, `masks`, `economy`, `queues`, `activity`, `employment`, `score`, `work`, `rewards`,
 //!    `lifecycle`, `perturbations`, `decay`, `stability`, `kpi`
 //! 5. The running town: `command`, `town`, `observations`, `reload`, `snapshot`
@@ -16,6 +16,7 @@ pub mod command;
 pub mod config;
 pub mod counter_rng;
 mod decay;
+mod distances;
 pub mod economy;
 pub mod employment;
 pub mod events;
@@ -46,10 +47,12 @@ mod tick_context;
 pub mod ties;
 mod tile_mask;
 pub mod town;
+mod vacancies;
 pub mod work;
 
 pub use activity::Decider;
 pub use command::{Command, Refusal};
+pub use distances::Heading;
 pub use events::{Event, EventKind};
 pub use fixed_point::Micro;
 pub use ids::{AgentId, ResidentId};

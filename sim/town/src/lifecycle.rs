@@ -126,8 +126,12 @@ pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) 
 
 fn arrivals(cx: &mut TickContext<'_>) {
     let tick = cx.state.tick;
+    let mut counted = false;
     while let Some(index) = cx.state.lifecycle.arrivals.iter().position(|due| *due <= tick) {
         cx.state.lifecycle.arrivals.remove(index);
+        if !std::mem::replace(&mut counted, true) {
+            count_vacancies(cx);
+        }
         if arrive(cx).is_none() {
             // Without a free slot the newcomer tries again a day later.
             cx.state.lifecycle.arrivals.push(tick + cx.rules.day_length());
@@ -140,7 +144,10 @@ fn arrivals(cx: &mut TickContext<'_>) {
 /// down, else the one that was freed first.
 pub(crate) fn free_slot(rules: &Rules, state: &State) -> Option<(AgentId, bool)> {
     let cooldown = u64::from(rules.config.embedding_allocator.cooldown_ticks);
-    let slots = (0..state.agents.tile.len() as u16).map(AgentId).filter(|slot| !state.agents.is_present(*slot));
+    // Occupied slots are ascending: before the first free one, each is at its own position.
+    let first = state.agents.present.iter().zip(0..).take_while(|(slot, at)| slot.0 == *at).count() as u16;
+    let slots = (first..state.agents.tile.len() as u16).map(AgentId);
+    let slots = slots.filter(|slot| !state.agents.is_present(*slot));
     let cooled = |slot: &AgentId| state.lifecycle.freed[*slot].is_none_or(|freed| state.tick >= freed + cooldown);
     slots
         .clone()
@@ -149,7 +156,12 @@ pub(crate) fn free_slot(rules: &Rules, state: &State) -> Option<(AgentId, bool)>
         .or_else(|| slots.min_by_key(|slot| (state.lifecycle.freed[*slot], *slot)).map(|slot| (slot, true)))
 }
 
-/// Adds a newcomer with a starter kit to the emptiest home; `None` when every slot is occupied.
+/// Counts the residents before one or more arrive.
+pub(crate) fn count_vacancies(cx: &mut TickContext<'_>) {
+    cx.vacancies.count(cx.rules, cx.state);
+}
+
+/// Adds a newcomer with a starter kit to the emptiest home by [`count_vacancies`]; `None` when every slot is occupied.
 pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     let (agent, early) = free_slot(cx.rules, cx.state)?;
     let rules = cx.rules;
@@ -157,8 +169,7 @@ pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     let who = ResidentId(cx.state.lifecycle.next_resident);
     cx.state.lifecycle.next_resident += 1;
     cx.state.lifecycle.early_reuses += u32::from(early);
-    let home = emptiest_home(rules, cx.state);
-    let job = work::vacancy(rules, cx.state);
+    let (home, job) = cx.vacancies.take(rules);
     let draw = counter_rng::draw(cx.state.seed, Stream::World, tick, who.0, Purpose::StartNeeds, 0);
     let agents = &mut cx.state.agents;
     let place = agents.present.partition_point(|other| *other < agent);
@@ -184,17 +195,6 @@ pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     rewards::open_episode(cx, agent);
     cx.emit(EventKind::ResidentArrived { who });
     Some(agent)
-}
-
-fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
-    let beds = |home: PlaceId| rules.beds[home].max(1) as usize;
-    let people = |home: PlaceId| state.agents.present.iter().filter(|agent| state.agents.home[**agent] == home).count();
-    rules
-        .homes
-        .iter()
-        .copied()
-        .min_by_key(|home| (people(*home) * 1_000 / beds(*home), *home))
-        .expect("a plan without homes is refused")
 }
 
 /// An unoccupied tile of a home, or the first tile when all are occupied.

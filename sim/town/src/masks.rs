@@ -2,9 +2,9 @@
 
 use crate::affordances::{Affordance, Price};
 use crate::fixed_point::Micro;
-use crate::ids::{AffordanceId, AgentId, ObjectId};
+use crate::ids::{AffordanceId, AgentId, ObjectId, Tile};
 use crate::options::{Mask, OPTIONS, OptionKind};
-use crate::rules::Rules;
+use crate::rules::{PublicObjects, Rules, Serving};
 use crate::state::{ShiftState, State};
 use crate::ties;
 
@@ -67,15 +67,28 @@ pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<MaskReas
 
 /// The mask of the options a resident may choose now.
 pub fn mask(rules: &Rules, state: &State, agent: AgentId) -> Mask {
-    let home = state.agents.home[agent];
     let possible = |option: OptionKind| match option {
         OptionKind::Wait | OptionKind::Work | OptionKind::GoHome => refusal(rules, state, agent, option).is_none(),
-        _ => rules.choices_at[home][option.index()]
-            .iter()
-            .any(|(object, affordance)| object_refusal(rules, state, agent, *object, *affordance).is_none()),
+        _ => rules.serving[option.index()].iter().any(|serving| is_served(rules, state, agent, serving)),
     };
     let bits = OPTIONS.iter().filter(|row| possible(row.0));
     Mask(bits.fold(0, |mask, row| mask | 1 << row.0.index()))
+}
+
+/// Whether a resident can use an object for an affordance now.
+fn is_served(rules: &Rules, state: &State, agent: AgentId, serving: &Serving) -> bool {
+    let what = &rules.affordances[serving.affordance];
+    if utility_reason(state, what).or_else(|| resident_reason(rules, state, agent, what)).is_some() {
+        return false;
+    }
+    let stocked = |object: ObjectId| has_stock(state, object, what);
+    match &serving.public {
+        None => rules.objects_in[state.agents.home[agent]][serving.kind as usize].iter().copied().any(stocked),
+        Some(public) => {
+            let now = rules.tick_of_day(state.tick);
+            public.iter().filter(|it| !what.opening_hours || it.are_open(now)).any(|it| it.all().any(stocked))
+        }
+    }
 }
 
 /// Why a resident may not choose an option now; `None` when it may.
@@ -140,40 +153,103 @@ fn choose(
     option: OptionKind,
     avoid: bool,
 ) -> Result<(ObjectId, AffordanceId), MaskReason> {
-    let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
-    let mut why = MaskReason::NoObject;
-    let here = state.agents.tile[agent];
-    let at = rules.plan.at(here);
-    for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
-        // The straight distance is a lower bound for the steps and needs no read of the distance field, which is far
-        // away in memory. In a large town it rules out most objects.
-        if best.is_some_and(|(other, _, _)| rules.manhattan_distance(at, *object) >= other) {
-            continue;
+    let tile = state.agents.tile[agent];
+    let here = Here { rules, state, agent, option, avoid, tile, at: rules.plan.at(tile) };
+    let mut best = None;
+    for serving in &rules.serving[option.index()] {
+        here.consider_all(serving, &mut best);
+    }
+    match best {
+        Some((_, affordance, object)) => Ok((object, affordance)),
+        None => Err(last_reason(rules, state, agent, option)),
+    }
+}
+
+/// The cheapest object so far: cost, affordance, object. Among equal costs the first in plan order is the best.
+type Best = Option<(u32, AffordanceId, ObjectId)>;
+
+/// A search for the cheapest object from where a resident is.
+struct Here<'a> {
+    rules: &'a Rules,
+    state: &'a State,
+    agent: AgentId,
+    option: OptionKind,
+    /// Whether a rival's company adds to the cost.
+    avoid: bool,
+    tile: Tile,
+    /// Column and row.
+    at: (u32, u32),
+}
+
+impl Here<'_> {
+    /// Considers the objects of an affordance.
+    fn consider_all(&self, serving: &Serving, best: &mut Best) {
+        let (rules, state, affordance) = (self.rules, self.state, serving.affordance);
+        let what = &rules.affordances[affordance];
+        if utility_reason(state, what).or_else(|| resident_reason(rules, state, self.agent, what)).is_some() {
+            return;
         }
-        let steps = u32::from(rules.fields[*object][here]);
-        if best.is_some_and(|(other, _, _)| steps >= other) {
-            continue;
-        }
-        if let Some(reason) = object_refusal(rules, state, agent, *object, *affordance) {
-            why = reason;
-            continue;
-        }
-        let mut cost = steps + delay(rules, state, agent, *object, *affordance);
-        // The company there can only add to the cost.
-        if best.is_some_and(|(other, _, _)| cost >= other) {
-            continue;
-        }
-        if avoid && ties::rival_at(rules, state, agent, *object).is_some() {
-            cost += RIVAL_COST;
-        }
-        if option == OptionKind::Socialise {
-            cost += company_cost(rules, state, agent, *object);
-        }
-        if best.is_none_or(|(other, _, _)| cost < other) {
-            best = Some((cost, *object, *affordance));
+        let Some(public) = &serving.public else {
+            for object in &rules.objects_in[state.agents.home[self.agent]][serving.kind as usize] {
+                self.consider(*object, affordance, 0, best);
+            }
+            return;
+        };
+        let now = rules.tick_of_day(state.tick);
+        for objects in public.iter().filter(|it| !what.opening_hours || it.are_open(now)) {
+            // From the nearest blocks outwards, until no farther object can be cheaper.
+            for ring in 0..objects.rings() {
+                if best.is_some_and(|(cost, ..)| PublicObjects::least_distance(ring) > cost) {
+                    break;
+                }
+                for placed in objects.ring(self.at, ring) {
+                    self.consider(placed.object, affordance, placed.straight_distance(self.at), best);
+                }
+            }
         }
     }
-    best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)
+
+    /// Considers an object that is at least `least` steps away.
+    fn consider(&self, object: ObjectId, affordance: AffordanceId, least: u32, best: &mut Best) {
+        let Self { rules, state, agent, .. } = *self;
+        let loses = |cost: u32| best.is_some_and(|best| (cost, affordance, object) >= best);
+        // The straight distance is a lower bound for the steps and needs no read of a distance field, which is far away in
+        // memory. In a large town it rules out most objects.
+        if loses(least) || !has_stock(state, object, &rules.affordances[affordance]) {
+            return;
+        }
+        let steps = u32::from(rules.way_to_object(object, self.tile).steps());
+        if loses(steps) {
+            return;
+        }
+        let mut cost = steps + delay(rules, state, agent, object, affordance);
+        // The company there can only add to the cost.
+        if loses(cost) {
+            return;
+        }
+        if self.avoid && ties::rival_at(rules, state, agent, object).is_some() {
+            cost += RIVAL_COST;
+        }
+        if self.option == OptionKind::Socialise {
+            cost += company_cost(rules, state, agent, object);
+        }
+        if !loses(cost) {
+            *best = Some((cost, affordance, object));
+        }
+    }
+}
+
+/// The reason for the last object that serves an option, when none is usable.
+fn last_reason(rules: &Rules, state: &State, agent: AgentId, option: OptionKind) -> MaskReason {
+    let last = |serving: &Serving| match &serving.public {
+        None => rules.objects_in[state.agents.home[agent]][serving.kind as usize].last().copied(),
+        Some(public) => public.iter().flat_map(PublicObjects::all).max(),
+    };
+    let mut servings = rules.serving[option.index()].iter().rev();
+    let found = servings.find_map(|serving| Some((last(serving)?, serving.affordance)));
+    found
+        .and_then(|(object, affordance)| object_refusal(rules, state, agent, object, affordance))
+        .unwrap_or(MaskReason::NoObject)
 }
 
 /// Cost in ticks of an object at which a rival is.
@@ -215,9 +291,20 @@ pub fn object_refusal(
     if let Some(why) = closure_reason(rules, state, object, what) {
         return Some(why);
     }
-    if what.takes_stock > state.objects[object].stock {
+    if !has_stock(state, object, what) {
         return Some(MaskReason::NoStock);
     }
+    resident_reason(rules, state, agent, what)
+}
+
+/// Whether an object holds what a use takes.
+fn has_stock(state: &State, object: ObjectId, what: &Affordance) -> bool {
+    // Most uses take nothing, and the object's state is far away in memory.
+    what.takes_stock == 0 || what.takes_stock <= state.objects[object].stock
+}
+
+/// Why a resident cannot use any object in this way now.
+fn resident_reason(rules: &Rules, state: &State, agent: AgentId, what: &Affordance) -> Option<MaskReason> {
     if what.takes_groceries > state.agents.groceries[agent] {
         return Some(MaskReason::NoGroceries);
     }
@@ -237,14 +324,19 @@ pub fn object_refusal(
 
 /// Why nobody can use an object in this way now: no power, no water, or closed.
 pub fn closure_reason(rules: &Rules, state: &State, object: ObjectId, what: &Affordance) -> Option<MaskReason> {
+    utility_reason(state, what).or_else(|| {
+        let closed = what.opening_hours && !rules.open(object, rules.tick_of_day(state.tick));
+        closed.then_some(MaskReason::Closed)
+    })
+}
+
+/// Why nobody can use any object in this way now: no power or no water.
+fn utility_reason(state: &State, what: &Affordance) -> Option<MaskReason> {
     if what.power && !state.economy.power {
         return Some(MaskReason::NoPower);
     }
     if what.water && !state.economy.water {
         return Some(MaskReason::NoWater);
-    }
-    if what.opening_hours && !rules.open(object, rules.tick_of_day(state.tick)) {
-        return Some(MaskReason::Closed);
     }
     None
 }

@@ -18,6 +18,15 @@ pub type DistanceField = Column<Tile, u16>;
 /// No path to the destination.
 pub const UNREACHABLE: u16 = u16::MAX;
 
+/// Most steps between two tiles of a plan.
+pub(crate) const MAX_STEPS: u16 = 4_094;
+/// Most steps from the first place to a tile. Two tiles are then at most [`MAX_STEPS`] apart.
+const MAX_STEPS_FROM_FIRST_PLACE: u16 = MAX_STEPS / 2;
+
+/// Most objects and places, so that 16 bits number them.
+const MAX_OBJECTS: usize = 60_000;
+const MAX_PLACES: usize = 60_000;
+
 /// Kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -189,6 +198,9 @@ impl Plan {
                 if places.iter().any(|other| other.name == place.name) {
                     return Err(at(number, 7, format!("the place `{}` is named twice.", place.name)));
                 }
+                if places.len() == MAX_PLACES {
+                    return Err(at(number, 7, format!("a plan has at most {MAX_PLACES} places.")));
+                }
                 if place.x + place.width > size.0 || place.y + place.height > size.1 {
                     let what = format!("the place `{}` reaches outside the {} × {} map.", place.name, size.0, size.1);
                     return Err(at(number, 7, what));
@@ -231,8 +243,9 @@ impl Plan {
 
     /// Walkable tiles of a place, in reading order.
     pub fn floor_of(&self, place: PlaceId) -> impl Iterator<Item = Tile> + '_ {
-        (0..self.width * self.height)
-            .map(Tile)
+        let Place { x, y, width, height, .. } = &self.places[place];
+        let rows = (*y..y + height).flat_map(move |row| (*x..x + width).map(move |column| (column, row)));
+        rows.map(|(column, row)| Tile(row * self.width + column))
             .filter(move |tile| self.walkable[*tile] && self.place_of[*tile] == Some(place))
     }
 
@@ -265,7 +278,7 @@ impl Plan {
         let mut visited = 0;
         while let Some(tile) = reached.get(visited).copied() {
             visited += 1;
-            let next = field[tile] + 1;
+            let next = field[tile].saturating_add(1).min(UNREACHABLE - 1);
             for neighbour in self.neighbours(tile).into_iter().flatten() {
                 if self.walkable[neighbour] && field[neighbour] == UNREACHABLE {
                     field[neighbour] = next;
@@ -296,6 +309,13 @@ impl Plan {
         for tile in (0..self.width * self.height).map(Tile).filter(|tile| self.walkable[*tile]) {
             if reach[tile] == UNREACHABLE {
                 return Err(at(tile, "this tile cannot be reached from the first place; open a door.".into()));
+            }
+            if reach[tile] > MAX_STEPS_FROM_FIRST_PLACE {
+                let what = format!(
+                    "this tile is {} steps from the first place; a plan allows {MAX_STEPS_FROM_FIRST_PLACE}.",
+                    reach[tile]
+                );
+                return Err(at(tile, what));
             }
         }
         Ok(())
@@ -343,6 +363,7 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
         }
     }
     let mut objects: Vec<Object> = Vec::new();
+    let mut counts = [0; OBJECT_KINDS.len()];
     for (y, (number, row)) in rows.iter().enumerate() {
         if row.chars().count() != size.0 as usize {
             let what = format!("this row has {} tiles; `world.grid_size` says {}.", row.chars().count(), size.0);
@@ -369,7 +390,15 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
                     format!("this {name} is outside every place; enlarge a place or move it."),
                 ));
             };
-            let count = objects.iter().filter(|object| object.kind == *kind).count() + 1;
+            if objects.len() == MAX_OBJECTS {
+                return Err(at(
+                    *number,
+                    x + 1,
+                    format!("this {name} is one too many; a plan has at most {MAX_OBJECTS} objects."),
+                ));
+            }
+            let count = &mut counts[*kind as usize];
+            *count += 1;
             objects.push(Object { name: format!("{name}_{count}"), kind: *kind, tile, place });
         }
     }

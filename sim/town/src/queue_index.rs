@@ -10,13 +10,16 @@ pub(crate) struct QueueIndex {
     /// One bit per object, set while it has a queue or cooldowns. A stale bit is cleared when the object is next served.
     busy: Vec<u64>,
     users: Column<ObjectId, u8>,
+    /// Tick before which a busy object without a queue does not change: its first cooldown ends then.
+    due: Column<ObjectId, u64>,
 }
 
 impl QueueIndex {
     /// The index of a state.
     pub(crate) fn new(objects: &Column<ObjectId, ObjectState>) -> Self {
         let users = objects.iter().map(|object| object.uses.len() as u8).collect::<Vec<_>>().into();
-        let mut index = Self { busy: vec![0; objects.len().div_ceil(64)], users };
+        let due = Column::filled(objects.len(), 0);
+        let mut index = Self { busy: vec![0; objects.len().div_ceil(64)], users, due };
         for (object, state) in objects.iter().enumerate() {
             if !state.is_quiet() {
                 index.mark_busy(ObjectId(object as u16));
@@ -39,12 +42,24 @@ impl QueueIndex {
         self.busy[object.at() / 64] & (1 << (object.at() % 64)) != 0
     }
 
+    /// Tick at which a busy object must be served next.
+    pub(crate) fn due(&self, object: ObjectId) -> u64 {
+        self.due[object]
+    }
+
+    /// Marks an object that must be served on every tick.
     pub(crate) fn mark_busy(&mut self, object: ObjectId) {
+        self.due[object] = 0;
         self.busy[object.at() / 64] |= 1 << (object.at() % 64);
     }
 
-    pub(crate) fn mark_quiet(&mut self, object: ObjectId) {
-        self.busy[object.at() / 64] &= !(1 << (object.at() % 64));
+    /// Takes over what a served object still has: queue, cooldowns or nothing.
+    pub(crate) fn set_served(&mut self, object: ObjectId, state: &ObjectState) {
+        if state.is_quiet() {
+            self.busy[object.at() / 64] &= !(1 << (object.at() % 64));
+        } else if state.queue.is_empty() {
+            self.due[object] = state.cooldowns.iter().map(|cooldown| cooldown.until).min().unwrap_or(0);
+        }
     }
 
     /// Words of the bit set; object `n` is bit `n % 64` of word `n / 64`.

@@ -84,10 +84,11 @@ pub(crate) fn serve(cx: &mut TickContext<'_>) {
         while left != 0 {
             let object = ObjectId((word * 64) as u16 + left.trailing_zeros() as u16);
             left &= left - 1;
-            serve_at(cx, object);
-            if cx.state.objects[object].is_quiet() {
-                cx.queue_index.mark_quiet(object);
+            if cx.state.tick < cx.queue_index.due(object) {
+                continue;
             }
+            serve_at(cx, object);
+            cx.queue_index.set_served(object, &cx.state.objects[object]);
         }
     }
 }

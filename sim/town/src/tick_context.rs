@@ -7,6 +7,7 @@ use crate::occupancy::Occupancy;
 use crate::queue_index::QueueIndex;
 use crate::rules::Rules;
 use crate::state::{Counters, State};
+use crate::vacancies::Vacancies;
 
 /// Everything a rule reads or changes.
 pub(crate) struct TickContext<'a> {
@@ -19,6 +20,10 @@ pub(crate) struct TickContext<'a> {
     /// Rewards of this tick by resident.
     pub(crate) rewards: &'a mut TickRewards,
     pub(crate) events: &'a mut Vec<Event>,
+    /// Residents by home and job when they were last counted.
+    pub(crate) vacancies: &'a mut Vacancies,
+    /// Memory for the residents at a place.
+    pub(crate) company: &'a mut Vec<AgentId>,
 }
 
 impl TickContext<'_> {

@@ -5,7 +5,7 @@ use crate::config::{RelationshipStage, SocialStage};
 use crate::counter_rng::{self, Purpose, Stream};
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
-use crate::ids::{AgentId, ObjectId};
+use crate::ids::{AgentId, ObjectId, PlaceId};
 use crate::personality::{Personality, personality};
 use crate::plan::ObjectKind;
 use crate::rules::Rules;
@@ -291,15 +291,18 @@ pub(crate) fn use_completed(cx: &mut TickContext<'_>, agent: AgentId, object: Ob
     }
     let place = cx.rules.plan.objects[object].place;
     let meal = meal && came_hungry(cx.state, agent);
-    cx.each(|cx, other| {
+    let company = std::mem::take(cx.company);
+    *cx.company = company_at(cx, place, company);
+    for index in 0..cx.company.len() {
+        let other = cx.company[index];
         let activity = cx.state.agents.activity[other];
-        let Some((at, what)) = activity.target() else { return };
-        if other == agent || matches!(activity, Activity::Walking(..)) {
-            return;
+        let Some((at, what)) = activity.target() else { continue };
+        if other == agent {
+            continue;
         }
         if table && at == object && matches!(activity, Activity::Using(..)) {
             chat(cx, agent, other);
-            return;
+            continue;
         }
         let it = &cx.rules.plan.objects[at];
         let sits = cx.rules.affordances[what].meal || it.kind == ObjectKind::Table;
@@ -308,7 +311,23 @@ pub(crate) fn use_completed(cx: &mut TickContext<'_>, agent: AgentId, object: Ob
             cx.count(|counters| counters.shared_meals += 1);
             emit(cx, agent, other, |who, other| EventKind::SharedMeal { who, other });
         }
-    });
+    }
+}
+
+/// Everybody who uses an object of a place or waits for one, by slot, in the memory of `company`.
+fn company_at(cx: &TickContext<'_>, place: PlaceId, mut company: Vec<AgentId>) -> Vec<AgentId> {
+    company.clear();
+    for object in cx.rules.objects_in[place].iter().flatten().copied() {
+        // The index is compact; most objects are free.
+        if cx.queue_index.users(object) > 0 {
+            company.extend(&cx.state.objects[object].uses);
+        }
+        if cx.queue_index.is_busy(object) {
+            company.extend(cx.state.objects[object].queue.iter().map(|waiter| waiter.agent));
+        }
+    }
+    company.sort_unstable();
+    company
 }
 
 /// Whether a resident was hungry when it came to the object it is at.

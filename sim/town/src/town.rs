@@ -8,10 +8,12 @@ use crate::events::Event;
 use crate::ids::AgentId;
 use crate::occupancy::Occupancy;
 use crate::options::OptionKind;
+use crate::plan::PlaceKind;
 use crate::queue_index::QueueIndex;
 use crate::rules::Rules;
 use crate::state::{Agents, DailyCounters, Employment, LiveSettings, ObjectState, Rewards, Score, Stability, State};
 use crate::tick_context::{Departure, TickContext, TickReward, TickRewards};
+use crate::vacancies::Vacancies;
 use crate::{decay, economy, lifecycle, names, perturbations, queues, rewards, score, stability, ties, work};
 
 /// Chooses options for residents.
@@ -31,6 +33,8 @@ pub struct Town {
     events: Vec<Event>,
     deciders: Vec<Decider>,
     choices: Vec<OptionKind>,
+    vacancies: Vacancies,
+    company: Vec<AgentId>,
 }
 
 impl Town {
@@ -134,7 +138,8 @@ impl Town {
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
         let rewards = TickRewards::with_slots(slots);
-        Self { rules, state, occupancy, queue_index, rewards, events, deciders, choices }
+        let (vacancies, company) = (Vacancies::new(&rules), Vec::with_capacity(slots));
+        Self { rules, state, occupancy, queue_index, rewards, events, deciders, choices, vacancies, company }
     }
 
     pub(crate) fn cx(&mut self) -> TickContext<'_> {
@@ -145,6 +150,8 @@ impl Town {
             queue_index: &mut self.queue_index,
             rewards: &mut self.rewards,
             events: &mut self.events,
+            vacancies: &mut self.vacancies,
+            company: &mut self.company,
         }
     }
 
@@ -300,9 +307,11 @@ pub(crate) fn reserve_capacity(rules: &Rules, state: &mut State) {
     let stability = &mut state.stability;
     stability.returns.reserve(room(stability.returns.len(), slots * stability::SAMPLES_A_WINDOW as usize * 2));
     stability.closed.reserve(room(stability.closed.len(), stability::KEPT_WINDOWS));
-    // Only the largest towns have longer queues; those grow during warm-up.
-    let people = slots.min(64);
+    // Only the largest towns have longer queues; those grow during warm-up. Objects of a home have few users, even when its
+    // residents are twice their share.
+    let (public, at_home) = (slots.min(64), (2 * slots / rules.homes.len()).max(8).min(slots.min(64)));
     for (object, it) in rules.plan.objects() {
+        let people = if rules.plan.places[it.place].kind == PlaceKind::Home { at_home } else { public };
         let state = &mut state.objects[object];
         state.uses.reserve(room(state.uses.len(), it.kind.capacity() as usize));
         state.queue.reserve(room(state.queue.len(), people));

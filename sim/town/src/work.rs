@@ -16,13 +16,6 @@ use crate::ties::{self, TieEvent};
 /// Steps from the site within which a resident is at work.
 const SITE_REACH: u16 = 2;
 
-/// The job with the fewest holders; `None` when the town has no jobs.
-pub(crate) fn vacancy(rules: &Rules, state: &State) -> Option<JobId> {
-    let holders =
-        |job: JobId| state.agents.present.iter().filter(|agent| state.agents.job[**agent] == Some(job)).count();
-    rules.jobs().map(|(job, _)| job).min_by_key(|job| (holders(*job), *job))
-}
-
 /// The shift of a resident who arrives now. A shift that starts within [`ARRIVAL_LEEWAY`] or has begun does not count.
 pub(crate) fn first_shift(rules: &Rules, job: Option<JobId>, tick: u64) -> Shift {
     let begun = job.is_some_and(|job| rules.tick_of_day(tick) + ARRIVAL_LEEWAY >= rules.jobs[job].start);
@@ -51,8 +44,8 @@ fn shift(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let it = &rules.jobs[job];
     let employment = &rules.config.employment;
     let now = rules.tick_of_day(cx.state.tick);
-    // Read during a shift only: in a large town the distance field is far away in memory.
-    let there = |cx: &TickContext<'_>| it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
+    // Read during a shift only: in a large town the ways are far away in memory.
+    let there = |cx: &TickContext<'_>| rules.is_near_site(job, cx.state.agents.tile[agent], SITE_REACH);
     let shift = cx.state.agents.shift[agent];
     if now == it.start && matches!(shift.state, ShiftState::PreShift | ShiftState::AwaitStart) {
         score::add_scheduled(cx, job);
@@ -136,7 +129,7 @@ fn work(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
 }
 
 fn at_site(rules: &Rules, state: &State, agent: AgentId, job: JobId) -> bool {
-    rules.jobs[job].field[state.agents.tile[agent]] <= SITE_REACH
+    rules.is_near_site(job, state.agents.tile[agent], SITE_REACH)
 }
 
 /// Whether a resident works the shift of another at this moment.
@@ -161,7 +154,7 @@ fn take_over(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) -> bool {
         };
         let busy =
             agents.possessed[other] || matches!(agents.activity[other], Activity::Holding(..) | Activity::Using(..));
-        free && !busy && agents.covering[other].is_none() && rules.jobs[job].field[agents.tile[other]] <= TAKEOVER_STEPS
+        free && !busy && agents.covering[other].is_none() && rules.is_near_site(job, agents.tile[other], TAKEOVER_STEPS)
     };
     let Some(taker) = ties::friend(cx, agent, ties::TAKEOVER_TRUST, able) else { return false };
     cx.state.agents.shift[agent].state = ShiftState::PostShift;

@@ -166,7 +166,7 @@ pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
     let name = |object| &rules.plan.objects[object].name;
     match agents.activity[agent] {
         Activity::Walking(object, _) => {
-            let steps = count(rules.fields[object][agents.tile[agent]].into(), "step");
+            let steps = count(rules.way_to_object(object, agents.tile[agent]).steps().into(), "step");
             format!("walking to {}, {steps}", name(object))
         }
         Activity::Waiting(object, _) => {
@@ -186,7 +186,7 @@ pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
 fn idle(rules: &Rules, state: &State, agent: AgentId) -> String {
     let agents = &state.agents;
     match (agents.option[agent], agents.job[agent]) {
-        (OptionKind::Work, Some(job)) => match rules.jobs[job].field[agents.tile[agent]] {
+        (OptionKind::Work, Some(job)) => match rules.way_to_site(job, agents.tile[agent]).steps() {
             0..=2 => format!("at work as {}", rules.jobs[job].name),
             steps => format!("on the way to work as {}, {steps} steps", rules.jobs[job].name),
         },

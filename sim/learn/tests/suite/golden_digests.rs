@@ -15,7 +15,7 @@ const FILE: &str = "tests/suite/golden_digests.txt";
 const GOLDEN: &str = include_str!("golden_digests.txt");
 
 /// The shipped towns: name, configuration, plan and perturbation file, below `configs`.
-const TOWNS: [[&str; 4]; 8] = [
+pub(crate) const TOWNS: [[&str; 4]; 8] = [
     ["default", "default.yaml", "towns/default.txt", "perturbations/default.yaml"],
     ["employment_backlog", "scenarios/employment_backlog.yaml", "towns/backlog.txt", "perturbations/default.yaml"],
     ["fallback", "fallback.yaml", "towns/default.txt", "perturbations/default.yaml"],
@@ -26,9 +26,9 @@ const TOWNS: [[&str; 4]; 8] = [
     ["rivalry", "scenarios/rivalry.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
 ];
 /// Seed of each.
-const SEED: u64 = 7;
+pub(crate) const SEED: u64 = 7;
 
-fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
+pub(crate) fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let read = |file: &str| std::fs::read_to_string(configs.join(file)).unwrap_or_else(|why| panic!("{file}: {why}"));
     let file = (format!("{name}.yaml"), read(config));
@@ -45,7 +45,7 @@ fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
     Town::new(Arc::new(Rules::new(sources).expect("the sources are valid")), SEED)
 }
 
-fn run(town: &mut Town, ticks: u64) {
+pub(crate) fn run(town: &mut Town, ticks: u64) {
     for _ in 0..ticks {
         town.step(&mut Scripted);
         town.clear_events();

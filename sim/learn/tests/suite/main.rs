@@ -1,8 +1,10 @@
 //! All integration tests of this crate in one binary, so that it is linked once.
 
 mod allocations;
+mod distances;
 mod evaluation;
 mod golden_digests;
+mod golden_observations;
 mod ppo;
 mod replicas;
 mod scripted_baseline;

@@ -331,6 +331,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             let name = names::name(ResidentId(cx.state.lifecycle.next_resident));
             if !dry {
+                lifecycle::count_vacancies(cx);
                 lifecycle::arrive(cx);
             }
             Ok(format!("{name} arrives."))

@@ -5,6 +5,7 @@ use crate::ids::ObjectId;
 use crate::observations::view::View;
 use crate::plan::ObjectKind;
 use crate::queue_index::QueueIndex;
+use crate::rules::SHARED_KINDS;
 use crate::state::{Activity, State};
 use crate::town::Town;
 
@@ -50,7 +51,8 @@ pub(super) fn public(town: &Town) -> [f32; PUBLIC_VALUES] {
 pub(super) fn crowd(view: &View<'_>, out: &mut [f32]) {
     let (public, own) = out.split_at_mut(PUBLIC_VALUES);
     public.copy_from_slice(&view.frame.crowd);
-    let shared = view.rules.static_features.shared(view.home);
+    let objects_in = &view.rules.objects_in[view.home];
+    let shared = SHARED_KINDS.map(|kind| &objects_in[kind as usize]);
     for (out, objects) in own.iter_mut().zip(shared) {
         *out = load(view.queue_index, view.state, objects);
     }

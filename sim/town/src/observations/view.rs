@@ -97,9 +97,8 @@ impl<'a> View<'a> {
             tile,
             at: (x as usize, y as usize),
             home,
-            routes: *rules.static_features.routes(home, tile),
-            route_to_work: state.agents.job[agent]
-                .map_or(Route::NONE, |job| rules.static_features.route_to_work(job, tile)),
+            routes: rules.static_features.routes(&rules.plan, &rules.distances, home, tile),
+            route_to_work: state.agents.job[agent].map_or(Route::NONE, |job| rules.way_to_site(job, tile).into()),
             walkable: rules.static_features.walkable(tile),
             near: rules.static_features.near(tile),
             beside: town.occupancy().on(tile) - 1,

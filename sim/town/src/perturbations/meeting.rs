@@ -23,8 +23,8 @@ fn table_at(rules: &Rules, state: &State, place: PlaceId) -> Option<(ObjectId, A
 
 /// Ticks until both can be at a place.
 pub(crate) fn walking_time(rules: &Rules, state: &State, who: [AgentId; 2], place: PlaceId) -> u64 {
-    let field = &rules.place_fields[place];
-    who.into_iter().map(|agent| u64::from(field[state.agents.tile[agent]])).max().unwrap_or(0)
+    let steps = |agent: AgentId| u64::from(rules.way_to_place(place, state.agents.tile[agent]).steps());
+    who.into_iter().map(steps).max().unwrap_or(0)
 }
 
 /// Whether a resident can be invited: not invited already, not driven by an operator, not at or near work, without urgent
@@ -129,7 +129,7 @@ pub(super) fn run(cx: &mut TickContext<'_>) {
         let both = [one, other];
         let agents = &cx.state.agents;
         let there = |agent: AgentId| {
-            agents.activity[agent] == Activity::Idle && cx.rules.place_fields[place][agents.tile[agent]] == 0
+            agents.activity[agent] == Activity::Idle && cx.rules.way_to_place(place, agents.tile[agent]).steps() == 0
         };
         if !both.iter().all(|agent| attends(cx, *agent, place)) {
             cx.state.perturbations.active[index].ends = Some(cx.state.tick);

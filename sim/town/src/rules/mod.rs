@@ -2,24 +2,28 @@
 //! affordances and the perturbation file. All replicas of a town share one [`Rules`].
 
 mod perturbation_events;
+mod public_objects;
 mod static_features;
 
 pub(crate) use perturbation_events::ALL_ITEMS;
 pub use perturbation_events::{ARRANGED_MEET, BLACKOUT, OUTAGE, PRICE_SPIKE, PerturbationEvent};
+pub(crate) use public_objects::{PublicObjects, Serving};
+use static_features::HomeDestinations;
 pub use static_features::TARGETS;
-pub(crate) use static_features::{HOME_TARGETS, NearObject, Route, StaticFeatures};
+pub(crate) use static_features::{HOME_TARGETS, NearObject, Route, SHARED_KINDS, StaticFeatures};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::affordances::{self, Access, Affordance};
 use crate::config::{self, Config, ConfigErrors, DEFAULT_PERTURBATIONS, Layers, PerturbationFile, Site};
+use crate::distances::{Destination, Distances, DistancesBuilder, Heading};
 use crate::fixed_point::Micro;
 use crate::hash;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
 use crate::options::{OPTIONS, OptionKind};
-use crate::plan::{DistanceField, ObjectKind, PlaceKind, Plan, PlanError};
+use crate::plan::{OBJECT_KINDS, ObjectKind, PlaceKind, Plan, PlanError};
 
 /// The configuration and the three texts a town is made from. Every snapshot and journal holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,10 +126,10 @@ pub struct Job {
     pub wage: Micro,
     /// Pay withheld once for a late arrival.
     pub lateness_penalty: Micro,
-    /// Steps from every tile to the site.
-    pub field: DistanceField,
     /// Place of the site.
     pub place: Option<PlaceId>,
+    /// The site.
+    pub(crate) site: Destination,
 }
 
 /// The rules of a town.
@@ -149,14 +153,18 @@ pub struct Rules {
     pub homes: Vec<PlaceId>,
     /// The fridge of a home.
     pub fridge_of: Column<PlaceId, Option<ObjectId>>,
-    /// Steps to every object.
-    pub fields: Column<ObjectId, DistanceField>,
-    /// Steps to every place.
-    pub place_fields: Column<PlaceId, DistanceField>,
+    /// The ways to objects, places and sites.
+    pub(crate) distances: Distances,
+    /// Every object as a destination.
+    objects: Column<ObjectId, Destination>,
+    /// The floor of every place as a destination.
+    floors: Column<PlaceId, Destination>,
     /// For each option, the objects and affordances that serve it, in order of the plan.
     pub choices: [Vec<(ObjectId, AffordanceId)>; 9],
-    /// The same for the residents of a home, without the objects of other homes; empty for places that are not homes.
-    pub choices_at: Column<PlaceId, [Vec<(ObjectId, AffordanceId)>; 9]>,
+    /// The same for the search for the best of them.
+    pub(crate) serving: [Vec<Serving>; 9],
+    /// Objects of a place by kind, in the order of [`OBJECT_KINDS`].
+    pub(crate) objects_in: Column<PlaceId, [Vec<ObjectId>; OBJECT_KINDS.len()]>,
     /// Beds per place.
     pub beds: Column<PlaceId, u32>,
     /// Loss per tick, by need.
@@ -165,8 +173,6 @@ pub struct Rules {
     pub critical: [Micro; NEED_COUNT],
     /// Reward weight, by need.
     pub weights: [Micro; NEED_COUNT],
-    /// Column and row of every object.
-    positions: Column<ObjectId, (u16, u16)>,
     /// Opening hours of an object's place in ticks of the day; `None` when it is always open.
     hours: Column<ObjectId, Option<(u32, u32)>>,
     /// The constant part of observations.
@@ -189,49 +195,36 @@ impl Rules {
         let affordances = affordances::parse(&sources.affordances.0, &sources.affordances.1)?;
         let homes: Vec<PlaceId> =
             plan.places().filter(|(_, place)| place.kind == PlaceKind::Home).map(|(id, _)| id).collect();
-        let fridge_of = plan
-            .places()
-            .map(|(id, _)| {
-                plan.objects()
-                    .find(|(_, object)| object.kind == ObjectKind::Fridge && object.place == id)
-                    .map(|(object, _)| object)
-            })
-            .collect::<Vec<_>>()
-            .into();
-        let fields = plan.objects().map(|(_, object)| plan.distances(&[object.tile])).collect::<Vec<_>>();
-        let place_fields: Vec<DistanceField> =
-            plan.places().map(|(id, _)| plan.distances(&plan.floor_of(id).collect::<Vec<Tile>>())).collect();
-        let jobs = jobs(&config, &plan)?;
-        let hours = plan
-            .objects()
-            .map(|(_, object)| {
-                let hours = match plan.places[object.place].kind {
-                    PlaceKind::Cafe => Some(config.economy.opening_hours.cafe),
-                    PlaceKind::Grocer => Some(config.economy.opening_hours.grocer),
-                    _ => None,
-                };
-                hours.map(|hours| (hours[0], hours[1]))
-            })
-            .collect::<Vec<_>>()
-            .into();
-        let position = |tile: Tile| (plan.at(tile).0 as u16, plan.at(tile).1 as u16);
-        let positions = plan.objects().map(|(_, object)| position(object.tile)).collect::<Vec<_>>().into();
-        let place_fields: Column<PlaceId, DistanceField> = place_fields.into();
-        let static_features = StaticFeatures::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
+        let objects_in = objects_by_place(&plan);
+        let first_fridge =
+            |objects: &[Vec<ObjectId>; OBJECT_KINDS.len()]| objects[ObjectKind::Fridge as usize].first().copied();
+        let fridge_of = objects_in.iter().map(first_fridge).collect::<Vec<_>>().into();
+        let beds = objects_in.iter().map(|objects| objects[ObjectKind::Bed as usize].len() as u32);
+        let beds = beds.collect::<Vec<_>>().into();
+        let hours_of = |object: ObjectId| {
+            let hours = match plan.places[plan.objects[object].place].kind {
+                PlaceKind::Cafe => Some(config.economy.opening_hours.cafe),
+                PlaceKind::Grocer => Some(config.economy.opening_hours.grocer),
+                _ => None,
+            };
+            hours.map(|hours| (hours[0], hours[1]))
+        };
+        let hours = plan.objects().map(|(object, _)| hours_of(object)).collect::<Vec<_>>().into();
+        let serving = OPTIONS.map(|(option, _)| public_objects::serving(&plan, &affordances, option, hours_of));
+        let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
+        let mut distances = DistancesBuilder::new(&plan);
+        let objects = plan.objects().map(|(_, object)| distances.add(&[object.tile])).collect::<Vec<_>>().into();
+        let floors = plan.places().map(|(id, _)| distances.add(&plan.floor_of(id).collect::<Vec<Tile>>()));
+        let floors: Column<PlaceId, Destination> = floors.collect::<Vec<_>>().into();
+        let jobs = jobs(&config, &plan, &floors, &mut distances)?;
         let (name, text) = &sources.perturbations;
         let perturbations = PerturbationFile::parse(name, text)?;
         let perturbation_events =
-            perturbation_events::resolve(&perturbations, name, &plan, &place_fields).map_err(RulesError::Misfit)?;
-        let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
-        let choices_at = plan.places().map(|(home, place)| match place.kind {
-            PlaceKind::Home => std::array::from_fn(|option| choices_of_home(&plan, &choices[option], home)),
-            _ => Default::default(),
-        });
-        let choices_at = choices_at.collect::<Vec<_>>().into();
-        let mut beds = Column::filled(plan.places.len(), 0);
-        for (_, object) in plan.objects().filter(|(_, object)| object.kind == ObjectKind::Bed) {
-            beds[object.place] += 1;
-        }
+            perturbation_events::resolve(&perturbations, name, &plan, &mut distances).map_err(RulesError::Misfit)?;
+        let home_destinations = HomeDestinations::new(&plan, &floors, &objects_in, &mut distances);
+        let public = static_features::public_headings(&plan, &mut distances);
+        let distances = distances.finish();
+        let static_features = StaticFeatures::new(&plan, &distances, &home_destinations, public);
         let canonical = sources.config.canonical();
         Ok(Self {
             decay: std::array::from_fn(|need| (NEEDS[need].decay)(&config)),
@@ -246,12 +239,13 @@ impl Rules {
             jobs,
             homes,
             fridge_of,
-            fields: fields.into(),
-            place_fields,
+            distances,
+            objects,
+            floors,
             choices,
-            choices_at,
+            serving,
+            objects_in,
             beds,
-            positions,
             hours,
             static_features,
             perturbations,
@@ -274,10 +268,24 @@ impl Rules {
         self.hours[object].is_none_or(|(from, to)| (from..to).contains(&tick_of_day))
     }
 
-    /// Steps from a column and row to an object without walls: a lower bound for the real steps.
-    pub(crate) fn manhattan_distance(&self, (x, y): (u32, u32), object: ObjectId) -> u32 {
-        let (column, row) = self.positions[object];
-        x.abs_diff(u32::from(column)) + y.abs_diff(u32::from(row))
+    /// The shortest ways from a tile to an object.
+    pub fn way_to_object(&self, object: ObjectId, tile: Tile) -> Heading {
+        self.distances.heading(&self.plan, &self.objects[object], tile)
+    }
+
+    /// The shortest ways from a tile to the nearest tile of a place.
+    pub fn way_to_place(&self, place: PlaceId, tile: Tile) -> Heading {
+        self.distances.heading(&self.plan, &self.floors[place], tile)
+    }
+
+    /// The shortest ways from a tile to the site of a job.
+    pub fn way_to_site(&self, job: JobId, tile: Tile) -> Heading {
+        self.distances.heading(&self.plan, &self.jobs[job].site, tile)
+    }
+
+    /// Whether a tile is at most `limit` steps from the site of a job.
+    pub(crate) fn is_near_site(&self, job: JobId, tile: Tile, limit: u16) -> bool {
+        self.distances.is_within(&self.plan, &self.jobs[job].site, tile, limit)
     }
 
     /// All jobs with their ids.
@@ -299,23 +307,31 @@ fn choices(plan: &Plan, affordances: &[Affordance], option: OptionKind) -> Vec<(
     choices
 }
 
-/// The choices that residents of a home may use.
-fn choices_of_home(plan: &Plan, choices: &[(ObjectId, AffordanceId)], home: PlaceId) -> Vec<(ObjectId, AffordanceId)> {
-    let may = |place: PlaceId| place == home || plan.places[place].kind != PlaceKind::Home;
-    choices.iter().copied().filter(|(object, _)| may(plan.objects[*object].place)).collect()
+/// The objects of every place by kind, in plan order.
+fn objects_by_place(plan: &Plan) -> Column<PlaceId, [Vec<ObjectId>; OBJECT_KINDS.len()]> {
+    let mut by_place = Column::filled(plan.places.len(), <[Vec<ObjectId>; OBJECT_KINDS.len()]>::default());
+    for (id, object) in plan.objects() {
+        by_place[object.place][object.kind as usize].push(id);
+    }
+    by_place
 }
 
-fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> {
+fn jobs(
+    config: &Config,
+    plan: &Plan,
+    floors: &Column<PlaceId, Destination>,
+    distances: &mut DistancesBuilder<'_>,
+) -> Result<Column<JobId, Job>, RulesError> {
     let mut jobs = Vec::new();
     for (name, job) in &config.jobs {
-        let (goals, place) = if let Some([x, y]) = job.location {
+        let (site, place) = if let Some([x, y]) = job.location {
             let tile = plan.tile(x, y).filter(|tile| plan.walkable[*tile]).ok_or_else(|| {
                 RulesError::Misfit(format!(
                     "jobs.{name}.location: [{x}, {y}] is not a walkable tile of {}.",
                     config.world.plan
                 ))
             })?;
-            (vec![tile], plan.place_of[tile])
+            (distances.add(&[tile]), plan.place_of[tile])
         } else {
             let kind = match job.site {
                 Site::Grocer => PlaceKind::Grocer,
@@ -330,7 +346,7 @@ fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> 
                     kind.name()
                 ))
             })?;
-            (plan.floor_of(place).collect(), Some(place))
+            (floors[place], Some(place))
         };
         jobs.push(Job {
             name: name.clone(),
@@ -338,9 +354,12 @@ fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> 
             end: job.end_tick,
             wage: job.wage_rate,
             lateness_penalty: job.lateness_penalty,
-            field: plan.distances(&goals),
             place,
+            site,
         });
     }
     Ok(jobs.into())
 }
+
+#[cfg(test)]
+mod way_tests;

@@ -2,10 +2,11 @@
 
 use crate::affordances::ITEMS;
 use crate::config::{Event, EventKind, PerturbationFile};
+use crate::distances::DistancesBuilder;
 use crate::fixed_point::Micro;
-use crate::ids::{Column, PlaceId, ResidentId};
+use crate::ids::{PlaceId, ResidentId};
 use crate::names;
-use crate::plan::{DistanceField, PLACE_KINDS, Plan, UNREACHABLE};
+use crate::plan::{PLACE_KINDS, Plan};
 
 /// Kind of a power cut: its row in the perturbations table.
 pub const BLACKOUT: u8 = 0;
@@ -52,19 +53,19 @@ pub(super) fn resolve(
     file: &PerturbationFile,
     name: &str,
     plan: &Plan,
-    place_fields: &Column<PlaceId, DistanceField>,
+    distances: &mut DistancesBuilder<'_>,
 ) -> Result<Vec<PerturbationEvent>, String> {
-    let event = |(event, it): (&String, &Event)| {
-        resolve_event(event, it, plan, place_fields).map_err(|why| format!("{name}: events.{event}.{why}"))
+    let mut event = |(event, it): (&String, &Event)| {
+        resolve_event(event, it, plan, distances).map_err(|why| format!("{name}: events.{event}.{why}"))
     };
-    file.events.iter().map(event).collect()
+    file.events.iter().map(&mut event).collect()
 }
 
 fn resolve_event(
     name: &str,
     event: &Event,
     plan: &Plan,
-    place_fields: &Column<PlaceId, DistanceField>,
+    distances: &mut DistancesBuilder<'_>,
 ) -> Result<PerturbationEvent, String> {
     let kind = match event.kind {
         EventKind::Blackout => BLACKOUT,
@@ -108,12 +109,7 @@ fn resolve_event(
         magnitude: (low, high),
         items: if items == 0 { ALL_ITEMS } else { items },
         target,
-        longest_walk: places.iter().map(|place| longest_walk(&place_fields[*place])).max().unwrap_or(0),
+        longest_walk: u64::from(distances.longest_walk(&places)),
         places,
     })
-}
-
-fn longest_walk(field: &DistanceField) -> u64 {
-    let reachable = field.iter().copied().filter(|distance| *distance != UNREACHABLE);
-    u64::from(reachable.max().unwrap_or(0))
 }

@@ -1,8 +1,9 @@
 //! The constant part of observations, by tile: walkable tiles, nearby objects, and routes to the nearest object of each kind.
 //! Rule: "Observations".
 
-use crate::ids::{Column, JobId, ObjectId, PlaceId, Tile};
-use crate::plan::{DistanceField, ObjectKind, PlaceKind, Plan, UNREACHABLE};
+use crate::distances::{Destination, DestinationGroup, Distances, DistancesBuilder, GroupHeadings, Heading};
+use crate::ids::{Column, ObjectId, PlaceId, Tile};
+use crate::plan::{OBJECT_KINDS, ObjectKind, PlaceKind, Plan};
 use crate::tile_mask::{TileMask, VIEW_RADIUS, VIEW_SIDE};
 
 /// Destinations of routes, in the order of the features `ways` and `steps`. The job comes last.
@@ -33,13 +34,9 @@ impl Route {
     /// No route.
     pub(crate) const NONE: Self = Self(MAX_STEPS << 3);
 
-    fn at(plan: &Plan, field: &DistanceField, tile: Tile) -> Self {
-        if field[tile] == UNREACHABLE {
-            return Self::NONE;
-        }
-        let nearer = |ahead: &Option<Tile>| ahead.is_some_and(|ahead| field[ahead] < field[tile]);
-        let direction = plan.neighbours(tile).iter().position(nearer).map_or(0, |side| side as u16 + 1);
-        Self(field[tile].min(MAX_STEPS) << 3 | direction)
+    /// From steps and a direction: 0 for none, then north, east, south, west.
+    pub(super) const fn new(steps: u16, direction: u16) -> Self {
+        Self(steps << 3 | direction)
     }
 
     /// Steps left.
@@ -52,6 +49,15 @@ impl Route {
         const SIDES: [[f32; 2]; 8] =
             [[0.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]];
         SIDES[(self.0 & 7) as usize]
+    }
+}
+
+impl From<Heading> for Route {
+    fn from(heading: Heading) -> Self {
+        if heading == Heading::NONE {
+            return Self::NONE;
+        }
+        Self::new(heading.steps(), heading.first_side())
     }
 }
 
@@ -99,65 +105,116 @@ pub(crate) struct StaticFeatures {
     near: Vec<NearObject>,
     /// Index in `near` of each tile's first object, with one more entry at the end.
     starts: Vec<u32>,
-    /// Routes by home and tile; empty for places that are not homes.
-    homes: Column<PlaceId, Vec<[Route; HOME_TARGETS]>>,
-    jobs: Column<JobId, Vec<Route>>,
+    homes: Column<PlaceId, HomeRoutes>,
+    /// Routes of all homes, by the rows of their rooms.
+    rows: Vec<[Route; HOME_TARGETS]>,
+    /// The ways from every tile to the nearest object of each kind outside homes.
+    public: Column<Tile, [Heading; HOME_TARGETS]>,
     /// Tills and tables outside homes.
     pub(crate) tills: Vec<ObjectId>,
     pub(crate) tables: Vec<ObjectId>,
     /// Beds of the plan.
     pub(crate) beds: usize,
-    /// Objects of each place, by kind.
-    shared: Column<PlaceId, [Vec<ObjectId>; SHARED_KINDS.len()]>,
+}
+
+/// The routes of the residents of a home.
+#[derive(Debug)]
+struct HomeRoutes {
+    /// The home and its objects.
+    own: DestinationGroup<HOME_TARGETS>,
+    /// Its first row in [`StaticFeatures::rows`].
+    row: u32,
 }
 
 /// Kinds of objects that residents of a home share and wait for.
 pub(crate) const SHARED_KINDS: [ObjectKind; 4] =
     [ObjectKind::Bed, ObjectKind::Fridge, ObjectKind::Stove, ObjectKind::Shower];
 
-impl StaticFeatures {
-    pub(crate) fn new<'a>(
+/// Objects of a place by kind.
+type ObjectsByKind = [Vec<ObjectId>; OBJECT_KINDS.len()];
+
+/// The destinations of every home: its floor, and the nearest of its objects of each kind.
+pub(super) struct HomeDestinations(Column<PlaceId, [Option<Destination>; HOME_TARGETS]>);
+
+impl HomeDestinations {
+    pub(super) fn new(
         plan: &Plan,
-        place_fields: &Column<PlaceId, DistanceField>,
-        jobs: impl Iterator<Item = &'a DistanceField>,
+        floors: &Column<PlaceId, Destination>,
+        objects_in: &Column<PlaceId, ObjectsByKind>,
+        distances: &mut DistancesBuilder<'_>,
     ) -> Self {
-        let tiles = || (0..plan.width * plan.height).map(Tile);
-        let (near, starts) = near(plan);
-        let public: Vec<Option<DistanceField>> = KINDS.iter().map(|kind| nearest(plan, *kind, None)).collect();
-        let homes = plan.places().map(|(home, place)| {
-            if place.kind != PlaceKind::Home {
-                return Vec::new();
+        let of_place = plan.places().map(|(id, place)| {
+            let mut destinations = [None; HOME_TARGETS];
+            if place.kind == PlaceKind::Home {
+                destinations[0] = Some(floors[id]);
+                for (kind, destination) in KINDS.iter().zip(&mut destinations[1..]) {
+                    let tiles = objects_in[id][*kind as usize].iter().map(|object| plan.objects[*object].tile);
+                    let tiles: Vec<Tile> = tiles.collect();
+                    *destination = (!tiles.is_empty()).then(|| distances.add(&tiles));
+                }
             }
-            let own: Vec<Option<DistanceField>> = KINDS.iter().map(|kind| nearest(plan, *kind, Some(home))).collect();
-            let of_kind = |kind: usize| own[kind].as_ref().or(public[kind].as_ref());
-            let ways = |tile| {
-                std::array::from_fn(|target| match target {
-                    0 => Route::at(plan, &place_fields[home], tile),
-                    _ => of_kind(target - 1).map_or(Route::NONE, |field| Route::at(plan, field, tile)),
-                })
-            };
-            tiles().map(ways).collect()
+            destinations
         });
-        let jobs = jobs.map(|field| tiles().map(|tile| Route::at(plan, field, tile)).collect());
-        let of_kind = |kind: ObjectKind| plan.objects().filter(move |(_, object)| object.kind == kind);
-        let public = |kind: ObjectKind| {
-            let outside = |place: PlaceId| plan.places[place].kind != PlaceKind::Home;
-            of_kind(kind).filter(|(_, object)| outside(object.place)).map(|(id, _)| id).collect()
-        };
-        let shared = plan.places().map(|(place, _)| {
-            let here = |kind| of_kind(kind).filter(|(_, object)| object.place == place).map(|(id, _)| id).collect();
-            SHARED_KINDS.map(here)
+        Self(of_place.collect::<Vec<_>>().into())
+    }
+}
+
+/// The ways from every tile to the nearest object of each of [`KINDS`] outside homes.
+pub(super) fn public_headings(
+    plan: &Plan,
+    distances: &mut DistancesBuilder<'_>,
+) -> Column<Tile, [Heading; HOME_TARGETS]> {
+    let flood = distances.flood();
+    let mut public = Column::filled((plan.width * plan.height) as usize, [Heading::NONE; HOME_TARGETS]);
+    for (at, kind) in KINDS.iter().enumerate() {
+        let goals: Vec<Tile> = public_objects(plan, *kind).map(|object| plan.objects[object].tile).collect();
+        if !goals.is_empty() {
+            flood.run(&goals);
+            for tile in (0..plan.width * plan.height).map(Tile) {
+                public[tile][at + 1] = flood.heading(tile);
+            }
+        }
+    }
+    public
+}
+
+/// Objects of a kind outside homes, in plan order.
+fn public_objects(plan: &Plan, kind: ObjectKind) -> impl Iterator<Item = ObjectId> {
+    let outside = |place: PlaceId| plan.places[place].kind != PlaceKind::Home;
+    plan.objects().filter(move |(_, object)| object.kind == kind && outside(object.place)).map(|(id, _)| id)
+}
+
+impl StaticFeatures {
+    pub(super) fn new(
+        plan: &Plan,
+        distances: &Distances,
+        homes: &HomeDestinations,
+        public: Column<Tile, [Heading; HOME_TARGETS]>,
+    ) -> Self {
+        let (near, starts) = near(plan);
+        let mut rows = Vec::new();
+        let homes = homes.0.iter().map(|destinations| {
+            let own = distances.group(*destinations);
+            let row = rows.len() as u32;
+            for tile in distances.row_tiles(&own) {
+                rows.push(std::array::from_fn(|target| {
+                    let own = destinations[target].map_or(Heading::NONE, |to| distances.heading(plan, &to, tile));
+                    own.or(public[tile][target]).into()
+                }));
+            }
+            HomeRoutes { own, row }
         });
+        let homes: Vec<HomeRoutes> = homes.collect();
         Self {
-            tills: public(ObjectKind::Till),
-            tables: public(ObjectKind::Table),
-            beds: of_kind(ObjectKind::Bed).count(),
-            shared: shared.collect::<Vec<_>>().into(),
+            tills: public_objects(plan, ObjectKind::Till).collect(),
+            tables: public_objects(plan, ObjectKind::Table).collect(),
+            beds: plan.objects.iter().filter(|object| object.kind == ObjectKind::Bed).count(),
             walkable: walkable(plan),
             near,
             starts,
-            homes: homes.collect::<Vec<_>>().into(),
-            jobs: jobs.collect::<Vec<_>>().into(),
+            homes: homes.into(),
+            rows,
+            public,
         }
     }
 
@@ -173,31 +230,22 @@ impl StaticFeatures {
     }
 
     /// Routes from a tile for the residents of a home, in the order of [`TARGETS`].
-    pub(crate) fn routes(&self, home: PlaceId, tile: Tile) -> &[Route; HOME_TARGETS] {
-        &self.homes[home][tile.0 as usize]
+    pub(crate) fn routes(
+        &self,
+        plan: &Plan,
+        distances: &Distances,
+        home: PlaceId,
+        tile: Tile,
+    ) -> [Route; HOME_TARGETS] {
+        let HomeRoutes { own, row } = &self.homes[home];
+        match distances.headings(plan, own, tile) {
+            GroupHeadings::Row(at) => self.rows[*row as usize + at],
+            GroupHeadings::Outside(own) => {
+                let public = &self.public[tile];
+                std::array::from_fn(|target| own[target].or(public[target]).into())
+            }
+        }
     }
-
-    /// Objects of a place of the kinds in [`SHARED_KINDS`].
-    pub(crate) fn shared(&self, place: PlaceId) -> &[Vec<ObjectId>; SHARED_KINDS.len()] {
-        &self.shared[place]
-    }
-
-    /// The route from a tile to a job's site.
-    pub(crate) fn route_to_work(&self, job: JobId, tile: Tile) -> Route {
-        self.jobs[job][tile.0 as usize]
-    }
-}
-
-/// Steps to the nearest object of a kind that is public or in `home`; `None` when there is none, or `home` adds none.
-fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<DistanceField> {
-    let all = || plan.objects().map(|(_, object)| object).filter(|object| object.kind == kind);
-    let open = |place: PlaceId| plan.places[place].kind != PlaceKind::Home;
-    if home.is_some() && !all().any(|object| Some(object.place) == home) {
-        return None;
-    }
-    let goals: Vec<Tile> =
-        all().filter(|object| open(object.place) || Some(object.place) == home).map(|object| object.tile).collect();
-    (!goals.is_empty()).then(|| plan.distances(&goals))
 }
 
 /// Walkable tiles in the window around each tile.
@@ -212,22 +260,37 @@ fn walkable(plan: &Plan) -> Column<Tile, u128> {
     tiles().map(around).collect::<Vec<_>>().into()
 }
 
+/// The objects in the window around each tile in plan order, and the index of each tile's first one.
 fn near(plan: &Plan) -> (Vec<NearObject>, Vec<u32>) {
-    let reach = VIEW_RADIUS as u32;
-    let mut by_tile: Vec<Vec<NearObject>> = vec![Vec::new(); (plan.width * plan.height) as usize];
-    for (object, it) in plan.objects() {
-        let (x, y) = plan.at(it.tile);
-        for row in y.saturating_sub(reach)..(y + reach + 1).min(plan.height) {
-            for column in x.saturating_sub(reach)..(x + reach + 1).min(plan.width) {
-                let at = (y + reach - row) as usize * VIEW_SIDE + (x + reach - column) as usize;
-                by_tile[(row * plan.width + column) as usize].push(NearObject::new(plan, object, at));
-            }
+    let tiles = (plan.width * plan.height) as usize;
+    // First the number of each tile, behind it; then, by the sums of them, the objects.
+    let mut starts = vec![0_u32; tiles + 1];
+    for (_, object) in plan.objects() {
+        around(plan, object.tile).for_each(|(tile, _)| starts[tile + 1] += 1);
+    }
+    for tile in 0..tiles {
+        starts[tile + 1] += starts[tile];
+    }
+    let mut next = starts.clone();
+    let first = plan.objects().next().map(|(object, _)| NearObject::new(plan, object, 0));
+    let mut near: Vec<NearObject> = first.map_or_else(Vec::new, |any| vec![any; starts[tiles] as usize]);
+    for (id, object) in plan.objects() {
+        for (tile, at) in around(plan, object.tile) {
+            near[next[tile] as usize] = NearObject::new(plan, id, at);
+            next[tile] += 1;
         }
     }
-    let starts = std::iter::once(0).chain(by_tile.iter().scan(0, |end, near| {
-        *end += near.len() as u32;
-        Some(*end)
-    }));
-    let starts = starts.collect();
-    (by_tile.into_iter().flatten().collect(), starts)
+    (near, starts)
+}
+
+/// The tiles in whose window a tile is, with its position there.
+fn around(plan: &Plan, tile: Tile) -> impl Iterator<Item = (usize, usize)> {
+    let (width, reach, (x, y)) = (plan.width, VIEW_RADIUS as u32, plan.at(tile));
+    let columns = x.saturating_sub(reach)..(x + reach + 1).min(plan.width);
+    (y.saturating_sub(reach)..(y + reach + 1).min(plan.height)).flat_map(move |row| {
+        columns.clone().map(move |column| {
+            let at = (y + reach - row) as usize * VIEW_SIDE + (x + reach - column) as usize;
+            ((row * width + column) as usize, at)
+        })
+    })
 }

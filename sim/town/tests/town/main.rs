@@ -125,9 +125,9 @@ pub(crate) fn job(town: &Town, name: &str) -> JobId {
 
 /// A tile at a job's site.
 pub(crate) fn site(town: &Town, name: &str) -> Tile {
-    let field = &town.rules().jobs[job(town, name)].field;
-    let tiles = (0..field.len() as u32).map(Tile);
-    tiles.min_by_key(|tile| (field[*tile], *tile)).expect("a plan has tiles")
+    let (rules, job) = (town.rules(), job(town, name));
+    let tiles = (0..rules.plan.width * rules.plan.height).map(Tile);
+    tiles.min_by_key(|tile| (rules.way_to_site(job, *tile).steps(), *tile)).expect("a plan has tiles")
 }
 
 pub(crate) fn place(town: &Town, name: &str) -> Tile {

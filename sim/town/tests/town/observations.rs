@@ -255,7 +255,8 @@ fn friends_and_rivals_are_observed_from_stage_b_on() {
 fn the_departure_for_a_shift_counts_down_with_time_and_way() {
     let base = town(&[]);
     let (compact, agent) = (layout(Observations::Compact), slot(&base, 0));
-    let job = base.rules().jobs[base.state().agents.job[agent].expect("a job")].clone();
+    let site = base.state().agents.job[agent].expect("a job");
+    let job = base.rules().jobs[site].clone();
     let seen_at = |tick: u32, shift: ShiftState| {
         let town = edited(&base, |state| {
             state.tick = u64::from(tick);
@@ -264,7 +265,7 @@ fn the_departure_for_a_shift_counts_down_with_time_and_way() {
         let values = seen(compact, &town, agent);
         [0, 1].map(|index| row(compact, &values, "departure")[index])
     };
-    let steps = f32::from(job.field[base.state().agents.tile[agent]]);
+    let steps = f32::from(base.rules().way_to_site(site, base.state().agents.tile[agent]).steps());
     assert!(steps > 8.0 && steps < 100.0, "{steps}");
     assert_eq!(seen_at(job.start - steps as u32 - 8, ShiftState::PreShift), [8.0 / 128.0, 0.5]);
     assert_eq!(seen_at(job.start - steps as u32 + 32, ShiftState::AwaitStart), [-0.25, -1.0]);

@@ -187,14 +187,15 @@ fn a_resident_retargets_when_the_object_is_busy() {
 fn a_resident_passes_through_after_three_blocked_attempts() {
     let base = town(SAFE);
     let (shower, affordance) = shower(&base);
-    let (plan, field) = (&base.rules().plan, &base.rules().fields[shower]);
+    let plan = &base.rules().plan;
+    let steps = |tile: Tile| base.rules().way_to_object(shower, tile).steps();
     let ahead = |tile: Tile| -> Vec<Tile> {
         let near = plan.neighbours(tile).into_iter().flatten();
-        near.filter(|next| plan.walkable[*next] && field[*next] < field[tile]).collect()
+        near.filter(|next| plan.walkable[*next] && steps(*next) < steps(tile)).collect()
     };
     let narrow = (0..plan.width * plan.height)
         .map(Tile)
-        .find(|tile| plan.walkable[*tile] && field[*tile] > 20 && ahead(*tile).len() == 1)
+        .find(|tile| plan.walkable[*tile] && steps(*tile) > 20 && ahead(*tile).len() == 1)
         .expect("there is a door");
     let door = ahead(narrow)[0];
     let mut town = edited(&base, |state| {

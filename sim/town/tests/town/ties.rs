@@ -1,7 +1,7 @@
 //! Ties: the events that change them, decay, limits and effects.
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::ids::Tile;
+use townlet_town::ids::{AffordanceId, ObjectId, Tile};
 use townlet_town::kpi::{self, Verdict};
 use townlet_town::state::Item;
 use townlet_town::state::{ASPECTS, CAPACITY, Tie};
@@ -218,7 +218,7 @@ fn rivals_avoid_each_other() {
         town.apply(&Command::Teleport { who: ResidentId(0), tile: place(&town, "park") }).unwrap();
         let near = |town: &Town| {
             let here = town.state().agents.tile[slot(town, 0)];
-            choices.iter().copied().min_by_key(|row| (town.rules().fields[row.0][here], row.0)).unwrap()
+            choices.iter().copied().min_by_key(|row| (town.rules().way_to_object(row.0, here).steps(), row.0)).unwrap()
         };
         let (table, affordance) = near(&town);
         let tile: Tile = town.rules().plan.objects[table].tile;
@@ -259,7 +259,7 @@ fn chosen_table(seated: &[(u32, usize)], trust: &[(u32, i64)]) -> usize {
     let rules = std::sync::Arc::clone(town.rules());
     let mut tables = rules.choices[OptionKind::Socialise.index()].clone();
     tables.retain(|(table, _)| rules.plan.places[rules.plan.objects[*table].place].name == "park");
-    tables.sort_by_key(|(table, _)| (rules.fields[*table][here], *table));
+    tables.sort_by_key(|(table, _)| (rules.way_to_object(*table, here).steps(), *table));
     let mut town = edited(&town, |state| {
         state.tick = 500;
         for (who, rank) in seated {
@@ -399,7 +399,9 @@ fn unforgiving_residents_gain_more_rivalry() {
     // Slot 1 steps up behind slot 0 at the only shower of its home; on some ticks they fall out over it.
     let base = quiet(&[]);
     let rules = base.rules();
-    let wash = rules.choices_at[base.state().agents.home[AgentId(1)]][OptionKind::Wash.index()][0];
+    let home = base.state().agents.home[AgentId(1)];
+    let at_home = |row: &&(ObjectId, AffordanceId)| rules.plan.objects[row.0].place == home;
+    let wash = *rules.choices[OptionKind::Wash.index()].iter().find(at_home).expect("the home has a shower");
     let quarrelled = (100..200).find_map(|tick| {
         let mut town = edited(&base, |state| {
             state.tick = tick;

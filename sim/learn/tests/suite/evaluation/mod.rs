@@ -12,7 +12,7 @@ use townlet_learn::evaluate::invariant_monitor::InvariantMonitor;
 use townlet_learn::evaluate::{Record, SIGNS, Span, differences, evaluate};
 use townlet_town::affordances::{Access, Affordance};
 use townlet_town::fixed_point::Micro;
-use townlet_town::ids::{ObjectId, PlaceId};
+use townlet_town::ids::ObjectId;
 use townlet_town::kpi::KPIS;
 use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, Waiter};
@@ -133,7 +133,7 @@ fn a_stuck_queue_is_found() {
     let public = |what: &Affordance| what.object == ObjectKind::Shower && what.access == Access::Public;
     let id = rules.affordances.iter().position(public).expect("the gym has a shower");
     let affordance = townlet_town::ids::AffordanceId(id as u16);
-    let choices = &rules.choices_at[PlaceId(0)][OptionKind::Wash.index()];
+    let choices = &rules.choices[OptionKind::Wash.index()];
     let object = choices.iter().find(|choice| choice.1 == affordance).expect("there is a shower").0;
     // One resident uses it forever and one waits.
     let monitor = seen(move |state| stand(state, object, affordance));

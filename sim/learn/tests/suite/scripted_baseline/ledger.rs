@@ -114,7 +114,7 @@ impl Ledger {
     fn wages(&mut self, town: &Town, agent: AgentId, now: u32) {
         let (rules, agents) = (town.rules(), &town.state().agents);
         let who = agents.resident[agent];
-        let at = |job| rules.jobs[job].field[agents.tile[agent]] <= 2 && now < rules.jobs[job].end;
+        let at = |job| rules.way_to_site(job, agents.tile[agent]).steps() <= 2 && now < rules.jobs[job].end;
         let wage = |job: townlet_town::ids::JobId| rules.config.jobs[&rules.jobs[job].name].wage_rate;
         let on_shift = matches!(agents.shift[agent].state, ShiftState::OnTime | ShiftState::Late);
         let mut paid = Micro::ZERO;

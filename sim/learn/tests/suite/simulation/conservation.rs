@@ -203,7 +203,7 @@ fn wages(transition: &Transition<'_>, agent: AgentId, now: AgentId, earned: Micr
     let jobs = after.agents.job[now].into_iter().chain(after.agents.covering[now]);
     let there = |job: &JobId| {
         let it = &rules.jobs[*job];
-        it.field[after.agents.tile[now]] <= SITE_REACH && (it.start..it.end).contains(&tick)
+        rules.way_to_site(*job, after.agents.tile[now]).steps() <= SITE_REACH && (it.start..it.end).contains(&tick)
     };
     let most: Micro = jobs.filter(there).map(|job| rules.jobs[job].wage).sum();
     let shift = after.agents.shift[now].state;

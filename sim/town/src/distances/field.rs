@@ -1,0 +1,132 @@
+//! Distance fields over street tiles, computed when they are first asked for and no farther than they are asked.
+
+use std::sync::OnceLock;
+
+use crate::distances::flood::Flood;
+use crate::distances::heading::Heading;
+use crate::distances::rooms::{PackedSpot, Spot};
+use crate::ids::{Column, Tile};
+use crate::plan::Plan;
+
+/// Steps up to which a field is computed, one after the other.
+const REACHES: [u32; 3] = [64, 160, 400];
+/// Windows of a field: one for each reach, and the whole plan.
+const WINDOWS: usize = REACHES.len() + 1;
+
+/// The reaches that are worth a window of their own in a plan, and no limit at last.
+pub(super) fn reaches(plan: &Plan) -> Vec<u32> {
+    let tiles = plan.width * plan.height;
+    // Within r steps are 2 × r² tiles.
+    let partial = REACHES.into_iter().filter(|reach| 2 * reach * reach <= tiles / 2);
+    partial.chain([u32::MAX]).collect()
+}
+
+/// A rectangle of tiles, its edges included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Area {
+    left: u32,
+    top: u32,
+    right: u32,
+    bottom: u32,
+}
+
+impl Area {
+    fn around(plan: &Plan, tiles: &[Tile]) -> Self {
+        let at = || tiles.iter().map(|tile| plan.at(*tile));
+        let (columns, rows) = (|| at().map(|at| at.0), || at().map(|at| at.1));
+        let corner = |least: Option<u32>| least.unwrap_or(0);
+        Self {
+            left: corner(columns().min()),
+            top: corner(rows().min()),
+            right: corner(columns().max()),
+            bottom: corner(rows().max()),
+        }
+    }
+
+    /// Steps from a column and row to the rectangle if there were no walls: a lower bound for the real steps.
+    pub(super) fn distance(self, (x, y): (u32, u32)) -> u32 {
+        let outside = |from: u32, at: u32, to: u32| from.saturating_sub(at) + at.saturating_sub(to);
+        outside(self.left, x, self.right) + outside(self.top, y, self.bottom)
+    }
+}
+
+/// The ways from street tiles to the nearest of some goals.
+#[derive(Debug)]
+pub(super) struct Field {
+    goals: Vec<Tile>,
+    pub(super) area: Area,
+    windows: [OnceLock<Window>; WINDOWS],
+}
+
+impl Field {
+    pub(super) fn new(plan: &Plan, goals: &[Tile]) -> Self {
+        Self { goals: goals.to_vec(), area: Area::around(plan, goals), windows: Default::default() }
+    }
+
+    /// The way from a street tile with its number and position.
+    pub(super) fn heading(&self, town: &Streets<'_>, number: u32, at: (u32, u32)) -> Heading {
+        let apart = self.area.distance(at);
+        for (window, reach) in self.windows.iter().zip(town.reaches) {
+            if apart <= *reach {
+                let window = window.get_or_init(|| Window::new(town, &self.goals, self.area, *reach));
+                let heading = window.heading(number, at.1);
+                if heading != Heading::NONE {
+                    return heading;
+                }
+            }
+        }
+        Heading::NONE
+    }
+
+    /// Computes the ways from all street tiles.
+    pub(super) fn complete(&self, town: &Streets<'_>) {
+        let whole = &self.windows[town.reaches.len() - 1];
+        whole.get_or_init(|| Window::new(town, &self.goals, self.area, u32::MAX));
+    }
+}
+
+/// A plan with its streets.
+pub(super) struct Streets<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) spots: &'a Column<Tile, PackedSpot>,
+    pub(super) reaches: &'a [u32],
+}
+
+/// The ways from the street tiles within some steps of the goals, without walls counted. Street tiles are numbered in reading
+/// order, so those of a row of the window follow each other.
+#[derive(Debug)]
+struct Window {
+    top: u32,
+    /// For each row, what is added to the number of a street tile to get its index.
+    rows: Box<[u32]>,
+    headings: Box<[Heading]>,
+}
+
+impl Window {
+    fn new(town: &Streets<'_>, goals: &[Tile], area: Area, reach: u32) -> Self {
+        let plan = town.plan;
+        let mut flood = Flood::new(plan);
+        flood.run_while(goals, |_, steps| u32::from(steps) < reach);
+        let top = area.top.saturating_sub(reach);
+        let bottom = area.bottom.saturating_add(reach).min(plan.height - 1);
+        let (mut rows, mut headings) = (Vec::new(), Vec::new());
+        for y in top..=bottom {
+            let spare = reach - (area.top.saturating_sub(y) + y.saturating_sub(area.bottom));
+            let (left, right) = (area.left.saturating_sub(spare), area.right.saturating_add(spare).min(plan.width - 1));
+            let mut first = None;
+            for tile in (left..=right).map(|x| Tile(y * plan.width + x)) {
+                if let Spot::Street(number) = town.spots[tile].unpack() {
+                    first.get_or_insert((headings.len() as u32).wrapping_sub(number));
+                    headings.push(flood.heading(tile));
+                }
+            }
+            rows.push(first.unwrap_or(0));
+        }
+        Self { top, rows: rows.into(), headings: headings.into() }
+    }
+
+    fn heading(&self, number: u32, y: u32) -> Heading {
+        let index = number.wrapping_add(self.rows[(y - self.top) as usize]);
+        self.headings[index as usize]
+    }
+}
