@@ -176,7 +176,7 @@ fn invalid_arguments_are_refused_before_a_town_starts() {
         ("--seeds 1..5 --seed 3", &["--seed 3", "--seeds"]),
         ("--seeds 5..5", &["--seeds", "no seed", "5001..5021"]),
         ("--seeds selecton:5", &["--seeds", "test, selection and training"]),
-        ("--towns drawn:0", &["--towns", "drawn:1"]),
+        ("--towns drawn:0", &["--towns", "drawn:N"]),
         ("--towns drawn:2 --residents 8,40", &["--residents 40", "4 to 32"]),
         ("--towns drawn:2 --seed 2251799813685247 --seeds 1", &["--towns", "two sets"]),
         ("--towns drawn:1000 --residents 8,9", &["2000 towns", "the maximum is 1000"]),

@@ -252,7 +252,7 @@ const CASES: &[Case] = &[
     (
         "the operators' log missing",
         |it| drop(std::fs::remove_file(it.home.path().join("ops/employment.md"))),
-        &["ops/employment.md: added", "missing rows from the audit log"],
+        &["ops/employment.md: added", "missing row from the audit log"],
     ),
     (
         "pieces of what was being written",

@@ -70,7 +70,8 @@ fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
     assert!(home.path().join(report["best"]["policy"].as_str().expect("a path")).is_file());
     let listed = json(home.path(), "policy list --json");
     let listed = listed.as_array().expect("a list");
-    let marked: Vec<&Value> = listed.iter().filter(|row| row["best"] == true).map(|row| &row["id"]).collect();
+    let marked: Vec<&Value> =
+        listed.iter().filter(|row| row["best"] == true && row["kind"] == "shadow").map(|row| &row["id"]).collect();
     assert_eq!(marked, [best], "one of the {} checkpoints", listed.len());
     let inspected = json(home.path(), &format!("policy inspect {best} --json"));
     assert_eq!(inspected["meta"]["evaluation"], report["best"]["evaluation"]);

@@ -232,7 +232,7 @@ fn a_command_line_tells_what_is_proven() {
     );
     let run = super::kit::townlet(home, "audit verify .");
     let out = super::kit::text(&run.stdout);
-    assert!(out.contains("seals were not checked") && !out.contains("  seals  "), "{out}");
+    assert!(out.contains("seals that were not checked") && !out.contains("  seals  "), "{out}");
     Stolen(home.to_owned()).edit_outcome(|record| record.tick += 1);
     let run = super::kit::townlet(home, "audit verify . --key key --json");
     assert_eq!(run.status.code(), Some(1));

@@ -64,7 +64,7 @@ fn detail() {
         live.expect_ok("set_rel ada ben trust 0.6");
         live.expect_ok("set_rel cleo ada rivalry 0.4");
         let result = live.result("relationship_detail Ada");
-        assert_eq!(text(&result, "summary"), "Ada: 1 outgoing ties, 1 incoming ties.");
+        assert_eq!(text(&result, "summary"), "Ada: outgoing ties 1, incoming ties 1.");
         assert_eq!((text(&result["ties"][0], "other"), text(&result["towards"][0], "agent")), ("ben", "cleo"));
         let seen = live.agent("ada").unwrap().personality;
         assert_eq!(result["personality"], serde_json::to_value(seen).unwrap());

@@ -159,7 +159,8 @@ fn an_earlier_run_that_is_gone_is_noticed() {
     // Another run of this home was seen earlier.
     let text = std::fs::read_to_string(folder.path().join("known_shards.json")).unwrap();
     let run = &served.shard.run_id;
-    let other = format!("{}0", &run[..run.len() - 1]);
+    let last = if run.ends_with('0') { "1" } else { "0" };
+    let other = format!("{}{last}", &run[..run.len() - 1]);
     std::fs::write(folder.path().join("known_shards.json"), text.replace(run, &other)).unwrap();
     let said = wait(known.check(&client)).unwrap().alarms.remove(0).to_string();
     assert!(said.contains("WAS SHORTENED") && said.contains(&format!("there is no run `{other}`")), "{said}");

@@ -31,7 +31,7 @@ pub(super) struct Area {
 }
 
 impl Area {
-    fn around(plan: &Plan, tiles: &[Tile]) -> Self {
+    fn of(plan: &Plan, tiles: &[Tile]) -> Self {
         let at = || tiles.iter().map(|tile| plan.at(*tile));
         let (columns, rows) = (|| at().map(|at| at.0), || at().map(|at| at.1));
         let corner = |least: Option<u32>| least.unwrap_or(0);
@@ -60,7 +60,7 @@ pub(super) struct Field {
 
 impl Field {
     pub(super) fn new(plan: &Plan, goals: &[Tile]) -> Self {
-        Self { goals: goals.to_vec(), area: Area::around(plan, goals), windows: Default::default() }
+        Self { goals: goals.to_vec(), area: Area::of(plan, goals), windows: Default::default() }
     }
 
     /// The way from a street tile with its number and position.

@@ -96,13 +96,13 @@ struct Gate {
 }
 
 #[derive(Debug)]
-struct Room {
+struct RoomGates {
     /// In reading order.
     tiles: Vec<Tile>,
     gates: Vec<Gate>,
 }
 
-impl Room {
+impl RoomGates {
     /// The row of a gate in a table of the room.
     fn row(&self, gate: usize) -> usize {
         self.tiles.len() + gate
@@ -131,7 +131,7 @@ pub(crate) enum GroupHeadings<const N: usize> {
 #[derive(Debug)]
 pub(crate) struct Distances {
     spots: Column<Tile, PackedSpot>,
-    rooms: Column<RoomId, Room>,
+    rooms: Column<RoomId, RoomGates>,
     /// Tables of headings inside rooms.
     inside: Vec<Heading>,
     fields: Column<FieldId, Field>,
@@ -148,7 +148,7 @@ pub(crate) struct DistancesBuilder<'a> {
     flood: Flood<'a>,
     room_tiles: Column<RoomId, RoomTiles>,
     spots: Column<Tile, PackedSpot>,
-    rooms: Column<RoomId, Room>,
+    rooms: Column<RoomId, RoomGates>,
     inside: Vec<Heading>,
     fields: Vec<Field>,
 }
@@ -168,12 +168,12 @@ impl<'a> DistancesBuilder<'a> {
         let (mut known, mut gates) = (BTreeMap::new(), 0);
         let rooms = (0..builder.room_tiles.len() as u16).map(RoomId);
         let rooms = rooms.map(|room| builder.room(room, &mut known, &mut gates));
-        let rooms: Vec<Room> = rooms.collect();
+        let rooms: Vec<RoomGates> = rooms.collect();
         builder.rooms = rooms.into();
         builder
     }
 
-    fn room(&mut self, room: RoomId, known: &mut BTreeMap<Tile, FieldId>, gates: &mut u32) -> Room {
+    fn room(&mut self, room: RoomId, known: &mut BTreeMap<Tile, FieldId>, gates: &mut u32) -> RoomGates {
         let mut next_gate = || {
             *gates += 1;
             GateId(*gates - 1)
@@ -185,7 +185,7 @@ impl<'a> DistancesBuilder<'a> {
             let field = *known.entry(gate).or_insert_with(|| add_field(&mut self.fields, plan, &[gate]));
             Gate { id: next_gate(), tile: gate, field, number, at: plan.at(gate), table: self.table(room, &[gate]) }
         });
-        Room { tiles, gates: gates.collect() }
+        RoomGates { tiles, gates: gates.collect() }
     }
 
     /// A table of the ways inside a room.
@@ -402,7 +402,7 @@ impl Distances {
     /// The tiles of the room of a group in the order of the rows of its tables: its own, then its gates. Empty without a room.
     pub(crate) fn row_tiles<const N: usize>(&self, group: &DestinationGroup<N>) -> Vec<Tile> {
         let of = |room: RoomId| {
-            let Room { tiles, gates } = &self.rooms[room];
+            let RoomGates { tiles, gates } = &self.rooms[room];
             tiles.iter().copied().chain(gates.iter().map(|gate| gate.tile)).collect()
         };
         group.room.map(of).unwrap_or_default()

@@ -266,7 +266,7 @@ fn near(plan: &Plan) -> (Vec<NearObject>, Vec<u32>) {
     // First the number of each tile, behind it; then, by the sums of them, the objects.
     let mut starts = vec![0_u32; tiles + 1];
     for (_, object) in plan.objects() {
-        around(plan, object.tile).for_each(|(tile, _)| starts[tile + 1] += 1);
+        window_tiles(plan, object.tile).for_each(|(tile, _)| starts[tile + 1] += 1);
     }
     for tile in 0..tiles {
         starts[tile + 1] += starts[tile];
@@ -275,7 +275,7 @@ fn near(plan: &Plan) -> (Vec<NearObject>, Vec<u32>) {
     let first = plan.objects().next().map(|(object, _)| NearObject::new(plan, object, 0));
     let mut near: Vec<NearObject> = first.map_or_else(Vec::new, |any| vec![any; starts[tiles] as usize]);
     for (id, object) in plan.objects() {
-        for (tile, at) in around(plan, object.tile) {
+        for (tile, at) in window_tiles(plan, object.tile) {
             near[next[tile] as usize] = NearObject::new(plan, id, at);
             next[tile] += 1;
         }
@@ -284,7 +284,7 @@ fn near(plan: &Plan) -> (Vec<NearObject>, Vec<u32>) {
 }
 
 /// The tiles in whose window a tile is, with its position there.
-fn around(plan: &Plan, tile: Tile) -> impl Iterator<Item = (usize, usize)> {
+fn window_tiles(plan: &Plan, tile: Tile) -> impl Iterator<Item = (usize, usize)> {
     let (width, reach, (x, y)) = (plan.width, VIEW_RADIUS as u32, plan.at(tile));
     let columns = x.saturating_sub(reach)..(x + reach + 1).min(plan.width);
     (y.saturating_sub(reach)..(y + reach + 1).min(plan.height)).flat_map(move |row| {
