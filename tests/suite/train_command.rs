@@ -77,14 +77,14 @@ fn the_best_checkpoint_by_held_out_score_is_named_by_every_command() {
     assert_eq!(inspected["meta"]["evaluation"], report["best"]["evaluation"]);
     let (_, text, _) = townlet(home.path(), &format!("policy inspect {best}"));
     let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"));
-    assert!(row("held-out score").contains("on 2 towns of 1 days, seeds from 2251799813685248"), "{text}");
+    assert!(row("held-out score").contains("on 2 towns of 1 day, seeds from 2251799813685248"), "{text}");
     assert!(row("best so far").contains("this one"), "{text}");
     let (_, text, _) = townlet(home.path(), "train --resume --plot");
     let mut lines = text.lines().skip_while(|line| !line.starts_with("best "));
     let [path, verdict] = [lines.next(), lines.next()].map(Option::unwrap_or_default);
     assert!(path.ends_with(&format!("{best}.safetensors")), "{text}");
     assert!(
-        verdict.contains(" on 2 held-out towns of 1 days after ") && verdict.contains("not to be shipped"),
+        verdict.contains(" on 2 held-out towns of 1 day after ") && verdict.contains("not to be shipped"),
         "{text}"
     );
     assert!(text.lines().any(|line| line.starts_with("held-out score ")), "a curve: {text}");

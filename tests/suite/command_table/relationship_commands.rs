@@ -77,14 +77,14 @@ fn rivalries() {
         live.expect_ok("set_rel ada ben rivalry 0.4");
         live.expect_ok("set_rel ben cleo rivalry 0.9");
         let result = live.result("rivalry_dump");
-        assert!(text(&result, "summary").starts_with("2 rivalries, 1 at or over 0.7"), "{result}");
+        assert!(text(&result, "summary").starts_with("rivalries: 2, of them 1 at or over 0.7"), "{result}");
         assert_eq!(text(&result["rivalries"][0], "agent"), "ben");
     });
 }
 
 fn conflict() {
     with(|live| {
-        assert!(text(&live.result("conflict_status"), "summary").starts_with("today: 0 queue conflicts, 0 quarrels"));
+        assert!(text(&live.result("conflict_status"), "summary").starts_with("today: queue conflicts 0, quarrels 0"));
         live.run(990);
         let result = live.result("conflict_status");
         assert!(result["today"]["quarrels"].as_u64() > Some(0), "{result}");

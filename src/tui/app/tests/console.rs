@@ -80,7 +80,7 @@ fn a_refusal_by_the_client_names_no_tick() {
     ui.answer(Answer::by_client("0192aaaa-bbbb", "kpi", error));
     ui.shows("✗ E_UNREACHABLE the shard is not connected. The client reconnects automatically. · cmd 0192…bbbb");
     ui.press("C enter");
-    ui.shows("tick       –");
+    ui.shows("tick     –");
     ui.shows("the shard has not answered");
     ui.hides("tick 0");
     let tasks = ui.press("esc e");
