@@ -256,7 +256,7 @@ fn free_address() -> String {
     static PAGES: AtomicU16 = AtomicU16::new(0);
     let first = 12_000 + (std::process::id() % 10_000) as u16 + 100 * PAGES.fetch_add(1, Ordering::Relaxed);
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    format!("127.0.0.1:{}", (first..).find(free).expect("a free port"))
+    format!("127.0.0.1:{}", (first..first.saturating_add(1_000)).find(free).expect("a free port"))
 }
 
 /// Runs a page, which must have at least so many commands.

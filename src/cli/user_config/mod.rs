@@ -37,7 +37,7 @@ townlet_town::section! {
         /// Notifications of alerts outside the screen.
         notify: Option<Notify> = free(),
         /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
-        shards: Option<Vec<Shard>> = free(),
+        shards: Option<Vec<ShardRow>> = free(),
     }
 
     /// How commands are sent.
@@ -73,7 +73,7 @@ townlet_town::section! {
     }
 
     /// A remote shard.
-    Shard {
+    ShardRow {
         /// The operator's name for it.
         name: String = text(TextFormat::Label),
         /// Address of its service.

@@ -189,6 +189,9 @@ fn drawn_share(episode: u64, start: u64, last: u64) -> u64 {
     }
 }
 
+/// The index of a drawn town and its rules.
+type KeptTown = (u64, Arc<Rules>);
+
 /// The towns of one training, computed when they are needed. Of those that are not the configured one, a third have its plan,
 /// a third a shipped plan and a third plans of their own.
 #[derive(Debug)]
@@ -196,7 +199,7 @@ pub struct DrawnTowns {
     configured: Arc<Rules>,
     run: u64,
     /// The newest drawn town of each remainder of its index.
-    kept: Vec<Mutex<Option<(u64, Arc<Rules>)>>>,
+    kept: Vec<Mutex<Option<KeptTown>>>,
 }
 
 impl DrawnTowns {

@@ -1,5 +1,7 @@
 //! The ways of shipped and of random plans, compared for every tile with a search from each destination.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::config::DEFAULT_PERTURBATIONS;
 use crate::distances::Heading;
@@ -43,7 +45,7 @@ fn random_plan(seed: u64) -> String {
     for (index, kind) in ["home", "home", "grocer", "cafe", "office", "park", "gym", "home"].iter().enumerate() {
         let (width, height) = (2 + numbers.below(5), 2 + numbers.below(5));
         let (left, top) = (1 + numbers.below(inner - width), 1 + numbers.below(inner - height));
-        legend += &format!("place {kind}_{index} {kind} {left} {top} {width} {height}\n");
+        writeln!(legend, "place {kind}_{index} {kind} {left} {top} {width} {height}").expect("a text takes it");
         areas.push([left, top, width, height]);
         // Half of the places have walls and a door or two, as buildings do.
         if numbers.below(2) == 0 {
