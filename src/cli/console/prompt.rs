@@ -10,14 +10,15 @@ use std::io::stdout;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use crossterm::cursor::Show;
+use crossterm::cursor::{MoveTo, Show};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::execute;
-use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{Clear, ClearType, disable_raw_mode, enable_raw_mode};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -48,6 +49,11 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often signals are looked for.
 const SIGNAL_POLL: Duration = Duration::from_millis(100);
 
+/// How long the prompt may take to end after a signal; a command without an answer is left at once.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// Exit status when it does not: that of SIGHUP.
+const STUCK_STATUS: i32 = 129;
+
 /// Shows the cursor and leaves raw mode when dropped. The terminal may be gone by then.
 struct RawMode;
 
@@ -69,6 +75,7 @@ pub(super) fn run(
     interrupts: &Interrupts,
 ) -> Result<u8> {
     let attended = interrupts.attend();
+    let stuck = end_when_stuck(interrupts.flag())?;
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
     let options = TerminalOptions { viewport: Viewport::Inline(VIEWPORT_ROWS) };
@@ -86,11 +93,10 @@ pub(super) fn run(
     let mut prompt = Prompt::new(console, dry_run, capabilities)?;
     let keys = read_keys().context("the terminal")?;
     let ended = prompt.run(&mut screen, console, &Input { keys, interrupts });
-    // What follows begins where the prompt stood. The terminal may be gone.
+    // What follows begins where the prompt stood. The terminal may be gone, so nothing is asked of it.
     let top = screen.get_frame().area().as_position();
-    drop(screen.clear());
-    drop(screen.set_cursor_position(top));
-    drop((raw, attended));
+    drop(execute!(stdout(), MoveTo(top.x, top.y), Clear(ClearType::FromCursorDown)));
+    drop((raw, attended, stuck));
     match ended {
         Ok(()) => {}
         Err(Ended::Unanswered(failure)) => {
@@ -136,6 +142,21 @@ fn is_gone(error: &anyhow::Error) -> bool {
 struct Input<'a> {
     keys: Receiver<Event>,
     interrupts: &'a Interrupts,
+}
+
+/// Ends the process when a signal came and the prompt has not ended in time: a terminal that goes away while it is asked for its
+/// cursor is asked for ever. Dropping the sender ends the watch.
+fn end_when_stuck(raised: Arc<AtomicBool>) -> Result<Sender<()>> {
+    let (ended, watch) = channel();
+    let run = move || {
+        while watch.recv_timeout(SIGNAL_POLL) == Err(RecvTimeoutError::Timeout) {
+            if raised.load(Ordering::SeqCst) && watch.recv_timeout(STUCK_AFTER) == Err(RecvTimeoutError::Timeout) {
+                std::process::exit(STUCK_STATUS);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(run).context("the prompt")?;
+    Ok(ended)
 }
 
 /// Reads keys on a thread of its own: reading from a terminal that is gone does not return.

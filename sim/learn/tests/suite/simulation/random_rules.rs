@@ -1,6 +1,6 @@
 //! Random valid configurations and perturbation files, written as YAML so that they pass the normal validation.
 //!
-//! `towns/stress.txt` is left out because its path tables take longer to compute than the rest of a run.
+//! `towns/stress.txt` is left out because a thousand residents take longer than all other towns.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
