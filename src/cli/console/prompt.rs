@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use crossterm::cursor::{MoveTo, Show};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::execute;
-use crossterm::terminal::{Clear, ClearType, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{Clear, ClearType, disable_raw_mode, enable_raw_mode, window_size};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -89,10 +89,10 @@ pub(super) fn run(
         console.client.url(),
         console.identity()
     );
-    print_above(&mut screen, &escape(&hello))?;
+    let greeted = print_above(&mut screen, &escape(&hello)).map_err(Ended::from);
     let mut prompt = Prompt::new(console, dry_run, capabilities)?;
     let keys = read_keys().context("the terminal")?;
-    let ended = prompt.run(&mut screen, console, &Input { keys, interrupts });
+    let ended = greeted.and_then(|()| prompt.run(&mut screen, console, &Input { keys, interrupts }));
     // What follows begins where the prompt stood. The terminal may be gone, so nothing is asked of it.
     let top = screen.get_frame().area().as_position();
     drop(execute!(stdout(), MoveTo(top.x, top.y), Clear(ClearType::FromCursorDown)));
@@ -107,7 +107,7 @@ pub(super) fn run(
             return Ok(failure.status);
         }
         // A window that was closed shows no error. Its signal may come later.
-        Err(Ended::Terminal(error)) if interrupts.raised() || is_gone(&error) => {}
+        Err(Ended::Terminal(_)) if interrupts.raised() || is_gone() => {}
         Err(Ended::Terminal(error)) => return Err(error.context("the terminal")),
     }
     Ok(0)
@@ -132,10 +132,9 @@ impl From<Unanswered> for Ended {
     }
 }
 
-/// Whether an error says that the window was closed.
-fn is_gone(error: &anyhow::Error) -> bool {
-    const EIO: i32 = 5;
-    error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) == Some(EIO)
+/// Whether the window was closed.
+fn is_gone() -> bool {
+    window_size().is_err()
 }
 
 /// What the operator does: keys and signals.

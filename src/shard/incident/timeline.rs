@@ -179,7 +179,7 @@ mod tests {
         let words: Vec<&str> = ordered.iter().map(|entry| entry.text.split_whitespace().next().unwrap()).collect();
         assert_eq!(words, ["before", "first", "second", "third", "last"]);
         let table = table(&ordered, 4);
-        assert!(table.contains("1 earlier row") && table.contains("| ~ 1970-01-01 00:00:20.000 | 250 | event |"));
+        assert!(table.contains("`timeline.md`: 1 |") && table.contains("| ~ 1970-01-01 00:00:20.000 | 250 | event |"));
         assert!(
             table.contains("last \\| with a bar\\u{1b}") || table.contains("last \\| with a bar\\\\u{1b}"),
             "{table}"
