@@ -27,6 +27,7 @@ mod maintenance;
 pub(crate) mod markdown;
 mod markdown_log;
 mod operation;
+mod options;
 mod pending_commands;
 mod pending_writes;
 pub mod policies;
@@ -60,6 +61,7 @@ pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use log::Log;
+pub use options::Options;
 pub use process_output::{keep_output, note_output};
 pub use promotion::{ReleasePointerError, safety_check};
 pub use reload::{ConfigFiles, ConfigReloader};
@@ -106,46 +108,6 @@ use unsynced_records::UnsyncedRecords;
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a stop waits for a tick that hangs.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How a shard is started.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where its files go.
-    pub home: Home,
-    /// Paused, and how fast otherwise.
-    pub paused: bool,
-    /// How fast.
-    pub speed: Speed,
-    /// Do not tick before [`Handle::run_to`] says how far.
-    pub held: bool,
-    /// Lock the shard's name in this home; batch runs do not, so that several can run side by side.
-    pub claim: bool,
-    /// The policy that drives the residents.
-    pub driver: Driver,
-    /// The training beside the town, when one is wanted.
-    pub training: Option<training::TrainingSpec>,
-    /// Where admin tokens are stored, when the configuration asks for them.
-    pub token_file: Option<std::path::PathBuf>,
-    /// Reads the files it was started from again, where there are any.
-    pub reloader: Option<ConfigReloader>,
-}
-
-impl Options {
-    /// A shard that advances only on request, under the scripted policy, and locks no name.
-    pub fn held(home: Home) -> Self {
-        Self {
-            home,
-            paused: false,
-            speed: Speed::Max,
-            held: true,
-            claim: false,
-            driver: Driver::default(),
-            training: None,
-            token_file: None,
-            reloader: None,
-        }
-    }
-}
 
 /// Why a shard did not start.
 #[derive(Debug, Error)]
