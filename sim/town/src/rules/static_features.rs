@@ -10,7 +10,7 @@ use crate::tile_mask::{TileMask, VIEW_RADIUS, VIEW_SIDE};
 pub const TARGETS: [&str; 9] = ["home", "bed", "fridge", "stove", "shower", "till", "table", "shelf", "job"];
 
 /// The object kinds among them, after `home`.
-const KINDS: [ObjectKind; 7] = [
+pub(super) const KINDS: [ObjectKind; 7] = [
     ObjectKind::Bed,
     ObjectKind::Fridge,
     ObjectKind::Stove,

@@ -162,19 +162,10 @@ fn check_ways(rules: &Rules, n: usize) {
 
 /// Compares the routes of every n-th home with the steps and the first nearer side of a search over all that its residents may use.
 fn check_routes(rules: &Rules, n: usize) {
-    const MARKS: [ObjectKind; 7] = [
-        ObjectKind::Bed,
-        ObjectKind::Fridge,
-        ObjectKind::Stove,
-        ObjectKind::Shower,
-        ObjectKind::Till,
-        ObjectKind::Table,
-        ObjectKind::Shelf,
-    ];
     let plan = &rules.plan;
     for home in rules.homes.iter().copied().step_by(n) {
         let may_use = |place: PlaceId| place == home || plan.places[place].kind != PlaceKind::Home;
-        let objects = MARKS.map(|kind| {
+        let objects = static_features::KINDS.map(|kind| {
             let open = plan.objects.iter().filter(|object| object.kind == kind && may_use(object.place));
             open.map(|object| object.tile).collect::<Vec<Tile>>()
         });
