@@ -4,7 +4,7 @@
 //! The change is made at a fail point, and the home is copied at another one, just before the acknowledgement. The copy is what a
 //! kill at this moment leaves. Rule: "Files that change under the program".
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -15,7 +15,7 @@ use townlet_shard::Home;
 use townlet_shard::recovery::recover_run;
 use townlet_wire::Status;
 
-use crate::kit::{TestShard, copy_folder, files_below, refusal, temp_home, wait_until};
+use crate::kit::{TestShard, copy_folder, open_segment, refusal, replace_folder, temp_home, wait_until};
 
 /// The folder of a log, the ending of its segments, and its alert.
 const LOGS: [(&str, &str, &str); 2] =
@@ -28,18 +28,8 @@ const CHANGES: [Change; 4] = [
     ("rm", |file| std::fs::remove_file(file).unwrap()),
     ("mv", |file| std::fs::rename(file, file.with_extension("moved")).unwrap()),
     ("truncate", |file| std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap()),
-    ("folder replaced", |file| {
-        let folder = file.parent().unwrap();
-        std::fs::rename(folder, folder.with_extension("old")).unwrap();
-        std::fs::create_dir(folder).unwrap();
-    }),
+    ("folder replaced", |file| replace_folder(file.parent().unwrap())),
 ];
-
-fn segment(home: &Path, folder: &str, ending: &str) -> PathBuf {
-    let mut files = files_below(&home.join(folder));
-    files.retain(|file| file.extension().is_some_and(|found| found == ending));
-    files.pop().expect("there is a segment")
-}
 
 /// Calls `then` when a fail point is passed for the time of this number, from 0 on.
 fn at(point: &'static str, number: usize, then: impl Fn() + Send + Sync + 'static) {
@@ -80,7 +70,7 @@ fn a_change_before_the_check_is_mended_before_the_acknowledgement() {
             let live = TestShard::new(home.path());
             live.run(5);
             live.expect_ok("setmoney ada 1");
-            let file = segment(home.path(), folder, ending);
+            let file = open_segment(home.path(), folder, ending);
             at(point, number, move || change(&file));
             let (from, to) = (home.path().to_owned(), died.path().to_owned());
             at("before_ack", 0, move || copy_folder(&from, &to));
@@ -104,7 +94,7 @@ fn a_log_that_is_changed_while_the_other_is_written_is_not_acknowledged() {
             let live = TestShard::new(home.path());
             live.run(5);
             live.expect_ok("setmoney ada 1");
-            let file = segment(home.path(), folder, ending);
+            let file = open_segment(home.path(), folder, ending);
             // The other log waits until this one was found in place and was changed afterwards.
             let (changed, wait) = channel();
             let wait = Mutex::new(wait);

@@ -59,6 +59,19 @@ pub(crate) fn journal_files(home: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The newest file below a folder of a home with this ending: the segment that is written.
+pub(crate) fn open_segment(home: &Path, folder: &str, ending: &str) -> PathBuf {
+    let mut files = files_below(&home.join(folder));
+    files.retain(|file| file.extension().is_some_and(|found| found == ending));
+    files.pop().expect("there is a segment")
+}
+
+/// Moves a folder away and puts an empty one in its place.
+pub(crate) fn replace_folder(folder: &Path) {
+    std::fs::rename(folder, folder.with_extension("old")).unwrap();
+    std::fs::create_dir(folder).unwrap();
+}
+
 /// Whether a run of this home has written a journal.
 pub(crate) fn has_journal(home: &Path) -> bool {
     !journal_files(home).is_empty()

@@ -11,7 +11,8 @@ mod sources;
 mod wait;
 
 pub(crate) use files::{
-    audit_log, copy_folder, fail_writes_of, files_below, has_journal, journal_files, only_file, temp_home,
+    audit_log, copy_folder, fail_writes_of, files_below, has_journal, journal_files, only_file, open_segment,
+    replace_folder, temp_home,
 };
 pub(crate) use program::{BINARY, command, json, text, townlet};
 pub(crate) use shard::{SMALL_TRAINING, TestShard, options, options_with_reload, refusal, test_session};

@@ -4,7 +4,7 @@
 //! `TOWNLET_SOAK=1` takes a hundred instants for each change and file, and wants each alert within a second;
 //! `TOWNLET_DISTURB_SEED` repeats one. Rule: "Files that change under the program".
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ use townlet_wire::telemetry::Alert;
 use townlet_wire::{Role, Status};
 
 use crate::kit::{
-    TestShard, copy_folder, default_sources, files_below, options, soak, store_idle_policy, temp_home, wait_until,
+    TestShard, copy_folder, default_sources, open_segment, options, replace_folder, soak, store_idle_policy, temp_home,
+    wait_until,
 };
 use townlet_audit::verify;
 
@@ -43,24 +44,9 @@ const CHANGES: &[Change] = &[
         std::fs::rename(file, file.with_extension("moved")).unwrap();
         std::fs::write(file, "").unwrap();
     }),
-    ("folder replaced", |file| {
-        let folder = file.parent().unwrap();
-        std::fs::rename(folder, folder.with_extension("old")).unwrap();
-        std::fs::create_dir(folder).unwrap();
-    }),
-    ("home replaced", |file| {
-        let home = file.ancestors().nth(3).unwrap();
-        std::fs::rename(home, home.with_extension("old")).unwrap();
-        std::fs::create_dir(home).unwrap();
-    }),
+    ("folder replaced", |file| replace_folder(file.parent().unwrap())),
+    ("home replaced", |file| replace_folder(file.ancestors().nth(3).unwrap())),
 ];
-
-/// The segment that is written.
-fn open_segment(home: &Path, folder: &str, ending: &str) -> PathBuf {
-    let mut files = files_below(&home.join(folder));
-    files.retain(|file| file.extension().is_some_and(|found| found == ending));
-    files.pop().expect("there is a segment")
-}
 
 fn alert(live: &TestShard, name: &str) -> Option<Alert> {
     live.view().alerts.into_iter().find(|alert| alert.name == name)
