@@ -64,9 +64,11 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
     }
     for (kind, row) in (0_u8..).zip(&PERTURBATIONS).filter(|(kind, _)| *kind != ARRANGED_MEET) {
         if state.perturbations.is_active(kind) {
-            let by_switch = kind == BLACKOUT || kind == OUTAGE;
-            let spike = "`perturbation_queue` lists it, `perturbation_cancel` ends it.";
-            let hint = if by_switch { "Run the same command with `off` to end it." } else { spike };
+            let hint = match kind {
+                BLACKOUT => "`blackout off` ends it.",
+                OUTAGE => "`outage off` ends it.",
+                _ => "`perturbation_queue` lists it, `perturbation_cancel` ends it.",
+            };
             alerts.push((row.name, "warning", format!("{}.", row.detail), hint));
         }
     }

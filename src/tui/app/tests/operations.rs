@@ -63,6 +63,18 @@ fn an_exit_that_is_due_waits_for_the_end_of_a_blackout() {
 }
 
 #[test]
+fn an_exit_that_is_not_due_waits_for_the_end_of_a_blackout() {
+    let mut ui = changed((120, 40), |view| {
+        let perturbation = &mut view.perturbations[0];
+        (perturbation.kind, perturbation.state) = ("blackout".into(), "active".into());
+    });
+    ui.shows("suspended");
+    ui.shows("after the blackout, not before tick 4,752, unless");
+    ui.press("enter");
+    ui.shows("leaves      after the blackout, not before tick 4,752");
+}
+
+#[test]
 fn an_approval_at_midnight_counts_for_the_new_day() {
     let mut ui = changed((120, 40), |view| {
         view.employment.exits_today = 2;
