@@ -11,7 +11,7 @@ use crate::console::KnownShard;
 use crate::format::{capital, clip, clock, thousands, width, wrap};
 use crate::keymap::Action;
 use crate::overlay::draw_hint;
-use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
+use crate::pane::{FILTER_SHOWN, PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
 use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_source::Link;
@@ -130,7 +130,7 @@ impl App {
             *area = place;
             pane.draw(frame, place, &self.context(&view, filter, index == focused));
             if !filter.is_empty() && place.height > 1 {
-                let tag = Line::styled(format!(" / {} ", clip(filter, 30)), self.theme.accent);
+                let tag = Line::styled(format!(" / {} ", clip(filter, FILTER_SHOWN)), self.theme.accent);
                 let inside = Rect { x: place.x + 1, width: place.width.saturating_sub(2), ..place };
                 draw_on_border(frame, inside, tag);
             }

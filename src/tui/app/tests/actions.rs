@@ -72,6 +72,16 @@ fn a_recording_does_not_ask_for_the_reason_of_an_escalation() {
 }
 
 #[test]
+fn the_filter_of_the_audit_screen_covers_nothing() {
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
+    ui.press("6 /");
+    ui.type_in("status:ok");
+    ui.press("enter");
+    ui.shows(" / status:ok ━");
+    ui.shows("━ following newest · ");
+}
+
+#[test]
 fn the_audit_location_is_not_cut_off_at_80_columns() {
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     ui.press("d");

@@ -4,7 +4,7 @@ use super::*;
 use townlet_wire::telemetry::{Alert, QueueCooldown, QueueUser};
 
 /// Gives the view a change and looks at it.
-fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> AppHarness {
+pub(super) fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> AppHarness {
     let mut ui = AppHarness::new(Role::Admin, size);
     let mut view = snapshot();
     change(&mut view);
