@@ -72,13 +72,17 @@ fn a_recording_does_not_ask_for_the_reason_of_an_escalation() {
 }
 
 #[test]
-fn the_filter_of_the_audit_screen_covers_nothing() {
+fn a_filter_covers_nothing_on_the_border() {
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     ui.press("6 /");
     ui.type_in("status:ok");
     ui.press("enter");
     ui.shows(" / status:ok ━");
     ui.shows("━ following newest · ");
+    ui.press("2 /");
+    ui.type_in("ada");
+    ui.press("enter");
+    ui.shows(" / ada ━");
 }
 
 #[test]
