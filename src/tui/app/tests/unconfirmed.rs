@@ -78,6 +78,18 @@ fn what_is_given_up_is_said_and_kept_in_the_history() {
 }
 
 #[test]
+fn the_clock_stays_beside_everything_else() {
+    let mut ui = silent((80, 24));
+    let mut view = (**ui.app.view.as_ref().unwrap()).clone();
+    (view.shard, view.day) = ("harbour-north".into(), 141);
+    ui.app.update(Message::SourceEvent(SourceEvent::View(view.into())));
+    ui.shows("Harbour-north · silent 14 s");
+    ui.shows("2 not confirmed");
+    ui.shows(" 09:38 ");
+    ui.hides("day 141");
+}
+
+#[test]
 fn quitting_with_unconfirmed_commands_asks_with_stay_in_focus() {
     let mut ui = silent((120, 40));
     assert_eq!(ui.press("q"), []);
