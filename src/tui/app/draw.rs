@@ -307,22 +307,30 @@ impl App {
         if !view.health.audit_ok {
             banners.push("the audit log is not writable; commands are refused".into());
         }
-        banners.extend(view.health.problems.iter().cloned());
-        if view.transport.mode == "aggregate" {
+        // A problem that is an alert too is quiet once that is acknowledged, and is said once.
+        let alert_of = |problem: &String| view.alerts.iter().find(|alert| alert.message == *problem);
+        let is_seen = |alert: &Alert| alert.acknowledged_by.is_some();
+        let seen = |name: &str| view.alerts.iter().any(|alert| alert.name == name && is_seen(alert));
+        let problems = &view.health.problems;
+        banners.extend(problems.iter().filter(|problem| !alert_of(problem).is_some_and(is_seen)).cloned());
+        if view.transport.mode == "aggregate" && !seen("telemetry_aggregating") {
             banners.push("telemetry is aggregated to one message per second".into());
         }
         match view.promotion.state.as_str() {
-            "eligible" => banners
+            "eligible" if !seen("candidate_ready") => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
+        let canary_is_red = view.promotion.state == "canary"
+            && view.stability.windows.last().is_some_and(|window| window.verdict == "red");
             "rolled_back" => banners.push("the canary failed and was rolled back".into()),
-            "canary" if view.stability.windows.last().is_some_and(|window| window.verdict == "red") => {
+            "canary" if canary_is_red && !seen("canary_red") => {
                 let key = self.keymap.label(Action::Rollback);
                 banners.push(format!("the canary is failing; {key} in Stability or Candidate rolls back"));
             }
             "held" => banners.push(format!("promotion is on hold: {}", view.promotion.detail)),
             _ => {}
         }
-        let standing = |alert: &&Alert| alert.severity == "critical" && alert.acknowledged_by.is_none();
+        let said = |alert: &Alert| problems.contains(&alert.message) || (alert.name == "canary_red" && canary_is_red);
+        let standing = |alert: &&Alert| alert.severity == "critical" && !is_seen(alert) && !said(alert);
         let worst = view.alerts.iter().filter(standing);
         banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
         banners.extend(self.webhook_trouble.clone());

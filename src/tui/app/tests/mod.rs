@@ -29,7 +29,7 @@ use crate::screenshot;
 use crate::settings::Settings;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
-use townlet_wire::telemetry::ExitEntry;
+use townlet_wire::telemetry::{Alert, ExitEntry};
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
 /// An app, its terminal size, and the requests it sent.
@@ -315,6 +315,52 @@ fn another_history_of_the_audit_log_is_the_first_banner() {
     // What to type is never cut.
     let advice = "If you began it anew or in another home folder, run `townlet audit forget http://127.0.0.1:7420 harbour` and \
                   connect again. Otherwise send nothing to it.";
+#[test]
+fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
+    let alert = |name: &str, severity: &str, acknowledged: bool| Alert {
+        name: name.into(),
+        severity: severity.into(),
+        message: format!("{name} stands."),
+        hint: "Look.".into(),
+        acknowledged_by: acknowledged.then(|| "token:ada".into()),
+        ..Alert::default()
+    };
+    let mut ui = AppHarness::new(Role::Viewer, (160, 40));
+    let mut banner = |mode: &str, state: &str, alerts: &[Alert], problems: &[&str]| {
+        let mut view = snapshot();
+        view.alerts = alerts.to_vec();
+        view.health.problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
+        (view.transport.mode, view.promotion.state) = (mode.into(), state.into());
+        view.stability.windows.last_mut().unwrap().verdict = "red".into();
+        ui.view(view);
+        let row = ui.screen().lines().nth(1).unwrap_or_default().trim().to_owned();
+        row.strip_prefix("‼ ").map(|row| row.trim_end().to_owned())
+    };
+    let mut of = |name: &str, severity: &str, acknowledged: bool, problem: bool| {
+        let message = format!("{name} stands.");
+        let problems: &[&str] = if problem { &[&message] } else { &[] };
+        banner("full", "none", &[alert(name, severity, acknowledged)], problems)
+    };
+    for (name, severity) in [("tick_late", "warning"), ("shard_degraded", "critical")] {
+        assert_eq!(of(name, severity, false, true), Some(format!("{name} stands.")));
+        assert_eq!(of(name, severity, true, true), None, "{name}");
+    }
+    assert_eq!(of("starvation", "critical", false, false).as_deref(), Some("starvation stands. Look."));
+    assert_eq!(of("starvation", "critical", true, false), None);
+    for (name, severity, mode, state) in [
+        ("telemetry_aggregating", "warning", "aggregate", "none"),
+        ("candidate_ready", "warning", "full", "eligible"),
+        ("canary_red", "critical", "full", "canary"),
+    ] {
+        let said = banner(mode, state, &[alert(name, severity, false)], &[]).unwrap_or_default();
+        assert!(!said.is_empty() && !said.contains("more)"), "{name}: {said}");
+        assert_eq!(banner(mode, state, &[alert(name, severity, true)], &[]), None, "{name}");
+    }
+    // A problem that is no alert stays.
+    let said = banner("full", "none", &[alert("tick_late", "warning", true)], &["another thing."]);
+    assert_eq!(said.as_deref(), Some("another thing."));
+}
+
     for size in SIZES {
         let mut ui = AppHarness::new(Role::Viewer, size);
         let alarm = format!(
