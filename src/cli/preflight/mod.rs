@@ -58,6 +58,7 @@ struct PreflightContext {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_home(&args.home)?;
     let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
     let release = config_sources::load(&config, Vec::new())?;
     let shadow = args.shadow_config.clone().map(|file| {

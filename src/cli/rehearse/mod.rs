@@ -60,6 +60,7 @@ impl DemoTown {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_home(&args.home)?;
     let town = DemoTown::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
         Some(file) => {
