@@ -47,6 +47,20 @@ struct Shared {
     outbox: Outbox,
     /// The operator gave another token.
     token_changed: Notify,
+    /// Where it remembers what it sees of the audit log.
+    known: Option<KnownShards>,
+}
+
+/// What comparing the shard's audit log with what this user has seen of it has found, on this connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum HistoryState {
+    /// Nothing yet.
+    #[default]
+    Unchecked,
+    /// No contradiction.
+    Consistent,
+    /// A contradiction: what happened, and what to do.
+    Contradicted { what: String, advice: String },
 }
 
 struct ConnectionInfo {
@@ -58,6 +72,7 @@ struct ConnectionInfo {
     /// Whether the shard knows the field `run_id` of a request.
     checks_runs: bool,
     live: bool,
+    history: HistoryState,
     /// When the last data arrived.
     last_data: Option<Instant>,
     /// Why the connection was lost last.
@@ -91,8 +106,17 @@ impl Loss {
 impl ConnectionInfo {
     fn new(client: Client) -> Self {
         let schema = SCHEMA_VERSION.into();
-        let (commands, run_id) = (Vec::new(), String::new());
-        Self { client, commands, schema, run_id, checks_runs: false, live: false, last_data: None, loss: None }
+        Self {
+            client,
+            commands: Vec::new(),
+            schema,
+            run_id: String::new(),
+            checks_runs: false,
+            live: false,
+            history: HistoryState::default(),
+            last_data: None,
+            loss: None,
+        }
     }
 
     fn silent_seconds(&self) -> Option<u64> {
@@ -233,10 +257,11 @@ impl Source for Remote {
         });
         self.shared = Some(Arc::clone(&shared));
         let mut stop = self.stop.subscribe();
-        let (reporter, known) = (Arc::clone(&shared), self.known.clone());
+        let reporter = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
+            known: self.known.clone(),
                 Ok(runtime) => runtime,
                 Err(why) => return shared.emit(SourceEvent::Ended(format!("cannot use the network: {why}"))),
             };
@@ -246,7 +271,7 @@ impl Source for Remote {
                     () = connection::watch(&shared) => {}
                     () = command_sender::serve(&shared) => {}
                     () = command_sender::report(&shared) => {}
-                    () = known_shards::watch(&shared, known.as_ref()) => {}
+                    () = known_shards::watch(&shared) => {}
                 }
             });
             runtime.shutdown_background();
