@@ -285,8 +285,8 @@ fn forget(url: &str, name: &str) -> String {
 /// What to do about a history that should not have changed.
 fn unexplained(url: &str, name: &str) -> String {
     format!(
-        "Trust nothing of this log before the difference is explained: run `townlet audit verify --key` on the machine and look for \
-         a copy of the log. If the change is yours, run {}.",
+        "If the change is yours, run {}. Otherwise trust nothing of this log before `townlet audit verify --key` on the machine, \
+         or a copy of the log, explains the difference.",
         forget(url, name)
     )
 }
@@ -511,6 +511,13 @@ mod tests {
             assert_eq!(found.is_some(), words.is_some(), "{url} {found:?}");
             assert!(found.unwrap_or_default().contains(words.unwrap_or_default()));
         }
+    }
+
+    /// A narrow screen cuts the end.
+    #[test]
+    fn the_command_that_accepts_a_change_comes_before_all_other_advice() {
+        let accepts = "If the change is yours, run `townlet audit forget http://x a`.";
+        assert!(unexplained("http://x", "a").starts_with(accepts));
     }
 
     #[test]

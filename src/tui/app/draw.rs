@@ -22,7 +22,7 @@ use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 /// Minimum terminal size.
 const MIN_SIZE: (u16, u16) = (60, 18);
 /// Rows of a banner at most.
-const MAX_BANNER_ROWS: usize = 4;
+const MAX_BANNER_ROWS: usize = 5;
 /// Minimum size to show all panes of a screen at once.
 const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
 
@@ -345,10 +345,12 @@ impl App {
         if self.history_alarms.is_empty() {
             return vec![format!(" ‼ {}{more}", clip(first, columns.saturating_sub(width(&more) + 4)))];
         }
-        let mut rows = wrap(&format!("{first}{more}"), columns.saturating_sub(4).max(1));
-        let rest = rows.split_off(rows.len().min(MAX_BANNER_ROWS));
-        if let Some(last) = rows.last_mut().filter(|_| !rest.is_empty()) {
-            *last = clip(&format!("{last} {}", rest.join(" ")), columns.saturating_sub(4));
+        let columns = columns.saturating_sub(4).max(1);
+        let mut rows = wrap(&format!("{first}{more}"), columns);
+        if rows.len() > MAX_BANNER_ROWS {
+            rows = wrap(first, columns);
+            let rest = rows.split_off(MAX_BANNER_ROWS - 1).join(" ");
+            rows.push(clip(&rest, columns.saturating_sub(width(&more))) + &more);
         }
         let row = |(index, text): (usize, String)| format!(" {} {text}", if index == 0 { "‼" } else { " " });
         rows.into_iter().enumerate().map(row).collect()

@@ -381,6 +381,20 @@ fn names_from_outside_emit_no_escapes() {
     view.narrations[0].text = "\u{202e}evil".into();
     view.conflict.queues[0].object = "s\u{9b}1".into();
     ui.view(view);
+    let url = "https://harbour.towns.example:7420";
+    let what = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 1234567 of run harbour-20261128-073121-123abc, or a line \
+                before it, is another one.";
+    for size in [(60, 18), (80, 24), (120, 40)] {
+        let mut ui = AppHarness::new(Role::Viewer, size);
+        let forget = format!("If the change is yours, run `townlet audit forget {url} harbour`.");
+        let sentence = format!(
+            "{what} {forget} Otherwise trust nothing of this log before `townlet audit verify --key` on the machine, or a copy of \
+             the log, explains the difference."
+        );
+        ui.app.update(Message::SourceEvent(SourceEvent::History(vec![sentence.clone(), sentence])));
+        let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&forget) && words.contains("(+1 more)"), "{size:?}: {words}");
+    }
     let screen = ui.screen();
     assert!(screen.chars().all(|character| character == '\n' || !character.is_control()), "{screen}");
     assert!(!screen.contains('\u{202e}'));
