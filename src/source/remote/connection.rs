@@ -6,7 +6,7 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 
 use super::{Client, ClientError, HistoryState, Loss, Shared, StreamDecoder, StreamEvent};
 use crate::{Link, SourceEvent};
-use townlet_wire::sse::Reader;
+use townlet_wire::sse::{Reader, STOPPING};
 
 use std::sync::Arc;
 
@@ -88,7 +88,10 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
         }
     };
     match opened {
-        Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: None },
+        Ok(response) => {
+            let why = read(shared, &client, decoder, response).await;
+            Loss { stopped: why == STOPPING, why, denied: None }
+        }
         Err(failure) => shared.with(|info| Loss::of(&failure, client.url(), info.loss.as_ref())),
     }
 }

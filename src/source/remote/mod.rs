@@ -85,6 +85,8 @@ struct Loss {
     why: String,
     /// The shard's refusal of the token, or of a client without one. Nothing is tried again before there is another token.
     denied: Option<ErrorBody>,
+    /// The shard has said that it stops, and has not answered since.
+    stopped: bool,
 }
 
 impl Loss {
@@ -96,10 +98,14 @@ impl Loss {
             _ if failure.says_wait() => before.and_then(|before| before.denied.clone()),
             _ => None,
         };
+        // A refused connection says less than the shard's own last word.
+        if let Some(before) = before.filter(|before| before.stopped && denied.is_none()) {
+            return before.clone();
+        }
         // Header and message name the address already.
         let why = failure.message();
         let why = why.strip_prefix(&format!("{url}: ")).unwrap_or(&why).trim_end_matches('.').to_owned();
-        Self { why, denied }
+        Self { why, denied, stopped: false }
     }
 }
 
@@ -132,6 +138,7 @@ impl ConnectionInfo {
         let why = self.loss.as_ref().map_or_else(String::new, |loss| format!(" ({})", loss.why));
         match self.silent_seconds() {
             _ if self.loss.as_ref().is_some_and(|loss| loss.denied.is_some()) => format!("{url} refused access{why}"),
+            _ if self.loss.as_ref().is_some_and(|loss| loss.stopped) => format!("{url} has stopped"),
             Some(seconds) => {
                 format!("{url} has not answered for {seconds} s{why}; it is unknown whether its town runs")
             }
@@ -158,8 +165,8 @@ impl Shared {
         let link = self.with(|info| {
             let loss = info.loss.clone()?;
             let (url, silent_seconds) = (info.client.url().to_owned(), info.silent_seconds());
-            let denied = loss.denied.is_some();
-            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied, why: loss.why })
+            let (denied, stopped) = (loss.denied.is_some(), loss.stopped);
+            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied, stopped, why: loss.why })
         });
         if let Some(link) = link {
             self.emit(SourceEvent::Link(link));
@@ -254,6 +261,7 @@ impl Source for Remote {
             info,
             outbox: Outbox::default(),
             token_changed: Notify::default(),
+            known: self.known.clone(),
         });
         self.shared = Some(Arc::clone(&shared));
         let mut stop = self.stop.subscribe();
@@ -261,7 +269,6 @@ impl Source for Remote {
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
-            known: self.known.clone(),
                 Ok(runtime) => runtime,
                 Err(why) => return shared.emit(SourceEvent::Ended(format!("cannot use the network: {why}"))),
             };
@@ -334,6 +341,7 @@ impl Drop for Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use townlet_wire::sse::STOPPING;
 
     #[test]
     fn a_refused_token_stays_refused_while_the_shard_asks_to_wait() {
@@ -347,6 +355,11 @@ mod tests {
         }
         let refused = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&waiting));
         assert_eq!((refused.denied, refused.why.as_str()), (None, "refused"));
+        // A shard that has said that it stops has stopped, until it is heard again.
+        let stopped = Loss { why: STOPPING.into(), denied: None, stopped: true };
+        let still = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&stopped));
+        assert_eq!((still.stopped, still.why.as_str()), (true, STOPPING));
+        assert!(Loss::of(&refusal("E_UNAUTHORIZED"), "http://x", Some(&stopped)).denied.is_some());
     }
 
     #[test]
@@ -354,7 +367,11 @@ mod tests {
         let client = Client::new(&Target { url: "http://127.0.0.1:7420".into(), ..Target::default() }).unwrap();
         let mut info = ConnectionInfo::new(client);
         let loss = |why: &str, denied: bool| {
-            Some(Loss { why: why.into(), denied: denied.then(|| ErrorBody::new("E_UNAUTHORIZED", "", "")) })
+            Some(Loss {
+                why: why.into(),
+                stopped: why == STOPPING,
+                denied: denied.then(|| ErrorBody::new("E_UNAUTHORIZED", "", "")),
+            })
         };
         assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached");
         info.loss = loss("connection refused", false);
@@ -365,6 +382,8 @@ mod tests {
         info.loss = loss("the connection broke", false);
         let said = "http://127.0.0.1:7420 has not answered for 12 s (the connection broke); it is unknown whether its town runs";
         assert_eq!(info.parting(), said);
+        info.loss = loss(STOPPING, false);
+        assert_eq!(info.parting(), "http://127.0.0.1:7420 has stopped");
         info.live = true;
         assert_eq!(info.parting(), "detached from http://127.0.0.1:7420; the town keeps running");
     }

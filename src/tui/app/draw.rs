@@ -283,6 +283,9 @@ impl App {
             Link::Stale { .. } => {
                 banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
             }
+            Link::Reconnecting { stopped: true, denied: false, .. } => {
+                banners.push(format!("the shard has stopped; {}", connection::next_attempt(&self.link)));
+            }
             // The cause comes last, because it may be long and is cut first.
             Link::Reconnecting { denied, why, .. } => {
                 let advice = if *denied { ": `:escalate` gives another token" } else { "" };
@@ -316,11 +319,11 @@ impl App {
         if view.transport.mode == "aggregate" && !seen("telemetry_aggregating") {
             banners.push("telemetry is aggregated to one message per second".into());
         }
+        let canary_is_red = view.promotion.state == "canary"
+            && view.stability.windows.last().is_some_and(|window| window.verdict == "red");
         match view.promotion.state.as_str() {
             "eligible" if !seen("candidate_ready") => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
-        let canary_is_red = view.promotion.state == "canary"
-            && view.stability.windows.last().is_some_and(|window| window.verdict == "red");
             "rolled_back" => banners.push("the canary failed and was rolled back".into()),
             "canary" if canary_is_red && !seen("canary_red") => {
                 let key = self.keymap.label(Action::Rollback);

@@ -285,7 +285,7 @@ fn banners_and_connection_states() {
     ui.hides("canary is failing");
     let lost = |denied| {
         let (url, why) = ("http://x".to_owned(), "the connection broke".to_owned());
-        let link = Link::Reconnecting { url, in_seconds: 4, silent_seconds: Some(12), denied, why };
+        let link = Link::Reconnecting { url, in_seconds: 4, silent_seconds: Some(12), denied, stopped: false, why };
         Message::SourceEvent(SourceEvent::Link(link))
     };
     ui.shows("▶ 10×");
@@ -297,6 +297,17 @@ fn banners_and_connection_states() {
     ui.hides("▶ 10×");
     ui.shows("? was 10×");
     ui.shows(" VIEWER ?");
+    let stopped = Link::Reconnecting {
+        url: "http://x".into(),
+        in_seconds: 4,
+        silent_seconds: Some(1),
+        denied: false,
+        stopped: true,
+        why: "the shard is stopping".into(),
+    };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(stopped)));
+    ui.shows("‼ the shard has stopped; trying again in 4 s");
+    ui.hides("no answer");
     ui.app.update(lost(true));
     ui.shows("Harbour · token refused, not tried again");
     ui.shows("not tried again: `:escalate` gives another token (the connection broke)");
@@ -304,17 +315,6 @@ fn banners_and_connection_states() {
     ui.shows("no answer for 3 s");
 }
 
-#[test]
-fn another_history_of_the_audit_log_is_the_first_banner() {
-    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
-    let alarm = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x, or a line before it, is another one.";
-    ui.app.update(Message::SourceEvent(SourceEvent::History(vec![alarm.into()])));
-    ui.shows("‼ THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x");
-    ui.app.update(Message::SourceEvent(SourceEvent::History(Vec::new())));
-    ui.hides("REWRITTEN");
-    // What to type is never cut.
-    let advice = "If you began it anew or in another home folder, run `townlet audit forget http://127.0.0.1:7420 harbour` and \
-                  connect again. Otherwise send nothing to it.";
 #[test]
 fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
     let alert = |name: &str, severity: &str, acknowledged: bool| Alert {
@@ -361,6 +361,17 @@ fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
     assert_eq!(said.as_deref(), Some("another thing."));
 }
 
+#[test]
+fn another_history_of_the_audit_log_is_the_first_banner() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    let alarm = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x, or a line before it, is another one.";
+    ui.app.update(Message::SourceEvent(SourceEvent::History(vec![alarm.into()])));
+    ui.shows("‼ THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 7 of run x");
+    ui.app.update(Message::SourceEvent(SourceEvent::History(Vec::new())));
+    ui.hides("REWRITTEN");
+    // What to type is never cut.
+    let advice = "If you began it anew or in another home folder, run `townlet audit forget http://127.0.0.1:7420 harbour` and \
+                  connect again. Otherwise send nothing to it.";
     for size in SIZES {
         let mut ui = AppHarness::new(Role::Viewer, size);
         let alarm = format!(
@@ -370,17 +381,6 @@ fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
         let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(advice), "{size:?}: {words}");
     }
-}
-
-#[test]
-fn names_from_outside_emit_no_escapes() {
-    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
-    let mut view = snapshot();
-    view.agents[0].name = "A\u{1b}[31mda".into();
-    view.shard = "h\u{1b}]0;x\u{7}".into();
-    view.narrations[0].text = "\u{202e}evil".into();
-    view.conflict.queues[0].object = "s\u{9b}1".into();
-    ui.view(view);
     let url = "https://harbour.towns.example:7420";
     let what = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 1234567 of run harbour-20261128-073121-123abc, or a line \
                 before it, is another one.";
@@ -395,6 +395,17 @@ fn names_from_outside_emit_no_escapes() {
         let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&forget) && words.contains("(+1 more)"), "{size:?}: {words}");
     }
+}
+
+#[test]
+fn names_from_outside_emit_no_escapes() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    let mut view = snapshot();
+    view.agents[0].name = "A\u{1b}[31mda".into();
+    view.shard = "h\u{1b}]0;x\u{7}".into();
+    view.narrations[0].text = "\u{202e}evil".into();
+    view.conflict.queues[0].object = "s\u{9b}1".into();
+    ui.view(view);
     let screen = ui.screen();
     assert!(screen.chars().all(|character| character == '\n' || !character.is_control()), "{screen}");
     assert!(!screen.contains('\u{202e}'));

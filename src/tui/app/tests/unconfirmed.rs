@@ -22,7 +22,7 @@ fn unconfirmed(ui: &mut AppHarness, list: Vec<UnconfirmedCommand>) {
 fn silent(size: (u16, u16)) -> AppHarness {
     let mut ui = AppHarness::new(Role::Admin, size);
     let (url, why) = ("http://x".to_owned(), "connection refused".to_owned());
-    let link = Link::Reconnecting { url, in_seconds: 3, silent_seconds: Some(14), denied: false, why };
+    let link = Link::Reconnecting { url, in_seconds: 3, silent_seconds: Some(14), denied: false, stopped: false, why };
     ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
     unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false), late("0192aaaa-2", "kill ben", true)]);
     ui
