@@ -19,6 +19,12 @@ use super::{Diff, SCHEMA_VERSION, Snapshot};
 /// Most bytes of memory of a state that a reader keeps, together with the message that it applies. The state of the largest town,
 /// 2,000 residents, takes about half of it.
 pub const MAX_MEMORY: usize = 32 * 1024 * 1024;
+/// Most bytes of memory of a JSON text of `length` bytes that is read into a tree of values, which takes up to twenty times its
+/// text: 48 MiB, and for long texts more, at most 192 MiB. The state of the largest town takes about half of that.
+pub fn max_tree_memory(length: usize) -> usize {
+    length.saturating_mul(32).clamp(48 * 1024 * 1024, 192 * 1024 * 1024)
+}
+
 /// Why a message cannot be parsed.
 pub type MessageError = BoundedError<serde_json::Error>;
 /// Every tenth message of an epoch contains the digest of its state.

@@ -16,6 +16,7 @@ use townlet_bounded::BoundedError;
 use townlet_wire::escape;
 use townlet_wire::renamed::{self, find_old_name};
 use townlet_wire::schema_check::{SchemaViolation, violations};
+use townlet_wire::stream::max_tree_memory;
 
 /// Every published version with the schemas of a snapshot and of a message.
 const SCHEMAS: &[(&str, &str, &str)] = &[(
@@ -51,8 +52,6 @@ const REQUIRED: &[&str] = &[
 
 /// Largest file read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// Largest payload read, in bytes of memory. The state of the largest town takes about half of it.
-pub(super) const MAX_MEMORY: usize = 48 * 1024 * 1024;
 /// Violations printed for each payload.
 const MAX_SHOWN: usize = 50;
 
@@ -191,7 +190,7 @@ fn read_lines(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Resu
 
 fn read_one(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Result<()> {
     let mut input = serde_json::Deserializer::from_str(text);
-    let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY);
+    let value = townlet_bounded::deserialize(&mut input, max_tree_memory(text.len()));
     let value = value.and_then(|value| input.end().map(|()| value).map_err(BoundedError::Invalid));
     match value {
         Ok(value) => each(name, value),

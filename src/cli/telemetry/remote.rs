@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use super::check::MAX_MEMORY;
 use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
 use crate::cli::{EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
@@ -14,6 +13,7 @@ use townlet_tui::format::count;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::sse::{Event, Reader};
+use townlet_wire::stream::max_tree_memory;
 
 /// Interval between two attempts to reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,7 +40,8 @@ pub(in crate::cli) struct TailArgs {
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.message()))?;
-    let state: Value = townlet_bounded::deserialize(&mut serde_json::Deserializer::from_slice(&body), MAX_MEMORY)
+    let mut input = serde_json::Deserializer::from_slice(&body);
+    let state: Value = townlet_bounded::deserialize(&mut input, max_tree_memory(body.len()))
         .map_err(|why| anyhow!("{}: the answer is not a snapshot: {why}.", client.url()))?;
     warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
     output::json(&state)?;
