@@ -14,7 +14,7 @@ use townlet_town::Rules;
 
 use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::output::CheckReport;
+use super::output::{self, CheckReport};
 use checks::{CHECKS, Problem, SOURCE};
 use townlet_shard::Home;
 use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};

@@ -13,7 +13,7 @@ use townlet_town::Rules;
 
 use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::output::CheckReport;
+use super::output::{self, CheckReport};
 use super::sandbox::{CheckFailure, Sandbox};
 use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, output};
 use seeds::SeedsRun;
 use session::Session;
 use stop::StopRequest;

@@ -3,7 +3,7 @@
 
 use townlet_audit::{Checkpoint, PublicKey};
 use townlet_source::remote::{KnownLine, KnownShards};
-use townlet_source::{Remote, SourceEvent};
+use townlet_source::{Remote, Source as _, SourceEvent};
 use townlet_wire::service::{CHECKPOINT, HEALTH};
 use townlet_wire::{Request, Status};
 
