@@ -13,8 +13,10 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use townlet_files::{Identity, Placement};
 
 use super::log_files::{Head, head_name, segment_name};
@@ -102,8 +104,10 @@ pub(crate) struct Chain {
     /// The same, for the operator.
     report: Option<String>,
     segment_state: SegmentState,
-    /// `config_id` and tick of the last record, for records the log writes itself.
-    last: (String, u64),
+    /// `config_id` of the last record, for records the log writes itself.
+    config_id: String,
+    /// The town's tick, for the same; that of the last record until the shard has said another one.
+    tick: Arc<AtomicU64>,
     /// Time of the last record; a later one never has an earlier time.
     last_time: String,
 }
@@ -121,7 +125,7 @@ impl Chain {
         let first_seq = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
         let (head, head_file, segment_state) = (None, None, SegmentState::Open);
         let (missing, disturbance, report) = (BTreeSet::new(), None, None);
-        let (last, last_time) = ((last.config_id, last.tick), last.ts);
+        let (config_id, tick, last_time) = (last.config_id, Arc::new(AtomicU64::new(last.tick)), last.ts);
         let mut chain = Self {
             options,
             lock,
@@ -136,7 +140,8 @@ impl Chain {
             disturbance,
             report,
             segment_state,
-            last,
+            config_id,
+            tick,
             last_time,
         };
         chain.write_head()?;
@@ -197,11 +202,22 @@ impl Chain {
             let ts = self.time();
             let (record, line) = self.link(record, ts, &mut end);
             lines.push_str(&line);
-            self.last = (record.config_id.clone(), record.tick);
+            self.config_id.clone_from(&record.config_id);
+            self.tick.fetch_max(record.tick, Ordering::Relaxed);
             linked.push(record);
         }
         self.write_lines(&lines, end)?;
         Ok(linked)
+    }
+
+    /// The town's tick, to be changed as the town advances.
+    pub(crate) fn tick(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.tick)
+    }
+
+    /// A record that the log writes itself, now.
+    fn own(&self, stage: Stage, args: Value) -> Record {
+        Record::own(stage, &self.config_id, self.tick.load(Ordering::Relaxed), args)
     }
 
     /// Writes a seal. If it seals the line before it, it has the time of the seal, so that the seal proves every byte of it.
@@ -209,7 +225,7 @@ impl Chain {
         let follows = (&seal.run_id, seal.seq, &seal.hash) == (&self.options.run_id, self.end.seq, &self.end.hash);
         let ts = if follows && seal.at >= self.last_time { seal.at.clone() } else { self.time() };
         self.last_time.clone_from(&ts);
-        let record = Record::own(Stage::Seal, &self.last.0, self.last.1, seal.args());
+        let record = self.own(Stage::Seal, seal.args());
         let mut end = self.end.clone();
         let (record, line) = self.link(&record, ts, &mut end);
         self.write_lines(&line, end)?;
@@ -340,7 +356,7 @@ impl Chain {
         if let Some(disturbance) = &self.disturbance {
             args["disturbed"] = disturbance.as_str().into();
         }
-        let record = Record::own(Stage::Rotate, &self.last.0, self.last.1, args);
+        let record = self.own(Stage::Rotate, args);
         let mut end = ChainPosition { bytes: 0, ..self.durable.clone() };
         let ts = self.time();
         let (_, line) = self.link(&record, ts, &mut end);

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -152,6 +153,8 @@ struct SharedState {
 pub struct Log {
     inbox: Option<SyncSender<Message>>,
     shared: Arc<Mutex<SharedState>>,
+    /// The town's tick, for records the log writes itself.
+    tick: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -208,6 +211,7 @@ impl Log {
             on_disturbed: None,
         }));
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
+        let tick = chain.tick();
         let writer = Writer {
             chain,
             sealer,
@@ -223,8 +227,13 @@ impl Log {
             .name(String::from("audit"))
             .spawn(move || writer.run(&queue))
             .map_err(|error| AuditError::Unavailable(error.to_string()))?;
-        let log = Self { inbox: Some(inbox), shared, thread: Some(thread) };
+        let log = Self { inbox: Some(inbox), shared, tick, thread: Some(thread) };
         Ok(Opened { log, pending: found.pending, done: found.done, index: found.index })
+    }
+
+    /// Notes the town's tick, which records have that the log writes itself, such as seals.
+    pub fn note_tick(&self, tick: u64) {
+        self.tick.store(tick, Ordering::Relaxed);
     }
 
     /// Queues a record. `done` is called once: with `durable`, after the record is synced; otherwise after it is written and

@@ -157,6 +157,7 @@ fn home_of(folder: &Path) -> Option<Home> {
 }
 
 fn audit_folder(home: &Path) -> Result<PathBuf> {
+    output::require_home(home)?;
     let folder = Home::new(home).console();
     ensure!(folder.is_dir(), "{}: no audit log. Name the shard's home with `--home`.", folder.display());
     Ok(folder)
@@ -181,6 +182,7 @@ fn verdicts(proofs: &Proofs) -> impl Iterator<Item = &'static (Verdict, &'static
 }
 
 fn verify(paths: &[PathBuf], proofs: &Proofs, replay: &audit_replay::Args, json: bool) -> Result<ExitCode> {
+    replay.require_home()?;
     let mut passed = true;
     let mut rows = Vec::new();
     for path in paths {

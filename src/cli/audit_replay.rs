@@ -22,6 +22,11 @@ pub(super) struct Args {
 }
 
 impl Args {
+    /// Fails if the folder of `--home` does not exist.
+    pub(super) fn require_home(&self) -> Result<()> {
+        self.home.as_deref().map_or(Ok(()), output::require_home)
+    }
+
     /// The result for each run of a report; nothing without `--replay`.
     pub(super) fn check(&self, path: &Path, report: &Report, quiet: bool) -> Result<Option<Vec<CrossCheck>>> {
         if !self.replay {

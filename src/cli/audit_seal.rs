@@ -47,7 +47,7 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
 }
 
 fn set_up(home: &Path, replace: bool) -> Result<ExitCode> {
-    output::refuse_file_as_home(home)?;
+    output::require_usable_home(home, false)?;
     let home = Home::new(home);
     let key = townlet_audit::set_up(&home.seal_key(), &home.console(), replace).map_err(|why| anyhow!(why))?;
     let text = key.to_string();

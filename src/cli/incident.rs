@@ -56,6 +56,7 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
 }
 
 fn bundle(args: &Bundle) -> Result<()> {
+    output::require_home(&args.home)?;
     let home = Home::new(&args.home);
     if let Some(path) = &args.output {
         output::require_new_file(path).context("--output")?;

@@ -182,8 +182,11 @@ pub(super) const fn status_sign(status: Status) -> &'static str {
     }
 }
 
-/// Fails if a path that is to be a home folder, which need not exist, is a file.
-pub(super) fn refuse_file_as_home(path: &Path) -> Result<()> {
+/// Fails if the folder of `--home` cannot be used by a command that makes a new home, or resumes something in an old one.
+pub(super) fn require_usable_home(path: &Path, resumes: bool) -> Result<()> {
+    if resumes {
+        return require_home(path);
+    }
     ensure!(!path.exists() || path.is_dir(), "--home {}: not a folder.", escape(&path.display().to_string()));
     Ok(())
 }

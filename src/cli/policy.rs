@@ -53,6 +53,8 @@ pub(super) struct CatalogArgs {
 }
 
 pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
+    let (Subcommand::List { catalog } | Subcommand::Inspect { catalog, .. }) = command;
+    output::require_home(&catalog.home)?;
     match command {
         Subcommand::List { catalog } => list(catalog)?,
         Subcommand::Inspect { id, probe, catalog } => inspect(id, *probe, catalog)?,

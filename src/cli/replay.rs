@@ -70,6 +70,7 @@ struct Digest {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_home(&args.home)?;
     let (segments, beginning) = segments(args)?;
     if args.watch {
         return watch(args, segments, beginning);

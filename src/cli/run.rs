@@ -51,8 +51,9 @@ pub(super) struct LaunchArgs {
 }
 
 impl LaunchArgs {
-    /// Loads the configuration and the files that it names; when they cannot be used, the one stored in the run that is resumed.
+    /// Checks the home, then loads the configuration and the files that it names; when they cannot be used, the one stored in the run that is resumed.
     pub(super) fn load(&self) -> anyhow::Result<ConfigSources> {
+        output::require_usable_home(&self.home, self.resume.is_some())?;
         let loaded = config_sources::load(&self.config, self.flags());
         if self.resume.is_none() || self.strict_config {
             return loaded;
@@ -173,7 +174,6 @@ pub(super) struct Pace {
 
 /// Starts or resumes a shard.
 pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> anyhow::Result<Handle> {
-    output::refuse_file_as_home(&args.home)?;
     let config = &input.loaded.config;
     let mut options = Options {
         home: Home::new(&args.home),

@@ -117,6 +117,10 @@ fn expiry(text: &str) -> Result<Expiry, String> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.command {
+        _ if args.file.is_some() => {}
+        command => output::require_usable_home(&args.home, !matches!(command, Subcommand::Create { .. }))?,
+    }
     let file = args.file.clone().unwrap_or_else(|| token_file(&args.home, &Config::default()));
     if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
         bail!("{}: not a regular file; nothing was changed. Name a regular file or a new file.", file.display());

@@ -174,7 +174,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::OPENAPI,
         access: Access::Read,
-        help: "This document.",
+        help: "The OpenAPI 3.1 document of this service.",
         response: (&[JSON], None),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY"],
         handler: || get(read_handlers::openapi_document),
@@ -289,7 +289,8 @@ fn rejected(app: &AppState, uri: &Uri, rejection: Rejection) -> Response {
 }
 
 pub(super) fn not_found() -> Rejection {
-    let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
+    // `/` is a page for browsers.
+    let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).filter(|path| *path != INDEX).collect();
     Rejection::new("E_NOT_FOUND", "unknown path.", format!("Paths: {}.", paths.join(", ")))
 }
 

@@ -122,7 +122,7 @@ async fn pump(
             }
             StreamItem::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
-                    drop(send.try_send(bye("the shard is stopping")));
+                    drop(send.try_send(bye(sse::STOPPING)));
                     return;
                 }
                 () = fresh.notified() => {}

@@ -349,6 +349,7 @@ impl Engine {
         self.journal.keep_options(&self.town);
         self.record_town_events();
         let tick = self.town.tick();
+        self.log.note_tick(tick);
         self.progress.update(&self.town);
         self.diagnostics.reached(tick);
         self.publication.dirty = true;

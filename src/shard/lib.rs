@@ -246,6 +246,7 @@ fn launch(
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let tick = town.tick();
     diagnostics.reached(tick);
+    log.note_tick(tick);
     let telemetry = &config.telemetry;
     let to_self = sender.clone();
     let report = move |transport| drop(to_self.send(Message::Transport(transport)));

@@ -69,6 +69,8 @@ pub enum Link {
         silent_seconds: Option<u64>,
         /// Whether the shard refused the token, or requires one. Then there is no further attempt before there is another token.
         denied: bool,
+        /// Whether the shard has said that it stops, and has not answered since.
+        stopped: bool,
         /// Why the connection was lost.
         why: String,
     },

@@ -30,15 +30,17 @@ pub(crate) fn short_words(link: &Link, ended: bool, theme: &Theme) -> (String, S
         Link::Live { .. } => ("live".to_owned(), theme.good),
         Link::Stale { seconds, .. } => (format!("silent {}", age(*seconds)), theme.warn),
         Link::Reconnecting { denied: true, .. } => ("token refused".to_owned(), theme.bad),
+        Link::Reconnecting { stopped: true, .. } => ("stopped".to_owned(), theme.bad),
         Link::Reconnecting { silent_seconds: None, .. } => ("no answer".to_owned(), theme.bad),
         Link::Reconnecting { silent_seconds: Some(seconds), .. } => (format!("silent {}", age(*seconds)), theme.bad),
     }
 }
 
-/// `no answer for 12 s`, `no answer yet`, `token refused`; empty while the shard is heard.
+/// `no answer for 12 s`, `no answer yet`, `the shard has stopped`, `token refused`; empty while the shard is heard.
 pub(crate) fn silence(link: &Link) -> String {
     match link {
         Link::Reconnecting { denied: true, .. } => "token refused".to_owned(),
+        Link::Reconnecting { stopped: true, .. } => "the shard has stopped".to_owned(),
         Link::Stale { seconds, .. } | Link::Reconnecting { silent_seconds: Some(seconds), .. } => {
             format!("no answer for {}", age(*seconds))
         }
@@ -81,6 +83,7 @@ mod tests {
             in_seconds,
             silent_seconds,
             denied,
+            stopped: silent_seconds == Some(7),
             why: "connection refused".into(),
         };
         let said = |link: &Link| (words(link, false, &theme).0, short_words(link, false, &theme).0);
@@ -88,6 +91,8 @@ mod tests {
         assert_eq!(said(&lost(Some(12), false, 3)), pair("no answer for 12 s, trying again in 3 s", "silent 12 s"));
         assert_eq!(said(&lost(None, false, 0)), pair("no answer yet, trying again now", "no answer"));
         assert_eq!(said(&lost(Some(90), true, 3)), pair("token refused, not tried again", "token refused"));
+        assert_eq!(said(&lost(Some(7), false, 3)), pair("the shard has stopped, trying again in 3 s", "stopped"));
+        assert_eq!(said(&lost(Some(7), true, 3)), pair("token refused, not tried again", "token refused"));
         assert_eq!(said(&Link::Stale { url: "x".into(), seconds: 3 }), pair("no answer for 3 s", "silent 3 s"));
         assert_eq!(said(&Link::Live { url: "x".into() }), pair("live", "live"));
         assert_eq!(words(&lost(Some(1), false, 1), true, &theme).0, "ended");

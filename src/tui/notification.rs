@@ -114,7 +114,9 @@ impl AlertChange {
         changes.extend(now.alerts.iter().filter_map(|alert| {
             let known = find(old, alert).map(|at| &old[at]);
             match (known, &alert.acknowledged_by) {
-                (None, None) => Some(change(AlertState::Raised, alert)),
+                (None, None) | (Some(Alert { acknowledged_by: Some(_), .. }), None) => {
+                    Some(change(AlertState::Raised, alert))
+                }
                 (Some(Alert { acknowledged_by: None, .. }), Some(_)) => Some(change(AlertState::Acknowledged, alert)),
                 _ => None,
             }
@@ -206,7 +208,9 @@ mod tests {
         assert_eq!(changes(&before, &again), [(Cleared, blackout.clone()), (Raised, blackout.clone())]);
         let mut seen = now.clone();
         seen.alerts[1].acknowledged_by = Some("tui:mara".into());
-        assert_eq!(changes(&now, &seen), [(Acknowledged, starvation)]);
+        assert_eq!(changes(&now, &seen), [(Acknowledged, starvation.clone())]);
+        // One whose acknowledgement has ended because it has grown.
+        assert_eq!(changes(&seen, &now), [(Raised, starvation)]);
         seen.alerts.remove(0);
         let first = AlertChange::between(&before, &seen);
         assert_eq!(

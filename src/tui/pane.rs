@@ -115,6 +115,11 @@ pub fn check_allowed(
     }
 }
 
+/// The problems of a shard that are not alerts too.
+pub fn problems_without_alert(view: &Snapshot) -> impl Iterator<Item = &String> {
+    view.health.problems.iter().filter(|problem| view.alerts.iter().all(|alert| alert.message != **problem))
+}
+
 /// Whether the shard uses a newer schema than this program. Commands are disabled then.
 pub fn has_newer_schema(view: &Snapshot) -> bool {
     is_newer(&view.schema_version)

@@ -141,11 +141,14 @@ impl CommandSpec {
     pub fn usage(&self) -> String {
         let mut usage = self.name.clone();
         for arg in &self.args {
-            let value = match &arg.kind {
-                ArgKind::Choice(words) if !arg.flag => words.join("|"),
+            let body = match &arg.kind {
+                ArgKind::Choice(words) if arg.flag => format!("--{} {}", arg.name, words.join("|")),
+                ArgKind::Choice(words) => words.join("|"),
+                ArgKind::Integer { .. } if arg.flag => format!("--{} <whole number>", arg.name),
+                ArgKind::Decimal { .. } if arg.flag => format!("--{} <number>", arg.name),
+                _ if arg.flag => format!("--{} <text>", arg.name),
                 _ => format!("<{}>", arg.name),
             };
-            let body = if arg.flag { format!("--{} <text>", arg.name) } else { value };
             usage.push(' ');
             let shown = if arg.required { body } else { format!("[{body}]") };
             usage.push_str(&shown);

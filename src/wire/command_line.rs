@@ -186,7 +186,7 @@ fn read_value(spec: &CommandSpec, arg: &ArgSpec, text: &str) -> Result<ArgValue,
             choices.iter().position(|choice| *choice == lower).map(|at| ArgValue::Choice(at, lower.clone())).ok_or_else(
                 || {
                     let near = nearest(&lower, choices.iter().map(String::as_str));
-                    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`"));
+                    let near = near.map_or_else(String::new, |near| format!(". Did you mean `{near}`?"));
                     format!("is `{text}`, not one of {}{near}", choices.join(", "))
                 },
             )
@@ -204,7 +204,7 @@ fn read_value(spec: &CommandSpec, arg: &ArgSpec, text: &str) -> Result<ArgValue,
         _ if text.chars().count() > MAX_TEXT => Err(format!("has more than {MAX_TEXT} characters")),
         _ => Ok(ArgValue::Text(text.to_owned())),
     };
-    read.map_err(|why| wrong(spec, format!("<{}> {why}.", arg.name)))
+    read.map_err(|why| wrong(spec, format!("<{}> {why}{}", arg.name, if why.ends_with('?') { "" } else { "." })))
 }
 
 #[cfg(test)]

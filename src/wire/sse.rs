@@ -7,6 +7,9 @@ pub const MAX_EVENT: usize = 8 * 1024 * 1024;
 /// Capacity that the buffer keeps between events, in bytes.
 const KEPT_BYTES: usize = 64 * 1024;
 
+/// The reason in the last event, `bye`, of a shard that stops in order.
+pub const STOPPING: &str = "the shard is stopping";
+
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {

@@ -1,6 +1,7 @@
 //! The console while a command has no answer: ctrl-c, signals and a closed window name the command, and nothing is lost.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -163,6 +164,23 @@ fn a_preview_without_an_answer_in_time_says_so() {
     pty.press("\u{3}");
     assert_eq!(pty.ended(), 0, "{}", pty.text());
     served.terminate();
+}
+
+#[test]
+fn a_command_that_is_interrupted_before_the_shard_answers_says_that_nothing_was_sent() {
+    let user = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("its address"));
+    let mut console = Command::new(BINARY);
+    console.args(["console", "--connect", &url, "setmoney ada 3"]).env_clear().env("HOME", user.path());
+    let console = console.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let (mut request, _) = silent.accept().expect("a connection");
+    request.read_exact(&mut [0; 4]).expect("a request");
+    let kill = format!("kill -INT {}", console.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell runs").success());
+    let ended = console.wait_with_output().expect("it ends");
+    let said = "townlet: interrupted before the shard answered. Nothing was sent.\n";
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(130), said));
 }
 
 #[test]

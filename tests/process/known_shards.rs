@@ -114,7 +114,7 @@ fn a_screen_says_that_another_shard_answers() {
             .is_ok_and(|text| text.contains("harbour+"))
     });
     served.terminate();
-    pty.shows("no answer for");
+    pty.shows("the shard has stopped; trying again");
     let served = serve(two.path(), &address, "trial");
     pty.shows("now serves shard trial (it was shard harbour).");
     pty.press("q");

@@ -125,6 +125,67 @@ fn missing_and_damaged_files_are_refused_by_name() {
     refused(&[("tokens", "{}\n")], "token list --file tokens", &["tokens: other users can", "chmod 600 tokens"]);
 }
 
+/// Command lines that read a home. Each refuses one that does not exist, and makes none.
+const READERS: [&str; 22] = [
+    "--headless --tick-limit 9 --resume",
+    "run --headless --tick-limit 9 --resume",
+    "serve --resume",
+    "replay harbour-1",
+    "preflight --candidate shipped",
+    "rehearse",
+    "eval --policy shipped --days 1 --seeds 1",
+    "policy list",
+    "policy inspect shipped",
+    "train --resume",
+    "train sweep --resume",
+    "token list",
+    "token rotate ada",
+    "token revoke ada",
+    "incident list",
+    "incident bundle",
+    "snapshot list",
+    "security check",
+    "audit tail",
+    "audit export",
+    "audit checkpoint",
+    "audit seal status",
+];
+/// Command lines that make a home.
+const MAKERS: [&str; 9] = [
+    "--headless --tick-limit 9",
+    "run --headless --tick-limit 9",
+    "serve --listen 127.0.0.1:0",
+    "token create --role viewer",
+    "audit seal setup",
+    "train --steps 10",
+    "train sweep search.yaml",
+    "bench",
+    "audit verify . --replay",
+];
+
+#[test]
+fn a_home_that_does_not_exist_is_refused_by_every_command_that_reads_one() {
+    for line in READERS {
+        refused(&[], &format!("{line} --home typo"), &["--home typo: no such folder."]);
+        refused(&[("typo", "")], &format!("{line} --home typo"), &["--home typo: no such folder."]);
+    }
+    for line in MAKERS {
+        refused(&[("typo", "")], &format!("{line} --home typo"), &["typo"]);
+    }
+    // Every command with `--home` is in one of the tables.
+    let mut root = townlet::cli::command();
+    root.build();
+    let known =
+        |path: &str| READERS.iter().chain(&MAKERS).any(|line| format!("{line} ").starts_with(&format!("{path} ")));
+    let mut rest: Vec<(String, &clap::Command)> = root.get_subcommands().map(|it| (it.get_name().into(), it)).collect();
+    while let Some((path, command)) = rest.pop() {
+        let parts = command.get_subcommands().map(|it| (format!("{path} {}", it.get_name()), it));
+        let has_home = command.get_arguments().any(|it| it.get_id() == "home");
+        assert!(!has_home || command.is_subcommand_required_set() || known(&path), "`{path}` is in no table");
+        rest.extend(parts.filter(|(path, _)| !path.contains("help")));
+    }
+}
+
 /// The folder and run id of a short run.
 fn ran() -> (TempDir, String) {
     let folder = folder(&[]);

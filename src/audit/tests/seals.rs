@@ -65,6 +65,28 @@ fn a_log_is_sealed_at_start_stop_rotation_and_interval() {
 }
 
 #[test]
+fn records_of_the_log_itself_have_the_tick_of_the_town() {
+    let site = Sealed::new();
+    let log = Log::open(site.options("r")).unwrap().log;
+    log.append_and_wait(Record { tick: 27_013, ..intent("id-1") }, true).unwrap();
+    log.note_tick(29_400);
+    log.seal().unwrap();
+    log.begin_segment();
+    log.flush().unwrap();
+    drop(log);
+    let records = read(&site.logs());
+    let own: Vec<_> = records.iter().skip_while(|record| record.stage != Stage::Intent).skip(1).collect();
+    assert!(own.iter().all(|record| record.command == "audit" && record.tick == 29_400), "{own:?}");
+    assert!([Stage::Seal, Stage::Rotate].iter().all(|stage| own.iter().any(|record| record.stage == *stage)));
+    // The town of a restart may be at an earlier tick.
+    let log = Log::open(site.options("r")).unwrap().log;
+    log.note_tick(29_350);
+    log.seal().unwrap();
+    drop(log);
+    assert_eq!(read(&site.logs()).last().map(|record| record.tick), Some(29_350));
+}
+
+#[test]
 fn a_key_that_is_made_later_seals_a_running_log_and_those_before() {
     let dir = tempfile::tempdir().unwrap();
     let (logs, key_file) = (dir.path().join("logs"), dir.path().join("ops/seal.key"));

@@ -56,25 +56,32 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let target = args.connect.single_target(&user_config::load()?)?;
-    let mut console = match ConsoleClient::open(runtime()?, target.client) {
-        Ok(console) => console,
+    // A person at a prompt decides; a script stops.
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    // One that cannot move its cursor has no prompt, and lines are read as from a pipe.
+    let capabilities = Capabilities::detect().ok().filter(|_| terminal && args.command.is_empty());
+    let interactive = capabilities.is_some();
+    // A script that was started with `nohup` goes on when its terminal is closed.
+    let interrupts = Interrupts::watch(if interactive { &[SIGINT, SIGTERM, SIGHUP] } else { &[SIGINT, SIGTERM] })?;
+    let mut attended = interrupts.attend();
+    let mut console = match ConsoleClient::open(runtime()?, target.client, &mut attended) {
+        Ok(Some(console)) => console,
+        Ok(None) => return Ok(interrupted_at_once()),
         Err(failure) => {
             output::stderr!("townlet: {}", escape(&failure.message()));
             let refused = matches!(failure, ClientError::Refused(_));
             return Ok(ExitCode::from(if refused { EXIT_CHECK_FAILED } else { EXIT_FAILED }));
         }
     };
-    // A person at a prompt decides; a script stops.
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    // One that cannot move its cursor has no prompt, and lines are read as from a pipe.
-    let capabilities = Capabilities::detect().ok().filter(|_| terminal && args.command.is_empty());
-    let interactive = capabilities.is_some();
-    if console.warn_of_history() && !interactive {
-        output::stderr!("Nothing was sent.");
-        return Ok(ExitCode::from(EXIT_CHECK_FAILED));
+    match console.warn_of_history(&mut attended) {
+        None => return Ok(interrupted_at_once()),
+        Some(true) if !interactive => {
+            output::stderr!("Nothing was sent.");
+            return Ok(ExitCode::from(EXIT_CHECK_FAILED));
+        }
+        Some(_) => {}
     }
-    // A script that was started with `nohup` goes on when its terminal is closed.
-    let interrupts = Interrupts::watch(if interactive { &[SIGINT, SIGTERM, SIGHUP] } else { &[SIGINT, SIGTERM] })?;
+    drop(attended);
     if !args.command.is_empty() {
         let request = Request { cmd_id: args.cmd_id.clone(), ..new_request(&join_words(&args.command), args.dry_run) };
         return Ok(ExitCode::from(console.send(request, args.json, &interrupts)?));
@@ -96,6 +103,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::from(worst))
+}
+
+/// Of an interrupt before any command.
+fn interrupted_at_once() -> ExitCode {
+    output::stderr!("townlet: interrupted before the shard answered. Nothing was sent.");
+    ExitCode::from(EXIT_INTERRUPTED)
+}
+
+/// The result of a request. `None` when the attendant leaves before it.
+async fn unless_left<T>(attendant: &mut dyn Attendant, request: impl Future<Output = T>) -> Option<T> {
+    tokio::pin!(request);
+    let mut poll = tokio::time::interval(POLL);
+    loop {
+        tokio::select! {
+            answer = &mut request => return Some(answer),
+            _ = poll.tick() => if attendant.leaves() { return None },
+        }
+    }
 }
 
 fn new_request(line: &str, dry_run: bool) -> Request {
@@ -125,23 +150,29 @@ pub(super) struct ConsoleClient {
 }
 
 impl ConsoleClient {
-    fn open(runtime: Runtime, client: Client) -> Result<Self, ClientError> {
+    /// `None` when the attendant leaves before the shard answers.
+    fn open(runtime: Runtime, client: Client, attendant: &mut dyn Attendant) -> Result<Option<Self>, ClientError> {
         let started = Instant::now();
         let welcome = loop {
-            match runtime.block_on(client.welcome()) {
-                Err(ClientError::Busy(_, wait)) if started.elapsed() < RETRY_DEADLINE => std::thread::sleep(wait),
-                welcome => break welcome?,
+            match runtime.block_on(unless_left(attendant, client.welcome())) {
+                None => return Ok(None),
+                Some(Err(ClientError::Busy(_, wait))) if started.elapsed() < RETRY_DEADLINE => {
+                    if attendant.wait(wait) {
+                        return Ok(None);
+                    }
+                }
+                Some(welcome) => break welcome?,
             }
         };
         warn_if_newer(&welcome.schema_version);
-        Ok(Self { runtime, client, welcome })
+        Ok(Some(Self { runtime, client, welcome }))
     }
 
     /// Holds the shard's audit log to what this user has seen of it earlier. Says what contradicts it, and that another shard
-    /// answers than before. Returns whether anything contradicts.
-    fn warn_of_history(&self) -> bool {
-        let Some(known) = townlet_tui::files::known_shards_file().map(KnownShards::at) else { return false };
-        match self.runtime.block_on(known.check(&self.client)) {
+    /// answers than before. Returns whether anything contradicts; `None` when the attendant leaves before.
+    fn warn_of_history(&self, attendant: &mut dyn Attendant) -> Option<bool> {
+        let Some(known) = townlet_tui::files::known_shards_file().map(KnownShards::at) else { return Some(false) };
+        let contradicts = match self.runtime.block_on(unless_left(attendant, known.check(&self.client)))? {
             Ok(check) => {
                 for alarm in &check.alarms {
                     output::stderr!("WARNING: {alarm}");
@@ -155,7 +186,8 @@ impl ConsoleClient {
                 output::stderr!("warning: the checkpoints of this shard cannot be remembered: {}", escape(&why));
                 false
             }
-        }
+        };
+        Some(contradicts)
     }
 
     /// Sends a command and prints its answer. Returns the exit status.
@@ -242,15 +274,7 @@ impl ConsoleClient {
 
     /// Sends a request once. `None` when the attendant leaves before the answer.
     async fn attempt(&self, request: &Request, attendant: &mut dyn Attendant) -> Option<Result<Answer, ClientError>> {
-        let sending = self.client.send_command(request);
-        tokio::pin!(sending);
-        let mut poll = tokio::time::interval(POLL);
-        loop {
-            tokio::select! {
-                answer = &mut sending => return Some(answer),
-                _ = poll.tick() => if attendant.leaves() { return None },
-            }
-        }
+        unless_left(attendant, self.client.send_command(request)).await
     }
 
     /// Of a command whose attendant left before the answer.

@@ -94,6 +94,7 @@ impl From<ChoiceArg> for Choice {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_home(&args.home)?;
     let seeds = SeedRange::new(args.seed, args.seeds, args.days, args.towns.count().max(1))?;
     if let Some(path) = &args.out {
         output::require_new_file(path).context("--out")?;

@@ -14,7 +14,7 @@ use townlet_town::Rules;
 
 use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::output::CheckReport;
+use super::output::{self, CheckReport};
 use checks::{CHECKS, Problem, SOURCE};
 use townlet_shard::Home;
 use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};
@@ -58,6 +58,7 @@ struct PreflightContext {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_home(&args.home)?;
     let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
     let release = config_sources::load(&config, Vec::new())?;
     let shadow = args.shadow_config.clone().map(|file| {

@@ -13,7 +13,7 @@ use townlet_town::Rules;
 
 use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::output::CheckReport;
+use super::output::{self, CheckReport};
 use super::sandbox::{CheckFailure, Sandbox};
 use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;
@@ -60,6 +60,7 @@ impl DemoTown {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_home(&args.home)?;
     let town = DemoTown::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
         Some(file) => {

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, output};
 use seeds::SeedsRun;
 use session::Session;
 use stop::StopRequest;
@@ -94,6 +94,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if let Some(Command::Sweep(args)) = &args.command {
         return sweep::run(args);
     }
+    output::require_usable_home(&args.home, args.resume.is_some())?;
     let stop = StopRequest::watch(args.minutes)?;
     if let Some(seeds) = SeedsRun::requested(args)? {
         stop.begin_work();

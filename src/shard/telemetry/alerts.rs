@@ -60,6 +60,7 @@ fn is_repeatable(name: &str) -> bool {
 fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertDraft> {
     let mut alerts = promotion_alerts(&status.promotion, status.canary_is_red);
     let waiting = state.employment.queue.len();
+    let undecided = state.employment.queue.iter().filter(|entry| !entry.approved).count() as u64;
     let limit = rules.config.employment.exit_queue_limit;
     if employment::overflows(rules, state) {
         let message = if waiting == 1 {
@@ -68,13 +69,15 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
             format!("{waiting} residents wait in the exit queue; its limit is {limit}.")
         };
         alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer exits in the Employment pane."));
-    } else if waiting > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
-        let message = format!("exit cap reached: {waiting} wait for review.");
+    } else if undecided > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
+        let (exits, cap) = (state.employment.exits_today, state.live_settings.daily_exit_cap);
+        let waiting = count(undecided, "resident");
+        let verb = if undecided == 1 { "waits" } else { "wait" };
         alerts.push((
             "exit_cap_reached",
             "warning",
-            message,
-            "The rest wait for the next day, unless you approve or defer them.",
+            format!("exit cap reached: {} today, limit {cap}; {waiting} {verb}.", count(exits.into(), "exit")),
+            "Exits that you do not approve wait for tomorrow. Approve or defer them in the Employment pane.",
         ));
     }
     let starving =

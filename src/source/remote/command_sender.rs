@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{interval, sleep};
 
-use super::{ClientError, Shared};
+use super::{ClientError, HistoryState, Shared};
 use crate::SourceEvent;
 use townlet_wire::escape;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
@@ -80,6 +80,12 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
         };
         return Ok(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
     }
+    // A dry run precedes the command, and `escalate` sends a token.
+    if (changes || request.secret.is_some() || shared.is_mutating(&request.command))
+        && let Some((what, advice)) = contradiction(shared, changes).await
+    {
+        return Ok(error_answer(request, "E_HISTORY", format!("nothing was sent. {what}"), &advice));
+    }
     if let Some(theirs) = shared.other_run(request) {
         return Ok(other_run(request, &theirs));
     }
@@ -103,6 +109,20 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
     };
     shared.outbox.fail_attempt(cmd_id, why, received);
     Err(PAUSE)
+}
+
+/// What contradicts what this user has seen of the shard's audit log, and what to do. `look`: also when this connection was not
+/// compared yet; whatever answers at the address since the last one may be another shard.
+async fn contradiction(shared: &Shared, look: bool) -> Option<(String, String)> {
+    let known = shared.known.as_ref()?;
+    match shared.with(|info| info.history.clone()) {
+        HistoryState::Contradicted { what, advice } => Some((what, advice)),
+        HistoryState::Unchecked if look => {
+            let found = known.check(&shared.client()).await.ok()?.alarms.into_iter().next()?;
+            Some((found.what, found.advice))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the command is neither executed nor refused, so that the same `cmd_id` may be sent again.

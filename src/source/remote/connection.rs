@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::{Client, ClientError, Loss, Shared, StreamDecoder, StreamEvent};
+use super::{Client, ClientError, HistoryState, Loss, Shared, StreamDecoder, StreamEvent};
 use crate::{Link, SourceEvent};
-use townlet_wire::sse::Reader;
+use townlet_wire::sse::{Reader, STOPPING};
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
         let before = decoder.last();
         let loss = follow(shared, &mut decoder).await;
         let denied = loss.denied.is_some();
-        shared.with(|info| (info.live, info.loss) = (false, Some(loss)));
+        shared.with(|info| (info.live, info.history, info.loss) = (false, HistoryState::Unchecked, Some(loss)));
         if denied {
             attempt = 0;
             wait_for_token(shared).await;
@@ -88,7 +88,10 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
         }
     };
     match opened {
-        Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: None },
+        Ok(response) => {
+            let why = read(shared, &client, decoder, response).await;
+            Loss { stopped: why == STOPPING, why, denied: None }
+        }
         Err(failure) => shared.with(|info| Loss::of(&failure, client.url(), info.loss.as_ref())),
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::{Client, ClientError, Shared};
+use super::{Client, ClientError, HistoryState, Shared};
 use crate::SourceEvent;
 use townlet_audit::{Checkpoint, PublicKey};
 use townlet_wire::escape;
@@ -285,8 +285,8 @@ fn forget(url: &str, name: &str) -> String {
 /// What to do about a history that should not have changed.
 fn unexplained(url: &str, name: &str) -> String {
     format!(
-        "Trust nothing of this log before the difference is explained: run `townlet audit verify --key` on the machine and look for \
-         a copy of the log. If the change is yours, run {}.",
+        "If the change is yours, run {}. Otherwise trust nothing of this log before `townlet audit verify --key` on the machine, \
+         or a copy of the log, explains the difference.",
         forget(url, name)
     )
 }
@@ -365,14 +365,15 @@ async fn contradiction(
 }
 
 /// Looks again and again while the shard is connected, and publishes what it finds.
-pub(super) async fn watch(shared: &Arc<Shared>, known: Option<&KnownShards>) {
-    let Some(known) = known else { return std::future::pending().await };
+pub(super) async fn watch(shared: &Arc<Shared>) {
+    let Some(known) = &shared.known else { return std::future::pending().await };
     let (mut alarms_before, mut shard_before) = (Vec::new(), None);
     loop {
         while !shared.with(|info| info.live) {
             sleep(UNTIL_LIVE).await;
         }
         let client = shared.client();
+        let mut found = HistoryState::Consistent;
         let alarms = match known.check(&client).await {
             Ok(mut check) => {
                 // Another client may have seen and remembered the shard first.
@@ -381,17 +382,22 @@ pub(super) async fn watch(shared: &Arc<Shared>, known: Option<&KnownShards>) {
                     shared.emit(SourceEvent::Notice(note));
                 }
                 shard_before = check.shard.or(check.before);
+                if let Some(HistoryAlarm { what, advice, .. }) = check.alarms.first().cloned() {
+                    found = HistoryState::Contradicted { what, advice };
+                }
                 check.alarms.iter().map(HistoryAlarm::sentence).collect()
             }
             Err(why) => vec![format!("the checkpoints of this shard cannot be remembered: {why}")],
         };
+        // A connection that was lost meanwhile is another one.
+        shared.with(|info| info.history = if info.live { found } else { HistoryState::Unchecked });
         if alarms != alarms_before {
             shared.emit(SourceEvent::History(alarms.clone()));
             alarms_before = alarms;
         }
         // After a new connection it looks at once.
         let next = Instant::now() + INTERVAL;
-        while Instant::now() < next && shared.with(|info| info.live) {
+        while Instant::now() < next && shared.with(|info| info.history != HistoryState::Unchecked) {
             sleep(UNTIL_LIVE).await;
         }
     }
@@ -505,6 +511,13 @@ mod tests {
             assert_eq!(found.is_some(), words.is_some(), "{url} {found:?}");
             assert!(found.unwrap_or_default().contains(words.unwrap_or_default()));
         }
+    }
+
+    /// A narrow screen cuts the end.
+    #[test]
+    fn the_command_that_accepts_a_change_comes_before_all_other_advice() {
+        let accepts = "If the change is yours, run `townlet audit forget http://x a`.";
+        assert!(unexplained("http://x", "a").starts_with(accepts));
     }
 
     #[test]

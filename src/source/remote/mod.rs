@@ -47,6 +47,20 @@ struct Shared {
     outbox: Outbox,
     /// The operator gave another token.
     token_changed: Notify,
+    /// Where it remembers what it sees of the audit log.
+    known: Option<KnownShards>,
+}
+
+/// What comparing the shard's audit log with what this user has seen of it has found, on this connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum HistoryState {
+    /// Nothing yet.
+    #[default]
+    Unchecked,
+    /// No contradiction.
+    Consistent,
+    /// A contradiction: what happened, and what to do.
+    Contradicted { what: String, advice: String },
 }
 
 struct ConnectionInfo {
@@ -58,6 +72,7 @@ struct ConnectionInfo {
     /// Whether the shard knows the field `run_id` of a request.
     checks_runs: bool,
     live: bool,
+    history: HistoryState,
     /// When the last data arrived.
     last_data: Option<Instant>,
     /// Why the connection was lost last.
@@ -70,6 +85,8 @@ struct Loss {
     why: String,
     /// The shard's refusal of the token, or of a client without one. Nothing is tried again before there is another token.
     denied: Option<ErrorBody>,
+    /// The shard has said that it stops, and has not answered since.
+    stopped: bool,
 }
 
 impl Loss {
@@ -81,18 +98,31 @@ impl Loss {
             _ if failure.says_wait() => before.and_then(|before| before.denied.clone()),
             _ => None,
         };
+        // A refused connection says less than the shard's own last word.
+        if let Some(before) = before.filter(|before| before.stopped && denied.is_none()) {
+            return before.clone();
+        }
         // Header and message name the address already.
         let why = failure.message();
         let why = why.strip_prefix(&format!("{url}: ")).unwrap_or(&why).trim_end_matches('.').to_owned();
-        Self { why, denied }
+        Self { why, denied, stopped: false }
     }
 }
 
 impl ConnectionInfo {
     fn new(client: Client) -> Self {
         let schema = SCHEMA_VERSION.into();
-        let (commands, run_id) = (Vec::new(), String::new());
-        Self { client, commands, schema, run_id, checks_runs: false, live: false, last_data: None, loss: None }
+        Self {
+            client,
+            commands: Vec::new(),
+            schema,
+            run_id: String::new(),
+            checks_runs: false,
+            live: false,
+            history: HistoryState::default(),
+            last_data: None,
+            loss: None,
+        }
     }
 
     fn silent_seconds(&self) -> Option<u64> {
@@ -108,6 +138,7 @@ impl ConnectionInfo {
         let why = self.loss.as_ref().map_or_else(String::new, |loss| format!(" ({})", loss.why));
         match self.silent_seconds() {
             _ if self.loss.as_ref().is_some_and(|loss| loss.denied.is_some()) => format!("{url} refused access{why}"),
+            _ if self.loss.as_ref().is_some_and(|loss| loss.stopped) => format!("{url} has stopped"),
             Some(seconds) => {
                 format!("{url} has not answered for {seconds} s{why}; it is unknown whether its town runs")
             }
@@ -134,8 +165,8 @@ impl Shared {
         let link = self.with(|info| {
             let loss = info.loss.clone()?;
             let (url, silent_seconds) = (info.client.url().to_owned(), info.silent_seconds());
-            let denied = loss.denied.is_some();
-            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied, why: loss.why })
+            let (denied, stopped) = (loss.denied.is_some(), loss.stopped);
+            Some(Link::Reconnecting { url, in_seconds, silent_seconds, denied, stopped, why: loss.why })
         });
         if let Some(link) = link {
             self.emit(SourceEvent::Link(link));
@@ -230,10 +261,11 @@ impl Source for Remote {
             info,
             outbox: Outbox::default(),
             token_changed: Notify::default(),
+            known: self.known.clone(),
         });
         self.shared = Some(Arc::clone(&shared));
         let mut stop = self.stop.subscribe();
-        let (reporter, known) = (Arc::clone(&shared), self.known.clone());
+        let reporter = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
@@ -246,7 +278,7 @@ impl Source for Remote {
                     () = connection::watch(&shared) => {}
                     () = command_sender::serve(&shared) => {}
                     () = command_sender::report(&shared) => {}
-                    () = known_shards::watch(&shared, known.as_ref()) => {}
+                    () = known_shards::watch(&shared) => {}
                 }
             });
             runtime.shutdown_background();
@@ -309,6 +341,7 @@ impl Drop for Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use townlet_wire::sse::STOPPING;
 
     #[test]
     fn a_refused_token_stays_refused_while_the_shard_asks_to_wait() {
@@ -322,6 +355,11 @@ mod tests {
         }
         let refused = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&waiting));
         assert_eq!((refused.denied, refused.why.as_str()), (None, "refused"));
+        // A shard that has said that it stops has stopped, until it is heard again.
+        let stopped = Loss { why: STOPPING.into(), denied: None, stopped: true };
+        let still = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&stopped));
+        assert_eq!((still.stopped, still.why.as_str()), (true, STOPPING));
+        assert!(Loss::of(&refusal("E_UNAUTHORIZED"), "http://x", Some(&stopped)).denied.is_some());
     }
 
     #[test]
@@ -329,7 +367,11 @@ mod tests {
         let client = Client::new(&Target { url: "http://127.0.0.1:7420".into(), ..Target::default() }).unwrap();
         let mut info = ConnectionInfo::new(client);
         let loss = |why: &str, denied: bool| {
-            Some(Loss { why: why.into(), denied: denied.then(|| ErrorBody::new("E_UNAUTHORIZED", "", "")) })
+            Some(Loss {
+                why: why.into(),
+                stopped: why == STOPPING,
+                denied: denied.then(|| ErrorBody::new("E_UNAUTHORIZED", "", "")),
+            })
         };
         assert_eq!(info.parting(), "http://127.0.0.1:7420 was never reached");
         info.loss = loss("connection refused", false);
@@ -340,6 +382,8 @@ mod tests {
         info.loss = loss("the connection broke", false);
         let said = "http://127.0.0.1:7420 has not answered for 12 s (the connection broke); it is unknown whether its town runs";
         assert_eq!(info.parting(), said);
+        info.loss = loss(STOPPING, false);
+        assert_eq!(info.parting(), "http://127.0.0.1:7420 has stopped");
         info.live = true;
         assert_eq!(info.parting(), "detached from http://127.0.0.1:7420; the town keeps running");
     }

@@ -22,7 +22,7 @@ use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 /// Minimum terminal size.
 const MIN_SIZE: (u16, u16) = (60, 18);
 /// Rows of a banner at most.
-const MAX_BANNER_ROWS: usize = 4;
+const MAX_BANNER_ROWS: usize = 5;
 /// Minimum size to show all panes of a screen at once.
 const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
 
@@ -288,6 +288,9 @@ impl App {
             Link::Stale { .. } => {
                 banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
             }
+            Link::Reconnecting { stopped: true, denied: false, .. } => {
+                banners.push(format!("the shard has stopped; {}", connection::next_attempt(&self.link)));
+            }
             // The cause comes last, because it may be long and is cut first.
             Link::Reconnecting { denied, why, .. } => {
                 let advice = if *denied { ": `:escalate` gives another token" } else { "" };
@@ -312,22 +315,30 @@ impl App {
         if !view.health.audit_ok {
             banners.push("the audit log is not writable; commands are refused".into());
         }
-        banners.extend(view.health.problems.iter().cloned());
-        if view.transport.mode == "aggregate" {
+        // A problem that is an alert too is quiet once that is acknowledged, and is said once.
+        let alert_of = |problem: &String| view.alerts.iter().find(|alert| alert.message == *problem);
+        let is_seen = |alert: &Alert| alert.acknowledged_by.is_some();
+        let seen = |name: &str| view.alerts.iter().any(|alert| alert.name == name && is_seen(alert));
+        let problems = &view.health.problems;
+        banners.extend(problems.iter().filter(|problem| !alert_of(problem).is_some_and(is_seen)).cloned());
+        if view.transport.mode == "aggregate" && !seen("telemetry_aggregating") {
             banners.push("telemetry is aggregated to one message per second".into());
         }
+        let canary_is_red = view.promotion.state == "canary"
+            && view.stability.windows.last().is_some_and(|window| window.verdict == "red");
         match view.promotion.state.as_str() {
-            "eligible" => banners
+            "eligible" if !seen("candidate_ready") => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
             "rolled_back" => banners.push("the canary failed and was rolled back".into()),
-            "canary" if view.stability.windows.last().is_some_and(|window| window.verdict == "red") => {
+            "canary" if canary_is_red && !seen("canary_red") => {
                 let key = self.keymap.label(Action::Rollback);
                 banners.push(format!("the canary is failing; {key} in Stability or Candidate rolls back"));
             }
             "held" => banners.push(format!("promotion is on hold: {}", view.promotion.detail)),
             _ => {}
         }
-        let standing = |alert: &&Alert| alert.severity == "critical" && alert.acknowledged_by.is_none();
+        let said = |alert: &Alert| problems.contains(&alert.message) || (alert.name == "canary_red" && canary_is_red);
+        let standing = |alert: &&Alert| alert.severity == "critical" && !is_seen(alert) && !said(alert);
         let worst = view.alerts.iter().filter(standing);
         banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
         banners.extend(self.webhook_trouble.clone());
@@ -342,10 +353,12 @@ impl App {
         if self.history_alarms.is_empty() {
             return vec![format!(" ‼ {}{more}", clip(first, columns.saturating_sub(width(&more) + 4)))];
         }
-        let mut rows = wrap(&format!("{first}{more}"), columns.saturating_sub(4).max(1));
-        let rest = rows.split_off(rows.len().min(MAX_BANNER_ROWS));
-        if let Some(last) = rows.last_mut().filter(|_| !rest.is_empty()) {
-            *last = clip(&format!("{last} {}", rest.join(" ")), columns.saturating_sub(4));
+        let columns = columns.saturating_sub(4).max(1);
+        let mut rows = wrap(&format!("{first}{more}"), columns);
+        if rows.len() > MAX_BANNER_ROWS {
+            rows = wrap(first, columns);
+            let rest = rows.split_off(MAX_BANNER_ROWS - 1).join(" ");
+            rows.push(clip(&rest, columns.saturating_sub(width(&more))) + &more);
         }
         let row = |(index, text): (usize, String)| format!(" {} {text}", if index == 0 { "‼" } else { " " });
         rows.into_iter().enumerate().map(row).collect()

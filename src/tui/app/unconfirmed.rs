@@ -96,13 +96,15 @@ impl App {
         });
     }
 
-    /// What a town of this process cannot write now, and what is lost by quitting; empty when it writes everything. What is an
-    /// alert too is not about its files.
+    /// What a town of this process cannot write now, and what is lost by quitting; empty when it writes everything. What has an
+    /// alert of its own is not about its files.
     fn not_saved(&self) -> Vec<String> {
         let Some(view) = self.view.as_ref().filter(|_| self.link == Link::Local && self.ended.is_none()) else {
             return Vec::new();
         };
-        let alerts = |problem: &&String| view.alerts.iter().all(|alert| alert.message != **problem);
+        let alerts = |problem: &&String| {
+            view.alerts.iter().all(|alert| alert.message != **problem || alert.name == "shard_degraded")
+        };
         let mut text: Vec<String> = view.health.problems.iter().filter(alerts).cloned().collect();
         if !text.is_empty() {
             let kept = view.health.journal_tick;

@@ -13,6 +13,7 @@ use crate::keymap::Action;
 use crate::layouts::Layouts;
 use crate::pane::{
     FILTER_SHOWN, KeyHint, draw_empty, draw_on_border, draw_scroll_position, has_newer_schema, mark, pane_block,
+    problems_without_alert,
 };
 use crate::table::{Column, EXTRA, Table};
 use crate::text_drawing::draw_text;
@@ -210,7 +211,7 @@ impl Fleet {
                 let newer = format!("uses schema {}, newer than {SCHEMA_VERSION}: read-only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
             }
-            for problem in &view.health.problems {
+            for problem in problems_without_alert(view) {
                 lines.push(Line::styled(clip(problem, columns), self.theme.bad));
             }
             for alert in &view.alerts {

@@ -47,6 +47,7 @@ fn silent(url: &str, silent_seconds: Option<u64>, denied: bool) -> Message {
         in_seconds: 3,
         silent_seconds,
         denied,
+        stopped: false,
         why: why.into(),
     }))
 }

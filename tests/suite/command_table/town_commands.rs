@@ -554,6 +554,12 @@ fn set_exit_cap() {
         assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
         let answer = live.expect_ok("set_exit_cap 1");
         assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());
+        // The alert counts the exits of the day and those who are not approved.
+        live.expect_ok("set_exit_cap 0");
+        live.expect_ok("employment_exit request ada");
+        live.run(1);
+        let alert = live.view().alerts.into_iter().find(|alert| alert.name == "exit_cap_reached").expect("it stands");
+        assert_eq!(alert.message, "exit cap reached: 0 exits today, limit 0; 1 resident waits.");
     });
 }
 

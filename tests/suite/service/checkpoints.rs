@@ -3,8 +3,9 @@
 
 use townlet_audit::{Checkpoint, PublicKey};
 use townlet_source::remote::{KnownLine, KnownShards};
-use townlet_source::{Remote, SourceEvent};
+use townlet_source::{Remote, Source as _, SourceEvent};
 use townlet_wire::service::{CHECKPOINT, HEALTH};
+use townlet_wire::{Request, Status};
 
 use super::client::{Reply, Served, wait};
 use super::{deliveries, until};
@@ -196,11 +197,53 @@ fn one_command_on_a_rewritten_log_is_not_sent() {
 fn a_screen_is_told_of_another_history() {
     let restarted = Restarted::start();
     restarted.forge(|segments| segments[0][1].issuer = "tui:mallory".into());
-    let mut source = Remote::new(restarted.served.client(None)).remembering(Some(restarted.known.clone()));
+    let mut source =
+        Remote::new(restarted.served.client(Some(&restarted.served.admin))).remembering(Some(restarted.known.clone()));
     let notices = deliveries(&mut source);
     let alarms = until(&notices, "an alarm", |notice| match notice {
         SourceEvent::History(alarms) => Some(alarms),
         _ => None,
     });
     assert!(alarms[0].contains("WAS REWRITTEN"), "{alarms:?}");
+    // What changes something is not sent until the change is accepted; what reads is.
+    let mut ask = |request: Request| {
+        let id = source.send(request);
+        until(&notices, "an answer", |notice| match notice {
+            SourceEvent::Answer(answer) if answer.cmd_id == id => Some(answer),
+            _ => None,
+        })
+    };
+    let dry_run = Request { dry_run: true, ..Request::line("set_exit_cap 2") };
+    let escalate = Request { secret: Some(restarted.served.admin.clone()), ..Request::line("escalate") };
+    for request in [Request::line("set_exit_cap 2"), dry_run, escalate] {
+        let line = request.command.clone();
+        let error = ask(request).error.expect(&line);
+        assert_eq!(error.code, "E_HISTORY", "{line}");
+        assert!(error.message.starts_with("nothing was sent. THE AUDIT LOG OF THIS SHARD WAS REWRITTEN"), "{error:?}");
+        assert!(error.hint.contains("`townlet audit forget http://"), "{error:?}");
+    }
+    assert_eq!(ask(Request::line("kpi")).status, Status::Ok);
+    restarted.known.forget(&restarted.served.server.url(), None).unwrap();
+    until(&notices, "no alarm", |notice| match notice {
+        SourceEvent::History(alarms) if alarms.is_empty() => Some(()),
+        _ => None,
+    });
+    assert_eq!(ask(Request::line("set_exit_cap 2")).error, None);
+}
+
+#[test]
+fn a_command_that_waited_for_the_connection_is_not_sent_to_another_history() {
+    let restarted = Restarted::start();
+    restarted.forge(|segments| segments[0][1].issuer = "tui:mallory".into());
+    let mut source =
+        Remote::new(restarted.served.client(Some(&restarted.served.admin))).remembering(Some(restarted.known.clone()));
+    let notices = deliveries(&mut source);
+    until(&notices, "its commands", |notice| matches!(notice, SourceEvent::SourceInfo(_)).then_some(()));
+    // Nothing was compared on this connection yet.
+    let id = source.send(Request::line("set_exit_cap 2"));
+    let error = until(&notices, "an answer", |notice| match notice {
+        SourceEvent::Answer(answer) if answer.cmd_id == id => Some(answer.error),
+        _ => None,
+    });
+    assert_eq!(error.expect("an error").code, "E_HISTORY");
 }

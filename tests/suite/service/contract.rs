@@ -2,12 +2,12 @@
 //! documented form. [`Served::send`](super::client::Served::send) checks the reply of every request of these tests.
 
 use serde_json::{Value, json};
-use townlet_wire::Answer;
 use townlet_wire::service::{
     AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, Refusal, SNAPSHOT, STREAM,
 };
+use townlet_wire::{Answer, Request, Status};
 
-use super::client::{Reply, Served};
+use super::client::{Reply, Served, wait};
 
 /// Fails unless the document describes this reply to this request.
 #[track_caller]
@@ -175,4 +175,23 @@ fn the_audit_log_is_read_in_pages() {
     }
     // A place of the form that the document describes.
     assert_eq!(served.get(&format!("{AUDIT}?before=2026-02-30T00:00:00.000Z/r/1"), "").status, 200);
+}
+
+#[test]
+fn the_state_of_a_thousand_residents_is_read_by_every_command() {
+    let start = |home: &tempfile::TempDir| {
+        townlet_shard::start(crate::kit::sources("stress.yaml", &[]), 7, crate::kit::options(home.path(), true))
+    };
+    let served = Served::with_shard(crate::kit::temp_home(), None, start);
+    let state = served.get(SNAPSHOT, "");
+    assert_eq!(state.status, 200);
+    assert!(state.body.len() > 1_000_000, "{}", state.body.len());
+    let home = served.home.path();
+    std::fs::write(home.join("state.json"), &state.body).expect("a file");
+    for line in ["telemetry check state.json", &format!("telemetry snapshot --connect {}", served.server.url())] {
+        let run = crate::kit::townlet(home, line);
+        assert_eq!(run.status.code(), Some(0), "{line}: {}", crate::kit::text(&run.stderr));
+    }
+    let answer = wait(served.client(None).send_command(&Request::line("telemetry_snapshot")));
+    assert_eq!(answer.expect("an answer").status, Status::Ok);
 }

@@ -56,6 +56,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    output::require_usable_home(&args.home, args.resume.is_some())?;
     let stop = StopRequest::watch(None)?;
     let (home, sweeps) = (Home::new(&args.home), args.home.join(SWEEPS));
     let (folder, state) = if let Some(name) = &args.resume {

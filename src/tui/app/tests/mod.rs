@@ -29,7 +29,7 @@ use crate::screenshot;
 use crate::settings::Settings;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
-use townlet_wire::telemetry::ExitEntry;
+use townlet_wire::telemetry::{Alert, ExitEntry};
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
 /// An app, its terminal size, and the requests it sent.
@@ -285,7 +285,7 @@ fn banners_and_connection_states() {
     ui.hides("canary is failing");
     let lost = |denied| {
         let (url, why) = ("http://x".to_owned(), "the connection broke".to_owned());
-        let link = Link::Reconnecting { url, in_seconds: 4, silent_seconds: Some(12), denied, why };
+        let link = Link::Reconnecting { url, in_seconds: 4, silent_seconds: Some(12), denied, stopped: false, why };
         Message::SourceEvent(SourceEvent::Link(link))
     };
     ui.shows("▶ 10×");
@@ -297,11 +297,68 @@ fn banners_and_connection_states() {
     ui.hides("▶ 10×");
     ui.shows("? was 10×");
     ui.shows(" VIEWER ?");
+    let stopped = Link::Reconnecting {
+        url: "http://x".into(),
+        in_seconds: 4,
+        silent_seconds: Some(1),
+        denied: false,
+        stopped: true,
+        why: "the shard is stopping".into(),
+    };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(stopped)));
+    ui.shows("‼ the shard has stopped; trying again in 4 s");
+    ui.hides("no answer");
     ui.app.update(lost(true));
     ui.shows("Harbour · token refused, not tried again");
     ui.shows("not tried again: `:escalate` gives another token (the connection broke)");
     ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
     ui.shows("no answer for 3 s");
+}
+
+#[test]
+fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
+    let alert = |name: &str, severity: &str, acknowledged: bool| Alert {
+        name: name.into(),
+        severity: severity.into(),
+        message: format!("{name} stands."),
+        hint: "Look.".into(),
+        acknowledged_by: acknowledged.then(|| "token:ada".into()),
+        ..Alert::default()
+    };
+    let mut ui = AppHarness::new(Role::Viewer, (160, 40));
+    let mut banner = |mode: &str, state: &str, alerts: &[Alert], problems: &[&str]| {
+        let mut view = snapshot();
+        view.alerts = alerts.to_vec();
+        view.health.problems = problems.iter().map(|problem| (*problem).to_owned()).collect();
+        (view.transport.mode, view.promotion.state) = (mode.into(), state.into());
+        view.stability.windows.last_mut().unwrap().verdict = "red".into();
+        ui.view(view);
+        let row = ui.screen().lines().nth(1).unwrap_or_default().trim().to_owned();
+        row.strip_prefix("‼ ").map(|row| row.trim_end().to_owned())
+    };
+    let mut of = |name: &str, severity: &str, acknowledged: bool, problem: bool| {
+        let message = format!("{name} stands.");
+        let problems: &[&str] = if problem { &[&message] } else { &[] };
+        banner("full", "none", &[alert(name, severity, acknowledged)], problems)
+    };
+    for (name, severity) in [("tick_late", "warning"), ("shard_degraded", "critical")] {
+        assert_eq!(of(name, severity, false, true), Some(format!("{name} stands.")));
+        assert_eq!(of(name, severity, true, true), None, "{name}");
+    }
+    assert_eq!(of("starvation", "critical", false, false).as_deref(), Some("starvation stands. Look."));
+    assert_eq!(of("starvation", "critical", true, false), None);
+    for (name, severity, mode, state) in [
+        ("telemetry_aggregating", "warning", "aggregate", "none"),
+        ("candidate_ready", "warning", "full", "eligible"),
+        ("canary_red", "critical", "full", "canary"),
+    ] {
+        let said = banner(mode, state, &[alert(name, severity, false)], &[]).unwrap_or_default();
+        assert!(!said.is_empty() && !said.contains("more)"), "{name}: {said}");
+        assert_eq!(banner(mode, state, &[alert(name, severity, true)], &[]), None, "{name}");
+    }
+    // A problem that is no alert stays.
+    let said = banner("full", "none", &[alert("tick_late", "warning", true)], &["another thing."]);
+    assert_eq!(said.as_deref(), Some("another thing."));
 }
 
 #[test]
@@ -323,6 +380,20 @@ fn another_history_of_the_audit_log_is_the_first_banner() {
         ui.app.update(Message::SourceEvent(SourceEvent::History(vec![alarm])));
         let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(advice), "{size:?}: {words}");
+    }
+    let url = "https://harbour.towns.example:7420";
+    let what = "THE AUDIT LOG OF THIS SHARD WAS REWRITTEN: line 1234567 of run harbour-20261128-073121-123abc, or a line \
+                before it, is another one.";
+    for size in [(60, 18), (80, 24), (120, 40)] {
+        let mut ui = AppHarness::new(Role::Viewer, size);
+        let forget = format!("If the change is yours, run `townlet audit forget {url} harbour`.");
+        let sentence = format!(
+            "{what} {forget} Otherwise trust nothing of this log before `townlet audit verify --key` on the machine, or a copy of \
+             the log, explains the difference."
+        );
+        ui.app.update(Message::SourceEvent(SourceEvent::History(vec![sentence.clone(), sentence])));
+        let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&forget) && words.contains("(+1 more)"), "{size:?}: {words}");
     }
 }
 

@@ -39,6 +39,16 @@ fn several_exits_say_what_they_come_to_and_by_how_much_they_exceed_the_cap() {
 }
 
 #[test]
+fn a_small_screen_shows_what_exits_come_to() {
+    let mut ui = asking(ReasonPrompt::Optional);
+    ui.size = (60, 18);
+    ui.press("space space space a");
+    ui.shows("Today's exit cap: ");
+    ui.shows("exceeds the cap by 3: an approved exit does not wait");
+    ui.shows("for the cap.");
+}
+
+#[test]
 fn a_suggested_reason_is_sent_or_replaced() {
     let mut ui = asking(ReasonPrompt::Ask);
     ui.press("a");

@@ -22,7 +22,7 @@ fn unconfirmed(ui: &mut AppHarness, list: Vec<UnconfirmedCommand>) {
 fn silent(size: (u16, u16)) -> AppHarness {
     let mut ui = AppHarness::new(Role::Admin, size);
     let (url, why) = ("http://x".to_owned(), "connection refused".to_owned());
-    let link = Link::Reconnecting { url, in_seconds: 3, silent_seconds: Some(14), denied: false, why };
+    let link = Link::Reconnecting { url, in_seconds: 3, silent_seconds: Some(14), denied: false, stopped: false, why };
     ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
     unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false), late("0192aaaa-2", "kill ben", true)]);
     ui
@@ -154,14 +154,24 @@ fn quitting_asks_while_the_town_cannot_be_saved() {
     let full = |size| {
         operations::changed(size, |view| {
             let why = "the journal cannot be written: no space left on device";
-            (view.health.status, view.health.problems) = ("degraded".into(), vec![why.into()]);
+            let alert = |name: &str, message: &str| Alert {
+                name: name.into(),
+                severity: "critical".into(),
+                message: message.into(),
+                ..Alert::default()
+            };
+            // A shard raises an alert for each problem; this one is about something else.
+            view.alerts = vec![alert("shard_degraded", why), alert("tick_late", "ticks begin late.")];
+            let problems = vec![why.into(), "ticks begin late.".into()];
+            (view.health.status, view.health.problems) = ("degraded".into(), problems);
             view.health.journal_tick = 3_200;
         })
     };
     let mut ui = full((80, 24));
     assert_eq!(ui.press("q"), []);
     ui.shows("Quit without saving?");
-    ui.shows("no space left on device");
+    ui.shows("║ the journal cannot be written: no space left on device");
+    ui.hides("║ ticks begin late");
     ui.shows("A restart goes on from tick 3,200 or before");
     assert_eq!(ui.press("enter"), []);
     assert_eq!(ui.press("q tab enter"), [Task::Quit]);

@@ -239,8 +239,10 @@ impl ListContent for MetricList {
 
     fn chart_data(&self, metric: &Metric, cx: &Context<'_>) -> Option<ChartData> {
         let unit = drawn_unit(metric, self.total);
+        // A rate is another series than the counter of that name.
+        let rate = if metric.counts && !self.total { "_per_day" } else { "" };
         Some(ChartData {
-            name: metric.name.clone(),
+            name: format!("{}{rate}", metric.name),
             title: metric.title.clone(),
             unit: unit.replace('_', " "),
             points: series(metric, self.total, cx),

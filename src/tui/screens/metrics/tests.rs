@@ -46,6 +46,17 @@ fn targets_are_shown_in_list_and_chart() {
 }
 
 #[test]
+fn an_exported_rate_has_a_name_of_its_own() {
+    let harness = harness("ghost");
+    let mut pane = expanded(true);
+    let rate = pane.export(&harness.cx()).chart.expect("a chart");
+    assert_eq!(rate.unit, "per day");
+    harness.act(&mut pane, Action::Right);
+    let total = pane.export(&harness.cx()).chart.expect("a chart");
+    assert_eq!(rate.name, format!("{}_per_day", total.name));
+}
+
+#[test]
 fn counters_are_drawn_as_rate_or_total() {
     let harness = harness("ghost");
     let mut pane = expanded(true);

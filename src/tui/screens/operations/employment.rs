@@ -228,13 +228,14 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
         let name = resident(view, id);
         return vec![
             format!("{name} leaves town on the next tick. {}", exit_details::service(view, id)),
-            exit_details::absences(view, id),
             used,
+            exit_details::absences(view, id),
         ];
     }
-    let mut text = vec![format!("{} leave town on the next tick:", names(view, ids))];
+    // A small screen cuts the end.
+    let mut text = vec![used, format!("{} leave town on the next tick:", names(view, ids))];
     text.extend(ids.iter().take(MAX_NAMED).map(|id| exit_details::service(view, id)));
-    text.extend([used, "Each resident is a separate command in the audit log.".to_owned()]);
+    text.push("Each resident is a separate command in the audit log.".to_owned());
     text
 }
 

@@ -146,7 +146,8 @@ fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "seats" => queue.capacity.to_string(),
         _ => String::new(),
     };
-    columns.row(vec![(format!(" {sign} "), style)], selected.then(|| cx.row(true)), |head, width| {
+    let mark = (if selected { "▸" } else { " " }.to_owned(), theme.accent);
+    columns.row(vec![mark, (format!("{sign} "), style)], selected.then(|| cx.row(true)), |head, width| {
         let style = if head == "waiting over time" { theme.chart } else { base };
         Cell::Text(text(head, width), style)
     })
