@@ -56,11 +56,6 @@ impl Interrupts {
         self.raised.load(Ordering::SeqCst)
     }
 
-    /// What is set when one came.
-    pub(super) fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.raised)
-    }
-
     /// Attends to signals until the value is dropped.
     pub(super) fn attend(&self) -> Attended<'_> {
         self.at_once.store(false, Ordering::SeqCst);

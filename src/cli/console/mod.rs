@@ -7,6 +7,7 @@
 mod attendant;
 mod option_order;
 mod prompt;
+mod prompt_terminal;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;

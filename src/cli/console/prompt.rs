@@ -10,21 +10,20 @@ use std::io::stdout;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use crossterm::cursor::{MoveTo, Show};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::execute;
-use crossterm::terminal::{Clear, ClearType, disable_raw_mode, enable_raw_mode, window_size};
-use ratatui::backend::CrosstermBackend;
+use crossterm::terminal::{Clear, ClearType, disable_raw_mode, enable_raw_mode};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::attendant::{Attendant, Interrupts};
+use super::prompt_terminal::{PromptTerminal, is_gone};
 use super::{ConsoleClient, RETRY_DEADLINE, Unanswered, new_request, summary_line};
 use crate::cli::output;
 use townlet_source::remote::ClientError;
@@ -48,11 +47,8 @@ const PREVIEW_TIMEOUT: Duration = Duration::from_millis(500);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often signals are looked for.
 const SIGNAL_POLL: Duration = Duration::from_millis(100);
-
-/// How long the prompt may take to end after a signal; a command without an answer is left at once.
-const STUCK_AFTER: Duration = Duration::from_secs(5);
-/// Exit status when it does not: that of SIGHUP.
-const STUCK_STATUS: i32 = 129;
+/// From the first failure of a terminal that goes away to its signal, at most.
+const GOES_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Shows the cursor and leaves raw mode when dropped. The terminal may be gone by then.
 struct RawMode;
@@ -64,7 +60,7 @@ impl Drop for RawMode {
     }
 }
 
-type Screen = Terminal<CrosstermBackend<std::io::Stdout>>;
+type Screen = Terminal<PromptTerminal>;
 
 /// Reads and runs commands until the operator leaves. With `dry_run`, every command is a dry run. Returns the exit status.
 pub(super) fn run(
@@ -74,13 +70,13 @@ pub(super) fn run(
     capabilities: Capabilities,
     interrupts: &Interrupts,
 ) -> Result<u8> {
-    let attended = interrupts.attend();
-    let stuck = end_when_stuck(interrupts.flag())?;
+    // Until the process ends: the signal of a closed window may come after its error.
+    std::mem::forget(interrupts.attend());
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
     let options = TerminalOptions { viewport: Viewport::Inline(VIEWPORT_ROWS) };
     // Not dropped: its drop panics when the window was closed and the cursor cannot be shown.
-    let screen = Terminal::with_options(CrosstermBackend::new(stdout()), options).context("the terminal")?;
+    let screen = Terminal::with_options(PromptTerminal::new(), options).context("the terminal")?;
     let mut screen = ManuallyDrop::new(screen);
     let called = name.map_or_else(String::new, |name| format!("{name}, "));
     let hello = format!(
@@ -96,7 +92,7 @@ pub(super) fn run(
     // What follows begins where the prompt stood. The terminal may be gone, so nothing is asked of it.
     let top = screen.get_frame().area().as_position();
     drop(execute!(stdout(), MoveTo(top.x, top.y), Clear(ClearType::FromCursorDown)));
-    drop((raw, attended, stuck));
+    drop(raw);
     match ended {
         Ok(()) => {}
         Err(Ended::Unanswered(failure)) => {
@@ -106,8 +102,8 @@ pub(super) fn run(
             output::stderr!("townlet: {}", failure.message);
             return Ok(failure.status);
         }
-        // A window that was closed shows no error. Its signal may come later.
-        Err(Ended::Terminal(_)) if interrupts.raised() || is_gone() => {}
+        // A window that was closed shows no error.
+        Err(Ended::Terminal(_)) if goes_away(interrupts) => {}
         Err(Ended::Terminal(error)) => return Err(error.context("the terminal")),
     }
     Ok(0)
@@ -132,30 +128,22 @@ impl From<Unanswered> for Ended {
     }
 }
 
-/// Whether the window was closed.
-fn is_gone() -> bool {
-    window_size().is_err()
+/// Whether the terminal that failed is gone, which it says somewhat later: reads fail first.
+fn goes_away(interrupts: &Interrupts) -> bool {
+    let late = Instant::now() + GOES_AWAY_WITHIN;
+    while !interrupts.raised() && !is_gone() {
+        if Instant::now() >= late {
+            return false;
+        }
+        std::thread::sleep(SIGNAL_POLL);
+    }
+    true
 }
 
 /// What the operator does: keys and signals.
 struct Input<'a> {
     keys: Receiver<Event>,
     interrupts: &'a Interrupts,
-}
-
-/// Ends the process when a signal came and the prompt has not ended in time: a terminal that goes away while it is asked for its
-/// cursor is asked for ever. Dropping the sender ends the watch.
-fn end_when_stuck(raised: Arc<AtomicBool>) -> Result<Sender<()>> {
-    let (ended, watch) = channel();
-    let run = move || {
-        while watch.recv_timeout(SIGNAL_POLL) == Err(RecvTimeoutError::Timeout) {
-            if raised.load(Ordering::SeqCst) && watch.recv_timeout(STUCK_AFTER) == Err(RecvTimeoutError::Timeout) {
-                std::process::exit(STUCK_STATUS);
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(run).context("the prompt")?;
-    Ok(ended)
 }
 
 /// Reads keys on a thread of its own: reading from a terminal that is gone does not return.
