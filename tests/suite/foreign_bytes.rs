@@ -2,12 +2,14 @@
 //!
 //! The readers are those of the fuzz targets in `tests/fuzz`. `TOWNLET_SOAK=1` goes on with each for `TOWNLET_FUZZ_MINUTES` (one)
 //! and checks the bound of time too; run it with `--release`. A failing input is printed with its seed; `TOWNLET_FUZZ_SEED`
-//! repeats it. Rule: "Files from strangers".
+//! repeats it. `TOWNLET_FUZZ_CORPUS=DIR` writes the valid inputs to `DIR/READER` instead, where a fuzz target starts from them.
+//! Rule: "Files from strangers".
 
 #[path = "../fuzz/src/readers.rs"]
 mod readers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::kit::soak;
@@ -28,6 +30,14 @@ fn feed(name: &str) {
     let reader: &Reader = reader(name);
     let seeds = (reader.seeds)();
     assert!(seeds.iter().any(|seed| reader.check(seed).accepted), "{name}: no valid input is accepted");
+    if let Some(corpus) = std::env::var_os("TOWNLET_FUZZ_CORPUS") {
+        let folder = Path::new(&corpus).join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (number, seed) in seeds.iter().enumerate() {
+            std::fs::write(folder.join(format!("valid-{number}")), seed).expect("a valid input");
+        }
+        return;
+    }
     let fixed = number("TOWNLET_FUZZ_SEED");
     let minutes = Duration::from_secs(60 * number("TOWNLET_FUZZ_MINUTES").unwrap_or(1));
     let length = if soak() { minutes } else { BRIEF };
