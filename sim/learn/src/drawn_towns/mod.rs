@@ -192,8 +192,8 @@ fn drawn_share(episode: u64, start: u64, last: u64) -> u64 {
 /// The index of a drawn town and its rules.
 type KeptTown = (u64, Arc<Rules>);
 
-/// The towns of one training, computed when they are needed. Of those that are not the configured one, a third have its plan,
-/// a third a shipped plan and a third plans of their own.
+/// The towns of one training, computed when they are needed. Of those that are not the configured one, `drawn_plan_share` have
+/// only a plan of their own. Of the others, a third have the configured plan, a third a shipped plan and a third plans of their own.
 #[derive(Debug)]
 pub struct DrawnTowns {
     configured: Arc<Rules>,
@@ -235,6 +235,9 @@ impl DrawnTowns {
     fn sources(&self, index: u64, number: u64) -> Sources {
         let (base, plan) = (&self.configured.sources, &self.configured.plan);
         let life = || draw_life(base, &mut Prng::new([number, DRAWN, 1]), None);
+        if index / 3 % 100 < base.config.training.drawn_plan_share.into() {
+            return draw_plan_only(base, number);
+        }
         match index % 3 {
             0 if plan.width * plan.height <= SHARED_PLAN_TILES => life(),
             1 => {
@@ -300,6 +303,26 @@ mod tests {
             let number: u64 = plan.strip_suffix(".txt").expect("a text").parse().expect("a number");
             assert!(seeds::TRAINING.contains(&number), "an evaluation can meet {plan}");
         }
+    }
+
+    #[test]
+    fn in_a_share_of_the_drawn_towns_only_the_plan_is_drawn() {
+        let settings = [
+            ("training.drawn_towns", "600"),
+            ("training.drawn_share_start", "100"),
+            ("training.drawn_share", "100"),
+            ("training.drawn_plan_share", "60"),
+        ];
+        let configured = Sources::default_town(&settings).expect("valid settings");
+        let towns = DrawnTowns::new(&Arc::new(Rules::new(configured).expect("the default town")), 3);
+        let drawn: Vec<Arc<Rules>> = (0..300).map(|seed| towns.rules(seed, 0)).collect();
+        let only_plan = |rules: &&Arc<Rules>| {
+            let (config, base) = (&rules.config, &towns.configured.config);
+            config.world.plan.starts_with("drawn/")
+                && config.world.population == base.world.population
+                && config.economy == base.economy
+        };
+        assert_eq!(drawn.iter().filter(only_plan).count(), 180);
     }
 
     #[test]
