@@ -17,6 +17,7 @@ use townlet_town::config::{self, Config, Layers, LoadedConfig};
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
 pub(super) use import::try_import;
+pub(super) use plan::{residents as drawn_residents, yaml as drawn_yaml};
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
@@ -45,7 +46,7 @@ pub(super) enum Subcommand {
     /// town. The printed configuration names the plan by both, and it is drawn when the configuration is loaded.
     Plan {
         /// Number of residents
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(plan::residents()))]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(drawn_residents()))]
         residents: u32,
         /// Seed of the drawing
         #[arg(long, value_name = "S", default_value_t = 1)]

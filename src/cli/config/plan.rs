@@ -13,7 +13,7 @@ use townlet_wire::escape;
 use crate::cli::output::{self, OutputLost};
 
 /// Residents that a town can have.
-pub(super) fn residents() -> RangeInclusive<i64> {
+pub(in crate::cli) fn residents() -> RangeInclusive<i64> {
     i64::from(*CITY_RESIDENTS.start())..=i64::from(*CITY_RESIDENTS.end())
 }
 
@@ -52,7 +52,7 @@ pub(super) fn draw(residents: u32, seed: u64, out: Option<&Path>) -> Result<()> 
 }
 
 /// The configuration of the town for this many residents and a seed. Its plan is drawn when it is loaded.
-fn yaml(residents: u32, seed: u64) -> String {
+pub(in crate::cli) fn yaml(residents: u32, seed: u64) -> String {
     configuration(&draw_city(residents, seed), residents, seed, &city_plan_name(residents, seed))
 }
 
