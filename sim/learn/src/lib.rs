@@ -18,7 +18,7 @@ pub mod train;
 pub mod tune;
 
 pub use network_policy::{Choice, LastDecision, NetworkPolicy};
-pub use parallel::ShouldContinue;
+pub use parallel::{ShouldContinue, observe_all};
 pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
 pub use scripted::{Scripted, ScriptedWith, Thresholds};
