@@ -7,13 +7,16 @@ use townlet_town::config::Telemetry;
 
 use super::subscribers::Subscribers;
 
+/// How soon a state is offered again to a publisher that was at work.
+const BUSY_RETRY: Duration = Duration::from_millis(5);
+
 pub(super) struct Publication {
     pub subscribers: Arc<Subscribers>,
     /// There is a state that was not published yet.
     pub dirty: bool,
     interval: Duration,
     /// When the last state went out.
-    pub last: Instant,
+    last: Instant,
     /// Names have changed since then.
     pub renamed: bool,
 }
@@ -27,6 +30,16 @@ impl Publication {
 
     pub(super) fn set_rate(&mut self, telemetry: &Telemetry) {
         self.interval = interval(telemetry);
+    }
+
+    /// A state goes out now.
+    pub(super) fn published(&mut self, now: Instant) {
+        (self.last, self.dirty) = (now, false);
+    }
+
+    /// The publisher is at work on the last state; the next one waits.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        self.last = (now + BUSY_RETRY).checked_sub(self.interval).unwrap_or(now);
     }
 
     /// When the next state is to go out; `None` when nobody wants one or there is none.

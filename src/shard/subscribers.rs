@@ -1,66 +1,75 @@
 //! The subscribers of a shard's states: those in this process, and the publisher of streams.
 //!
-//! The town's thread publishes here; while a tick hangs, the watchdog does in its place, and never an older state after a newer one.
-//! Rules: "Telemetry", "Incidents".
+//! The publisher's thread delivers snapshots; while a tick hangs, the watchdog does in its place. Rules: "Telemetry", "Incidents".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::publish::{Frame, Publisher};
+use super::publish::{Frame, Publisher, Update};
 use townlet_wire::Snapshot;
 
 type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 
-pub(super) struct Subscribers {
-    live: Mutex<Vec<Subscriber>>,
+/// The subscribers in this process.
+#[derive(Default)]
+pub(super) struct LocalSubscribers {
+    list: Mutex<Vec<Subscriber>>,
     /// Whether there are any; read every tick.
-    subscribed: AtomicBool,
+    any: AtomicBool,
+}
+
+impl LocalSubscribers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, subscriber: Subscriber) {
+        self.lock().push(subscriber);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Passes a snapshot to all of them.
+    pub(super) fn show(&self, view: &Arc<Snapshot>) {
+        self.lock().iter().for_each(|subscriber| subscriber(Arc::clone(view)));
+    }
+}
+
+pub(super) struct Subscribers {
+    local: Arc<LocalSubscribers>,
     pub(super) publisher: Publisher,
 }
 
 impl Subscribers {
-    pub(super) fn new(publisher: Publisher) -> Self {
-        Self { live: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
-    }
-
-    fn subscribers(&self) -> MutexGuard<'_, Vec<Subscriber>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(local: Arc<LocalSubscribers>, publisher: Publisher) -> Self {
+        Self { local, publisher }
     }
 
     pub(super) fn subscribe(&self, subscriber: Subscriber) {
-        self.subscribers().push(subscriber);
-        self.subscribed.store(true, Ordering::Release);
-    }
-
-    /// Whether this process has a subscriber.
-    pub(super) fn has_subscribers(&self) -> bool {
-        self.subscribed.load(Ordering::Acquire)
+        self.local.add(subscriber);
     }
 
     pub(super) fn has_readers(&self) -> bool {
-        self.publisher.is_wanted() || self.has_subscribers()
+        self.publisher.is_wanted() || self.local.any.load(Ordering::Acquire)
     }
 
-    /// Sends subscribers the state, and streams the frame when there is one.
-    pub(super) fn publish(&self, view: &Arc<Snapshot>, frame: Option<Frame>) {
-        let subscribers = self.subscribers();
-        subscribers.iter().for_each(|subscriber| subscriber(Arc::clone(view)));
-        if let Some(frame) = frame {
-            self.publisher.publish(frame);
-        }
+    /// Publishes a state; only if the publisher is free. Never between the check and the delivery of [`Self::publish_hanging`], so that
+    /// no older state follows a newer one.
+    pub(super) fn publish(&self, update: Update) {
+        let _order = self.local.lock();
+        self.publisher.publish(update);
     }
 
-    /// Publishes a state in place of the town's thread, as long as that is `still` silent. A busy publisher gets none.
+    /// Publishes a snapshot in place of the town's thread, as long as that is `still` silent. A busy publisher gets none.
     pub(super) fn publish_hanging(&self, view: Snapshot, still: impl Fn() -> bool) {
         let view = Arc::new(view);
-        let subscribers = self.subscribers();
+        let subscribers = self.local.lock();
         if !still() {
             return;
         }
         subscribers.iter().for_each(|subscriber| subscriber(Arc::clone(&view)));
         if self.publisher.is_wanted() && self.publisher.is_free() {
             let (events, narrations) = (Vec::new(), Vec::new());
-            self.publisher.publish(Frame { view, events, narrations, renamed: false, lost: 0 });
+            self.publisher.stream(Frame { view, events, narrations, renamed: false, lost: 0 });
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The publisher thread: turns the engine's states into messages for subscribers.
+//! The publisher thread: turns the engine's states into snapshots and messages for subscribers.
 //!
-//! The engine passes a state when the publisher is free and never waits; diffing, encoding and archiving happen here.
-//! Rule: "Telemetry".
+//! The engine passes a copy of its state when the publisher is free and never waits; snapshots, diffs, encoding and archives are made
+//! here. Rule: "Telemetry".
 
 pub mod archive;
 mod hub;
@@ -25,13 +25,29 @@ use townlet_town::config::{Backpressure, Telemetry};
 use archive::Archive;
 use hub::Hub;
 use queue::Queue;
-use townlet_wire::Position;
 use townlet_wire::telemetry::Transport;
+use townlet_wire::{Position, Snapshot};
+
+use super::telemetry::{CapturedState, NewItems};
 
 /// Interval of the timer while no message arrives.
 const TIMER: Duration = Duration::from_millis(100);
 
+/// A state of the town for all subscribers.
+pub(super) struct Update {
+    pub state: CapturedState,
+    /// Everything since the last update, for streams; `None` when none is open.
+    pub news: Option<NewItems>,
+    /// Whether residents have other names than before.
+    pub renamed: bool,
+}
+
+/// Gets every snapshot that the publisher builds.
+pub(super) type ShowFn = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
+
 enum PublisherMessage {
+    Update(Box<Update>),
+    /// A snapshot that was built elsewhere, for streams alone.
     Frame(Frame),
     Mode(Mode),
     Limits(Backpressure, Option<PathBuf>),
@@ -56,6 +72,7 @@ pub(super) struct Publisher {
     sender: Option<Sender<PublisherMessage>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
+    show: ShowFn,
 }
 
 #[derive(Default)]
@@ -66,11 +83,12 @@ struct Shared {
 }
 
 impl Publisher {
-    /// Starts the thread; `report` receives the state of telemetry whenever it changes.
+    /// Starts the thread. `show` gets every snapshot; `report` receives the state of telemetry whenever it changes.
     pub(super) fn start(
         config: &Telemetry,
         folder: PathBuf,
         run_id: &str,
+        show: ShowFn,
         report: impl Fn(Transport) + Send + 'static,
     ) -> Self {
         let pressure = &config.backpressure;
@@ -78,12 +96,11 @@ impl Publisher {
         let hub = Hub::new(epoch, pressure.clone(), Archive::new(pressure.archive.then_some(folder), run_id));
         let (sender, inbox) = channel();
         let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
-        let spawned =
-            std::thread::Builder::new().name("publisher".into()).spawn(move || run(hub, &inbox, &theirs, &report));
-        // Without the thread nothing is published, and the town runs on.
+        let theirs = (Arc::clone(&shared), Arc::clone(&show));
+        let run = move || run(hub, &inbox, &theirs.0, &theirs.1, &report);
+        let spawned = std::thread::Builder::new().name("publisher".into()).spawn(run);
         let sender = spawned.is_ok().then_some(sender);
-        Self { sender, thread: spawned.ok(), shared }
+        Self { sender, thread: spawned.ok(), shared, show }
     }
 
     pub(super) fn is_wanted(&self) -> bool {
@@ -94,8 +111,21 @@ impl Publisher {
         !self.shared.busy.load(Ordering::Acquire)
     }
 
-    /// Passes a state; only if [`Self::is_free`].
-    pub(super) fn publish(&self, frame: Frame) {
+    /// Passes a state; only if [`Self::is_free`]. Without the thread, streams get nothing, and the snapshot is built here.
+    pub(super) fn publish(&self, update: Update) {
+        self.shared.busy.store(true, Ordering::Release);
+        let refused = match &self.sender {
+            Some(sender) => sender.send(PublisherMessage::Update(Box::new(update))).map_err(|refused| refused.0),
+            None => Err(PublisherMessage::Update(Box::new(update))),
+        };
+        if let Err(PublisherMessage::Update(update)) = refused {
+            (self.show)(&Arc::new(update.state.snapshot()));
+            self.shared.busy.store(false, Ordering::Release);
+        }
+    }
+
+    /// Streams a snapshot that was built elsewhere; only if [`Self::is_free`].
+    pub(super) fn stream(&self, frame: Frame) {
         self.shared.busy.store(true, Ordering::Release);
         self.send(PublisherMessage::Frame(frame));
     }
@@ -127,14 +157,38 @@ impl Drop for Publisher {
     }
 }
 
-fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, report: &impl Fn(Transport)) {
+/// Builds the snapshot, shows it, and passes it on to the streams.
+fn publish(hub: &mut Hub, now: Duration, update: Update, show: &ShowFn) {
+    let Update { state, news, renamed } = update;
+    let view = Arc::new(state.snapshot());
+    show(&view);
+    if let Some(NewItems { events, narrations, lost }) = news {
+        let names = state.names();
+        let events = names.apply(events.into_iter().map(Arc::unwrap_or_clone).collect());
+        let narrations = names.apply(narrations.into_iter().map(Arc::unwrap_or_clone).collect());
+        hub.frame(now, Frame { view, events, narrations, renamed, lost });
+    }
+}
+
+/// Frees the publisher also when its thread crashes.
+struct Busy<'a>(&'a Shared);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Release);
+    }
+}
+
+fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, show: &ShowFn, report: &impl Fn(Transport)) {
     let started = Instant::now();
     let mut reported = Transport { queue_length: 0, ..hub.report() };
     loop {
         let message = inbox.recv_timeout(TIMER);
         let now = started.elapsed();
-        let framed = matches!(message, Ok(PublisherMessage::Frame(_)));
+        let state = matches!(message, Ok(PublisherMessage::Update(_) | PublisherMessage::Frame(_)));
+        let busy = state.then(|| Busy(shared));
         match message {
+            Ok(PublisherMessage::Update(update)) => publish(&mut hub, now, *update, show),
             Ok(PublisherMessage::Frame(frame)) => hub.frame(now, frame),
             Ok(PublisherMessage::Mode(mode)) => hub.set_mode(now, mode),
             Ok(PublisherMessage::Limits(limits, folder)) => hub.set_limits(limits, folder),
@@ -143,9 +197,7 @@ fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, report
             Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
         }
         shared.wanted.store(hub.is_wanted(), Ordering::Release);
-        if framed {
-            shared.busy.store(false, Ordering::Release);
-        }
+        drop(busy);
         let found = hub.report();
         // The queue length alone is not reported, because the report itself causes the next message.
         let news = Transport { queue_length: 0, ..found.clone() };

@@ -1,0 +1,48 @@
+//! A copy of all that a snapshot is built from, so that the town's thread only copies and another thread builds.
+
+use std::sync::{Arc, Weak};
+
+use townlet_audit::Log;
+use townlet_learn::LatestDecisions;
+use townlet_town::state::State;
+use townlet_town::{Rules, Town};
+use townlet_wire::Snapshot;
+
+use super::ShardStatus;
+use crate::engine::AUDIT_ROWS;
+use crate::privacy::PrivacyFilter;
+
+/// The state of a town and the status of its shard at one tick.
+pub(crate) struct CapturedState {
+    rules: Arc<Rules>,
+    state: State,
+    decisions: Option<LatestDecisions>,
+    status: ShardStatus,
+    log: Weak<Log>,
+}
+
+impl CapturedState {
+    /// Copies the state as it is now. Names are hidden in the snapshot if they are hidden now.
+    pub(crate) fn new(town: &Town, decisions: Option<&LatestDecisions>, status: &ShardStatus, log: &Arc<Log>) -> Self {
+        let mut status = status.clone();
+        status.names = status.names.with_own_switch();
+        let (rules, state, decisions) = (Arc::clone(town.rules()), town.state().clone(), decisions.cloned());
+        Self { rules, state, decisions, status, log: Arc::downgrade(log) }
+    }
+
+    /// The snapshot for observers. Its audit rows are the newest when it is built.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let audit = self.log.upgrade().map(|log| log.tail(AUDIT_ROWS)).unwrap_or_default();
+        super::snapshot(&self.rules, &self.state, self.decisions.as_ref(), &self.status, audit)
+    }
+
+    /// The town's digest.
+    pub(crate) fn digest(&self) -> String {
+        self.state.digest()
+    }
+
+    /// Applies the privacy filter to what goes out beside the snapshot.
+    pub(crate) fn names(&self) -> &PrivacyFilter {
+        &self.status.names
+    }
+}
