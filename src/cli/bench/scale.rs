@@ -162,7 +162,7 @@ pub(super) fn run(sizes: &[u32], json: bool) -> Result<ExitCode> {
         ["residents", "start", "memory", "3 days", "without", "compact", "full", "out", "in", "snapshot", "digest"];
     let mut table = vec![heads.map(String::from)];
     let mib = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |mib| format!("{mib:.0} MiB"));
-    let both = |[one, two]: [f64; 2]| format!("{one:.0}, {two:.0} ns");
+    let pair = |[one, two]: [f64; 2]| format!("{one:.0}, {two:.0} ns");
     for row in &rows {
         table.push([
             row.residents.to_string(),
@@ -170,8 +170,8 @@ pub(super) fn run(sizes: &[u32], json: bool) -> Result<ExitCode> {
             mib(row.start_mib),
             mib(row.days_mib),
             format!("{:.0} ns", row.without_ns),
-            both(row.compact_ns),
-            both(row.full_ns),
+            pair(row.compact_ns),
+            pair(row.full_ns),
             format!("{:.1} ms", row.snapshot_out_ms),
             format!("{:.1} ms", row.snapshot_in_ms),
             format!("{:.2} MiB", row.snapshot_mib),
