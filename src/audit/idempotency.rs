@@ -202,12 +202,13 @@ mod tests {
         assert_eq!(index.look_up("tui:a", &id, &print), Lookup::New);
     }
 
-    /// An id of an issuer that was begun and answered.
+    /// An id of an issuer that was begun and answered. A retry would be answered, too.
     fn used(index: &mut IdempotencyIndex, issuer: &str, id: &str) {
         assert_eq!(index.look_up(issuer, id, "f"), Lookup::New, "{issuer} {id}");
         index.begin(issuer, id, "f");
         index.done(issuer, &answer(id));
         index.prune();
+        assert!(matches!(index.look_up(issuer, id, "f"), Lookup::Replay(_)), "{issuer} {id} is sent again");
     }
 
     #[test]
@@ -234,7 +235,7 @@ mod tests {
 
     /// The clock of this machine makes the ids of `tui:a`, a right one those of `token:x`.
     #[test]
-    fn a_wrong_clock_refuses_no_command() {
+    fn a_wrong_clock_refuses_neither_a_command_nor_its_retry() {
         let mut index = IdempotencyIndex::default();
         let year = 365 * 24 * 3_600;
         for (issuer, made) in [

@@ -41,4 +41,4 @@ pub use seal::{Cause, Seal, VerificationKey};
 pub use seal_key::{SealKeyStatus, seal_status, set_up};
 pub use sealer::Sealing;
 pub use verify::{Finding, OpenIntentRow, Proofs, Report, RunReport, Verdict, verify, verify_with};
-pub use writer::{AuditError, Clock, Log, Opened, Options, Written};
+pub use writer::{AuditError, Clock, Log, Opened, Options, SEAL_INTERVAL, Written};

@@ -44,8 +44,8 @@ const UNSYNCED: Duration = Duration::from_secs(1);
 /// After this long without an answer from the disk the log counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// How long lines of a live log stay without a seal.
-const SEAL_INTERVAL: Duration = Duration::from_mins(1);
+/// How long lines of a live log stay without a seal, unless [`Options::seal_interval`] says otherwise.
+pub const SEAL_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Supplies the time of a record.
 pub type Clock = Box<dyn Fn() -> jiff::Timestamp + Send>;
@@ -81,7 +81,7 @@ pub struct Options {
     pub start: Option<RunStart>,
     /// The sealing key of the home. The log is sealed if the file exists.
     pub seal_key: Option<PathBuf>,
-    /// How long lines of a live log stay without a seal; default 60 seconds.
+    /// How long lines of a live log stay without a seal; default [`SEAL_INTERVAL`].
     pub seal_interval: Duration,
 }
 

@@ -82,9 +82,12 @@ mod tests {
                 let (work, request) = (std::sync::Arc::clone(&work), answer(wait.clone(), thread.clone()));
                 reads.spawn(async move { work.run(true, request).await });
             }
-            while work.reads.available_permits() > 0 {
-                tokio::task::yield_now().await;
-            }
+            let seated = async {
+                while work.reads.available_permits() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(60), seated).await.expect("every read takes a place");
             let free = watch::channel(true).1;
             let command = work.run(false, answer(free.clone(), thread.clone())).await;
             assert!(command.is_ok(), "a command needs no place");

@@ -153,6 +153,19 @@ fn the_prompt_of_a_dead_shard_says_so_before_it_asks() {
 }
 
 #[test]
+fn a_preview_without_an_answer_in_time_says_so() {
+    let (home, user) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (served, mut pty, _) = prompt(home.path(), user.path());
+    served.signal("kill -STOP $1");
+    pty.press("setmoney ada 3");
+    pty.shows("! no preview: no answer within 500 ms");
+    served.signal("kill -CONT $1");
+    pty.press("\u{3}");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
+    served.terminate();
+}
+
+#[test]
 fn an_interrupted_script_sends_no_further_line() {
     let (home, user) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());

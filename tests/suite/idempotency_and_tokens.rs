@@ -158,12 +158,20 @@ fn concurrent_duplicates_are_all_answered_and_applied_once() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let residents = live.view().agents.len();
+    // The town's thread is busy with a reply until all requests wait, so that none is answered before the others are sent.
+    let (release, held) = channel::<()>();
+    let (entered, busy) = channel();
+    live.shard.ask(live.admin, Request::line("kpi"), move |_| {
+        let _ = entered.send(());
+        let _ = held.recv();
+    });
+    busy.recv().expect("the town's thread is busy");
     let (sender, answers) = channel();
     for _ in 0..20 {
         let sender = sender.clone();
         live.shard.ask(live.admin, with_id("spawn", "double"), move |answer| drop(sender.send(answer)));
     }
-    drop(sender);
+    drop((sender, release));
     let answers: Vec<Answer> = answers.iter().collect();
     assert_eq!(answers.len(), 20);
     assert!(answers.iter().all(|answer| answer.status == Status::Ok && answer.result == answers[0].result));

@@ -141,7 +141,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let replica = town::replicas(&texts.sources)?;
     progress(args, "commands");
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
-    rows.push(sealing::share(&texts.sources, &folder, budget / 2)?);
+    rows.extend(sealing::rows(&texts.sources, &folder, budget / 2)?);
     progress(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);

@@ -23,7 +23,7 @@ use townlet_wire::{Answer, Request, Role, Session, Status};
 /// Ticks of a headless shard before its memory is read.
 const HEADLESS_TICKS: u64 = 20_000;
 /// Commands in flight at once.
-const IN_FLIGHT: usize = 64;
+pub(super) const IN_FLIGHT: usize = 64;
 /// Fewest commands for a meaningful 99th percentile.
 const MIN_COMMANDS: usize = 100;
 /// Bytes of a bare write before its fsync, about those of a log record.

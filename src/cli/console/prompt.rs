@@ -433,9 +433,8 @@ impl Prompt {
     /// Requests the pending preview.
     fn preview_line(&mut self, console: &ConsoleClient) {
         let Some(request) = self.preview.take() else { return };
-        if let Ok(answer) = preview(&request, console) {
-            self.line.set_preview(&request.command, answer);
-        }
+        let answer = preview(&request, console).map_err(|failure| failure.message());
+        self.line.set_preview(&request.command, answer);
     }
 
     /// Sends a command line. Returns the text to print.

@@ -26,7 +26,7 @@ impl App {
         let (purpose, role) =
             waited.map_or((RequestPurpose::Execute, self.session.role), |waiting| (waiting.purpose, waiting.role));
         match purpose {
-            RequestPurpose::Preview(text) => self.line.set_preview(&text, answer),
+            RequestPurpose::Preview(text) => self.line.set_preview(&text, Ok(answer)),
             RequestPurpose::Execute => {
                 if self.is_pace_command(&answer.command) {
                     self.pace_answered(&answer);

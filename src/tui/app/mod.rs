@@ -567,7 +567,7 @@ impl App {
                 let why = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", view.schema_version);
                 let error = ErrorBody::new("E_SCHEMA_NEW", why, "Upgrade this program to send commands.");
                 let answer = Answer::by_client("", &text, error);
-                return self.line.set_preview(&text, answer);
+                return self.line.set_preview(&text, Ok(answer));
             }
             self.tasks.push(Task::Send(self.for_this_run(request), RequestPurpose::Preview(text)));
         }

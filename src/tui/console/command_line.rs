@@ -44,8 +44,8 @@ pub struct CommandLine {
     field: TextField,
     history: InputHistory,
     cycle: Option<Cycle>,
-    /// Text and answer of the last dry run.
-    preview: Option<(String, Answer)>,
+    /// Text and answer of the last dry run, or why it has none.
+    preview: Option<(String, Result<Answer, String>)>,
     /// The search in the history, while it is open.
     search: Option<Search>,
     /// Where the completions were drawn, and the whole line with each of them.
@@ -112,11 +112,11 @@ impl CommandLine {
 
     /// The dry-run answer for `command`, if it has arrived.
     pub fn preview_of(&self, command: &str) -> Option<&Answer> {
-        self.preview.as_ref().filter(|(text, _)| text == command).map(|(_, answer)| answer)
+        self.preview.as_ref().filter(|(text, _)| text == command)?.1.as_ref().ok()
     }
 
-    /// Stores the dry-run answer for `command`, unless the text has changed since.
-    pub fn set_preview(&mut self, command: &str, answer: Answer) {
+    /// Stores the dry-run answer for `command`, or why there is none, unless the text has changed since.
+    pub fn set_preview(&mut self, command: &str, answer: Result<Answer, String>) {
         if self.field.text() == command {
             self.preview = Some((command.to_owned(), answer));
         }
@@ -324,10 +324,11 @@ impl CommandLine {
                 None => (Tone::Dim, " ", "tab complete".into()),
             };
         };
-        if let Some(answer) = self.preview_of(text) {
-            return match answer.status {
-                Status::Error => (Tone::Bad, "✗", answer.summary()),
-                _ => (Tone::Good, "≈", format!("preview: {}", answer.summary())),
+        if let Some((_, answer)) = self.preview.as_ref().filter(|(previewed, _)| previewed == text) {
+            return match answer {
+                Ok(answer) if answer.status == Status::Error => (Tone::Bad, "✗", answer.summary()),
+                Ok(answer) => (Tone::Good, "≈", format!("preview: {}", answer.summary())),
+                Err(why) => (Tone::Warn, "!", format!("no preview: {why}")),
             };
         }
         if !allowed(session, spec) {
