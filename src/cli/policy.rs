@@ -181,7 +181,7 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         ["observations".into(), format!("{} ({})", meta.observations, meta.layout_hash)],
         ["options".into(), meta.options.join(" ")],
         ["hidden".into(), format!("{} and {}", meta.hidden[0], meta.hidden[1])],
-        ["steps".into(), format!("{} in {} updates", meta.steps, meta.updates)],
+        ["steps".into(), format!("{} in {}", meta.steps, count(meta.updates, "update"))],
         ["seed".into(), meta.seed.to_string()],
         ["warm start".into(), warm_start(meta)],
         ["started from".into(), text(meta.started_from.clone())],

@@ -119,7 +119,14 @@ fn segments(args: &Args) -> Result<(Segments, Option<String>)> {
         return Ok((incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?, None));
     }
     if path.is_file() || path.extension().is_some_and(|extension| extension == "tlj") {
-        return Ok((Segments::open(&[path.to_owned()])?, None));
+        let opened = Segments::open(&[path.to_owned()]);
+        if opened.is_err() && path.extension().is_none_or(|extension| extension != "tlj") {
+            bail!(
+                "{}: not a journal segment (`.tlj`) and not an incident bundle. Name a run, a segment or a bundle.",
+                path.display()
+            );
+        }
+        return Ok((opened?, None));
     }
     let home = Home::new(&args.home);
     let segments = Segments::of_run(&home, &args.journal)?;

@@ -249,7 +249,7 @@ impl Engine {
     fn check_begin(&mut self, admission: &Admission) -> Result<(), ErrorBody> {
         if let Some(why) = self.log_trouble() {
             let hint = "Nothing was changed. Free disk space; the write is tried again every second.";
-            return Err(error("E_AUDIT_UNAVAILABLE", why, hint));
+            return Err(error("E_AUDIT_UNAVAILABLE", format!("{why}."), hint));
         }
         self.preview(admission).map(drop)
     }

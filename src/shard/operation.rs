@@ -84,7 +84,7 @@ impl ShardView<'_> {
         let agents = &self.town.state().agents;
         agents.present.iter().copied().find(|agent| agents.resident[*agent] == resident).ok_or_else(|| {
             let message = format!("{} does not live here.", names::name(resident));
-            error("E_NOT_FOUND", message, "`employment_status` and the Agents screen list who does.")
+            error("E_NOT_FOUND", message, "`relationship_summary` and the Agents screen list the residents.")
         })
     }
 }

@@ -13,8 +13,8 @@ use super::journal::{Contents, Entry, Segments};
 use super::privacy::PrivacyFilter;
 use super::recovery::JournalReplayer;
 use super::telemetry::{self, EventFeed, ShardStatus};
-use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{AuditRow, AuditTail, Health, Policy, Transport};
+use townlet_wire::{Snapshot, count};
 
 /// Maximum number of keyframes, from which seeking backwards starts.
 const MAX_KEYFRAMES: u64 = 64;
@@ -42,6 +42,8 @@ pub struct RecordedRun {
     shard: String,
     /// Audit records with their file names, by tick.
     rows: Vec<(String, AuditRow)>,
+    /// State of the audit log: `ok`, or what is wrong with its files.
+    audit_state: String,
     names: PrivacyFilter,
     current: Cursor,
     /// Oldest first; the first is the start of the journal.
@@ -66,11 +68,11 @@ impl RecordedRun {
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
         // Opening creates a missing key, so it is only done if names were hidden.
         let names = if hidden { PrivacyFilter::open(home, &header.shard, true)? } else { PrivacyFilter::default() };
-        let rows = rows(&home.console(), &header.run_id).unwrap_or_default();
+        let (rows, audit_state) = audit_log(&home.console(), &header.run_id);
         let end = end.max(player.town.tick());
         let current = Cursor { player, next: (0, 0), begun: 0, feed, policy: header.policy.clone() };
         let (shard, keyframes) = (header.shard.clone(), vec![current.clone()]);
-        Ok(Self { segments, read: (0, Arc::new(first)), shard, rows, names, current, keyframes, end })
+        Ok(Self { segments, read: (0, Arc::new(first)), shard, rows, audit_state, names, current, keyframes, end })
     }
 
     /// The run id.
@@ -167,7 +169,7 @@ impl RecordedRun {
             town.state(),
             None,
             &status,
-            AuditTail { records, state: "ok".into(), file, seq: last.seq, head: last.hash },
+            AuditTail { records, state: self.audit_state.clone(), file, seq: last.seq, head: last.hash },
         )
     }
 
@@ -199,15 +201,24 @@ const fn ends_at(entry: &Entry) -> Option<u64> {
     if let Entry::Ticks { to, .. } = entry { Some(*to) } else { None }
 }
 
-/// The audit records of a run, as far as they can be read.
-fn rows(folder: &Path, run_id: &str) -> std::io::Result<Vec<(String, AuditRow)>> {
-    let mut rows = Vec::new();
-    townlet_audit::records(folder, |file, _, record| {
-        let ours = record.ok().filter(|record| record.run_id == run_id);
-        rows.extend(ours.map(|record| (file.to_owned(), record.row())));
+/// The audit records of a run, as far as they can be read, and the state of its log.
+fn audit_log(folder: &Path, run_id: &str) -> (Vec<(String, AuditRow)>, String) {
+    let (mut rows, mut damaged) = (Vec::new(), 0);
+    let read = townlet_audit::run_records(folder, run_id, |file, _, _, record| {
+        match record {
+            Ok(record) => rows.push((file.to_owned(), record.row())),
+            Err(_) => damaged += 1,
+        }
         Ok(())
-    })?;
+    });
     // A refusal may follow a record of a slightly later tick.
     rows.sort_by_key(|(_, row)| row.tick);
-    Ok(rows)
+    let state = match (read, damaged) {
+        (Err(why), _) => format!("the audit log cannot be read to its end: {why}"),
+        (Ok(()), 1) => "1 line of the audit log is damaged and left out".into(),
+        (Ok(()), 2..) => format!("{} of the audit log are damaged and left out", count(damaged, "line")),
+        (Ok(()), 0) if rows.is_empty() => "the run has no audit log here".into(),
+        (Ok(()), 0) => "ok".into(),
+    };
+    (rows, state)
 }

@@ -191,7 +191,7 @@ impl Engine {
 
     fn reload_answer(&self, files: &ReloadedFiles, changes: &[Difference]) -> Value {
         let summary = match changes {
-            [] => format!("{} agrees with what runs; nothing changes.", files.files.join(", ")),
+            [] => format!("nothing changes: what runs agrees with {}.", files.files.join(", ")),
             changes => {
                 let all: Vec<String> = changes.iter().map(shown).collect();
                 let many = count(all.len() as u64, "setting");

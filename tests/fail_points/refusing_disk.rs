@@ -54,6 +54,8 @@ fn each_kind_of_file_degrades_and_recovers() {
         let answer = live.line("setmoney ada 77");
         if *refuses {
             assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{point}");
+            let message = &answer.error.as_ref().unwrap().message;
+            assert!(message.ends_with('.') && !message.ends_with(".."), "the hint follows: {message}");
         } else {
             assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
         }
@@ -69,6 +71,31 @@ fn each_kind_of_file_degrades_and_recovers() {
         scenario.teardown();
         whole(point, home.path());
     }
+}
+
+#[test]
+fn what_a_failed_journal_has_not_taken_is_not_called_journalled() {
+    let scenario = fail::FailScenario::setup();
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.run(50);
+    for point in ["journal_write", "journal_create"] {
+        fail::cfg(point, "return").unwrap();
+    }
+    live.run(50);
+    wait_until("a degraded shard", || live.view().health.status == "degraded");
+    // The journal is written at every hundredth tick.
+    live.run(100);
+    let (tick, health) = (live.view().tick, live.view().health);
+    assert!(tick == 200 && health.journal_tick <= 100, "{tick}: {health:?}");
+    for point in ["journal_write", "journal_create"] {
+        fail::remove(point);
+    }
+    wait_until("a journal that is well", || live.view().health.status == "ok");
+    live.run(100);
+    assert_eq!(live.view().health.journal_tick, 300);
+    drop(live);
+    scenario.teardown();
 }
 
 /// The final files: a valid log, snapshots, each acknowledged decision once.

@@ -169,6 +169,12 @@ fn refused_run(path: &Path, run: &str) {
 }
 
 #[test]
+fn replay_of_a_file_that_is_no_journal_does_not_advise_to_restore_it() {
+    refused(&[("notes.yaml", "a: 1\n")], "replay notes.yaml", &["notes.yaml: not a journal segment (`.tlj`)"]);
+    refused(&[("notes.tlj", "a: 1\n")], "replay notes.tlj", &["put back a copy of the file"]);
+}
+
+#[test]
 fn replay_reports_a_journal_of_another_seed() {
     let (folder, run) = ran();
     let file = folder.path().join(format!("logs/journal/{run}-000000000000.tlj"));

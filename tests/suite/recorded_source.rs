@@ -169,3 +169,25 @@ fn a_recording_is_looked_at_and_nothing_can_be_done_to_it() {
     assert!(source.close().contains("nothing was changed"));
     assert_eq!(files(home.path()), before);
 }
+
+#[test]
+fn a_recording_says_what_is_wrong_with_its_audit_log() {
+    let home = temp_home();
+    let (journal, _) = lived(home.path());
+    let state = || {
+        let mut recording = RecordedRun::open(&Home::new(home.path()), Segments::open(&journal).unwrap()).unwrap();
+        recording.seek(u64::MAX).unwrap();
+        recording.view("paused").audit.state
+    };
+    assert_eq!(state(), "ok");
+    let logs = home.path().join("logs/console");
+    let segment = std::fs::read_dir(&logs).unwrap().flatten().map(|entry| entry.path());
+    let segment = segment.into_iter().find(|path| path.extension().is_some_and(|it| it == "jsonl")).expect("a segment");
+    let whole = std::fs::read_to_string(&segment).unwrap();
+    std::fs::write(&segment, whole.replacen("\"number\":1", "\"number\":7", 1)).unwrap();
+    assert_eq!(state(), "1 line of the audit log is damaged and left out");
+    std::fs::write(&segment, whole.replace("drill", "a real case")).unwrap();
+    assert_eq!(state(), "2 lines of the audit log are damaged and left out");
+    std::fs::remove_dir_all(&logs).unwrap();
+    assert_eq!(state(), "the run has no audit log here");
+}

@@ -177,7 +177,7 @@ fn reload_applies_at_one_tick_and_is_logged() {
     let (digest, again) = (live.digest(), live.expect_ok("reload_config"));
     assert_eq!(
         (again.summary().as_str(), live.digest()),
-        ("town.yaml agrees with what runs; nothing changes.", digest)
+        ("nothing changes: what runs agrees with town.yaml.", digest)
     );
     live.run(250);
     let last = live.digest();

@@ -69,10 +69,13 @@ impl Chain {
             }
             Ok(())
         });
-        let lines = self.segment.lines();
+        let again = match self.segment.lines() {
+            1 => "its line was written again".to_owned(),
+            lines => format!("its {lines} lines were written again"),
+        };
         let done = match &aside {
-            Ok(None) => format!("its {lines} lines were written again"),
-            Ok(Some(aside)) => format!("its {lines} lines were written again; what stood there is {}", name(aside)),
+            Ok(None) => again,
+            Ok(Some(aside)) => format!("{again}; what stood there is {}", name(aside)),
             Err(why) => format!("it cannot be written again: {why}"),
         };
         self.note(&format!("{} {disturbance}; {done}", self.file_name()));

@@ -11,7 +11,7 @@ const CURVES: [Curve; 11] = [
     ("held-out score", |row| row.evaluation.as_ref()?.score),
     ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate)),
     ("exits, held out", |row| Some(row.evaluation.as_ref()?.involuntary_exit_rate)),
-    ("town score", |row| row.town_score),
+    ("score, latest days", |row| row.town_score),
     ("return per day", |row| row.return_per_day),
     ("self-sufficiency", |row| kpi(row, "self_sufficiency")),
     ("tenure, days", |row| kpi(row, "tenure")),
@@ -177,6 +177,13 @@ mod tests {
         assert!(drawn.windows(2).all(|pair| pair[0] <= pair[1]) && drawn[0] == '▁' && drawn[9] == '█', "{first}");
         assert!(first.ends_with("last 10.000"), "{first}");
         assert_eq!(terminal(&[]), "");
+    }
+
+    /// The report has a KPI `town score`, which is the mean of the whole training.
+    #[test]
+    fn the_score_of_the_latest_days_has_a_name_of_its_own() {
+        assert!(CURVES.iter().any(|curve| curve.0 == "score, latest days"));
+        assert!(CURVES.iter().all(|curve| curve.0 != "town score"));
     }
 
     #[test]

@@ -147,7 +147,7 @@ type Curve = (&'static str, fn(&Row) -> Option<f64>);
 const CURVES: [Curve; 4] = [
     ("held-out score", |row| row.evaluation.as_ref()?.score),
     ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate)),
-    ("town score", |row| row.town_score),
+    ("score, latest days", |row| row.town_score),
     ("return per day", |row| row.return_per_day),
 ];
 

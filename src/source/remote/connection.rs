@@ -89,7 +89,7 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     };
     match opened {
         Ok(response) => Loss { why: read(shared, &client, decoder, response).await, denied: None },
-        Err(failure) => shared.with(|info| Loss::of(&failure, info.loss.as_ref())),
+        Err(failure) => shared.with(|info| Loss::of(&failure, client.url(), info.loss.as_ref())),
     }
 }
 

@@ -73,15 +73,18 @@ struct Loss {
 }
 
 impl Loss {
-    /// Of a connection that was not made, after the loss `before`.
-    fn of(failure: &ClientError, before: Option<&Self>) -> Self {
+    /// Of a connection to `url` that was not made, after the loss `before`.
+    fn of(failure: &ClientError, url: &str, before: Option<&Self>) -> Self {
         let denied = match failure {
             ClientError::Refused(error) if failure.is_denied() => Some(error.clone()),
             // After a wrong token the shard does not look at the next one for a while.
             _ if failure.says_wait() => before.and_then(|before| before.denied.clone()),
             _ => None,
         };
-        Self { why: failure.message(), denied }
+        // Header and message name the address already.
+        let why = failure.message();
+        let why = why.strip_prefix(&format!("{url}: ")).unwrap_or(&why).trim_end_matches('.').to_owned();
+        Self { why, denied }
     }
 }
 
@@ -311,13 +314,14 @@ mod tests {
     fn a_refused_token_stays_refused_while_the_shard_asks_to_wait() {
         let refusal = |code: &str| ClientError::Refused(ErrorBody::new(code, "", ""));
         let too_many = refusal("E_TOO_MANY");
-        assert_eq!(Loss::of(&too_many, None).denied, None);
-        let denied = Loss::of(&refusal("E_UNAUTHORIZED"), None);
-        let waiting = Loss::of(&too_many, Some(&denied));
-        for loss in [&denied, &waiting, &Loss::of(&too_many, Some(&waiting))] {
+        assert_eq!(Loss::of(&too_many, "http://x", None).denied, None);
+        let denied = Loss::of(&refusal("E_UNAUTHORIZED"), "http://x", None);
+        let waiting = Loss::of(&too_many, "http://x", Some(&denied));
+        for loss in [&denied, &waiting, &Loss::of(&too_many, "http://x", Some(&waiting))] {
             assert_eq!(loss.denied.as_ref().map(|error| error.code.as_str()), Some("E_UNAUTHORIZED"));
         }
-        assert_eq!(Loss::of(&ClientError::Unreachable("refused".into()), Some(&waiting)).denied, None);
+        let refused = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&waiting));
+        assert_eq!((refused.denied, refused.why.as_str()), (None, "refused"));
     }
 
     #[test]

@@ -33,19 +33,22 @@ impl App {
             Some(view) => check_allowed(&self.session, &self.hello.commands, view, name),
             None => Err("waiting for the first data from the shard".to_owned()),
         };
+        // A pace command is not kept until the shard is back.
+        let may_pace =
+            |name: &str| if self.is_heard() { may(name) } else { Err("the shard is not connected".to_owned()) };
         let mut hints = vec![
             KeyHint::new(Action::Help, "help"),
             KeyHint::new(Action::Quit, "quit"),
             KeyHint::new(Action::Console, "console"),
             KeyHint::new(Action::NextPane, "pane"),
             if paused {
-                KeyHint::when(Action::Pause, "resume", may("resume"))
+                KeyHint::when(Action::Pause, "resume", may_pace("resume"))
             } else {
-                KeyHint::when(Action::Pause, "pause", may("pause"))
+                KeyHint::when(Action::Pause, "pause", may_pace("pause"))
             },
-            KeyHint::when(Action::Step, "step", may("step")),
-            KeyHint::when(Action::Faster, "speed", may("speed")),
-            KeyHint::when(Action::Slower, "speed", may("speed")),
+            KeyHint::when(Action::Step, "step", may_pace("step")),
+            KeyHint::when(Action::Faster, "speed", may_pace("speed")),
+            KeyHint::when(Action::Slower, "speed", may_pace("speed")),
             KeyHint::new(Action::Filter, "filter"),
             KeyHint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
             KeyHint::new(Action::Palette, "palette"),
@@ -115,13 +118,12 @@ pub(crate) fn hint_line(hints: &[KeyHint], columns: u16, keymap: &Keymap, theme:
     let mut spans = Vec::new();
     let mut used = 1;
     for (index, hint) in hints.iter().enumerate() {
-        // Two keys with the same label, such as the arrows, are shown as one.
+        // Keys with the same label, such as the arrows, are shown as one.
         if index > 0 && hints[index - 1].label == hint.label {
             continue;
         }
-        let twin = hints.get(index + 1).filter(|next| next.label == hint.label);
-        let second = twin.map_or_else(String::new, |twin| keymap.label(twin.action));
-        let key = format!("{}{second}", keymap.label(hint.action));
+        let same = hints[index..].iter().take_while(|next| next.label == hint.label);
+        let key: String = same.map(|same| keymap.label(same.action)).collect();
         let enabled = hint.enabled.is_ok();
         let taken = width(&key) + width(hint.label) + if enabled { 3 } else { 5 };
         if used + taken > usize::from(columns) {

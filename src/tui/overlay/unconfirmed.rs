@@ -57,11 +57,11 @@ impl UnconfirmedDialog {
     /// The selected command in words: its id, what happens to it, and why it has no answer.
     fn about(&self, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
         let Some(command) = self.selected() else {
-            return vec![Line::styled("Every command is confirmed.", theme.good)];
+            return vec![Line::styled("Every command has an answer.", theme.good)];
         };
         let state = match (command.retrying, command.maybe_received) {
-            (true, false) => "It has not reached the shard; it is sent again until it is answered.",
-            (true, true) => "It may have been executed; it is sent again, with the same id, until it is answered.",
+            (true, false) => "It has not reached the shard; it is sent again for up to a minute.",
+            (true, true) => "It may have been executed; it is sent again, with the same id, for up to a minute.",
             (false, false) => "It never reached the shard, and is no longer sent again by itself.",
             (false, true) => "It may have been executed, and is no longer sent again by itself.",
         };

@@ -1,7 +1,7 @@
 //! Cases of the commands about relationships.
 
 use super::town_commands::{BAD, Case, NONE, case, text, with};
-use crate::kit::TestShard;
+use crate::kit::{TestShard, temp_home};
 
 /// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -120,4 +120,20 @@ fn force_chat() {
         assert!(tie(live, "ada", "ben").is_some() && tie(live, "ben", "ada").is_some());
         assert_eq!(live.refused("force_chat ada ada"), BAD);
     });
+}
+
+#[test]
+fn an_unknown_resident_is_answered_with_a_command_that_lists_all() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.expect_ok("kill ada");
+    for line in ["explain ada", "setmoney ada 3"] {
+        let error = live.line(line).error.expect("a refusal");
+        assert_eq!(error.code, "E_NOT_FOUND", "{line}");
+        let named = error.hint.split('`').nth(1).unwrap_or_else(|| panic!("{line}: {error:?}"));
+        let listed = live.result(named).to_string();
+        for agent in live.view().agents {
+            assert!(listed.contains(&format!("\"{}\"", agent.id)), "{line}: `{named}` omits {}: {listed}", agent.id);
+        }
+    }
 }

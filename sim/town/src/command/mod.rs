@@ -185,7 +185,7 @@ fn present(cx: &TickContext<'_>, who: ResidentId) -> Result<AgentId, Refusal> {
     cx.state.agents.slot_of(who).ok_or_else(|| {
         not_found(
             format!("{} does not live here.", names::name(who)),
-            "`employment_status` and the Agents screen list the residents.",
+            "`relationship_summary` and the Agents screen list the residents.",
         )
     })
 }

@@ -36,7 +36,7 @@ fn commands_without_an_answer_are_counted_and_listed_with_their_age() {
     ui.press("u");
     ui.shows("▸ … kill ada");
     ui.shows("cmd_id 0192aaaa-1");
-    ui.shows("It has not reached the shard; it is sent again until it is answered.");
+    ui.shows("It has not reached the shard; it is sent again for up to a minute.");
     ui.press("down");
     ui.shows("It may have been executed; it is sent again");
     assert_eq!(ui.press("r"), [Task::Resend("0192aaaa-2".into())]);
@@ -44,10 +44,20 @@ fn commands_without_an_answer_are_counted_and_listed_with_their_age() {
     unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false)]);
     ui.shows("1 command not confirmed");
     unconfirmed(&mut ui, Vec::new());
-    ui.shows("Every command is confirmed.");
+    ui.shows("Every command has an answer.");
     ui.press("esc u");
     ui.shows("every command is confirmed");
     ui.hides("not confirmed");
+}
+
+#[test]
+fn keys_that_need_the_shard_at_once_are_in_brackets_while_it_is_silent() {
+    let mut ui = silent((200, 60));
+    for key in ["(p pause)", "(. step)", "(+- speed)"] {
+        ui.shows(key);
+    }
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Live { url: "http://x".into() })));
+    ui.shows(" p pause  . step  +- speed ");
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl ListContent for ResidentTable {
             } else {
                 (
                     "No residents match the filter.",
-                    "Press esc to clear it. Words match any column; is:critical or job:barista match one.",
+                    "Press esc to clear it. Words match any column; job:barista matches one. `is:` takes critical, pending, possessed and idle.",
                 )
             };
             return draw_empty(frame, area, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);

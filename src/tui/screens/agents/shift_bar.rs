@@ -2,7 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::format::{clock, styled_lines, thousands};
+use crate::format::{clock, count, styled_lines};
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Clock, Shift};
 
@@ -57,11 +57,11 @@ pub(super) fn bar<'a>(shift: &Shift, day: &Clock, theme: &Theme, width: usize) -
     let came =
         shift.arrived.map_or_else(|| "not arrived".to_owned(), |tick| format!("◆ arrived {}", clock(tick, per_day)));
     let words = format!(
-        "━ {}–{} · ▼ now {} · {came} · {} ticks worked",
+        "━ {}–{} · ▼ now {} · {came} · {} worked",
         clock(shift.start, per_day),
         clock(shift.end, per_day),
         clock(day.tick_of_day, per_day),
-        thousands(shift.worked)
+        count(shift.worked, "tick")
     );
     let mut lines = vec![Line::from(spans.collect::<Vec<_>>())];
     lines.extend(styled_lines(&words, width, theme.dim));

@@ -5,37 +5,45 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::command_records::{CommandRecords, values};
-use crate::format::{abbreviated, arguments, clip, styled_lines, thousands, width};
+use crate::format::{abbreviated, arguments, clip, raw, styled_lines, thousands, width};
 use crate::pane::Context;
 use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
 use crate::theme::Theme;
 use crate::wall_clock::{date_time, offset_label, time_of_day};
-use townlet_wire::telemetry::AuditTail;
+use townlet_source::RECORDING;
 
 /// Columns of mark and sign.
 const MARKS: usize = 3;
 /// Columns before the second line of a command.
 const INDENT: usize = 14;
 
+const UNTIL_WRITABLE: &str = "Mutating commands are refused until the log is writable.";
+
 /// State and position of the log.
-pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<Line<'a>> {
+pub(super) fn chain<'a>(width: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
+    let (audit, theme) = (&cx.view.audit, cx.theme);
+    let is_recording = cx.session.transport == RECORDING;
     let file = if audit.file.is_empty() { "no file yet" } else { &audit.file };
     let stands = format!("{file} · line {} · head {}", thousands(audit.seq), short(&audit.head));
-    match audit.state.as_str() {
+    // Nobody writes the log of a recording, and a shard that is not heard may have lost its own.
+    let (word, style) = match (is_recording, cx.heard) {
+        (true, _) => ("as recorded, not verified", theme.dim),
+        (false, true) => ("✓ written and chained", theme.good),
+        (false, false) => ("? was written and chained", theme.dim),
+    };
+    let (trouble, advice) = match audit.state.as_str() {
         "ok" => {
-            let word = "✓ written and chained";
             let rest = clip(&format!(" · {stands}"), width.saturating_sub(word.chars().count()));
-            vec![Line::from(vec![Span::styled(word, theme.good), Span::styled(rest, theme.dim)])]
+            return vec![Line::from(vec![Span::styled(word, style), Span::styled(rest, theme.dim)])];
         }
-        state => {
-            let state = if state.is_empty() { "the shard does not report its state" } else { state };
-            let error = styled_lines(&format!("✗ AUDIT UNAVAILABLE: {state}"), width, theme.bad);
-            let what = "Mutating commands are refused until the log is writable.";
-            let mut lines: Vec<Line<'a>> = error.chain(styled_lines(what, width, theme.text)).collect();
-            lines.push(Line::styled(clip(&stands, width), theme.dim));
-            lines
-        }
-    }
+        state if is_recording => (state.to_owned(), "`townlet audit verify` checks the log."),
+        "" => ("AUDIT UNAVAILABLE: the shard does not report its state".to_owned(), UNTIL_WRITABLE),
+        state => (format!("AUDIT UNAVAILABLE: {state}"), UNTIL_WRITABLE),
+    };
+    let error = styled_lines(&format!("✗ {trouble}"), width, theme.bad);
+    let mut lines: Vec<Line<'a>> = error.chain(styled_lines(advice, width, theme.text)).collect();
+    lines.push(Line::styled(clip(&stands, width), theme.dim));
+    lines
 }
 
 /// The first and last characters of a long id.
@@ -45,6 +53,12 @@ pub(super) fn short(id: &str) -> String {
 
 fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {
     let row = command.last();
+    // The lines that the log writes for itself.
+    match row.stage.as_str() {
+        "begin" if row.args["number"].is_u64() => return format!("run {} of this home begins", row.args["number"]),
+        "rotate" if row.args["cause"].is_string() => return format!("a file begins: {}", raw(&row.args["cause"])),
+        _ => {}
+    }
     let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };
     format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }

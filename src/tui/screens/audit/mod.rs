@@ -134,7 +134,7 @@ impl Pane for AuditLog {
         let block = pane_block(&title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        let head = chain(&cx.view.audit, usize::from(inner.width), cx.theme);
+        let head = chain(usize::from(inner.width), cx);
         let body =
             Rect { y: inner.y + head.len() as u16, height: inner.height.saturating_sub(head.len() as u16), ..inner };
         draw_text(frame, inner, head);

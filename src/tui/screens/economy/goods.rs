@@ -71,7 +71,7 @@ fn utility<'a>(name: &'a str, on: bool, theme: &Theme) -> Item<'a> {
         ("on", "✓", theme.good, String::new())
     } else {
         let what = switch(name).map_or("", |(_, what)| what);
-        ("OFF", "✗", theme.bad, format!("{what}; no residents leave"))
+        ("OFF", "✗", theme.bad, format!("{what}; only approved residents leave"))
     };
     let (id, utility) = (format!("utility {name}"), Some((name, on)));
     Item { id, name: name.to_owned(), now: now.into(), sign, style, note, scale: None, utility }
@@ -97,7 +97,10 @@ fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
 
 fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
     let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
-    let now = format!("{} {}", thousands(count), kind.map_or("", String::as_str));
+    // The kinds of stock are plurals: `meals`.
+    let kind = kind.map_or("", String::as_str);
+    let kind = if count == 1 { kind.strip_suffix('s').unwrap_or(kind) } else { kind };
+    let now = format!("{} {kind}", thousands(count));
     let text = || format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
     let (sign, style, note) = match count as f64 / store.capacity as f64 {
         _ if store.capacity == 0 => (" ", theme.text, String::new()),
@@ -199,7 +202,7 @@ impl ListContent for GoodsList {
                     title: format!("Switch {name} off"),
                     text: vec![
                         format!(
-                            "{name} goes off on the next tick: {what}. No exits are processed until it is on again."
+                            "{name} goes off on the next tick: {what}. Only approved residents leave until it is on again."
                         ),
                         "It stays off until it is switched on again.".to_owned(),
                     ],

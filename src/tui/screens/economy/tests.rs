@@ -128,10 +128,10 @@ fn power_is_switched_off_after_confirmation_and_on_at_once() {
     let mut harness = admin(|_| {});
     let mut pane = Goods::default();
     let text = asks(harness.act(&mut pane, Action::Switch), "blackout on");
-    assert!(text.contains("stoves stop. No exits are processed until it is on again."), "{text}");
+    assert!(text.contains("stoves stop. Only approved residents leave until it is on again."), "{text}");
     harness.act(&mut pane, Action::Down);
     harness.view.utilities.insert("water".into(), false);
-    assert!(harness.text(&mut pane, SIZES[0]).contains("OFF ✗ showers stop"));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("OFF ✗ showers stop; only approved residents leave"));
     assert_eq!(sends(harness.act(&mut pane, Action::Switch)), "outage off");
     harness.act(&mut pane, Action::Down);
     assert!(harness.refused(&pane, Action::Switch).contains("select power or water"));
@@ -145,7 +145,7 @@ fn prices_are_compared_with_list_prices_and_low_stock_is_marked() {
     let mut harness = admin(|_| {});
     let mut pane = Goods::default();
     let text = harness.text(&mut pane, SIZES[1]);
-    for words in ["0.56 meals ▲ +40 % of list 0.40", "0.15 meals = list 0.15", "1 meals !", "of 20 low"] {
+    for words in ["0.56 meals ▲ +40 % of list 0.40", "0.15 meals = list 0.15", "1 meal !", "of 20 low"] {
         assert!(text.contains(words), "{words}\n{text}");
     }
     harness.view.prices.insert("meal".into(), 0.2);

@@ -259,6 +259,8 @@ impl Pane for Map {
             KeyHint::when(Action::Overlay, "ties", ties),
             KeyHint::new(Action::Up, "move cursor"),
             KeyHint::new(Action::Down, "move cursor"),
+            KeyHint::new(Action::Left, "move cursor"),
+            KeyHint::new(Action::Right, "move cursor"),
             KeyHint::when(Action::First, "first resident", has_resident),
         ]
     }

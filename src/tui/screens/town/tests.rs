@@ -166,3 +166,12 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
         assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
     }
 }
+
+#[test]
+fn all_arrow_keys_are_listed() {
+    let harness = PaneHarness::new(&fixtures::snapshot());
+    let hints = Map::default().bindings(&harness.cx());
+    for action in [Action::Up, Action::Down, Action::Left, Action::Right] {
+        assert!(hints.iter().any(|hint| hint.action == action && hint.label == "move cursor"), "{action:?}");
+    }
+}
