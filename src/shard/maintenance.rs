@@ -63,7 +63,7 @@ impl Engine {
     pub(super) fn write_journal(&mut self) {
         self.journal.write(&self.town);
         self.journal.complete_full_segment(&self.home, &self.town, self.pending.needs_journal_from());
-        // What a failed disk has not taken is not in the journal.
+        // Ticks that could not be written are not in the journal.
         if self.journal.trouble().is_none() {
             self.status.health.journal_tick = self.town.tick();
         }

@@ -15,7 +15,7 @@ pub(super) struct Publication {
     /// There is a state that was not published yet.
     pub dirty: bool,
     interval: Duration,
-    /// When the last state went out.
+    /// Start of the interval after which the next state is due.
     last: Instant,
     /// Names have changed since then.
     pub renamed: bool,
@@ -37,7 +37,7 @@ impl Publication {
         (self.last, self.dirty) = (now, false);
     }
 
-    /// The publisher is at work on the last state; the next one waits.
+    /// The publisher is busy. Offers the state again after [`BUSY_RETRY`].
     pub(super) fn put_off(&mut self, now: Instant) {
         self.last = (now + BUSY_RETRY).checked_sub(self.interval).unwrap_or(now);
     }

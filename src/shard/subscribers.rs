@@ -52,11 +52,16 @@ impl Subscribers {
         self.publisher.is_wanted() || self.local.any.load(Ordering::Acquire)
     }
 
-    /// Publishes a state; only if the publisher is free. Never between the check and the delivery of [`Self::publish_hanging`], so that
-    /// no older state follows a newer one.
+    /// Passes a state to the publisher, which must be free. The lock keeps it from passing one while [`Self::publish_hanging`] checks
+    /// and delivers.
     pub(super) fn publish(&self, update: Update) {
-        let _order = self.local.lock();
-        self.publisher.publish(update);
+        let order = self.local.lock();
+        let returned = self.publisher.publish(update);
+        // Showing takes the lock itself.
+        drop(order);
+        if let Some(update) = returned {
+            self.publisher.show(&update);
+        }
     }
 
     /// Publishes a snapshot in place of the town's thread, as long as that is `still` silent. A busy publisher gets none.

@@ -44,8 +44,8 @@ pub struct Context<'a> {
     pub theme: &'a Theme,
     /// Zone of the times of day.
     pub zone: &'a TimeZone,
-    /// Whether the shard is heard; if not, `view` is its last word.
-    pub heard: bool,
+    /// Whether the shard is connected; if not, `view` is the last state received.
+    pub connected: bool,
     /// Whether the pane has the keyboard focus.
     pub focused: bool,
     /// The pane's filter, in lower case; empty for no filter.

@@ -74,7 +74,7 @@ fn each_kind_of_file_degrades_and_recovers() {
 }
 
 #[test]
-fn what_a_failed_journal_has_not_taken_is_not_called_journalled() {
+fn journal_tick_does_not_advance_while_the_journal_cannot_be_written() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::new(home.path());

@@ -66,10 +66,10 @@ pub(crate) fn open_segment(home: &Path, folder: &str, ending: &str) -> PathBuf {
     files.pop().expect("there is a segment")
 }
 
-/// Moves a folder away and puts an empty one in its place.
+/// Moves a folder away and puts another one in its place, if the shard has not made one already.
 pub(crate) fn replace_folder(folder: &Path) {
     std::fs::rename(folder, folder.with_extension("old")).unwrap();
-    std::fs::create_dir(folder).unwrap();
+    std::fs::create_dir_all(folder).unwrap();
 }
 
 /// Whether a run of this home has written a journal.

@@ -40,7 +40,7 @@ fn for_each<T: Send>(items: impl Iterator<Item = T> + Send, workers: usize, body
     });
 }
 
-/// Residents from which a second thread for observations takes less time than it costs to start.
+/// Fewest residents for which a second thread saves more time than it takes to start.
 const OBSERVED_ON_THREADS: usize = 512;
 /// Parts of the residents for each thread, so that a thread that is held up takes fewer.
 const PARTS_PER_THREAD: usize = 4;

@@ -75,7 +75,7 @@ impl Chain {
         };
         let done = match &aside {
             Ok(None) => again,
-            Ok(Some(aside)) => format!("{again}; what stood there is {}", name(aside)),
+            Ok(Some(aside)) => format!("{again}; the previous content was moved to {}", name(aside)),
             Err(why) => format!("it cannot be written again: {why}"),
         };
         self.note(&format!("{} {disturbance}; {done}", self.file_name()));

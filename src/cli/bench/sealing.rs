@@ -75,7 +75,7 @@ fn time_of_a_seal(shard: &Handle, time: Duration) -> Result<Row> {
         percentile(&seals, 0.99)
     );
     let share = 100.0 * middle / milliseconds(SEAL_INTERVAL);
-    Ok(Row::new("sealing: share of the time in service", share, "%", Target::AtMost(3.0), note))
+    Ok(Row::new("sealing: share of the interval between seals", share, "%", Target::AtMost(3.0), note))
 }
 
 /// Far more seals than in service, so that their cost can be seen.

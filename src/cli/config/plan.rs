@@ -12,7 +12,7 @@ use townlet_wire::escape;
 
 use crate::cli::output::{self, OutputLost};
 
-/// Residents that a town can have.
+/// Allowed numbers of residents.
 pub(in crate::cli) fn residents() -> RangeInclusive<i64> {
     i64::from(*CITY_RESIDENTS.start())..=i64::from(*CITY_RESIDENTS.end())
 }
@@ -36,7 +36,7 @@ const fn shift(site: PlaceKind) -> [u32; 2] {
 pub(super) fn draw(residents: u32, seed: u64, out: Option<&Path>) -> Result<()> {
     let Some(out) = out else { return output::print(&yaml(residents, seed)) };
     let plan = out.with_extension("txt");
-    ensure!(plan != out, "--out {}: the plan is written there. Name a .yaml file.", escape(&out.display().to_string()));
+    ensure!(plan != out, "--out {}: this name is used for the plan. Give a name that ends in .yaml.", escape(&out.display().to_string()));
     for path in [out, &plan] {
         output::require_new_file(path).context("--out")?;
     }
@@ -62,7 +62,7 @@ fn configuration(city: &DrawnCity, residents: u32, seed: u64, plan: &str) -> Str
     let gap = (EXIT_TICKS / exits).min(10);
     let (backlog, slots) = (residents.div_ceil(10), residents + residents.div_ceil(5));
     let mut text = format!(
-        "# A town of {residents}, drawn by `townlet config plan --residents {residents} --seed {seed}`.
+        "# A town of {residents} residents, drawn by `townlet config plan --residents {residents} --seed {seed}`.
 config_id: city-{residents}-{seed}
 shard: city
 policy: {{ release: scripted }}   # the shipped policy was trained on at most 32 residents
@@ -72,7 +72,7 @@ lifecycle: {{ max_exits_per_day: {exits}, exit_cooldown_ticks: {gap} }}
 behavior: {{ job_arrival_buffer: 100 }}
 employment: {{ daily_exit_cap: {exits}, exit_queue_limit: {backlog}, absent_cutoff: 120 }}
 embedding_allocator: {{ max_slots: {slots} }}
-# Each shelf and each till serves about twenty residents.
+# A shelf serves up to 27 residents, a till in a café up to 20.
 economy:
   grocer_stock: 150
   grocer_capacity: 300

@@ -47,7 +47,7 @@ const PREVIEW_TIMEOUT: Duration = Duration::from_millis(500);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often signals are looked for.
 const SIGNAL_POLL: Duration = Duration::from_millis(100);
-/// From the first failure of a terminal that goes away to its signal, at most.
+/// Longest time between the first error of a closed terminal and its signal.
 const GOES_AWAY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Shows the cursor and leaves raw mode when dropped. The terminal may be gone by then.
@@ -70,7 +70,7 @@ pub(super) fn run(
     capabilities: Capabilities,
     interrupts: &Interrupts,
 ) -> Result<u8> {
-    // Until the process ends: the signal of a closed window may come after its error.
+    // Signals are handled until the process ends, because SIGHUP can arrive after the read error.
     std::mem::forget(interrupts.attend());
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
@@ -128,7 +128,7 @@ impl From<Unanswered> for Ended {
     }
 }
 
-/// Whether the terminal that failed is gone, which it says somewhat later: reads fail first.
+/// Whether the failed terminal was closed. Reads fail before this can be seen, so it waits.
 fn goes_away(interrupts: &Interrupts) -> bool {
     let late = Instant::now() + GOES_AWAY_WITHIN;
     while !interrupts.raised() && !is_gone() {

@@ -1,4 +1,5 @@
-//! The terminal of the prompt, which may go away at any time. A terminal that is gone is an error here, and never waited for.
+//! The terminal of the prompt, which may go away at any time. A closed terminal is
+//! reported as an error at once.
 
 use std::io::{Error, Result, Stdout, stdout};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -15,7 +16,8 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Whether the window was closed.
 pub(super) fn is_gone() -> bool {
-    window_size().is_err()
+    // Unsupported elsewhere.
+    cfg!(unix) && window_size().is_err()
 }
 
 /// Standard output, as crossterm writes to it.
@@ -30,7 +32,7 @@ impl PromptTerminal {
 impl Backend for PromptTerminal {
     type Error = Error;
 
-    /// Asks on a thread of its own: crossterm asks a terminal that goes away meanwhile for ever.
+    /// Asks on a separate thread, because crossterm never returns when the terminal is closed meanwhile.
     fn get_cursor_position(&mut self) -> Result<Position> {
         let (sender, answer) = channel();
         std::thread::Builder::new().name("cursor".into()).spawn(move || sender.send(cursor::position()))?;
@@ -38,14 +40,14 @@ impl Backend for PromptTerminal {
             match answer.recv_timeout(POLL) {
                 Ok(position) => return position.map(Position::from),
                 Err(RecvTimeoutError::Timeout) if !is_gone() => {}
-                Err(_) => return Err(Error::other("it is gone")),
+                Err(_) => return Err(Error::other("the terminal was closed")),
             }
         }
     }
 
-    /// Without crossterm's guess for a terminal that does not answer: a new size makes ratatui ask for the cursor.
+    /// Not crossterm's `size`, which guesses when the terminal does not answer. A changed size makes ratatui ask for the cursor.
     fn size(&self) -> Result<Size> {
-        window_size().map(|size| Size::new(size.columns, size.rows))
+        if cfg!(unix) { window_size().map(|size| Size::new(size.columns, size.rows)) } else { self.0.size() }
     }
 
     fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, content: I) -> Result<()> {

@@ -179,13 +179,6 @@ mod tests {
         assert_eq!(terminal(&[]), "");
     }
 
-    /// The report has a KPI `town score`, which is the mean of the whole training.
-    #[test]
-    fn the_score_of_the_latest_days_has_a_name_of_its_own() {
-        assert!(CURVES.iter().any(|curve| curve.0 == "score, latest days"));
-        assert!(CURVES.iter().all(|curve| curve.0 != "town score"));
-    }
-
     #[test]
     fn the_svg_contains_every_curve() {
         let svg = svg("run", &rows());

@@ -108,20 +108,26 @@ impl Publisher {
     }
 
     pub(super) fn is_free(&self) -> bool {
-        !self.shared.busy.load(Ordering::Acquire)
+        !self.shared.busy.load(Ordering::Acquire) || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Passes a state; only if [`Self::is_free`]. Without the thread, streams get nothing, and the snapshot is built here.
-    pub(super) fn publish(&self, update: Update) {
+    /// Passes a state; only if [`Self::is_free`]. Gives it back when the thread has ended.
+    pub(super) fn publish(&self, update: Update) -> Option<Box<Update>> {
         self.shared.busy.store(true, Ordering::Release);
+        let message = PublisherMessage::Update(Box::new(update));
         let refused = match &self.sender {
-            Some(sender) => sender.send(PublisherMessage::Update(Box::new(update))).map_err(|refused| refused.0),
-            None => Err(PublisherMessage::Update(Box::new(update))),
+            Some(sender) => sender.send(message).err().map(|refused| refused.0),
+            None => Some(message),
         };
-        if let Err(PublisherMessage::Update(update)) = refused {
-            (self.show)(&Arc::new(update.state.snapshot()));
-            self.shared.busy.store(false, Ordering::Release);
+        match refused {
+            Some(PublisherMessage::Update(update)) => Some(update),
+            _ => None,
         }
+    }
+
+    /// Builds and shows the snapshot of a state that [`Self::publish`] gave back. Streams get nothing.
+    pub(super) fn show(&self, update: &Update) {
+        (self.show)(&Arc::new(update.state.snapshot()));
     }
 
     /// Streams a snapshot that was built elsewhere; only if [`Self::is_free`].

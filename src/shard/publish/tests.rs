@@ -340,3 +340,22 @@ fn waiting_messages_are_bounded_in_bytes() {
     assert!(theirs.has_room(2, 11));
     assert!(!theirs.has_room(2, 10) && !theirs.has_room(1, 11));
 }
+
+#[test]
+fn a_publisher_that_has_crashed_is_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let telemetry = townlet_town::Sources::default_town(&[]).unwrap().config.telemetry;
+    let crash = |_| panic!("the report of this test");
+    let publisher = super::Publisher::start(&telemetry, home.path().into(), "run", Arc::new(|_| ()), crash);
+    // A new subscriber is reported.
+    let (request, _stream) = super::stream(None, || {});
+    publisher.subscribe(request);
+    let late = std::time::Instant::now() + Duration::from_mins(1);
+    while !publisher.thread.as_ref().unwrap().is_finished() {
+        assert!(std::time::Instant::now() < late, "the thread goes on");
+        std::thread::yield_now();
+    }
+    let (view, events, narrations) = (Arc::default(), Vec::new(), Vec::new());
+    publisher.stream(Frame { view, events, narrations, renamed: false, lost: 0 });
+    assert!(publisher.is_free(), "the town would publish nothing any more");
+}

@@ -1,8 +1,8 @@
 //! A copy of all that a snapshot is built from, so that the town's thread only copies and another thread builds.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use townlet_audit::Log;
+use townlet_audit::{AuditTail, Log};
 use townlet_learn::LatestDecisions;
 use townlet_town::state::State;
 use townlet_town::{Rules, Town};
@@ -18,22 +18,21 @@ pub(crate) struct CapturedState {
     state: State,
     decisions: Option<LatestDecisions>,
     status: ShardStatus,
-    log: Weak<Log>,
+    audit: AuditTail,
 }
 
 impl CapturedState {
     /// Copies the state as it is now. Names are hidden in the snapshot if they are hidden now.
-    pub(crate) fn new(town: &Town, decisions: Option<&LatestDecisions>, status: &ShardStatus, log: &Arc<Log>) -> Self {
+    pub(crate) fn new(town: &Town, decisions: Option<&LatestDecisions>, status: &ShardStatus, log: &Log) -> Self {
         let mut status = status.clone();
         status.names = status.names.with_own_switch();
         let (rules, state, decisions) = (Arc::clone(town.rules()), town.state().clone(), decisions.cloned());
-        Self { rules, state, decisions, status, log: Arc::downgrade(log) }
+        Self { rules, state, decisions, status, audit: log.tail(AUDIT_ROWS) }
     }
 
-    /// The snapshot for observers. Its audit rows are the newest when it is built.
+    /// The snapshot for observers.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let audit = self.log.upgrade().map(|log| log.tail(AUDIT_ROWS)).unwrap_or_default();
-        super::snapshot(&self.rules, &self.state, self.decisions.as_ref(), &self.status, audit)
+        super::snapshot(&self.rules, &self.state, self.decisions.as_ref(), &self.status, self.audit.clone())
     }
 
     /// The town's digest.

@@ -489,7 +489,7 @@ impl App {
             unconfirmed: &self.late,
             theme: &self.theme,
             zone: &self.zone,
-            heard: self.is_heard(),
+            connected: self.is_heard(),
             focused,
             filter,
             layouts: &self.layouts,

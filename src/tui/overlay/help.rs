@@ -32,7 +32,7 @@ const SIGNS: [(&str, &str); 8] = [
     ("…", "asked for and not confirmed, or under way"),
     ("≈", "a dry run: what would happen"),
     ("–", "not known yet"),
-    ("?", "last known: the shard is not heard now"),
+    ("?", "last known: the shard is disconnected now"),
     ("▸", "the selected row"),
     ("▁▄█", "the past of a figure, newest at the right; ratios from 0 to 1, a constant in the middle"),
 ];

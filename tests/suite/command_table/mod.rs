@@ -268,6 +268,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     let layouts = Layouts::default();
     let cx = Context {
         view: &view,
+        connected: true,
         history: &history,
         session: &session,
         commands: &commands,

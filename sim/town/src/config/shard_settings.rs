@@ -200,7 +200,7 @@ section! {
         drawn_share_start: u32 = whole(0, 100, "%"),
         /// Share that it grows to.
         drawn_share: u32 = whole(0, 100, "%"),
-        /// Share of the drawn towns in which only the plan is drawn.
+        /// Share of the drawn towns in which only the plan is drawn; exact when their number is a multiple of 300.
         drawn_plan_share: u32 = whole(0, 100, "%"),
         /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),

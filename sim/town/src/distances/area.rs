@@ -18,7 +18,7 @@ impl Area {
         Self { left: 0, top: 0, right: plan.width - 1, bottom: plan.height - 1 }
     }
 
-    /// The smallest around some tiles.
+    /// The smallest rectangle that contains these tiles.
     pub(super) fn of(plan: &Plan, tiles: &[Tile]) -> Self {
         let at = || tiles.iter().map(|tile| plan.at(*tile));
         let (columns, rows) = (|| at().map(|at| at.0), || at().map(|at| at.1));

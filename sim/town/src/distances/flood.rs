@@ -5,8 +5,8 @@ use crate::distances::heading::{Heading, SIDE_BITS};
 use crate::ids::Tile;
 use crate::plan::Plan;
 
-/// The cells of a search: the tiles of an area in reading order, with walls around them. A search over cells needs no look at
-/// the edges of the plan.
+/// The cells of a search: the tiles of an area in reading order, with walls around them. The walls make checks for
+/// the edge of the plan unnecessary.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     area: Area,
@@ -23,14 +23,14 @@ impl Grid {
         (y - self.area.top + 1) * self.stride + x - self.area.left + 1
     }
 
-    /// The tile of a cell that is not around the area.
+    /// The tile of a cell inside the area.
     pub(super) const fn tile(self, cell: u32) -> Tile {
         let (x, y) = (cell % self.stride - 1 + self.area.left, cell / self.stride - 1 + self.area.top);
         Tile(y * self.width + x)
     }
 }
 
-/// A cell that is no walkable tile of the area.
+/// A cell that is outside the area or not walkable.
 const WALL: u32 = u32::MAX;
 
 /// The tiles around goals, in the order of their steps.

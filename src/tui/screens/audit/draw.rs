@@ -25,11 +25,11 @@ pub(super) fn chain<'a>(width: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
     let is_recording = cx.session.transport == RECORDING;
     let file = if audit.file.is_empty() { "no file yet" } else { &audit.file };
     let stands = format!("{file} · line {} · head {}", thousands(audit.seq), short(&audit.head));
-    // Nobody writes the log of a recording, and a shard that is not heard may have lost its own.
-    let (word, style) = match (is_recording, cx.heard) {
+    // The log of a recording is not verified here. The log of a disconnected shard may have failed since.
+    let (word, style) = match (is_recording, cx.connected) {
         (true, _) => ("as recorded, not verified", theme.dim),
         (false, true) => ("✓ written and chained", theme.good),
-        (false, false) => ("? was written and chained", theme.dim),
+        (false, false) => ("? last known: written and chained", theme.dim),
     };
     let (trouble, advice) = match audit.state.as_str() {
         "ok" => {
@@ -56,7 +56,7 @@ fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String)
     // The lines that the log writes for itself.
     match row.stage.as_str() {
         "begin" if row.args["number"].is_u64() => return format!("run {} of this home begins", row.args["number"]),
-        "rotate" if row.args["cause"].is_string() => return format!("a file begins: {}", raw(&row.args["cause"])),
+        "rotate" if row.args["cause"].is_string() => return format!("new log file: {}", raw(&row.args["cause"])),
         _ => {}
     }
     let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };

@@ -206,14 +206,14 @@ fn records_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
 }
 
 #[test]
-fn only_a_log_that_is_heard_of_is_called_written() {
+fn a_log_is_called_written_only_while_connected() {
     let mut harness = PaneHarness::new(&log());
     let head = |harness: &PaneHarness| harness.text(&mut AuditLog::default(), SIZES[1]);
     assert!(head(&harness).contains("✓ written and chained"));
-    harness.heard = false;
+    harness.connected = false;
     let text = head(&harness);
-    assert!(text.contains("? was written and chained") && !text.contains("✓ written"), "{text}");
-    harness.heard = true;
+    assert!(text.contains("? last known: written and chained") && !text.contains("✓ written"), "{text}");
+    harness.connected = true;
     harness.record();
     let text = head(&harness);
     assert!(text.contains("as recorded, not verified") && !text.contains("written and chained"), "{text}");
@@ -231,6 +231,6 @@ fn the_lines_of_the_log_itself_are_sentences() {
     let rotate = json!({"from": "harbour-0001.jsonl", "seq": 9, "cause": "full", "dropped": 0});
     harness.view.audit.records[1] = line(10, "", "rotate", "ok", "audit", rotate);
     let text = harness.text(&mut AuditLog::default(), SIZES[1]);
-    assert!(text.contains("run 1 of this home begins") && text.contains("a file begins: full"), "{text}");
+    assert!(text.contains("run 1 of this home begins") && text.contains("new log file: full"), "{text}");
     assert!(!text.contains("null") && !text.contains("dropped"), "{text}");
 }

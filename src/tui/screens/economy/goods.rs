@@ -97,9 +97,12 @@ fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
 
 fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
     let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
-    // The kinds of stock are plurals: `meals`.
-    let kind = kind.map_or("", String::as_str);
-    let kind = if count == 1 { kind.strip_suffix('s').unwrap_or(kind) } else { kind };
+    // The kinds of stock are plurals.
+    let kind = match kind.map_or("", String::as_str) {
+        "meals" if count == 1 => "meal",
+        "groceries" if count == 1 => "grocery",
+        kind => kind,
+    };
     let now = format!("{} {kind}", thousands(count));
     let text = || format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
     let (sign, style, note) = match count as f64 / store.capacity as f64 {
