@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Serialize;
 use serde_json::json;
 
@@ -118,14 +118,14 @@ fn segments(args: &Args) -> Result<(Segments, Option<String>)> {
     if path.is_file() && incident::is_bundle(path) {
         return Ok((incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?, None));
     }
-    if path.is_file() || path.extension().is_some_and(|extension| extension == "tlj") {
+    let is_segment = path.extension().is_some_and(|extension| extension == "tlj");
+    if is_segment || path.is_file() {
         let opened = Segments::open(&[path.to_owned()]);
-        if opened.is_err() && path.extension().is_none_or(|extension| extension != "tlj") {
-            bail!(
-                "{}: not a journal segment (`.tlj`) and not an incident bundle. Name a run, a segment or a bundle.",
-                path.display()
-            );
-        }
+        ensure!(
+            is_segment || opened.is_ok(),
+            "{}: not a journal segment (`.tlj`) and not an incident bundle. Name a run, a segment or a bundle.",
+            path.display()
+        );
         return Ok((opened?, None));
     }
     let home = Home::new(&args.home);

@@ -87,7 +87,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             };
-            timeout(Duration::from_secs(60), seated).await.expect("every read takes a place");
+            timeout(Duration::from_mins(1), seated).await.expect("every read takes a place");
             let free = watch::channel(true).1;
             let command = work.run(false, answer(free.clone(), thread.clone())).await;
             assert!(command.is_ok(), "a command needs no place");

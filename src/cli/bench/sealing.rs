@@ -69,7 +69,7 @@ fn time_of_a_seal(shard: &Handle, time: Duration) -> Result<Row> {
     })?;
     let (middle, interval) = (median(&mut seals), SEAL_INTERVAL.as_secs());
     let note = format!(
-        "a seal takes {middle:.1} ms (p50 of {}; p99 {:.1} ms), its fsyncs included, with {IN_FLIGHT} commands in flight; a shard \
+        "a seal takes {middle:.1} ms (p50 of {}; p99 {:.1} ms), its fsyncs included, with up to {IN_FLIGHT} commands in flight; a shard \
          seals every {interval} s, and acknowledges nothing meanwhile",
         seals.len(),
         percentile(&seals, 0.99)

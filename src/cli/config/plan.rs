@@ -36,7 +36,11 @@ const fn shift(site: PlaceKind) -> [u32; 2] {
 pub(super) fn draw(residents: u32, seed: u64, out: Option<&Path>) -> Result<()> {
     let Some(out) = out else { return output::print(&yaml(residents, seed)) };
     let plan = out.with_extension("txt");
-    ensure!(plan != out, "--out {}: this name is used for the plan. Give a name that ends in .yaml.", escape(&out.display().to_string()));
+    ensure!(
+        plan != out,
+        "--out {}: this name is used for the plan. Give a name that ends in .yaml.",
+        escape(&out.display().to_string())
+    );
     for path in [out, &plan] {
         output::require_new_file(path).context("--out")?;
     }

@@ -1,5 +1,4 @@
-//! The terminal of the prompt, which may go away at any time. A closed terminal is
-//! reported as an error at once.
+//! The terminal of the prompt, which may go away at any time. A closed terminal is reported as an error at once.
 
 use std::io::{Error, Result, Stdout, stdout};
 use std::sync::mpsc::{RecvTimeoutError, channel};

@@ -5,14 +5,19 @@ use std::fmt::Write as _;
 use townlet_learn::train::Row;
 
 /// A curve's title, and its value in a row.
-type Curve = (&'static str, fn(&Row) -> Option<f64>);
+pub(super) type Curve = (&'static str, fn(&Row) -> Option<f64>);
+
+pub(super) const HELD_OUT_SCORE: Curve = ("held-out score", |row| row.evaluation.as_ref()?.score);
+pub(super) const STARVED: Curve = ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate));
+pub(super) const LATEST_SCORE: Curve = ("score, latest days", |row| row.town_score);
+pub(super) const RETURN_PER_DAY: Curve = ("return per day", |row| row.return_per_day);
 
 const CURVES: [Curve; 11] = [
-    ("held-out score", |row| row.evaluation.as_ref()?.score),
-    ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate)),
+    HELD_OUT_SCORE,
+    STARVED,
     ("exits, held out", |row| Some(row.evaluation.as_ref()?.involuntary_exit_rate)),
-    ("score, latest days", |row| row.town_score),
-    ("return per day", |row| row.return_per_day),
+    LATEST_SCORE,
+    RETURN_PER_DAY,
     ("self-sufficiency", |row| kpi(row, "self_sufficiency")),
     ("tenure, days", |row| kpi(row, "tenure")),
     ("relationship coverage", |row| kpi(row, "relationship_coverage")),

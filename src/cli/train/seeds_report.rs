@@ -12,7 +12,7 @@ use townlet_shard::Home;
 use townlet_shard::training::Log;
 
 use super::super::output::{self, OutputLost};
-use super::plot::{Panel, Series, svg_panels};
+use super::plot::{Curve, HELD_OUT_SCORE, LATEST_SCORE, Panel, RETURN_PER_DAY, STARVED, Series, svg_panels};
 use super::seeds::{Member, SeedsRun};
 use super::{Args, COMPLETE};
 
@@ -141,15 +141,7 @@ fn json(run: &SeedsRun, members: &[Member]) -> Value {
     })
 }
 
-/// A curve's title, and its value in a row.
-type Curve = (&'static str, fn(&Row) -> Option<f64>);
-
-const CURVES: [Curve; 4] = [
-    ("held-out score", |row| row.evaluation.as_ref()?.score),
-    ("starved, held out", |row| Some(row.evaluation.as_ref()?.starvation_rate)),
-    ("score, latest days", |row| row.town_score),
-    ("return per day", |row| row.return_per_day),
-];
+const CURVES: [Curve; 4] = [HELD_OUT_SCORE, STARVED, LATEST_SCORE, RETURN_PER_DAY];
 
 /// Points of a mean curve.
 const POINTS: u32 = 100;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use townlet_audit::{AuditTail, Log};
+use townlet_audit::Log;
 use townlet_learn::LatestDecisions;
 use townlet_town::state::State;
 use townlet_town::{Rules, Town};
 use townlet_wire::Snapshot;
+use townlet_wire::telemetry::AuditTail;
 
 use super::ShardStatus;
 use crate::engine::AUDIT_ROWS;

@@ -236,10 +236,10 @@ impl DrawnTowns {
 
     fn sources(&self, index: u64, number: u64) -> Sources {
         let (base, plan) = (&self.configured.sources, &self.configured.plan);
-        let life = || draw_life(base, &mut Prng::new([number, DRAWN, 1]), None);
         if index / 3 % 100 < base.config.training.drawn_plan_share.into() {
             return draw_plan_only(base, number);
         }
+        let life = || draw_life(base, &mut Prng::new([number, DRAWN, 1]), None);
         match index % 3 {
             0 if plan.width * plan.height <= SHARED_PLAN_TILES => life(),
             1 => {

@@ -71,7 +71,7 @@ fn utility<'a>(name: &'a str, on: bool, theme: &Theme) -> Item<'a> {
         ("on", "✓", theme.good, String::new())
     } else {
         let what = switch(name).map_or("", |(_, what)| what);
-        ("OFF", "✗", theme.bad, format!("{what}; only approved residents leave"))
+        ("OFF", "✗", theme.bad, format!("{what}; approved may leave"))
     };
     let (id, utility) = (format!("utility {name}"), Some((name, on)));
     Item { id, name: name.to_owned(), now: now.into(), sign, style, note, scale: None, utility }
