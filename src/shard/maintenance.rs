@@ -97,14 +97,17 @@ impl Engine {
         if !subscribers.publisher.is_free() {
             return self.publication.put_off(now);
         }
-        self.publication.published(now);
+        let awaiting = self.publication.published(now);
         self.status.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
         let streamed = subscribers.publisher.is_wanted();
         self.status.feed.keep_all(streamed);
         let news = streamed.then(|| self.status.feed.take_new());
         let renamed = streamed && std::mem::take(&mut self.publication.renamed);
-        subscribers.publish(Update { state: self.captured(), news, renamed });
+        subscribers.publish(Update { state: self.captured().with_names_as_now(), news, renamed });
+        for work in awaiting {
+            subscribers.publisher.defer(work);
+        }
     }
 
     /// Dates, counts and reports alerts, the town's and the shard's own. No other place does.

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::publish::{Frame, Publisher, Update};
+use super::publish::{Deferred, Frame, Publisher, Update};
 use townlet_wire::Snapshot;
 
 type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
@@ -14,18 +14,13 @@ type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 #[derive(Default)]
 pub(super) struct LocalSubscribers {
     list: Mutex<Vec<Subscriber>>,
-    /// Whether there are any; read every tick.
+    /// Whether there are any, or one that is about to be added; read every tick.
     any: AtomicBool,
 }
 
 impl LocalSubscribers {
     fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, subscriber: Subscriber) {
-        self.lock().push(subscriber);
-        self.any.store(true, Ordering::Release);
     }
 
     /// Passes a snapshot to all of them.
@@ -44,8 +39,11 @@ impl Subscribers {
         Self { local, publisher }
     }
 
+    /// Adds a subscriber in this process. It gets no state that was passed before.
     pub(super) fn subscribe(&self, subscriber: Subscriber) {
-        self.local.add(subscriber);
+        let local = Arc::clone(&self.local);
+        local.any.store(true, Ordering::Release);
+        self.publisher.defer(Deferred::new(move || local.lock().push(subscriber)));
     }
 
     pub(super) fn has_readers(&self) -> bool {

@@ -20,6 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
 use townlet_town::config::{Backpressure, Telemetry};
 
 use archive::Archive;
@@ -42,6 +43,23 @@ pub(super) struct Update {
     pub renamed: bool,
 }
 
+/// Work that is done exactly once: when it is dropped. It is also done if the publisher ends before it.
+pub(super) struct Deferred(Option<Box<dyn FnOnce() + Send>>);
+
+impl Deferred {
+    pub(super) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(work)))
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work();
+        }
+    }
+}
+
 /// Gets every snapshot that the publisher builds.
 pub(super) type ShowFn = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
@@ -52,6 +70,7 @@ enum PublisherMessage {
     Mode(Mode),
     Limits(Backpressure, Option<PathBuf>),
     Subscribe(Arc<Queue>, Option<Position>),
+    Deferred(Deferred),
 }
 
 pub(super) struct SubscribeRequest {
@@ -141,6 +160,11 @@ impl Publisher {
         self.send(PublisherMessage::Subscribe(request.queue, request.resume));
     }
 
+    /// Does the work when every state passed so far has been shown and streamed.
+    pub(super) fn defer(&self, work: Deferred) {
+        self.send(PublisherMessage::Deferred(work));
+    }
+
     pub(super) fn set_mode(&self, mode: Mode) {
         self.send(PublisherMessage::Mode(mode));
     }
@@ -166,6 +190,7 @@ impl Drop for Publisher {
 /// Builds the snapshot, shows it, and passes it on to the streams.
 fn publish(hub: &mut Hub, now: Duration, update: Update, show: &ShowFn) {
     let Update { state, news, renamed } = update;
+    fail_point!("publisher_build");
     let view = Arc::new(state.snapshot());
     show(&view);
     if let Some(NewItems { events, narrations, lost }) = news {
@@ -199,6 +224,7 @@ fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, show: 
             Ok(PublisherMessage::Mode(mode)) => hub.set_mode(now, mode),
             Ok(PublisherMessage::Limits(limits, folder)) => hub.set_limits(limits, folder),
             Ok(PublisherMessage::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
+            Ok(PublisherMessage::Deferred(work)) => drop(work),
             Err(RecvTimeoutError::Timeout) => hub.on_timer(now),
             Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
         }

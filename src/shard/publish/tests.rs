@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Deferred;
 use super::archive::{self, Archive};
 use super::hub::{Frame, Hub, Mode};
 use super::queue::{EncodedMessage, Stream, StreamItem, queue};
@@ -358,4 +359,7 @@ fn a_publisher_that_has_crashed_is_not_waited_for() {
     let (view, events, narrations) = (Arc::default(), Vec::new(), Vec::new());
     publisher.stream(Frame { view, events, narrations, renamed: false, lost: 0 });
     assert!(publisher.is_free(), "the town would publish nothing any more");
+    let (sender, done) = std::sync::mpsc::channel();
+    publisher.defer(Deferred::new(move || sender.send(()).expect("the test waits")));
+    assert_eq!(done.try_recv(), Ok(()), "a command would never be answered");
 }

@@ -23,12 +23,18 @@ pub(crate) struct CapturedState {
 }
 
 impl CapturedState {
-    /// Copies the state as it is now. Names are hidden in the snapshot if they are hidden now.
+    /// Copies the state as it is now. Names are hidden if they are hidden when the snapshot is built.
     pub(crate) fn new(town: &Town, decisions: Option<&LatestDecisions>, status: &ShardStatus, log: &Log) -> Self {
-        let mut status = status.clone();
-        status.names = status.names.with_own_switch();
+        let status = status.clone();
         let (rules, state, decisions) = (Arc::clone(town.rules()), town.state().clone(), decisions.cloned());
         Self { rules, state, decisions, status, audit: log.tail(AUDIT_ROWS) }
+    }
+
+    /// The same state, with names hidden in the snapshot if they are hidden now.
+    #[must_use]
+    pub(crate) fn with_names_as_now(mut self) -> Self {
+        self.status.names = self.status.names.with_own_switch();
+        self
     }
 
     /// The snapshot for observers.
