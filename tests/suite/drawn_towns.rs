@@ -36,7 +36,7 @@ fn bad_input_is_refused_and_writes_nothing() {
         ("--residents many", "invalid value 'many'"),
         ("--residents 8 --seed -1", "unexpected argument '-1'"),
         ("--seed 1", "--residents <N>"),
-        ("--residents 8 --out town.txt", "the plan is written there"),
+        ("--residents 8 --out town.txt", "this name is used for the plan"),
         ("--residents 8 --out missing/town.yaml", "the folder does not exist"),
         ("--residents 8 --out taken.yaml", "already exists and is not overwritten"),
     ] {
