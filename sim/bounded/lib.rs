@@ -12,13 +12,15 @@ use serde::de::{
 };
 use thiserror::Error as ThisError;
 
-/// Entries for which a list allocates memory with its first one.
+/// Entries for which a list that states no length allocates memory with its first one.
 const FIRST_ENTRIES: usize = 4;
+/// Most bytes that a list allocates for the length that it states, before it has that many entries.
+const STATED_BYTES: usize = 1024 * 1024;
 /// Entries for which a map allocates memory with its first one: a node of a B-tree.
 const FIRST_KEYS: usize = 11;
 /// Bytes that the allocator adds to a short text.
 const ALLOCATION: usize = 32;
-/// Upper bound of allocated to used entries of a growing list or map.
+/// Upper bound of allocated to used entries of a growing map.
 const GROWTH: usize = 2;
 
 /// Why a value was not read.
@@ -88,17 +90,43 @@ impl<'b, T> Bounded<'b, T> {
     }
 }
 
-/// A list or map that is being read, and whether it has an entry.
+/// A list or map that is being read.
 struct Entries<'b, A> {
     inner: A,
     budget: &'b Budget,
     inline: bool,
-    begun: bool,
+    /// Entries read. A map is at 0 until its first value is read.
+    used: usize,
+    /// Entries of a list for which memory is counted.
+    capacity: usize,
 }
 
-impl<A> Entries<'_, A> {
-    fn charge<T, E: Error>(&self, first: usize) -> Result<(), E> {
-        let count = if self.begun { GROWTH } else { first };
+impl<'b, A> Entries<'b, A> {
+    const fn new(inner: A, budget: &'b Budget, inline: bool) -> Self {
+        Self { inner, budget, inline, used: 0, capacity: 0 }
+    }
+
+    /// Counts one more entry of a list: its capacity is first what it states, and is doubled when it is used up.
+    fn charge_entry<T, E: Error>(&mut self, stated: usize) -> Result<(), E> {
+        if self.inline || size_of::<T>() == 0 {
+            return Ok(());
+        }
+        if self.used == self.capacity {
+            let grown = match (self.capacity, stated.min(STATED_BYTES / size_of::<T>())) {
+                (0, 0) => FIRST_ENTRIES,
+                (0, first) => first,
+                (capacity, _) => capacity * 2,
+            };
+            self.budget.charge(size_of::<T>() * (grown - self.capacity))?;
+            self.capacity = grown;
+        }
+        self.used += 1;
+        Ok(())
+    }
+
+    /// Counts the key or the value of an entry of a map.
+    fn charge_part<T, E: Error>(&self) -> Result<(), E> {
+        let count = if self.used == 0 { FIRST_KEYS } else { GROWTH };
         if self.inline { Ok(()) } else { self.budget.charge(size_of::<T>() * count) }
     }
 }
@@ -200,11 +228,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Entries { inner, budget: self.budget, inline: self.inline, begun: false })
+        self.inner.visit_seq(Entries::new(inner, self.budget, self.inline))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Entries { inner, budget: self.budget, inline: self.inline, begun: false })
+        self.inner.visit_map(Entries::new(inner, self.budget, self.inline))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
@@ -216,10 +244,10 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Entries<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let stated = self.inner.size_hint().unwrap_or(0);
         let element = self.inner.next_element_seed(Bounded::new(seed, self.budget))?;
         if element.is_some() {
-            self.charge::<S::Value, _>(FIRST_ENTRIES)?;
-            self.begun = true;
+            self.charge_entry::<S::Value, _>(stated)?;
         }
         Ok(element)
     }
@@ -235,14 +263,14 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let key = self.inner.next_key_seed(Bounded::new(seed, self.budget))?;
         if key.is_some() {
-            self.charge::<S::Value, _>(FIRST_KEYS)?;
+            self.charge_part::<S::Value, _>()?;
         }
         Ok(key)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.charge::<S::Value, _>(FIRST_KEYS)?;
-        self.begun = true;
+        self.charge_part::<S::Value, _>()?;
+        self.used += 1;
         self.inner.next_value_seed(Bounded::new(seed, self.budget))
     }
 
@@ -338,17 +366,36 @@ mod tests {
         };
         let list = |count: usize| format!("[{}]", vec!["[]"; count].join(","));
         let entries = |count: usize| (0..count).map(|key| format!("\"{key}\":0")).collect::<Vec<_>>().join(",");
-        assert!(json::<Vec<Vec<u64>>>(&list(19), 1_000).is_ok());
-        refused(json::<Vec<Vec<u64>>>(&list(21), 1_000).map(drop));
+        // A list of 32 takes 768 bytes, and one more entry doubles its capacity.
+        assert!(json::<Vec<Vec<u64>>>(&list(32), 1_000).is_ok());
+        refused(json::<Vec<Vec<u64>>>(&list(33), 1_000).map(drop));
         assert!(json::<BTreeMap<String, u8>>(&format!("{{{}}}", entries(8)), 1_000).is_ok());
         refused(json::<BTreeMap<String, u8>>(&format!("{{{}}}", entries(30)), 1_000).map(drop));
-        refused(json::<serde_json::Value>(&list(30), 1_000).map(drop));
+        refused(json::<serde_json::Value>(&list(33), 1_000).map(drop));
         refused(json::<String>(&format!("\"{}\"", "x".repeat(1_001)), 1_000).map(drop));
-        refused(json::<Form>(&format!("{{\"Tuple\":[1,[{}1]]}}", "1,".repeat(500)), 1_000).map(drop));
+        refused(json::<Form>(&format!("{{\"Tuple\":[1,[{}1]]}}", "1,".repeat(1_100)), 1_000).map(drop));
         // A length that the bytes do not hold costs nothing.
         let short = postcard::to_stdvec(&(u64::MAX, 0_u8)).unwrap();
         let read: Result<Vec<u64>, _> = deserialize(&mut postcard::Deserializer::from_bytes(&short), 1_000);
         assert!(read.is_err());
+    }
+
+    #[test]
+    fn a_list_counts_what_it_allocates() {
+        let counted = |length: u64| {
+            let bytes = postcard::to_stdvec(&vec![[0_u8; 16]; length as usize]).unwrap();
+            let mut input = postcard::Deserializer::from_bytes(&bytes);
+            let (list, counted): (Vec<[u8; 16]>, usize) = measure(&mut input, 1 << 30).unwrap();
+            assert_eq!(counted, list.capacity() * 16, "{length}");
+            counted
+        };
+        // A list that states its length takes no more, until that would be more than a mebibyte.
+        assert_eq!(counted(5_000), 5_000 * 16);
+        assert_eq!(counted(100_000), 2 * STATED_BYTES);
+        let text = serde_json::to_string(&vec![7_u64; 33]).unwrap();
+        let (list, counted): (Vec<u64>, usize) =
+            measure(&mut serde_json::Deserializer::from_str(&text), 1 << 30).unwrap();
+        assert_eq!((counted, list.capacity()), (64 * 8, 64), "a list that states no length is doubled");
     }
 
     #[test]

@@ -18,9 +18,9 @@ const MAGIC: &[u8; 8] = b"TOWNLET\n";
 /// Version of the layout. It changes whenever [`State`] or [`Sources`] do.
 pub const VERSION: u32 = 3;
 /// Most bytes of a snapshot, compressed and uncompressed.
-pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Most bytes of memory that the content of a snapshot takes when it is read.
-const MAX_MEMORY: usize = 128 * 1024 * 1024;
+const MAX_MEMORY: usize = 32 * 1024 * 1024;
 /// Compression level. The tick loop waits for it, so it is a fast one.
 const LEVEL: i32 = 1;
 /// Bytes before the body.

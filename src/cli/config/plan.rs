@@ -107,7 +107,7 @@ mod tests {
 
     use townlet_learn::{Scripted, observe_all};
     use townlet_town::config::Observations;
-    use townlet_town::{Rules, Town, observations, queues};
+    use townlet_town::{Rules, Town, observations, queues, snapshot};
 
     use super::*;
     use crate::cli::{config_sources, policy};
@@ -124,6 +124,17 @@ mod tests {
         }
         let largest = yaml(20_000, 5);
         assert!(config_sources::shipped("city.yaml", &largest).is_ok() && largest.len() < 200_000);
+    }
+
+    #[test]
+    fn the_largest_town_fits_into_a_snapshot() {
+        let input = config_sources::shipped("city.yaml", &yaml(20_000, 6)).expect("valid settings");
+        let mut town = Town::new(Arc::new(Rules::new(input.sources).expect("a town")), 6);
+        for _ in 0..3 {
+            town.step(&mut Scripted);
+        }
+        let loaded = snapshot::load(&snapshot::save(&town)).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(loaded.digest(), town.digest());
     }
 
     #[test]
