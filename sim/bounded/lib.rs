@@ -23,6 +23,13 @@ const ALLOCATION: usize = 32;
 /// Upper bound of allocated to used entries of a growing map.
 const GROWTH: usize = 2;
 
+/// Most bytes of memory for the content of a foreign text of this length: with the text itself, less than the 64 MiB beyond twice
+/// its length that every reader of foreign bytes keeps to. Generic JSON values of a town of 1,000 residents are counted as up to
+/// 20 times their text.
+pub const fn most_for(text: usize) -> usize {
+    60 * 1024 * 1024 + text
+}
+
 /// Why a value was not read.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 pub enum BoundedError<E> {

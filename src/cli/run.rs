@@ -243,14 +243,12 @@ pub(super) fn screen_options(
     args: &ScreenArgs,
     user: &user_config::UserConfig,
 ) -> anyhow::Result<townlet_tui::Options> {
-    let theme = args.theme.clone().or_else(|| user.theme.clone()).unwrap_or_else(|| "dark".into());
     let capabilities = Capabilities::detect().map_err(|why| {
         anyhow::anyhow!("{why}. Use `--headless` or `townlet console`, or set TERM to the terminal's name.")
     })?;
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let colour = colour && capabilities.colours != Colours::None;
-    let theme = Theme::named(&theme, colour)
-        .with_context(|| format!("theme: unknown theme `{theme}`. Themes: {}.", Theme::NAMES.join(", ")))?;
+    let theme = user.theme(args.theme.as_deref(), colour)?;
     let settings = user.settings(&theme)?;
     Ok(townlet_tui::Options {
         settings: Settings { mouse: settings.mouse && !args.no_mouse, ..settings },

@@ -10,7 +10,7 @@ use townlet_wire::{Role, Session, Status};
 use super::commands::incidents::ALERT_ACK;
 use super::engine::Engine;
 use super::promotion::TOWN;
-use super::telemetry;
+use super::telemetry::{self, Acknowledgement};
 
 /// Command in the audit log under which the town ends an acknowledgement.
 const ALERT_CLEARED: &str = "alert_cleared";
@@ -22,23 +22,25 @@ impl Engine {
         let tick = self.town.tick();
         for alert in telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status) {
             if alert.name == name {
-                let seen = (who.clone(), tick);
-                self.status.acknowledged.entry(telemetry::key(&alert)).or_insert(seen);
+                let entry = self.status.acknowledged.entry(telemetry::key(&alert));
+                entry.or_insert(Acknowledgement { issuer: who.clone(), tick, message: Some(alert.message) });
             }
         }
         self.acknowledge_file_alert(name);
     }
 
     /// Restores the acknowledgements of this run. Those of alerts that are no longer active end with the next check of the alerts.
-    /// Alerts that are told apart by their message are faults of a process, so a restart raises them anew.
+    /// Alerts that are told apart by their message are faults of a process, so a restart raises them anew; so is a configuration
+    /// that is not in force, which a restart reads again.
     pub(super) fn restore_acknowledgements(&mut self, done: &[Record]) {
         for record in done.iter().filter(|record| record.status == Some(Status::Ok)) {
             let Some(name) = record.args.get("alert").and_then(Value::as_str) else { continue };
             let key = (name.to_owned(), String::new());
             if record.command == ALERT_CLEARED {
                 self.status.acknowledged.remove(&key);
-            } else if record.command == ALERT_ACK.name && !telemetry::is_repeatable(name) {
-                self.status.acknowledged.entry(key).or_insert_with(|| (record.issuer.clone(), record.tick));
+            } else if record.command == ALERT_ACK.name && !telemetry::is_of_a_process(name) {
+                let (issuer, tick) = (record.issuer.clone(), record.tick);
+                self.status.acknowledged.entry(key).or_insert(Acknowledgement { issuer, tick, message: None });
             }
         }
     }
@@ -52,7 +54,9 @@ impl Engine {
             entry.config_id.clone_from(&self.town.rules().config.config_id);
             entry.tick = self.town.tick();
             self.log.append(entry.clone(), false, |_| {});
-            let summary = format!("the alert `{name}` has ended; raised again, it has to be acknowledged again.");
+            let summary = format!(
+                "the alert `{name}` has ended or says something else; raised again, it has to be acknowledged again."
+            );
             (entry.stage, entry.status) = (Stage::Outcome, Some(Status::Ok));
             entry.result = Some(json!({ "summary": summary }));
             self.log.append(entry, false, |_| {});

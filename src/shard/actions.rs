@@ -17,6 +17,7 @@ use super::incident::{IncidentTrigger, Kind, LiveState};
 use super::operation::{Operation, PaceChange, ShardAction};
 use super::publish::Mode;
 use super::snapshots;
+use super::telemetry::Acknowledgement;
 
 impl Engine {
     pub(super) fn change_pace(&mut self, change: PaceChange) -> String {
@@ -100,11 +101,11 @@ impl Engine {
             ShardAction::Acknowledge(name) => {
                 let seen = self.status.acknowledged.iter().find(|(key, _)| key.0 == *name);
                 match seen {
-                    Some((_, (who, tick))) => {
-                        format!("nothing changes: {who} has acknowledged the alert `{name}` at tick {tick}.")
+                    Some((_, Acknowledgement { issuer, tick, .. })) => {
+                        format!("nothing changes: {issuer} has acknowledged the alert `{name}` at tick {tick}.")
                     }
                     None => {
-                        format!("the alert `{name}` is acknowledged; its banner stays quiet until it is raised again.")
+                        format!("the alert `{name}` is acknowledged until it is raised again or says something else.")
                     }
                 }
             }

@@ -126,10 +126,10 @@ impl Engine {
             }
             stands
         });
-        // An alert that is raised again has to be acknowledged again.
+        // An alert that is raised again, or about something else, has to be acknowledged again.
         let mut cleared = Vec::new();
-        acknowledged.retain(|key, _| {
-            let stands = keys.contains(key);
+        acknowledged.retain(|key, seen| {
+            let stands = active.iter().any(|alert| telemetry::key(alert) == *key && seen.holds(alert));
             if !stands {
                 cleared.push(key.0.clone());
             }

@@ -79,7 +79,11 @@ impl RemoteCaller {
         if spec.name == ESCALATE.name && !self.session.is_admin() {
             let hint = "Give it with `--token-file` or TOWNLET_TOKEN, enter it when a prompt asks for it, or send it as \
                         `Authorization: Bearer`. `townlet token new` creates a token.";
-            return Err(error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint));
+            return Err(error(
+                "E_FORBIDDEN",
+                "a remote session needs an admin token to become admin; this one has a viewer token or none.",
+                hint,
+            ));
         }
         if !spec.mutating || dry_run {
             return Ok(());

@@ -11,7 +11,7 @@ use super::{Link, Source, SourceEvent, SourceInfo};
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::{Speed, specs};
 use townlet_wire::command::{ArgKind, ArgSpec, Effect};
-use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, thousands};
 
 type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 
@@ -45,6 +45,9 @@ impl Source for Recorded {
         commands.retain(|spec| SUPPORTED_COMMANDS.contains(&spec.name.as_str()));
         for spec in &mut commands {
             spec.role = Role::Viewer;
+            if spec.name == "pause" {
+                spec.help = "pauses the playback".into();
+            }
         }
         commands.push(goto());
         SourceInfo {
@@ -187,11 +190,12 @@ impl Playback {
         let number = |text: &str| text.replace([',', '_'], "").parse::<u64>().ok();
         Ok(match (name, word) {
             ("pause", None) => PlaybackCommand::Pause,
-            ("resume", None) if now < last => PlaybackCommand::Resume,
-            ("resume", None) => {
-                return Err(invalid(format!("the recording ends at tick {last}."), "Go back with `goto -1000`."));
+            ("resume" | "step", _) if now == last => {
+                let why = format!("the recording ends at tick {}.", thousands(last));
+                return Err(invalid(why, "Go back with `goto -1000`."));
             }
-            ("step", None) => PlaybackCommand::Tick((now + 1).min(last)),
+            ("resume", None) => PlaybackCommand::Resume,
+            ("step", None) => PlaybackCommand::Tick(now + 1),
             ("step", Some(ticks)) => {
                 let ticks = number(ticks)
                     .ok_or_else(|| invalid(format!("{ticks} is not a number of ticks."), "Example: `step 10`."))?;
@@ -216,7 +220,7 @@ impl Playback {
             }
             _ => {
                 let hint = "Use `pause`, `resume`, `step`, `speed` or `goto`.";
-                return Err(ErrorBody::new("E_FORBIDDEN", "a recording is read-only.", hint));
+                return Err(ErrorBody::new("E_FORBIDDEN", "a recording answers only the commands of playback.", hint));
             }
         })
     }
@@ -224,10 +228,16 @@ impl Playback {
     fn summary(&self, command: &PlaybackCommand) -> String {
         let (first, _, last) = self.recording.ticks();
         match command {
-            PlaybackCommand::Pause => format!("paused at tick {}.", self.tick()),
+            PlaybackCommand::Pause => format!("paused at tick {}.", thousands(self.tick())),
             PlaybackCommand::Resume => format!("playing at {}.", self.speed.row().1),
             PlaybackCommand::Speed(speed) => format!("playing at {}.", speed.row().1),
-            PlaybackCommand::Tick(tick) => format!("tick {tick} of {first} to {last}."),
+            PlaybackCommand::Tick(tick) if *tick == last => {
+                format!("tick {}, the end of the recording.", thousands(last))
+            }
+            PlaybackCommand::Tick(tick) if *tick == first => format!("tick {}, its beginning.", thousands(first)),
+            PlaybackCommand::Tick(tick) => {
+                format!("tick {} of {} to {}.", thousands(*tick), thousands(first), thousands(last))
+            }
         }
     }
 

@@ -66,8 +66,20 @@ pub(crate) fn write_layouts(file: &Path, layouts: &Layouts) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let temporary = file.with_extension(format!("json.{}", std::process::id()));
-    std::fs::write(&temporary, layouts.to_text())?;
-    std::fs::rename(&temporary, file).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    let written = std::fs::write(&temporary, layouts.to_text());
+    written.and_then(|()| std::fs::rename(&temporary, file)).inspect_err(|_| remove(&[&temporary]))
+}
+
+/// Writes a new file, or none when it cannot be written whole.
+fn create_whole(file: &Path, text: &str) -> io::Result<()> {
+    std::fs::File::create_new(file)?.write_all(text.as_bytes()).inspect_err(|_| remove(&[file]))
+}
+
+/// Removes what was written in part.
+fn remove(files: &[&Path]) {
+    for file in files {
+        drop(std::fs::remove_file(file));
+    }
 }
 
 /// Writes the text and the SVG under the first unused name for this tick. Returns the path of the text file.
@@ -76,10 +88,10 @@ pub(crate) fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> i
     let mut count = 1_u32;
     loop {
         let file = folder.join(screenshot::name(tick, count));
-        match std::fs::File::create_new(&file) {
-            Ok(mut created) => {
-                created.write_all(text.as_bytes())?;
-                std::fs::write(file.with_extension("svg"), svg)?;
+        match create_whole(&file, text) {
+            Ok(()) => {
+                let picture = file.with_extension("svg");
+                std::fs::write(&picture, svg).inspect_err(|_| remove(&[&file, &picture]))?;
                 return Ok(file);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => count += 1,
@@ -99,7 +111,7 @@ pub(crate) fn write_exports(folder: &Path, files: &[ExportFile]) -> io::Result<S
     let mut written = Vec::new();
     for file in files {
         let path = path(file, count);
-        std::fs::File::create_new(&path)?.write_all(file.text.as_bytes())?;
+        create_whole(&path, &file.text)?;
         written.push(path.display().to_string());
     }
     Ok(written.join(", "))

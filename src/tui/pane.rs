@@ -427,6 +427,9 @@ pub fn draw_on_border(frame: &mut Frame<'_>, pane: Rect, line: Line<'_>) {
     draw_text(frame, foot.intersection(pane), line);
 }
 
+/// Cells of a filter that are shown on the border of its pane.
+pub(crate) const FILTER_SHOWN: usize = 30;
+
 /// Draws an empty state in the middle of `area`: what is missing, and what to do.
 pub fn draw_empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
     let rows = |text: &str, style| styled_lines(text, usize::from(area.width), style);

@@ -120,14 +120,22 @@ impl Table {
             let last = columns.iter().rposition(|(column, _)| rank(column) == worst).unwrap_or(0);
             columns.remove(last);
         }
-        let mut spare = width.saturating_sub(total(&columns, false));
+        // Where even the columns of rank 0 do not fit, those as wide as their contents give way.
+        let mut over = total(&columns, false).saturating_sub(width);
+        for (column, width) in &mut columns {
+            let taken = over.min(*width - column.width.0);
+            *width -= taken;
+            over -= taken;
+        }
+        let mut spare =
+            width.saturating_sub(columns.iter().map(|(_, width)| width + 1).sum::<usize>().saturating_sub(1));
         // By rank, up to the largest width; what is left after that goes to the columns without one.
         let mut order: Vec<usize> = (0..columns.len()).collect();
         order.sort_by_key(|index| rank(columns[*index].0));
         for index in &order {
             let (column, width) = &mut columns[*index];
-            let (least, most) = bounds(column);
-            let given = spare.min(if most == REST { COMFORTABLE.saturating_sub(least) } else { most - least });
+            let most = bounds(column).1;
+            let given = spare.min(if most == REST { COMFORTABLE } else { most }.saturating_sub(*width));
             *width += given;
             spare -= given;
         }
@@ -303,6 +311,17 @@ mod tests {
             let fitted = TABLE.fit(&Layouts::default(), 60, &[("name", content)]);
             assert_eq!(fitted.columns[0].1, expected);
         }
+    }
+
+    #[test]
+    fn contents_give_way_where_all_columns_stay() {
+        static STAYING: Table =
+            Table { name: "Staying", columns: &[Column::text("name", 6, 20, 0), Column::text("state", 8, 8, 0)] };
+        let widths = |width| {
+            let fitted = STAYING.fit(&Layouts::default(), width, &[("name", 18)]);
+            [fitted.columns[0].1, fitted.columns[1].1]
+        };
+        assert_eq!([widths(40), widths(20), widths(15), widths(10)], [[18, 8], [11, 8], [6, 8], [6, 8]]);
     }
 
     #[test]

@@ -164,8 +164,12 @@ fn a_recording_is_looked_at_and_nothing_can_be_done_to_it() {
         _ => None,
     });
     assert_eq!(stopped, 4_999);
-    let (answer, _) = asked(&mut source, &notices, Request::line("resume"));
-    assert!(answer.summary().contains("ends at tick 4999"), "{}", answer.summary());
+    for line in ["resume", "step", "step 50"] {
+        let (answer, _) = asked(&mut source, &notices, Request::line(line));
+        assert!(answer.summary().contains("ends at tick 4,999"), "{line}: {}", answer.summary());
+    }
+    let (answer, _) = asked(&mut source, &notices, Request::line("goto 99999"));
+    assert!(answer.summary().contains("tick 4,999, the end of the recording"), "{}", answer.summary());
     assert!(source.close().contains("nothing was changed"));
     assert_eq!(files(home.path()), before);
 }

@@ -552,6 +552,27 @@ fn an_acknowledged_alert_stays_acknowledged_after_a_crash_until_it_has_ended() {
 }
 
 #[test]
+fn an_acknowledgement_ends_when_the_alert_names_somebody_else() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let alert = || live.view().alerts.iter().find(|alert| alert.name == "starvation").cloned().unwrap();
+    live.expect_ok("toggle_mortality off");
+    let starve = |id: &str| {
+        live.expect_ok(&format!("possess {id} wait"));
+        live.expect_ok(&format!("setneed {id} hunger 0"));
+        live.run(45);
+    };
+    starve("ada");
+    live.expect_ok("alert_ack starvation");
+    live.run(1);
+    assert_eq!(alert().acknowledged_by.as_deref(), Some("test:admin"));
+    starve("ben");
+    assert_eq!((alert().message.as_str(), alert().acknowledged_by), ("starving: Ada, Ben.", None));
+    live.expect_ok("alert_ack starvation");
+    assert_eq!(alert().acknowledged_by.as_deref(), Some("test:admin"));
+}
+
+#[test]
 fn the_newest_run_is_the_one_that_began_last_and_not_the_one_with_the_latest_time() {
     let home = temp_home();
     let stopped = || {

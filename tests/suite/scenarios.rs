@@ -80,6 +80,7 @@ fn demo_training_and_fallback_differ_in_perturbations() {
         ("training.yaml", false),
         ("training_stage_2.yaml", false),
         ("training_stage_3.yaml", false),
+        ("training_quick.yaml", false),
         ("fallback.yaml", true),
     ] {
         let mut town = town(name);

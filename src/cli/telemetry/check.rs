@@ -51,8 +51,6 @@ const REQUIRED: &[&str] = &[
 
 /// Largest file read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// Largest payload read, in bytes of memory. The state of the largest town takes about half of it.
-pub(super) const MAX_MEMORY: usize = 48 * 1024 * 1024;
 /// Violations printed for each payload.
 const MAX_SHOWN: usize = 50;
 
@@ -191,7 +189,7 @@ fn read_lines(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Resu
 
 fn read_one(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Result<()> {
     let mut input = serde_json::Deserializer::from_str(text);
-    let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY);
+    let value = townlet_bounded::deserialize(&mut input, townlet_bounded::most_for(text.len()));
     let value = value.and_then(|value| input.end().map(|()| value).map_err(BoundedError::Invalid));
     match value {
         Ok(value) => each(name, value),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use super::check::MAX_MEMORY;
 use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
 use crate::cli::{EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
@@ -40,7 +39,8 @@ pub(in crate::cli) struct TailArgs {
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.message()))?;
-    let state: Value = townlet_bounded::deserialize(&mut serde_json::Deserializer::from_slice(&body), MAX_MEMORY)
+    let most = townlet_bounded::most_for(body.len());
+    let state: Value = townlet_bounded::deserialize(&mut serde_json::Deserializer::from_slice(&body), most)
         .map_err(|why| anyhow!("{}: the answer is not a snapshot: {why}.", client.url()))?;
     warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
     output::json(&state)?;

@@ -192,7 +192,7 @@ impl UserConfig {
         let Some(notify) = &self.notify else { return Ok(Notifications::default()) };
         let from = match notify.from.as_deref() {
             None | Some("off") => None,
-            Some(name) => Some(severity("notify.from", name)?),
+            Some(name) => Some(severity("notify.from", name, &["off"])?),
         };
         if notify.from.is_none() && (notify.bell.is_some() || notify.desktop.is_some()) {
             let file = path().unwrap_or_default();
@@ -206,7 +206,7 @@ impl UserConfig {
             None => None,
             Some(WebhookConfig { min_severity: None, .. }) => Some(SEVERITIES.len() - 1),
             Some(WebhookConfig { min_severity: Some(name), .. }) => {
-                Some(severity("notify.webhook.min_severity", name)?)
+                Some(severity("notify.webhook.min_severity", name, &[])?)
             }
         };
         Ok(Notifications { from, bell: notify.bell.unwrap_or(true), desktop, webhook_from })
@@ -233,6 +233,15 @@ impl UserConfig {
         webhook.map(Some).map_err(|invalid| anyhow!("{}: {}", key(invalid.key), invalid.message))
     }
 
+    /// The theme: that of the flag, of the file, or the default.
+    pub(super) fn theme(&self, flag: Option<&str>, colour: bool) -> Result<Theme> {
+        let name = flag.or(self.theme.as_deref()).unwrap_or("dark");
+        Theme::named(name, colour).ok_or_else(|| match flag {
+            Some(_) => anyhow!("--theme: `{name}` is not one of {}.", Theme::NAMES.join(", ")),
+            None => not_one_of("theme", name, &Theme::NAMES),
+        })
+    }
+
     /// The keymap with the user's keys.
     pub(super) fn keymap(&self) -> Result<Keymap> {
         Keymap::remapped(self.keys.as_ref().unwrap_or(&BTreeMap::new())).map_err(|errors| {
@@ -242,8 +251,10 @@ impl UserConfig {
     }
 }
 
-fn severity(key: &str, name: &str) -> Result<usize> {
-    SEVERITIES.iter().position(|known| *known == name).ok_or_else(|| not_one_of(key, name, &SEVERITIES))
+/// The place of a severity. `others` are values that the key has besides.
+fn severity(key: &str, name: &str, others: &[&str]) -> Result<usize> {
+    let known = SEVERITIES.iter().position(|known| *known == name);
+    known.ok_or_else(|| not_one_of(key, name, &[others, &SEVERITIES].concat()))
 }
 
 #[cfg(test)]
@@ -278,7 +289,7 @@ mod tests {
     fn values_that_do_not_exist_are_refused_with_their_key() {
         for (text, why) in [
             ("clock: mars", "clock: `mars` is not one of local, utc."),
-            ("notify: { from: info }", "notify.from: `info` is not one of warning, critical."),
+            ("notify: { from: info }", "notify.from: `info` is not one of off, warning, critical."),
             ("notify: { bell: true }", "notify.from: it is missing. Use off, warning or critical."),
             ("notify: { from: off, desktop: gnome }", "notify.desktop: `gnome` is not one of off, osc9, osc777."),
             (

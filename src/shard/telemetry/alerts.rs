@@ -16,6 +16,25 @@ pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
 /// Alerts of which several may be active at once, distinguished by their messages.
 const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 
+/// Alerts whose message says what they are about: a change of it is news, and ends an acknowledgement.
+const SPECIFIC: [&str; 4] = ["candidate_ready", "config_not_in_force", "stability_red", "starvation"];
+
+/// The issuer and tick of an acknowledgement, and what the alert said then.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledgement {
+    pub(crate) issuer: String,
+    pub(crate) tick: u64,
+    /// `None` when it was restored after a restart; then the first message counts.
+    pub(crate) message: Option<String>,
+}
+
+impl Acknowledgement {
+    /// Whether it holds for the alert as it is now.
+    pub(crate) fn holds(&mut self, alert: &Alert) -> bool {
+        !SPECIFIC.contains(&&*alert.name) || *self.message.get_or_insert_with(|| alert.message.clone()) == alert.message
+    }
+}
+
 /// Alerts about tokens and keys of the service. They say nothing about a policy, so they neither hold nor revert one.
 pub(crate) const CREDENTIAL_ALERTS: [&str; 3] = ["token_store", "token_expires", "tls_key"];
 
@@ -27,8 +46,13 @@ pub(crate) fn key(alert: &Alert) -> (String, String) {
     (alert.name.clone(), message.unwrap_or_default())
 }
 
+/// Whether alerts of this name say something about the process, so that a restart raises them anew.
+pub(crate) fn is_of_a_process(name: &str) -> bool {
+    is_repeatable(name) || name == "config_not_in_force"
+}
+
 /// Whether several alerts of this name may be active at once.
-pub(crate) fn is_repeatable(name: &str) -> bool {
+fn is_repeatable(name: &str) -> bool {
     REPEATABLE.contains(&name)
 }
 
@@ -64,9 +88,11 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
     }
     for (kind, row) in (0_u8..).zip(&PERTURBATIONS).filter(|(kind, _)| *kind != ARRANGED_MEET) {
         if state.perturbations.is_active(kind) {
-            let by_switch = kind == BLACKOUT || kind == OUTAGE;
-            let spike = "`perturbation_queue` lists it, `perturbation_cancel` ends it.";
-            let hint = if by_switch { "Run the same command with `off` to end it." } else { spike };
+            let hint = match kind {
+                BLACKOUT => "`blackout off` ends it.",
+                OUTAGE => "`outage off` ends it.",
+                _ => "`perturbation_queue` lists it, `perturbation_cancel` ends it.",
+            };
             alerts.push((row.name, "warning", format!("{}.", row.detail), hint));
         }
     }
@@ -161,7 +187,7 @@ pub(crate) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) 
             "config_not_in_force",
             "warning",
             why.clone(),
-            "`reload_config --dry-run` shows what it would change, or what is wrong.",
+            "The preview of `reload_config` says what it would change, or what is wrong.",
         )
     });
     let own = status.raised.iter().cloned().chain(degraded.chain(config).map(dated)).chain(aggregating);
@@ -173,8 +199,8 @@ pub(super) fn alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<
     let mut alerts = active_alerts(rules, state, status);
     for alert in &mut alerts {
         alert.since_tick = status.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
-        if let Some((who, tick)) = status.acknowledged.get(&key(alert)) {
-            (alert.acknowledged_by, alert.acknowledged_tick) = (Some(who.clone()), Some(*tick));
+        if let Some(Acknowledgement { issuer, tick, .. }) = status.acknowledged.get(&key(alert)) {
+            (alert.acknowledged_by, alert.acknowledged_tick) = (Some(issuer.clone()), Some(*tick));
         }
     }
     alerts.sort_by_key(|alert| alert.severity != "critical");

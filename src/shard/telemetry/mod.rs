@@ -6,7 +6,7 @@ mod event_feed;
 mod places;
 mod residents;
 
-pub(super) use alerts::{AlertDraft, CREDENTIAL_ALERTS, active_alerts, is_repeatable, key};
+pub(super) use alerts::{Acknowledgement, AlertDraft, CREDENTIAL_ALERTS, active_alerts, is_of_a_process, key};
 pub(super) use captured_state::CapturedState;
 pub(super) use event_feed::{EventFeed, NewItems};
 pub(super) use places::{conflict, queue_entries};
@@ -55,8 +55,8 @@ pub(super) struct ShardStatus {
     pub credentials: Vec<Alert>,
     /// The tick at which each active alert was raised, by [`key`].
     pub alerts_since: BTreeMap<(String, String), u64>,
-    /// The acknowledgement of each active alert, by [`key`]: issuer and tick.
-    pub acknowledged: BTreeMap<(String, String), (String, u64)>,
+    /// The acknowledgement of each active alert, by [`key`].
+    pub acknowledged: BTreeMap<(String, String), Acknowledgement>,
     /// How often each alert was raised, by name.
     pub alerts_raised: BTreeMap<String, u64>,
     pub transport: Transport,

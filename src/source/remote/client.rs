@@ -16,7 +16,6 @@ use townlet_bounded::BoundedError;
 use townlet_wire::service::{
     AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
 };
-use townlet_wire::stream::MAX_MEMORY;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
 
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
@@ -300,7 +299,7 @@ impl Client {
 /// A value in the body of an answer, within a bound of memory.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, BoundedError<serde_json::Error>> {
     let mut input = serde_json::Deserializer::from_slice(body);
-    let value = townlet_bounded::deserialize(&mut input, MAX_MEMORY)?;
+    let value = townlet_bounded::deserialize(&mut input, townlet_bounded::most_for(body.len()))?;
     input.end().map(|()| value).map_err(BoundedError::Invalid)
 }
 

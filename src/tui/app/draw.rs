@@ -11,7 +11,7 @@ use crate::console::KnownShard;
 use crate::format::{capital, clip, clock, thousands, width, wrap};
 use crate::keymap::Action;
 use crate::overlay::draw_hint;
-use crate::pane::{PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
+use crate::pane::{FILTER_SHOWN, PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
 use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_source::Link;
@@ -130,7 +130,7 @@ impl App {
             *area = place;
             pane.draw(frame, place, &self.context(&view, filter, index == focused));
             if !filter.is_empty() && place.height > 1 {
-                let tag = Line::styled(format!(" / {} ", clip(filter, 30)), self.theme.accent);
+                let tag = Line::styled(format!(" / {} ", clip(filter, FILTER_SHOWN)), self.theme.accent);
                 let inside = Rect { x: place.x + 1, width: place.width.saturating_sub(2), ..place };
                 draw_on_border(frame, inside, tag);
             }
@@ -184,7 +184,7 @@ impl App {
         };
         let mut right = vec![(0, vec![role])];
         right.push((8, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
-        let left = self.header_parts(area.width);
+        let mut left = self.header_parts(area.width, false);
         // Drops the least important parts until the rest fits.
         let mut limit = 9;
         let total = |parts: &[(u8, Vec<Span<'_>>)], limit: u8| -> usize {
@@ -196,6 +196,9 @@ impl App {
         };
         while limit > 0 && total(&left, limit) + total(&right, limit) > usize::from(area.width) {
             limit -= 1;
+        }
+        if total(&left, limit) + total(&right, limit) > usize::from(area.width) {
+            left = self.header_parts(area.width, true);
         }
         let join = |parts: Vec<(u8, Vec<Span<'static>>)>| {
             let mut spans: Vec<Span<'static>> = vec![Span::raw(" ")];
@@ -214,8 +217,9 @@ impl App {
         draw_text(frame, end, right);
     }
 
-    /// Parts of the header with their rank: 0 is always shown, 9 is dropped first.
-    fn header_parts(&self, columns: u16) -> Vec<(u8, Vec<Span<'static>>)> {
+    /// Parts of the header with their rank: 0 is always shown, 9 is dropped first. Where even those of rank 0 do not fit, the clock is
+    /// `cramped`: without the day.
+    fn header_parts(&self, columns: u16, cramped: bool) -> Vec<(u8, Vec<Span<'static>>)> {
         let theme = &self.theme;
         let short = columns < MULTI_PANE_SIZE.0 || !self.unconfirmed().is_empty();
         let words = if short { connection::short_words } else { connection::words };
@@ -244,7 +248,8 @@ impl App {
         }
         let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
         let style = if is_heard { theme.text } else { theme.dim };
-        parts.push((0, vec![Span::styled(format!("day {} · {time}", view.day), style)]));
+        let time = if cramped { time } else { format!("day {} · {time}", view.day) };
+        parts.push((0, vec![Span::styled(time, style)]));
         parts.push((3, vec![Span::styled(format!("tick {}", thousands(view.tick)), theme.dim)]));
         let kind = match (view.policy.kind.as_str(), &view.policy.outside_range) {
             ("network", None) => " (learned)",

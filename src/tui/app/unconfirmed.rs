@@ -2,8 +2,9 @@
 
 use super::{App, RequestPurpose, Task};
 use crate::console::input_history::given_up_line;
-use crate::format::count;
-use crate::overlay::UnconfirmedDialog;
+use crate::format::{count, thousands};
+use crate::overlay::{ConfirmDialog, UnconfirmedDialog};
+use crate::pane::Confirmation;
 use townlet_source::{Link, UnconfirmedCommand};
 use townlet_wire::{Request, Role, command_line};
 
@@ -76,16 +77,42 @@ impl App {
         self.overlay = Some(Box::new(UnconfirmedDialog::list(list)));
     }
 
-    /// Quits, or asks first when that would give up commands. A screen that shows nothing asks in its own words.
+    /// Quits, or asks first when that would give up commands or ticks. A screen that shows nothing asks in its own words.
     pub(crate) fn quit(&mut self) {
-        let list = self.given_up_by_quitting();
-        if list.is_empty() || (self.too_small && self.quit_asked) {
+        let (list, not_saved) = (self.given_up_by_quitting(), self.not_saved());
+        if (list.is_empty() && not_saved.is_empty()) || (self.too_small && self.quit_asked) {
             return self.tasks.push(Task::Quit);
         }
         self.quit_asked = true;
-        if !self.too_small {
-            self.overlay = Some(Box::new(UnconfirmedDialog::quitting(list)));
+        if self.too_small {
+            return;
         }
+        self.overlay = Some(if list.is_empty() {
+            let (title, verb) = ("Quit without saving?".to_owned(), "quit".to_owned());
+            let confirmation = Confirmation { title, text: not_saved, verb, ..Confirmation::default() };
+            Box::new(ConfirmDialog::new(confirmation))
+        } else {
+            Box::new(UnconfirmedDialog::quitting(list))
+        });
+    }
+
+    /// What a town of this process cannot write now, and what is lost by quitting; empty when it writes everything. What is an
+    /// alert too is not about its files.
+    fn not_saved(&self) -> Vec<String> {
+        let Some(view) = self.view.as_ref().filter(|_| self.link == Link::Local && self.ended.is_none()) else {
+            return Vec::new();
+        };
+        let alerts = |problem: &&String| view.alerts.iter().all(|alert| alert.message != **problem);
+        let mut text: Vec<String> = view.health.problems.iter().filter(alerts).cloned().collect();
+        if !text.is_empty() {
+            let kept = view.health.journal_tick;
+            text.push(format!(
+                "A restart goes on from tick {} or before; the town is at {}.",
+                thousands(kept),
+                thousands(view.tick)
+            ));
+        }
+        text
     }
 
     /// Whether the question before quitting is open.
@@ -96,7 +123,13 @@ impl App {
     /// What a screen that is too small says after the first key to quit.
     pub(super) fn quit_question(&self) -> Option<String> {
         let number = self.given_up_by_quitting().len() as u64;
-        (self.quit_asked && number > 0).then(|| format!("{} not confirmed; again gives up", count(number, "command")))
+        if !self.quit_asked {
+            return None;
+        }
+        if number > 0 {
+            return Some(format!("{} not confirmed; again gives up", count(number, "command")));
+        }
+        (!self.not_saved().is_empty()).then(|| "the town is not saved; again quits".to_owned())
     }
 
     /// The lines of the commands that quitting gives up, with their ids, for the file of the console history.

@@ -11,7 +11,9 @@ use crate::connection;
 use crate::format::{clip, count, figure, pad, pad_left, styled_lines, thousands, time_of, width};
 use crate::keymap::Action;
 use crate::layouts::Layouts;
-use crate::pane::{KeyHint, draw_empty, draw_on_border, draw_scroll_position, has_newer_schema, mark, pane_block};
+use crate::pane::{
+    FILTER_SHOWN, KeyHint, draw_empty, draw_on_border, draw_scroll_position, has_newer_schema, mark, pane_block,
+};
 use crate::table::{Column, EXTRA, Table};
 use crate::text_drawing::draw_text;
 use townlet_source::Link;
@@ -121,7 +123,7 @@ impl Fleet {
         }
         draw_scroll_position(frame, area, (first, list.height, shown.len()), &self.theme);
         if !self.filter.is_empty() {
-            let tag = Line::styled(format!(" / {} ", clip(&self.filter, 30)), self.theme.accent);
+            let tag = Line::styled(format!(" / {} ", clip(&self.filter, FILTER_SHOWN)), self.theme.accent);
             draw_on_border(frame, area, tag);
         }
         shown.get(selected).copied()

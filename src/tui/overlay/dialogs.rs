@@ -81,7 +81,7 @@ fn with_reason(line: &str, reason: &str) -> String {
 }
 
 impl ConfirmDialog {
-    /// A confirmation that asks for no reason.
+    /// A confirmation that asks for no reason. Without requests, it confirms quitting.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
         Self { confirmation, focus: Focus::Cancel, reason: None, buttons: [Rect::ZERO; 2] }
     }
@@ -103,6 +103,9 @@ impl ConfirmDialog {
 
     fn send(&mut self) -> DialogResult {
         let mut requests = std::mem::take(&mut self.confirmation.requests);
+        if requests.is_empty() {
+            return DialogResult::Quit;
+        }
         if let Some(reason) = &mut self.reason {
             let text = reason.field.text().trim();
             if text.is_empty() && reason.required {

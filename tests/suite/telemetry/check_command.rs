@@ -214,3 +214,19 @@ fn stream_messages_are_checked_against_their_schema() {
         assert!(status == expected && text.contains(says), "{says}\n{text}");
     }
 }
+
+#[test]
+fn a_snapshot_of_a_thousand_residents_passes() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.run(500);
+    let mut state = serde_json::to_value(live.view()).unwrap();
+    let agents: Vec<Value> = state["agents"].as_array().unwrap().iter().cycle().take(1_000).cloned().collect();
+    let job = state["jobs"].as_object().unwrap().values().next().unwrap().clone();
+    let jobs = (0..1_000).map(|number| (format!("resident-{number}"), job.clone())).collect();
+    (state["agents"], state["jobs"]) = (agents.into(), Value::Object(jobs));
+    let file = home.path().join("large.json");
+    std::fs::write(&file, state.to_string()).unwrap();
+    let (status, text) = check(&file);
+    assert_eq!(status, 0, "{text}");
+}

@@ -2,9 +2,11 @@
 //!
 //! Sizes are known at run time only, so the layers are not dfdx's `Linear`.
 
+use std::sync::Arc;
+
 use dfdx::prelude::*;
 
-use super::dense::{Activation, Dense, Input, Matrix, Vector};
+use super::dense::{Activation, Dense, Input, Matrix, PackedWeights, Vector};
 use super::evaluate::evaluate;
 use super::{Buffer, NamedTensor, Weights, WeightsError};
 use crate::prng::Prng;
@@ -110,6 +112,21 @@ impl ActorCritic {
         }
     }
 
+    /// The network to run until its weights change.
+    pub(crate) fn packed(&self) -> PackedActorCritic<'_> {
+        PackedActorCritic { fc1: self.fc1.packed(Input::Data), fc2: self.fc2.packed(Input::Computed), agent: self }
+    }
+}
+
+/// A network with the weights of its hidden layers packed, which is done once for all rows of a minibatch.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedActorCritic<'a> {
+    agent: &'a ActorCritic,
+    fc1: Arc<PackedWeights>,
+    fc2: Arc<PackedWeights>,
+}
+
+impl PackedActorCritic<'_> {
     /// The log-probability of each action, the entropy of each distribution and the value of each observation. The first
     /// has the tape so far, the others empty ones.
     pub(crate) fn evaluate_actions<T: Tape<f32, Cpu>>(
@@ -122,16 +139,17 @@ impl ActorCritic {
     }
 }
 
-impl<T: Tape<f32, Cpu>> Module<Matrix<T>> for ActorCritic {
+impl<T: Tape<f32, Cpu>> Module<Matrix<T>> for PackedActorCritic<'_> {
     /// Both heads side by side: rows × (the logits of the options, then the value).
     type Output = Matrix<T>;
     type Error = CpuError;
 
     /// Runs rows of observations, which get no gradient.
     fn try_forward(&self, observations: Matrix<T>) -> Result<Self::Output, Self::Error> {
-        let hidden = self.fc1.run(observations, Input::Data, Activation::Relu);
-        let hidden = self.fc2.run(hidden, Input::Computed, Activation::Relu);
-        Ok(self.policy.run_both(&self.value, hidden))
+        let ActorCritic { fc1, fc2, policy, value } = self.agent;
+        let hidden = fc1.run(&self.fc1, observations.into(), Activation::Relu);
+        let hidden = fc2.run(&self.fc2, hidden, Activation::Relu);
+        Ok(policy.run_both(value, hidden).matrix)
     }
 }
 

@@ -39,9 +39,7 @@ impl Layer {
             matrix.extend_from_slice(weights.values(&format!("{name}.weight")));
             bias.extend_from_slice(weights.values(&format!("{name}.bias")));
         }
-        let mut panels = PackedMatrix::default();
-        panels.pack_transposed(&matrix, inputs, bias.len());
-        Self { weights: panels, bias }
+        Self { weights: PackedMatrix::of_transposed(&matrix, inputs, bias.len()), bias }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
 }
 
 /// The right side of a product, packed in strips as wide as the columns that are multiplied at a time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct PackedMatrix {
     rows: usize,
     columns: usize,
@@ -56,17 +56,15 @@ pub(crate) enum Epilogue<'a> {
 
 impl PackedMatrix {
     /// Packs a row-major matrix of `rows` × `columns`.
-    pub(crate) fn pack(&mut self, source: &[f32], rows: usize, columns: usize) {
+    pub(crate) fn of(source: &[f32], rows: usize, columns: usize) -> Self {
         assert_eq!(source.len(), rows * columns, "a whole matrix");
-        (self.rows, self.columns) = (rows, columns);
-        ARCH.dispatch(Pack { panels: self, source, transposed: false });
+        ARCH.dispatch(Pack { source, rows, columns, transposed: false })
     }
 
     /// Packs a column-major matrix of `rows` × `columns`.
-    pub(crate) fn pack_transposed(&mut self, source: &[f32], rows: usize, columns: usize) {
+    pub(crate) fn of_transposed(source: &[f32], rows: usize, columns: usize) -> Self {
         assert_eq!(source.len(), rows * columns, "a whole matrix");
-        (self.rows, self.columns) = (rows, columns);
-        ARCH.dispatch(Pack { panels: self, source, transposed: true });
+        ARCH.dispatch(Pack { source, rows, columns, transposed: true })
     }
 }
 
@@ -82,55 +80,52 @@ pub(crate) fn multiply(lhs: Lhs<'_>, rhs: &PackedMatrix, out: &mut [f32], epilog
     ARCH.dispatch(Multiply { lhs, rhs, out, rows, epilogue });
 }
 
-/// Rows and vectors of a tile, so that its sums take 24 of 32 registers, or 12 of 16.
-const fn tile_of<S: Simd>() -> (usize, usize) {
-    if S::REGISTER_COUNT >= 32 { (8, 3) } else { (6, 2) }
+/// Rows of a tile.
+const TILE_ROWS: usize = 6;
+
+/// Vectors in a row of a tile, so that its sums take 24 of 32 registers, or 12 of 16.
+const fn tile_vectors<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
 }
 
-/// First column and width of each strip: wide strips as long as they are full, then single vectors.
+/// First column and vectors of each strip.
 fn strips<S: Simd>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
-    let (wide, narrow) = (tile_of::<S>().1 * S::F32_LANES, S::F32_LANES);
-    let full = columns / wide * wide;
-    let wides = (0..full).step_by(wide).map(move |first| (first, wide));
-    wides.chain((full..columns).step_by(narrow).map(move |first| (first, narrow)))
+    let most = tile_vectors::<S>();
+    (0..columns)
+        .step_by(most * S::F32_LANES)
+        .map(move |first| (first, (columns - first).div_ceil(S::F32_LANES).min(most)))
 }
 
 struct Pack<'a> {
-    panels: &'a mut PackedMatrix,
     source: &'a [f32],
+    rows: usize,
+    columns: usize,
     transposed: bool,
 }
 
 impl WithSimd for Pack<'_> {
-    type Output = ();
+    type Output = PackedMatrix;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { panels: PackedMatrix { rows, columns, data, start }, source, transposed } = self;
-        let padded = columns.next_multiple_of(S::F32_LANES);
-        data.clear();
+    fn with_simd<S: Simd>(self, _: S) -> PackedMatrix {
+        let Self { source, rows, columns, transposed } = self;
         let spare = CACHE_LINE / size_of::<f32>();
-        data.resize(*rows * padded + spare, 0.0);
-        *start = data.as_ptr().align_offset(CACHE_LINE).min(spare);
-        let mut rest = &mut data[*start..][..*rows * padded];
-        for (first, width) in strips::<S>(*columns) {
-            let (strip, after) = rest.split_at_mut(*rows * width);
-            rest = after;
-            let filled = width.min(*columns - first);
-            if transposed {
-                for column in 0..filled {
-                    let values = &source[(first + column) * *rows..][..*rows];
-                    for row in 0..*rows {
-                        strip[row * width + column] = values[row];
-                    }
+        let mut data = Vec::<f32>::with_capacity(rows * columns.next_multiple_of(S::F32_LANES) + spare);
+        let start = data.as_ptr().align_offset(CACHE_LINE).min(spare);
+        data.resize(start, 0.0);
+        for (first, vectors) in strips::<S>(columns) {
+            let width = vectors * S::F32_LANES;
+            let filled = width.min(columns - first);
+            for row in 0..rows {
+                if transposed {
+                    data.extend((first..first + filled).map(|column| source[column * rows + row]));
+                } else {
+                    data.extend_from_slice(&source[row * columns + first..][..filled]);
                 }
-            } else {
-                for row in 0..*rows {
-                    let values = &source[row * *columns + first..][..filled];
-                    strip[row * width..][..filled].copy_from_slice(values);
-                }
+                data.extend(std::iter::repeat_n(0.0, width - filled));
             }
         }
+        PackedMatrix { rows, columns, data, start }
     }
 }
 
@@ -148,17 +143,16 @@ impl WithSimd for Multiply<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let mut rest = &self.rhs.data[self.rhs.start..];
-        for (first, width) in strips::<S>(self.rhs.columns) {
-            let (strip, after) = rest.split_at(self.rhs.rows * width);
+        for (first, vectors) in strips::<S>(self.rhs.columns) {
+            let (strip, after) = rest.split_at(self.rhs.rows * vectors * S::F32_LANES);
             rest = after;
-            let (vectors, _) = S::as_simd_f32s(strip);
+            let (strip, _) = S::as_simd_f32s(strip);
             let place = StripPosition { first, rows: self.rows, columns: self.rhs.columns };
-            if width == S::F32_LANES {
-                multiply_strip::<S, 1>(simd, self.lhs, vectors, self.out, place, self.epilogue);
-            } else if tile_of::<S>().1 == 3 {
-                multiply_strip::<S, 3>(simd, self.lhs, vectors, self.out, place, self.epilogue);
-            } else {
-                multiply_strip::<S, 2>(simd, self.lhs, vectors, self.out, place, self.epilogue);
+            match vectors {
+                4 => multiply_strip::<S, 4>(simd, self.lhs, strip, self.out, place, self.epilogue),
+                3 => multiply_strip::<S, 3>(simd, self.lhs, strip, self.out, place, self.epilogue),
+                2 => multiply_strip::<S, 2>(simd, self.lhs, strip, self.out, place, self.epilogue),
+                _ => multiply_strip::<S, 1>(simd, self.lhs, strip, self.out, place, self.epilogue),
             }
         }
     }
@@ -185,10 +179,8 @@ fn multiply_strip<S: Simd, const VECTORS: usize>(
     let (strip, _) = strip.as_chunks::<VECTORS>();
     let mut row = 0;
     while row < place.rows {
-        let rows = (place.rows - row).min(tile_of::<S>().0);
+        let rows = (place.rows - row).min(TILE_ROWS);
         match rows {
-            8 => tile::<S, VECTORS, 8>(simd, lhs, strip, out, place, row, epilogue),
-            7 => tile::<S, VECTORS, 7>(simd, lhs, strip, out, place, row, epilogue),
             6 => tile::<S, VECTORS, 6>(simd, lhs, strip, out, place, row, epilogue),
             5 => tile::<S, VECTORS, 5>(simd, lhs, strip, out, place, row, epilogue),
             4 => tile::<S, VECTORS, 4>(simd, lhs, strip, out, place, row, epilogue),
@@ -349,7 +341,7 @@ mod tests {
 
     /// The strips without the alignment padding.
     fn laid(panels: &PackedMatrix) -> &[f32] {
-        &panels.data[panels.start..][..panels.data.len() - CACHE_LINE / size_of::<f32>()]
+        &panels.data[panels.start..]
     }
 
     fn close(found: &[f32], wanted: &[f32]) {
@@ -377,9 +369,8 @@ mod tests {
             let [rows, inner, columns] = *size;
             let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
             let wanted = naive(&lhs, &rhs, *size);
-            let (mut panels, mut also) = (PackedMatrix::default(), PackedMatrix::default());
-            panels.pack(&rhs, inner, columns);
-            also.pack_transposed(&transposed(&rhs, inner, columns), inner, columns);
+            let panels = PackedMatrix::of(&rhs, inner, columns);
+            let also = PackedMatrix::of_transposed(&transposed(&rhs, inner, columns), inner, columns);
             assert_eq!(laid(&panels), laid(&also));
             let mut out = vec![1.0; rows * columns];
             multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::Bias(&vec![0.0; columns]));
@@ -401,8 +392,7 @@ mod tests {
         let mut prng = Prng::new([2, 2, 2]);
         let [rows, inner, columns] = [23, 70, 137];
         let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
-        let mut panels = PackedMatrix::default();
-        panels.pack(&rhs, inner, columns);
+        let panels = PackedMatrix::of(&rhs, inner, columns);
         let mut all = vec![0.0; rows * columns];
         multiply(Lhs::Rows(&lhs), &panels, &mut all, Epilogue::Add);
         for row in 0..rows {
@@ -414,12 +404,11 @@ mod tests {
 
     #[test]
     fn empty_products_are_allowed() {
-        let mut panels = PackedMatrix::default();
-        panels.pack(&[], 0, 5);
+        let panels = PackedMatrix::of(&[], 0, 5);
         let mut out = vec![3.0; 10];
         multiply(Lhs::Rows(&[]), &panels, &mut out, Epilogue::Add);
         assert_eq!(out, [3.0; 10]);
-        panels.pack(&[1.0; 20], 4, 5);
+        let panels = PackedMatrix::of(&[1.0; 20], 4, 5);
         multiply(Lhs::Columns(&[]), &panels, &mut [], Epilogue::Add);
     }
 }

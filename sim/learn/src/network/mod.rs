@@ -10,6 +10,7 @@ mod normalizer;
 mod weights;
 
 pub use actor_critic::ActorCritic;
+pub(crate) use actor_critic::PackedActorCritic;
 pub use dense::Dense;
 pub(crate) use dense::{Buffer, Matrix, Vector, vector_values};
 pub use forward::{Forward, Output};

@@ -5,7 +5,7 @@ use dfdx::prelude::*;
 
 use super::Settings;
 use super::minibatch::Minibatch;
-use crate::network::{ActorCritic, vector_values};
+use crate::network::{PackedActorCritic, vector_values};
 
 /// A loss on its tape; [`Backward::backward`] computes its gradients.
 pub(super) type Loss = Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>;
@@ -40,7 +40,7 @@ impl LossTerms {
 
 /// The loss of these decisions, and its terms. Its gradients will be added to `gradients`.
 pub(super) fn loss(
-    agent: &ActorCritic,
+    agent: &PackedActorCritic<'_>,
     minibatch: Minibatch,
     gradients: Gradients<f32, Cpu>,
     settings: &Settings,

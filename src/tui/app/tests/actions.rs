@@ -72,6 +72,20 @@ fn a_recording_does_not_ask_for_the_reason_of_an_escalation() {
 }
 
 #[test]
+fn a_filter_covers_nothing_on_the_border() {
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
+    ui.press("6 /");
+    ui.type_in("status:ok");
+    ui.press("enter");
+    ui.shows(" / status:ok ━");
+    ui.shows("━ following newest · ");
+    ui.press("2 /");
+    ui.type_in("ada");
+    ui.press("enter");
+    ui.shows(" / ada ━");
+}
+
+#[test]
 fn the_audit_location_is_not_cut_off_at_80_columns() {
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     ui.press("d");

@@ -4,7 +4,7 @@ use super::*;
 use townlet_wire::telemetry::{Alert, QueueCooldown, QueueUser};
 
 /// Gives the view a change and looks at it.
-fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> AppHarness {
+pub(super) fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> AppHarness {
     let mut ui = AppHarness::new(Role::Admin, size);
     let mut view = snapshot();
     change(&mut view);
@@ -60,6 +60,18 @@ fn an_exit_that_is_due_waits_for_the_end_of_a_blackout() {
     });
     ui.press("enter");
     ui.shows("leaves      after the blackout, as soon as the exit cap and exit gap allow");
+}
+
+#[test]
+fn an_exit_that_is_not_due_waits_for_the_end_of_a_blackout() {
+    let mut ui = changed((120, 40), |view| {
+        let perturbation = &mut view.perturbations[0];
+        (perturbation.kind, perturbation.state) = ("blackout".into(), "active".into());
+    });
+    ui.shows("suspended");
+    ui.shows("after the blackout, not before tick 4,752, unless");
+    ui.press("enter");
+    ui.shows("leaves      after the blackout, not before tick 4,752");
 }
 
 #[test]

@@ -78,6 +78,18 @@ fn what_is_given_up_is_said_and_kept_in_the_history() {
 }
 
 #[test]
+fn the_clock_stays_beside_everything_else() {
+    let mut ui = silent((80, 24));
+    let mut view = (**ui.app.view.as_ref().unwrap()).clone();
+    (view.shard, view.day) = ("harbour-north".into(), 141);
+    ui.app.update(Message::SourceEvent(SourceEvent::View(view.into())));
+    ui.shows("Harbour-north · silent 14 s");
+    ui.shows("2 not confirmed");
+    ui.shows(" 09:38 ");
+    ui.hides("day 141");
+}
+
+#[test]
 fn quitting_with_unconfirmed_commands_asks_with_stay_in_focus() {
     let mut ui = silent((120, 40));
     assert_eq!(ui.press("q"), []);
@@ -135,4 +147,26 @@ fn a_command_that_is_under_way_for_long_is_not_confirmed_either() {
     ui.shows("… 1 command not confirmed");
     ui.answer(done("id-1", "employment_exit defer ada", "done"));
     ui.hides("not confirmed");
+}
+
+#[test]
+fn quitting_asks_while_the_town_cannot_be_saved() {
+    let full = |size| {
+        operations::changed(size, |view| {
+            let why = "the journal cannot be written: no space left on device";
+            (view.health.status, view.health.problems) = ("degraded".into(), vec![why.into()]);
+            view.health.journal_tick = 3_200;
+        })
+    };
+    let mut ui = full((80, 24));
+    assert_eq!(ui.press("q"), []);
+    ui.shows("Quit without saving?");
+    ui.shows("no space left on device");
+    ui.shows("A restart goes on from tick 3,200 or before");
+    assert_eq!(ui.press("enter"), []);
+    assert_eq!(ui.press("q tab enter"), [Task::Quit]);
+    let mut small = full((30, 8));
+    assert_eq!(small.press("q"), []);
+    small.shows("the town is not saved");
+    assert_eq!(small.press("q"), [Task::Quit]);
 }

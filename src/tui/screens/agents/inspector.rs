@@ -4,8 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::shift_bar;
 use crate::format::{
-    bar, capital, clip, count, days, duration, fact, moment, pad, pad_left, percent, plain, resident, scale_of,
-    spark_on, styled_lines, thousands, time_of,
+    bar, capital, clip, count, days, duration, fact, pad, pad_left, percent, plain, resident, scale_of, spark_on,
+    styled_lines, thousands, time_of,
 };
 use crate::metric_history::MetricHistory;
 use crate::screens::operations::exit_details;
@@ -137,10 +137,7 @@ impl<'a> ResidentDetail<'a> {
             let when = match entry {
                 None => "! due to leave".to_owned(),
                 Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
-                Some(entry) if entry.releases_at_tick <= self.view.tick => {
-                    format!("! leaves {}", exit_details::when_due(self.view))
-                }
-                Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
+                Some(entry) => format!("! leaves {}", exit_details::when(self.view, entry)),
             };
             lines.extend(styled_lines(&when, width, self.theme.warn));
         }

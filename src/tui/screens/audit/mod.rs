@@ -14,10 +14,10 @@ use self::command_records::{CommandRecords, commands};
 use self::draw::{TABLE, chain, columns, detail, entry, heads};
 use crate::detail_view::DetailView;
 use crate::export::{Export, Record};
-use crate::format::{arguments, clip, count};
+use crate::format::{arguments, clip, count, width};
 use crate::keymap::Action;
 use crate::layouts::Division;
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
+use crate::pane::{Context, FILTER_SHOWN, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
 use crate::screens::filter;
 use crate::table::{FittedColumns, Table};
 use crate::text_drawing::draw_text;
@@ -151,7 +151,9 @@ impl Pane for AuditLog {
             return draw_empty(frame, body, missing, &advice, cx.theme);
         };
         let place = self.place(&commands, !cx.filter.is_empty());
-        draw_on_border(frame, area, Line::styled(clip(&place, usize::from(inner.width)), cx.theme.accent));
+        // The filter stands at the left of the border.
+        let room = usize::from(inner.width).saturating_sub(width(cx.filter).min(FILTER_SHOWN) + 5);
+        draw_on_border(frame, area, Line::styled(clip(&place, room), cx.theme.accent).right_aligned());
         let full = detail(selected, usize::from(inner.width), cx);
         if self.details.open {
             self.details.draw(frame, body, vec![full], area, cx);

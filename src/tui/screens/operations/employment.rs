@@ -159,6 +159,9 @@ fn leaves(view: &Snapshot, entry: &ExitEntry, in_full: bool) -> String {
     if entry.approved {
         return "next tick".to_owned();
     }
+    if let Some(kind) = exit_details::suspension(view) {
+        return if in_full { format!("after the {kind}") } else { "suspended".to_owned() };
+    }
     match (exit_details::waits_for_cap(view, entry), in_full) {
         (true, true) => "when cap and gap allow".to_owned(),
         (true, false) => "when allowed".to_owned(),

@@ -8,7 +8,7 @@ use crate::format::{
 use crate::pane::{Context, DetailCard};
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
-use townlet_wire::telemetry::{Event, ExitEntry, Job};
+use townlet_wire::telemetry::{Event, ExitEntry, Job, Perturbation};
 
 /// Maximum number of events in the details.
 const LISTED: usize = 12;
@@ -61,11 +61,20 @@ pub(super) const fn waits_for_cap(view: &Snapshot, entry: &ExitEntry) -> bool {
     !entry.approved && entry.releases_at_tick <= view.tick
 }
 
-/// When an exit takes effect whose review window is over. Power and water suspend exits; an approved one does not wait.
-pub(in crate::screens) fn when_due(view: &Snapshot) -> String {
-    let off = view.perturbations.iter().find(|it| it.state == "active" && ["blackout", "outage"].contains(&&*it.kind));
-    let after = off.map_or_else(|| "as soon as".to_owned(), |it| format!("after the {}, as soon as", it.kind));
-    format!("{after} the exit cap and exit gap allow")
+/// The perturbation that suspends exits; approved ones leave all the same.
+pub(super) fn suspension(view: &Snapshot) -> Option<&str> {
+    let active = |it: &&Perturbation| it.state == "active" && ["blackout", "outage"].contains(&&*it.kind);
+    view.perturbations.iter().find(active).map(|it| it.kind.as_str())
+}
+
+/// When an exit that is not approved takes effect.
+pub(in crate::screens) fn when(view: &Snapshot, entry: &ExitEntry) -> String {
+    match (suspension(view), waits_for_cap(view, entry)) {
+        (None, false) => moment(entry.releases_at_tick, view),
+        (None, true) => "as soon as the exit cap and exit gap allow".to_owned(),
+        (Some(kind), false) => format!("after the {kind}, not before tick {}", thousands(entry.releases_at_tick)),
+        (Some(kind), true) => format!("after the {kind}, as soon as the exit cap and exit gap allow"),
+    }
 }
 
 /// `leaves in 2 h 10 m (tick 4,310), unless deferred.`
@@ -73,17 +82,10 @@ fn leaves(view: &Snapshot, entry: &ExitEntry) -> String {
     if entry.approved {
         return "approved: leaves on the next tick.".to_owned();
     }
-    if waits_for_cap(view, entry) {
-        return format!("leaves {}, unless deferred.", when_due(view));
-    }
-    let full = view.employment.exits_today >= view.employment.daily_exit_cap;
-    let cap = if full { " if the cap allows" } else { "" };
-    format!("leaves {}{cap}, unless deferred.", when(entry.releases_at_tick, view))
-}
-
-/// `in 2 h 10 m (tick 4,310)`.
-fn when(tick: u64, view: &Snapshot) -> String {
-    format!("{})", moment(tick, view).replacen(" · ", " (", 1))
+    let timed = suspension(view).is_none() && !waits_for_cap(view, entry);
+    let full = timed && view.employment.exits_today >= view.employment.daily_exit_cap;
+    let when = if timed { format!("{})", when(view, entry).replacen(" · ", " (", 1)) } else { when(view, entry) };
+    format!("leaves {when}{}, unless deferred.", if full { " if the cap allows" } else { "" })
 }
 
 pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
@@ -95,11 +97,7 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
     let mut lines = vec![Line::styled(tenure(view, &entry.agent), theme.strong), Line::default()];
     lines.push(fact("reason", entry.reason.clone()));
     lines.push(fact("waiting", format!("{waited} · since tick {}", thousands(entry.enqueued_tick))));
-    let leaves = match (entry.approved, waits_for_cap(view, entry)) {
-        (true, _) => "next tick".to_owned(),
-        (false, true) => when_due(view),
-        (false, false) => moment(entry.releases_at_tick, view),
-    };
+    let leaves = if entry.approved { "next tick".to_owned() } else { when(view, entry) };
     lines.push(fact("leaves", leaves));
     if let Some(job) = view.jobs.get(&entry.agent) {
         lines.push(fact("attendance", attended(job)));

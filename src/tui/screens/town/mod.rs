@@ -156,9 +156,10 @@ impl Pane for Map {
         let panel = Rect { x: beside.x + 1, width: beside.width.saturating_sub(1), ..beside };
         self.division = division;
         let window = Window::centred_on(plan, ground, self.cursor);
-        block = block
-            .title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned())
-            .title_bottom(Line::styled(clip(&self.caption(cx), usize::from(inner.width) / 2), cx.theme.dim));
+        let caption = Line::styled(clip(&self.caption(cx), usize::from(inner.width) / 2), cx.theme.dim);
+        // A filter stands at the left of the border.
+        let caption = if cx.filter.is_empty() { caption } else { caption.right_aligned() };
+        block = block.title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned()).title_bottom(caption);
         if let Some(scrolled) = window.scrolled(plan) {
             block =
                 block.title_bottom(Line::from(Span::styled(format!(" {scrolled} "), cx.theme.accent)).right_aligned());
