@@ -12,13 +12,15 @@ use serde::de::{
 };
 use thiserror::Error as ThisError;
 
-/// Entries for which a list allocates memory with its first one.
+/// Entries for which a list that states no length allocates memory with its first one.
 const FIRST_ENTRIES: usize = 4;
+/// Most bytes that a list allocates for the length that it states, before it has that many entries.
+const STATED_BYTES: usize = 1024 * 1024;
 /// Entries for which a map allocates memory with its first one: a node of a B-tree.
 const FIRST_KEYS: usize = 11;
 /// Bytes that the allocator adds to a short text.
 const ALLOCATION: usize = 32;
-/// Upper bound of allocated to used entries of a growing list or map.
+/// Upper bound of allocated to used entries of a growing list that states no length, and of a map.
 const GROWTH: usize = 2;
 
 /// Most bytes of memory for the content of a foreign text of this length: with the text itself, less than the 64 MiB beyond twice
@@ -95,17 +97,47 @@ impl<'b, T> Bounded<'b, T> {
     }
 }
 
-/// A list or map that is being read, and whether it has an entry.
+/// A list or map that is being read.
 struct Entries<'b, A> {
     inner: A,
     budget: &'b Budget,
     inline: bool,
-    begun: bool,
+    /// Entries read. A map is at 0 until its first value is read.
+    used: usize,
+    /// Entries for which a list that states its length has memory; 0 for others.
+    capacity: usize,
 }
 
-impl<A> Entries<'_, A> {
-    fn charge<T, E: Error>(&self, first: usize) -> Result<(), E> {
-        let count = if self.begun { GROWTH } else { first };
+impl<'b, A> Entries<'b, A> {
+    const fn new(inner: A, budget: &'b Budget, inline: bool) -> Self {
+        Self { inner, budget, inline, used: 0, capacity: 0 }
+    }
+
+    /// Counts one more entry of a list. The capacity of a list that states its length is known: it is first what it states, and is
+    /// doubled when it is used up.
+    fn charge_entry<T, E: Error>(&mut self, stated: usize) -> Result<(), E> {
+        let most = STATED_BYTES / size_of::<T>().max(1);
+        let more = match (self.used, self.capacity) {
+            _ if self.inline => 0,
+            (0, _) if stated.min(most) > 0 => {
+                self.capacity = stated.min(most);
+                self.capacity
+            }
+            (0, _) => FIRST_ENTRIES,
+            (_, 0) => GROWTH,
+            (used, capacity) if used == capacity => {
+                self.capacity *= 2;
+                capacity
+            }
+            _ => 0,
+        };
+        self.used += 1;
+        self.budget.charge(size_of::<T>() * more)
+    }
+
+    /// Counts the key or the value of an entry of a map.
+    fn charge_part<T, E: Error>(&self) -> Result<(), E> {
+        let count = if self.used == 0 { FIRST_KEYS } else { GROWTH };
         if self.inline { Ok(()) } else { self.budget.charge(size_of::<T>() * count) }
     }
 }
@@ -207,11 +239,11 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Entries { inner, budget: self.budget, inline: self.inline, begun: false })
+        self.inner.visit_seq(Entries::new(inner, self.budget, self.inline))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Entries { inner, budget: self.budget, inline: self.inline, begun: false })
+        self.inner.visit_map(Entries::new(inner, self.budget, self.inline))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
@@ -223,10 +255,10 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Entries<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        let stated = self.inner.size_hint().unwrap_or(0);
         let element = self.inner.next_element_seed(Bounded::new(seed, self.budget))?;
         if element.is_some() {
-            self.charge::<S::Value, _>(FIRST_ENTRIES)?;
-            self.begun = true;
+            self.charge_entry::<S::Value, _>(stated)?;
         }
         Ok(element)
     }
@@ -242,14 +274,14 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
         let key = self.inner.next_key_seed(Bounded::new(seed, self.budget))?;
         if key.is_some() {
-            self.charge::<S::Value, _>(FIRST_KEYS)?;
+            self.charge_part::<S::Value, _>()?;
         }
         Ok(key)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.charge::<S::Value, _>(FIRST_KEYS)?;
-        self.begun = true;
+        self.charge_part::<S::Value, _>()?;
+        self.used += 1;
         self.inner.next_value_seed(Bounded::new(seed, self.budget))
     }
 
@@ -356,6 +388,20 @@ mod tests {
         let short = postcard::to_stdvec(&(u64::MAX, 0_u8)).unwrap();
         let read: Result<Vec<u64>, _> = deserialize(&mut postcard::Deserializer::from_bytes(&short), 1_000);
         assert!(read.is_err());
+    }
+
+    #[test]
+    fn a_list_that_states_its_length_counts_what_it_allocates() {
+        let counted = |length: u64| {
+            let bytes = postcard::to_stdvec(&vec![[0_u8; 16]; length as usize]).unwrap();
+            let mut input = postcard::Deserializer::from_bytes(&bytes);
+            let (list, counted): (Vec<[u8; 16]>, usize) = measure(&mut input, 1 << 30).unwrap();
+            assert_eq!(counted, list.capacity() * 16, "{length}");
+            counted
+        };
+        // A list that states its length takes no more, until that would be more than a mebibyte.
+        assert_eq!(counted(5_000), 5_000 * 16);
+        assert_eq!(counted(100_000), 2 * STATED_BYTES);
     }
 
     #[test]

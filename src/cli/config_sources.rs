@@ -1,11 +1,12 @@
 //! Loads the configuration from file, environment and flags, and the files that it names.
 //!
 //! A file name in a configuration is relative to the folder of the configuration file or a folder above it. Shipped files
-//! are built in.
+//! are built in, and plans such as `drawn/10000-7.txt` are drawn.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use townlet_learn::drawn_towns;
 use townlet_town::Sources;
 use townlet_town::config::{Config, ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
 
@@ -162,6 +163,9 @@ fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<Found> {
     }
     if let Some((name, text)) = SHIPPED.iter().find(|row| row.0 == name) {
         return Ok((((*name).to_owned(), (*text).to_owned()), false));
+    }
+    if let Some((residents, seed)) = drawn_towns::city_of_plan_name(name) {
+        return Ok(((name.to_owned(), drawn_towns::draw_city(residents, seed).plan.text), false));
     }
     let shipped: Vec<&str> = SHIPPED.iter().map(|row| row.0).collect();
     let searched: Vec<String> = searched.iter().map(|path| path.display().to_string()).collect();

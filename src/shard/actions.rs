@@ -126,8 +126,14 @@ impl Engine {
             ShardAction::SaveSnapshot => self.save_snapshot(),
             // Its answer names the bundle.
             ShardAction::Incident(why) => return self.request_incident(why),
-            ShardAction::Narration(on) => self.status.feed.silent = !on,
-            ShardAction::NarrationLimit(limit) => self.status.feed.limit = Some(limit),
+            ShardAction::Narration(on) => {
+                self.status.feed.silent = !on;
+                self.publication.visibility_changed();
+            }
+            ShardAction::NarrationLimit(limit) => {
+                self.status.feed.limit = Some(limit);
+                self.publication.visibility_changed();
+            }
             ShardAction::Privacy(on) => {
                 self.status.names.hide(on);
                 self.publication.names_changed();

@@ -35,7 +35,13 @@ pub(super) struct Admission {
 
 impl Engine {
     pub(super) fn view(&self) -> ShardView<'_> {
-        ShardView { town: &self.town, status: &self.status, log: &self.log, releases: &self.releases }
+        ShardView {
+            town: &self.town,
+            driver: &self.driver,
+            status: &self.status,
+            log: &self.log,
+            releases: &self.releases,
+        }
     }
 
     pub(super) fn config_id(&self) -> &str {

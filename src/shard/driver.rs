@@ -1,7 +1,7 @@
 //! The policy that drives a shard's residents: the scripted one, or a trained network. Rule: "Network policy".
 
-use townlet_learn::{LastDecision, NetworkPolicy, Scripted};
-use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
+use townlet_learn::{LatestDecisions, NetworkPolicy, Scripted};
+use townlet_town::{Decider, OptionKind, Policy, Town};
 
 use townlet_wire::telemetry;
 
@@ -36,11 +36,11 @@ impl Driver {
         telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into(), outside_range, trained_range }
     }
 
-    /// What was weighed at a resident's latest decision, when somebody weighs.
-    pub(super) fn last_decision(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
+    /// What a network weighed at each resident's latest decision.
+    pub(super) fn decisions(&self) -> Option<&LatestDecisions> {
         match self {
             Self::Scripted => None,
-            Self::Network(policy) => policy.last_decision(town, agent),
+            Self::Network(policy) => Some(policy.decisions()),
         }
     }
 }

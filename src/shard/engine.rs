@@ -17,6 +17,7 @@ use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
 use super::admission::Admission;
 use super::disk_thread::DiskThread;
+use super::driver::Driver;
 use super::employment_log::{OperatorLog, RowsWritten};
 use super::file_watch::{Finding, WatchedFiles};
 use super::home::Home;
@@ -35,7 +36,7 @@ use super::run_journal::RunJournal;
 use super::sessions::{NotifyFn, SessionTable};
 use super::snapshot_saver::SnapshotSaver;
 use super::submission::Submission;
-use super::telemetry::{self, ShardStatus};
+use super::telemetry::{self, CapturedState, ShardStatus};
 use super::tick_clock::TickClock;
 use super::training::{self, Training};
 use super::unsynced_records::UnsyncedRecords;
@@ -111,7 +112,7 @@ pub(super) enum Message {
     OperatorLogWritten(RowsWritten),
     SnapshotSaved(Result<u64, String>),
     /// Asks for a copy of what a snapshot is made of. The thread that asked makes it.
-    View(Sender<Box<(Town, ShardStatus)>>),
+    View(Sender<Box<CapturedState>>),
     /// The state of the training beside the town.
     Training(training::TrainerEvent),
     /// Somebody else has changed a file of the audit log or the journal.
@@ -152,6 +153,8 @@ impl Progress {
 /// The town and the parts of its shard.
 pub(super) struct Engine {
     pub(super) town: Town,
+    /// The policy that drives the residents.
+    pub(super) driver: Driver,
     pub(super) status: ShardStatus,
     pub(super) clock: TickClock,
     pub(super) sessions: SessionTable,
@@ -308,7 +311,7 @@ impl Engine {
             Message::View(view) => {
                 self.refresh();
                 self.note_own_alerts();
-                drop(view.send(Box::new((self.town.clone(), self.status.clone()))));
+                drop(view.send(Box::new(self.captured())));
             }
             Message::Credentials(alerts) => self.credentials_checked(alerts),
             Message::Training(news) => self.on_trainer_event(news),
@@ -323,8 +326,14 @@ impl Engine {
         }
     }
 
+    /// A copy of all that a snapshot is built from.
+    pub(super) fn captured(&self) -> CapturedState {
+        CapturedState::new(&self.town, self.driver.decisions(), &self.status, &self.log)
+    }
+
     pub(super) fn snapshot(&self) -> Snapshot {
-        telemetry::snapshot(&self.town, &self.status, self.log.tail(AUDIT_ROWS))
+        let (rules, state, decisions) = (self.town.rules(), self.town.state(), self.driver.decisions());
+        telemetry::snapshot(rules, state, decisions, &self.status, self.log.tail(AUDIT_ROWS))
     }
 
     /// Runs a job on the thread that reads and writes files; the loop is sent the message that `named` makes of its result.
@@ -344,7 +353,7 @@ impl Engine {
     fn tick(&mut self, now: Instant) {
         self.diagnostics.enter(Phase::Starting);
         fail_point!("engine_tick");
-        self.town.step(&mut PhaseTracker { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
+        self.town.step(&mut PhaseTracker { policy: &mut self.driver, diagnostics: &self.diagnostics });
         self.diagnostics.enter(Phase::Housekeeping);
         self.journal.keep_options(&self.town);
         self.record_town_events();

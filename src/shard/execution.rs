@@ -19,6 +19,7 @@ use super::journal::Entry as JournalEntry;
 use super::operation::Operation;
 use super::pending_commands::CommandContext;
 use super::pending_writes::{NotDurable, PendingOutcome};
+use super::publish::Deferred;
 
 /// What a command answers, and the journal's entry for it where it has one.
 pub(super) type Applied = Result<(Value, Option<JournalEntry>), ErrorBody>;
@@ -82,7 +83,8 @@ impl Engine {
         Some((who.issuer.clone(), cmd_id.clone()))
     }
 
-    /// Writes the outcome, and the journal's entry before it; the answer waits for both disks.
+    /// Writes the outcome, and the journal's entry before it; the answer waits for both disks, and until readers can no longer get
+    /// a state from before a change of names or narration.
     pub(super) fn record(
         &mut self,
         number: u64,
@@ -100,8 +102,15 @@ impl Engine {
         (outcome.digest_before, outcome.digest_after) = (Some(digests.0), Some(digests.1));
         (command.answer, command.outcome) = (Some(answer), Some(outcome.clone()));
         let log = Arc::clone(&self.log);
-        let parts = 1 + usize::from(journalled.is_some());
+        let changed = self.publication.has_visibility_changed();
+        let parts = 1 + usize::from(journalled.is_some()) + usize::from(changed);
         let writes = Arc::new(Mutex::new(PendingOutcome::new(parts, self.sender.clone(), number)));
+        if changed {
+            let writes = Arc::clone(&writes);
+            self.publication.after_next(Deferred::new(move || {
+                writes.lock().unwrap_or_else(PoisonError::into_inner).published();
+            }));
+        }
         let settle = move |part: Result<(Placement, Option<Written>), String>| {
             writes.lock().unwrap_or_else(PoisonError::into_inner).take(part);
         };

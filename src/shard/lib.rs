@@ -80,7 +80,7 @@ use std::time::{Duration, Instant};
 
 use disk_thread::DiskThread;
 use employment_log::OperatorLog;
-use engine::{AUDIT_ROWS, Engine, Message, Progress};
+use engine::{Engine, Message, Progress};
 use file_watch::WatchedFiles;
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
@@ -93,7 +93,7 @@ use run_journal::RunJournal;
 use sessions::SessionTable;
 use snapshot_saver::SnapshotSaver;
 use submission::{Caller, CommandReader, Submission, UnrenderedFn};
-use subscribers::Subscribers;
+use subscribers::{LocalSubscribers, Subscribers};
 use telemetry::ShardStatus;
 use thiserror::Error;
 use tick_clock::TickClock;
@@ -221,7 +221,6 @@ fn launch(
         policy: driver.policy(),
         // Until the publisher says otherwise.
         transport: Transport { mode: "full".into(), ..Transport::default() },
-        driver,
         names: privacy::PrivacyFilter::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
         learning: Learning {
@@ -250,8 +249,14 @@ fn launch(
     let telemetry = &config.telemetry;
     let to_self = sender.clone();
     let report = move |transport| drop(to_self.send(Message::Transport(transport)));
-    let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, report);
-    let subscribers = Arc::new(Subscribers::new(publisher));
+    let local = Arc::new(LocalSubscribers::default());
+    let shown = (Arc::clone(&diagnostics), Arc::clone(&local));
+    let show = Arc::new(move |view: &Arc<Snapshot>| {
+        shown.0.show(Arc::clone(view));
+        shown.1.show(view);
+    });
+    let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, show, report);
+    let subscribers = Arc::new(Subscribers::new(local, publisher));
     let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
     let records = UnsyncedRecords::new(&log, sender.clone(), config.server.limits.audited_requests);
     let (requests, receiver) = RequestQueue::new();
@@ -286,6 +291,7 @@ fn launch(
         retried: Instant::now(),
         stopping: None,
         town,
+        driver,
         status,
         log,
         records,
@@ -414,7 +420,7 @@ impl Handle {
         self.send(Message::Credentials(alerts));
     }
 
-    /// Calls `subscriber` with every published snapshot, at most twenty a second, on the town's thread: it must be quick.
+    /// Calls `subscriber` with every published snapshot, at most twenty a second, on the publisher's thread: it must be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));
     }
@@ -434,11 +440,7 @@ impl Handle {
         self.send(Message::View(sender));
         loop {
             match view.recv_timeout(CHECK_INTERVAL) {
-                Ok(copied) => {
-                    let (town, status) = *copied;
-                    let audit = self.audit.upgrade().map(|log| log.tail(AUDIT_ROWS)).unwrap_or_default();
-                    return Some((telemetry::snapshot(&town, &status, audit), town.digest()));
-                }
+                Ok(state) => return Some((state.snapshot(), state.digest())),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
-use super::publish::Frame;
+use super::publish::Update;
 use super::telemetry::{self, ShardStatus};
 
 /// How often a file that cannot be written is tried again.
@@ -93,26 +93,21 @@ impl Engine {
 
     /// Publishes the state. A publisher that is still at work gets the next one, and all that happened by then.
     fn publish(&mut self, now: Instant) {
-        self.publication.last = now;
         let subscribers = Arc::clone(&self.publication.subscribers);
-        let (wanted, free) = (subscribers.publisher.is_wanted(), subscribers.publisher.is_free());
-        if !subscribers.has_subscribers() && !free {
-            return;
+        if !subscribers.publisher.is_free() {
+            return self.publication.put_off(now);
         }
-        self.publication.dirty = wanted && !free;
+        let awaiting = self.publication.published(now);
         self.status.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
-        let view = Arc::new(self.snapshot());
-        self.diagnostics.show(Arc::clone(&view));
-        self.status.feed.keep_all(wanted);
-        let frame = (wanted && free).then(|| {
-            let ShardStatus { feed, names, .. } = &mut self.status;
-            let (events, narrations, lost) = feed.take_new();
-            let (events, narrations) = (names.apply(events), names.apply(narrations));
-            let renamed = std::mem::take(&mut self.publication.renamed);
-            Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
-        });
-        subscribers.publish(&view, frame);
+        let streamed = subscribers.publisher.is_wanted();
+        self.status.feed.keep_all(streamed);
+        let news = streamed.then(|| self.status.feed.take_new());
+        let renamed = streamed && std::mem::take(&mut self.publication.renamed);
+        subscribers.publish(Update { state: self.captured().with_names_as_now(), news, renamed });
+        for work in awaiting {
+            subscribers.publisher.defer(work);
+        }
     }
 
     /// Dates, counts and reports alerts, the town's and the shard's own. No other place does.

@@ -6,6 +6,7 @@ use townlet_town::{AgentId, Command, ResidentId, Town, names};
 use townlet_wire::{ErrorBody, Role};
 
 use super::command_table::{Reply, error};
+use super::driver::Driver;
 use super::engine::Speed;
 use super::promotion::{Event, Releases};
 use super::publish::Mode;
@@ -71,6 +72,7 @@ pub(super) type FileQuery = Box<dyn Fn(&Path) -> Reply + Send>;
 /// The state that queries are answered from.
 pub(super) struct ShardView<'a> {
     pub town: &'a Town,
+    pub driver: &'a Driver,
     pub status: &'a ShardStatus,
     pub log: &'a townlet_audit::Log,
     pub releases: &'a Releases,

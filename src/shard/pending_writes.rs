@@ -40,8 +40,8 @@ pub(super) struct NotDurable {
     pub(super) logged: bool,
 }
 
-/// Collects the writes of an outcome and reports once all have ended. The log that was written first may have been removed while
-/// the other was written, so the files of both are looked at last.
+/// Collects the writes of an outcome, and the publication that its answer may wait for, and reports once all have ended. The log
+/// that was written first may have been removed while the other was written, so the files of both are looked at last.
 pub(super) struct PendingOutcome {
     left: usize,
     trouble: Option<String>,
@@ -52,8 +52,8 @@ pub(super) struct PendingOutcome {
 }
 
 impl PendingOutcome {
-    pub(super) fn new(writes: usize, sender: Sender<Message>, number: u64) -> Self {
-        Self { left: writes, trouble: None, placements: Vec::new(), written: None, sender, number }
+    pub(super) fn new(parts: usize, sender: Sender<Message>, number: u64) -> Self {
+        Self { left: parts, trouble: None, placements: Vec::new(), written: None, sender, number }
     }
 
     /// Takes in one write; that of the audit log has its place there.
@@ -65,11 +65,21 @@ impl PendingOutcome {
             }
             Err(why) => self.trouble = Some(why),
         }
+        self.end_one();
+        if self.left > 0 {
+            fail_point!("one_log_written");
+        }
+    }
+
+    /// The state with the effect of the command is out.
+    pub(super) fn published(&mut self) {
+        self.end_one();
+    }
+
+    fn end_one(&mut self) {
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
             self.report();
-        } else {
-            fail_point!("one_log_written");
         }
     }
 

@@ -165,7 +165,9 @@ impl RecordedRun {
         let (file, last) = known.last().cloned().unwrap_or_default();
         let records = known[known.len().saturating_sub(TAIL)..].iter().map(|(_, row)| row.clone()).collect();
         telemetry::snapshot(
-            town,
+            town.rules(),
+            town.state(),
+            None,
             &status,
             AuditTail { records, state: self.audit_state.clone(), file, seq: last.seq, head: last.hash },
         )

@@ -240,6 +240,7 @@ impl Engine {
         }
         if changed("telemetry.narration.global_window_limit") {
             self.status.feed.limit = None;
+            self.publication.visibility_changed();
         }
     }
 

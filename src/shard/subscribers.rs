@@ -1,66 +1,78 @@
 //! The subscribers of a shard's states: those in this process, and the publisher of streams.
 //!
-//! The town's thread publishes here; while a tick hangs, the watchdog does in its place, and never an older state after a newer one.
-//! Rules: "Telemetry", "Incidents".
+//! The publisher's thread delivers snapshots; while a tick hangs, the watchdog does in its place. Rules: "Telemetry", "Incidents".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::publish::{Frame, Publisher};
+use super::publish::{Deferred, Frame, Publisher, Update};
 use townlet_wire::Snapshot;
 
 type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 
+/// The subscribers in this process.
+#[derive(Default)]
+pub(super) struct LocalSubscribers {
+    list: Mutex<Vec<Subscriber>>,
+    /// Whether there are any, or one that is about to be added; read every tick.
+    any: AtomicBool,
+}
+
+impl LocalSubscribers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Subscriber>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes a snapshot to all of them.
+    pub(super) fn show(&self, view: &Arc<Snapshot>) {
+        self.lock().iter().for_each(|subscriber| subscriber(Arc::clone(view)));
+    }
+}
+
 pub(super) struct Subscribers {
-    live: Mutex<Vec<Subscriber>>,
-    /// Whether there are any; read every tick.
-    subscribed: AtomicBool,
+    local: Arc<LocalSubscribers>,
     pub(super) publisher: Publisher,
 }
 
 impl Subscribers {
-    pub(super) fn new(publisher: Publisher) -> Self {
-        Self { live: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
+    pub(super) fn new(local: Arc<LocalSubscribers>, publisher: Publisher) -> Self {
+        Self { local, publisher }
     }
 
-    fn subscribers(&self) -> MutexGuard<'_, Vec<Subscriber>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// Adds a subscriber in this process. It gets no state that was passed before.
     pub(super) fn subscribe(&self, subscriber: Subscriber) {
-        self.subscribers().push(subscriber);
-        self.subscribed.store(true, Ordering::Release);
-    }
-
-    /// Whether this process has a subscriber.
-    pub(super) fn has_subscribers(&self) -> bool {
-        self.subscribed.load(Ordering::Acquire)
+        let local = Arc::clone(&self.local);
+        local.any.store(true, Ordering::Release);
+        self.publisher.defer(Deferred::new(move || local.lock().push(subscriber)));
     }
 
     pub(super) fn has_readers(&self) -> bool {
-        self.publisher.is_wanted() || self.has_subscribers()
+        self.publisher.is_wanted() || self.local.any.load(Ordering::Acquire)
     }
 
-    /// Sends subscribers the state, and streams the frame when there is one.
-    pub(super) fn publish(&self, view: &Arc<Snapshot>, frame: Option<Frame>) {
-        let subscribers = self.subscribers();
-        subscribers.iter().for_each(|subscriber| subscriber(Arc::clone(view)));
-        if let Some(frame) = frame {
-            self.publisher.publish(frame);
+    /// Passes a state to the publisher, which must be free. The lock keeps it from passing one while [`Self::publish_hanging`] checks
+    /// and delivers.
+    pub(super) fn publish(&self, update: Update) {
+        let order = self.local.lock();
+        let returned = self.publisher.publish(update);
+        // Showing takes the lock itself.
+        drop(order);
+        if let Some(update) = returned {
+            self.publisher.show(&update);
         }
     }
 
-    /// Publishes a state in place of the town's thread, as long as that is `still` silent. A busy publisher gets none.
+    /// Publishes a snapshot in place of the town's thread, as long as that is `still` silent. A busy publisher gets none.
     pub(super) fn publish_hanging(&self, view: Snapshot, still: impl Fn() -> bool) {
         let view = Arc::new(view);
-        let subscribers = self.subscribers();
+        let subscribers = self.local.lock();
         if !still() {
             return;
         }
         subscribers.iter().for_each(|subscriber| subscriber(Arc::clone(&view)));
         if self.publisher.is_wanted() && self.publisher.is_free() {
             let (events, narrations) = (Vec::new(), Vec::new());
-            self.publisher.publish(Frame { view, events, narrations, renamed: false, lost: 0 });
+            self.publisher.stream(Frame { view, events, narrations, renamed: false, lost: 0 });
         }
     }
 }

@@ -8,4 +8,5 @@ mod kit;
 mod audit_log;
 mod changed_files;
 mod hanging_disk;
+mod publication;
 mod refusing_disk;

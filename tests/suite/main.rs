@@ -16,6 +16,7 @@ mod config_import;
 mod determinism;
 #[cfg(unix)]
 mod disturbed_files;
+mod drawn_towns;
 mod employment;
 mod eval_command;
 mod foreign_bytes;

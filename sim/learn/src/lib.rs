@@ -17,8 +17,8 @@ pub mod seeds;
 pub mod train;
 pub mod tune;
 
-pub use network_policy::{Choice, LastDecision, NetworkPolicy};
-pub use parallel::ShouldContinue;
+pub use network_policy::{Choice, LastDecision, LatestDecisions, NetworkPolicy};
+pub use parallel::{ShouldContinue, observe_all};
 pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
 pub use scripted::{Scripted, ScriptedWith, Thresholds};

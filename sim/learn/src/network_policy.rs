@@ -5,6 +5,7 @@
 use townlet_town::ids::Key;
 use townlet_town::observations::Layout;
 use townlet_town::options::OPTIONS;
+use townlet_town::state::State;
 use townlet_town::{AgentId, Decider, OptionKind, Policy, ResidentId, Rules, Town};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -30,6 +31,18 @@ pub struct LastDecision {
     pub value: f32,
 }
 
+/// The latest decision of each resident, by slot.
+#[derive(Clone, Debug)]
+pub struct LatestDecisions(Vec<Option<(ResidentId, LastDecision)>>);
+
+impl LatestDecisions {
+    /// The latest decision of the resident in a slot; `None` before their first.
+    pub fn of(&self, state: &State, agent: AgentId) -> Option<LastDecision> {
+        let (who, decision) = (*self.0.get(agent.at())?)?;
+        (who == state.agents.resident[agent]).then_some(decision)
+    }
+}
+
 /// Chooses options with the network of a checkpoint.
 #[derive(Clone)]
 pub struct NetworkPolicy {
@@ -42,7 +55,7 @@ pub struct NetworkPolicy {
     normalizer: Normalizer,
     rows: Vec<f32>,
     out: Output,
-    last_decision: Vec<Option<(ResidentId, LastDecision)>>,
+    decisions: LatestDecisions,
 }
 
 impl NetworkPolicy {
@@ -72,7 +85,7 @@ impl NetworkPolicy {
             normalizer: checkpoint.normalizer.clone(),
             rows: Vec::new(),
             out: Output::default(),
-            last_decision: vec![None; slots],
+            decisions: LatestDecisions(vec![None; slots]),
         })
     }
 
@@ -91,10 +104,9 @@ impl NetworkPolicy {
         self.trained_range.as_deref()
     }
 
-    /// The latest decision of the resident in a slot; `None` before their first.
-    pub fn last_decision(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
-        let (who, last_decision) = self.last_decision[agent.at()]?;
-        (who == town.state().agents.resident[agent]).then_some(last_decision)
+    /// The latest decision of each resident.
+    pub fn decisions(&self) -> &LatestDecisions {
+        &self.decisions
     }
 }
 
@@ -114,8 +126,7 @@ impl Policy for NetworkPolicy {
                 Choice::Greedy => distribution.greedy(),
                 Choice::Sampled => distribution.sample(uniform(town.state().seed, town.tick(), who)),
             };
-            self.last_decision[decider.agent.at()] =
-                Some((who, LastDecision { top: top(&distribution), value: *value }));
+            self.decisions.0[decider.agent.at()] = Some((who, LastDecision { top: top(&distribution), value: *value }));
             choices.push(OPTIONS[option].0);
         }
     }

@@ -1,9 +1,12 @@
-//! Parallel work over chunks of a slice.
+//! Parallel work: over chunks of a slice, and over the residents of a large town.
 //!
 //! Which thread takes which chunk depends on timing; the results must not. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
+
+use townlet_town::Town;
+use townlet_town::observations::Layout;
 
 /// Whether to continue. Workers call it often, so it must be fast.
 pub type ShouldContinue<'a> = &'a (dyn Fn() -> bool + Sync);
@@ -16,12 +19,17 @@ pub(crate) fn for_each_chunk<T: Send>(
     body: impl Fn(&mut [T]) + Sync,
 ) {
     let workers = threads.get().min(items.len().div_ceil(size));
-    let chunks = Mutex::new(items.chunks_mut(size));
+    for_each(items.chunks_mut(size), workers, body);
+}
+
+/// Calls `body` once for each item, on this thread and `workers - 1` others, and waits for all.
+fn for_each<T: Send>(items: impl Iterator<Item = T> + Send, workers: usize, body: impl Fn(T) + Sync) {
+    let items = Mutex::new(items);
     let work = || {
         loop {
-            let chunk = chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(chunk) = chunk else { break };
-            body(chunk);
+            let item = items.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(item) = item else { break };
+            body(item);
         }
     };
     std::thread::scope(|scope| {
@@ -30,4 +38,24 @@ pub(crate) fn for_each_chunk<T: Send>(
         }
         work();
     });
+}
+
+/// Fewest residents for which a second thread saves more time than it takes to start.
+const OBSERVED_ON_THREADS: usize = 512;
+/// Parts of the residents for each thread, so that a thread that is held up takes fewer.
+const PARTS_PER_THREAD: usize = 4;
+
+/// The same as [`Layout::observe_all`], on up to `threads` threads. The values do not depend on their number.
+pub fn observe_all(layout: &Layout, town: &Town, out: &mut [f32], threads: NonZero<usize>) -> usize {
+    let present = &town.state().agents.present;
+    let threads = if present.len() < OBSERVED_ON_THREADS { 1 } else { threads.get() };
+    if threads == 1 {
+        return layout.observe_all(town, out);
+    }
+    let (rows, rest) = out.split_at_mut(present.len() * layout.width);
+    let part = present.len().div_ceil(threads * PARTS_PER_THREAD);
+    let parts = present.chunks(part).zip(rows.chunks_mut(part * layout.width));
+    for_each(parts, threads, |(agents, rows)| layout.observe_slice(town, agents, rows));
+    rest.fill(0.0);
+    present.len()
 }

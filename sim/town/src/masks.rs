@@ -243,7 +243,7 @@ impl Here<'_> {
 fn last_reason(rules: &Rules, state: &State, agent: AgentId, option: OptionKind) -> MaskReason {
     let last = |serving: &Serving| match &serving.public {
         None => rules.objects_in[state.agents.home[agent]][serving.kind as usize].last().copied(),
-        Some(public) => public.iter().flat_map(PublicObjects::all).max(),
+        Some(_) => serving.last_public,
     };
     let mut servings = rules.serving[option.index()].iter().rev();
     let found = servings.find_map(|serving| Some((last(serving)?, serving.affordance)));

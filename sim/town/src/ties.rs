@@ -416,7 +416,8 @@ pub(crate) fn friend(
 ) -> Option<AgentId> {
     let others = cx.state.agents.present.iter().copied().filter(|other| *other != agent);
     let trust = |other: AgentId| cx.state.agents.ties[other].to(agent).trust;
+    // Most residents of a large town are far away, which is cheaper to see than the trust.
     others
-        .filter(|other| trust(*other) >= least && able(cx.state, *other))
+        .filter(|other| able(cx.state, *other) && trust(*other) >= least)
         .max_by_key(|other| (trust(*other), std::cmp::Reverse(*other)))
 }

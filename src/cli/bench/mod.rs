@@ -4,6 +4,7 @@
 //! Rule: "Performance targets".
 
 mod ppo_update;
+mod scale;
 mod sealing;
 mod service;
 mod shard;
@@ -21,7 +22,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{ConfigArgs, config_sources, output};
+use super::{ConfigArgs, config, config_sources, output};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -31,6 +32,12 @@ pub(super) struct Args {
     /// Folder on whose disk commands are measured; everything written there is removed
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
+    /// Compare towns of these sizes instead, each in a process of its own
+    #[arg(
+        long, value_name = "N,…", value_delimiter = ',', num_args = 0..=1, default_missing_value = scale::SIZES,
+        conflicts_with_all = ["seconds", "home"], value_parser = clap::value_parser!(u32).range(config::drawn_residents())
+    )]
+    scale: Option<Vec<u32>>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -119,6 +126,9 @@ impl Row {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    if let Some(sizes) = &args.scale {
+        return scale::run(sizes, args.json);
+    }
     let texts = config_sources::load(&ConfigArgs::default(), Vec::new())?;
     let budget = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();

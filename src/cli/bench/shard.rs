@@ -223,5 +223,11 @@ fn read_all(streams: &[Stream], over: &AtomicBool) -> u64 {
 
 fn view(shard: &Handle, budget: Duration) -> Row {
     let ms = time(budget, || shard.view());
-    Row::new("telemetry snapshot and digest", ms, "ms", Target::None, "built on the town's thread")
+    Row::new(
+        "telemetry snapshot and digest",
+        ms,
+        "ms",
+        Target::None,
+        "the town's thread copies its state; the caller builds the snapshot",
+    )
 }

@@ -1,8 +1,9 @@
-//! `townlet config`: checks, shows, compares and imports configurations. The settings are defined in `townlet_town::config`.
+//! `townlet config`: checks, shows, compares, imports and draws configurations. The settings are defined in `townlet_town::config`.
 //!
 //! Rule: "Configuration files".
 
 mod import;
+mod plan;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use townlet_town::config::{self, Config, Layers, LoadedConfig};
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
 pub(super) use import::try_import;
+pub(super) use plan::{residents as drawn_residents, yaml as drawn_yaml};
 
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Subcommand {
@@ -37,6 +39,21 @@ pub(super) enum Subcommand {
         /// Print a JSON array
         #[arg(long)]
         json: bool,
+    },
+    /// Draw a town of any size and print its configuration
+    ///
+    /// The plan has homes, shops, work and parks in proportion to the residents. The same residents and seed give the same
+    /// town. The printed configuration names the plan by both, and it is drawn when the configuration is loaded.
+    Plan {
+        /// Number of residents
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(drawn_residents()))]
+        residents: u32,
+        /// Seed of the drawing
+        #[arg(long, value_name = "S", default_value_t = 1)]
+        seed: u64,
+        /// Write the configuration to this new file, and the plan beside it as a text file that can be edited
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Print the JSON Schema of a configuration file, for editors
     Schema,
@@ -69,6 +86,7 @@ pub(super) fn run(command: &Subcommand) -> Result<ExitCode> {
         Subcommand::Show { config, changed, json } => {
             show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?;
         }
+        Subcommand::Plan { residents, seed, out } => plan::draw(*residents, *seed, out.as_deref())?,
         Subcommand::Schema => output::json(&config::schema())?,
         Subcommand::Import { old, out, json } => import(old, out.as_deref(), *json)?,
         Subcommand::Diff { left, right, json } => diff(left, right, *json)?,

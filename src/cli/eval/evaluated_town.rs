@@ -28,7 +28,7 @@ pub(super) struct TownArgs {
     #[arg(long, value_name = "KIND:N", value_parser = towns)]
     towns: Option<DrawnArg>,
     /// Evaluate at these populations, such as `4,8,16`, and print one row each; with `--towns` in drawn towns
-    #[arg(long, value_name = "N,…", value_delimiter = ',', num_args = 1, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', num_args = 1, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     residents: Vec<u32>,
     /// Evaluate in every shipped scenario and print one row each
     #[arg(long, conflicts_with = "config")]

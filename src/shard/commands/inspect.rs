@@ -76,7 +76,8 @@ fn help(name: Option<&str>) -> Reply {
 }
 
 fn telemetry_snapshot(view: &ShardView<'_>) -> Reply {
-    let snapshot = telemetry::snapshot(view.town, view.status, view.log.tail(20));
+    let (rules, state) = (view.town.rules(), view.town.state());
+    let snapshot = telemetry::snapshot(rules, state, view.driver.decisions(), view.status, view.log.tail(20));
     let mut value = snapshot.to_value();
     value["summary"] = json!(format!(
         "schema {}, tick {}, {}.",
@@ -189,7 +190,7 @@ fn objective(objective: &Objective) -> String {
 fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
     let agent = view.agent(resident)?;
     let state = view.town.state();
-    let it = telemetry::inspect(view.town, &view.status.driver, agent);
+    let it = telemetry::inspect(view.town.rules(), state, view.driver.decisions(), agent);
     let name = names::name(state.agents.resident[agent]);
     let driver = if it.possessed { "an operator" } else { view.status.policy.id.as_str() };
     let lowest = it.needs.iter().min_by(|a, b| a.value.total_cmp(&b.value));

@@ -1,11 +1,13 @@
 //! Ties between residents: what operators read about them, and the two changes they can make.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use townlet_town::ties;
 use townlet_town::{Command, ResidentId, names};
 use townlet_wire::ErrorBody;
 use townlet_wire::count;
-use townlet_wire::telemetry::Tie;
+use townlet_wire::telemetry::{Event, Tie};
 
 use crate::arguments::{Aspect, Decimal};
 use crate::command_table::{Reply, error, row};
@@ -146,7 +148,7 @@ fn conflict(view: &ShardView<'_>) -> Reply {
 }
 
 fn social_events(view: &ShardView<'_>) -> Reply {
-    let events: Vec<_> =
-        view.status.feed.events.iter().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
+    let events = view.status.feed.events.iter().map(Arc::as_ref);
+    let events: Vec<&Event> = events.filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
     Ok(json!({ "summary": format!("{} among the newest events.", events.len()), "events": events }))
 }

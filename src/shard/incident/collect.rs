@@ -186,7 +186,7 @@ fn last_telemetry(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger
         let town = town.ok_or("the shard left none, and there is no replay or snapshot to make one from")?;
         let policy = Policy { id: all.policy.clone(), ..Policy::default() };
         let status = ShardStatus { shard: all.shard.clone(), run_id: run.id.clone(), policy, ..ShardStatus::default() };
-        all.view = Some(Arc::new(telemetry::snapshot(town, &status, AuditTail::default())));
+        all.view = Some(Arc::new(telemetry::snapshot(town.rules(), town.state(), None, &status, AuditTail::default())));
     }
     let view = all.view.clone().ok_or("there is none")?;
     if trigger.view.is_some() {

@@ -217,11 +217,14 @@ fn a_missing_swapped_or_damaged_segment_is_named() {
 
 #[test]
 fn only_the_last_segment_may_have_a_torn_end() {
-    let lived = Lived::with_segments(3);
-    let last = lived.files().pop().unwrap();
+    let Lived { folder, journal, .. } = Lived::with_segments(3);
+    // A writer that is still at work would write the file again.
+    drop(journal);
+    let home = Home::new(folder.path());
+    let last = home.journal_files(RUN).pop().unwrap();
     let bytes = std::fs::read(&last).unwrap();
     std::fs::write(&last, &bytes[..bytes.len() - 5]).unwrap();
-    let segments = Segments::of_run(&lived.home(), RUN).unwrap();
+    let segments = Segments::of_run(&home, RUN).unwrap();
     let torn: Vec<u64> = segments.iter().map(|it| it.unwrap().1.torn).collect();
     assert!(torn[..2] == [0, 0] && torn[2] > 0, "{torn:?}");
 }

@@ -54,6 +54,12 @@ impl PrivacyFilter {
         Self { hidden: Arc::new(AtomicBool::new(true)), ..self }
     }
 
+    /// The same filter as it is switched now, with a switch of its own.
+    #[must_use]
+    pub(super) fn with_own_switch(&self) -> Self {
+        Self { hidden: Arc::new(AtomicBool::new(self.is_hidden())), ..self.clone() }
+    }
+
     /// Whether names are hidden.
     pub fn is_hidden(&self) -> bool {
         self.hidden.load(Ordering::Acquire)

@@ -51,10 +51,13 @@ fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
                 ..AuditRow::default()
             };
             let tail = AuditTail { records: vec![row], ..AuditTail::default() };
-            let sent = serde_json::to_string(&telemetry::snapshot(&town, &status, tail.clone())).unwrap();
+            let sent =
+                serde_json::to_string(&telemetry::snapshot(town.rules(), town.state(), None, &status, tail.clone()))
+                    .unwrap();
             assert_eq!(leaks(&sent), Vec::<String>::new(), "tick {tick}");
             let plain = ShardStatus { names: PrivacyFilter::default(), ..ShardStatus::default() };
-            let plain = serde_json::to_string(&telemetry::snapshot(&town, &plain, tail)).unwrap();
+            let plain =
+                serde_json::to_string(&telemetry::snapshot(town.rules(), town.state(), None, &plain, tail)).unwrap();
             assert!(leaks(&plain).len() > 20, "without privacy the names are there, so this test can see them");
         }
     }

@@ -258,7 +258,7 @@ impl Engine {
         self.write_journal();
         let tick = self.town.tick();
         let (from, to) = (self.status.policy.id.clone(), policy.driver.id().to_owned());
-        self.status.driver = policy.driver.clone();
+        self.driver = policy.driver.clone();
         self.status.policy = policy.driver.policy();
         self.journal.header.policy.clone_from(&to);
         let releases = &mut self.releases;

@@ -178,6 +178,7 @@ impl Hub {
     pub(super) fn set_mode(&mut self, now: Duration, mode: Mode) {
         self.mode = mode;
         self.update_aggregation(now);
+        self.forget_when_unused(now, false);
     }
 
     pub(super) fn frame(&mut self, now: Duration, frame: Frame) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Deferred;
 use super::archive::{self, Archive};
 use super::hub::{Frame, Hub, Mode};
 use super::queue::{EncodedMessage, Stream, StreamItem, queue};
@@ -339,4 +340,26 @@ fn waiting_messages_are_bounded_in_bytes() {
     }));
     assert!(theirs.has_room(2, 11));
     assert!(!theirs.has_room(2, 10) && !theirs.has_room(1, 11));
+}
+
+#[test]
+fn a_publisher_that_has_crashed_is_not_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let telemetry = townlet_town::Sources::default_town(&[]).unwrap().config.telemetry;
+    let crash = |_| panic!("the report of this test");
+    let publisher = super::Publisher::start(&telemetry, home.path().into(), "run", Arc::new(|_| ()), crash);
+    // A new subscriber is reported.
+    let (request, _stream) = super::stream(None, || {});
+    publisher.subscribe(request);
+    let late = std::time::Instant::now() + Duration::from_mins(1);
+    while !publisher.thread.as_ref().unwrap().is_finished() {
+        assert!(std::time::Instant::now() < late, "the thread goes on");
+        std::thread::yield_now();
+    }
+    let (view, events, narrations) = (Arc::default(), Vec::new(), Vec::new());
+    publisher.stream(Frame { view, events, narrations, renamed: false, lost: 0 });
+    assert!(publisher.is_free(), "the town would publish nothing any more");
+    let (sender, done) = std::sync::mpsc::channel();
+    publisher.defer(Deferred::new(move || sender.send(()).expect("the test waits")));
+    assert_eq!(done.try_recv(), Ok(()), "a command would never be answered");
 }

@@ -4,6 +4,7 @@
 //! Sentences of high priority are not limited. Rule: "Narration".
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use townlet_town::events::Utility;
@@ -22,8 +23,8 @@ const NARRATIONS: usize = 60;
 /// The newest events and sentences, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventFeed {
-    pub(crate) events: VecDeque<WireEvent>,
-    pub(crate) narrations: VecDeque<Narration>,
+    pub(crate) events: VecDeque<Arc<WireEvent>>,
+    pub(crate) narrations: VecDeque<Arc<Narration>>,
     last: Option<u64>,
     last_of: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
@@ -37,10 +38,11 @@ pub(crate) struct EventFeed {
 
 /// Everything since the last message of a stream.
 #[derive(Clone, Debug, Default)]
-struct NewItems {
-    events: Vec<WireEvent>,
-    narrations: Vec<Narration>,
-    lost: u64,
+pub(crate) struct NewItems {
+    pub events: Vec<Arc<WireEvent>>,
+    pub narrations: Vec<Arc<Narration>>,
+    /// Events dropped because there were too many.
+    pub lost: u64,
 }
 
 struct Sentence {
@@ -87,19 +89,19 @@ impl EventFeed {
         self.new = all.then(|| self.new.take().unwrap_or_default());
     }
 
-    /// Takes everything since the last call, and the number of events dropped.
-    pub(crate) fn take_new(&mut self) -> (Vec<WireEvent>, Vec<Narration>, u64) {
-        let new = self.new.as_mut().map(std::mem::take).unwrap_or_default();
-        (new.events, new.narrations, new.lost)
+    /// Takes everything since the last call.
+    pub(crate) fn take_new(&mut self) -> NewItems {
+        self.new.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn push_event(&mut self, event: WireEvent) {
+        let event = Arc::new(event);
         if let Some(new) = &mut self.new {
             if new.events.len() >= MAX_NEW {
                 // The newer half is more than a snapshot holds, so the message still leads to the new state.
                 new.lost += new.events.drain(..MAX_NEW / 2).len() as u64;
             }
-            new.events.push(event.clone());
+            new.events.push(Arc::clone(&event));
         }
         push(&mut self.events, EVENTS, event);
     }
@@ -111,9 +113,9 @@ impl EventFeed {
         self.last = Some(tick);
         self.last_of.insert(sentence.category, tick);
         let Sentence { category, priority, text } = sentence;
-        let narration = Narration { tick, category: category.into(), text, priority: priority.into() };
+        let narration = Arc::new(Narration { tick, category: category.into(), text, priority: priority.into() });
         if let Some(new) = &mut self.new {
-            new.narrations.push(narration.clone());
+            new.narrations.push(Arc::clone(&narration));
         }
         push(&mut self.narrations, NARRATIONS, narration);
     }
@@ -123,7 +125,7 @@ impl EventFeed {
         let cooled = |last: Option<u64>, ticks: u32| last.is_none_or(|last| tick >= last + u64::from(ticks));
         let category = limits.category_cooldown_ticks.get(sentence.category).copied().unwrap_or(0);
         let within = |window: u32| {
-            let inside = move |narration: &&Narration| tick < narration.tick + u64::from(window);
+            let inside = move |narration: &&Arc<Narration>| tick < narration.tick + u64::from(window);
             self.narrations.iter().rev().take_while(inside)
         };
         cooled(self.last, limits.global_cooldown_ticks)

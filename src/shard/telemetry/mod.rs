@@ -1,18 +1,21 @@
 //! Builds the telemetry snapshot from a town and the status of its shard. Rule: "Telemetry".
 
 mod alerts;
+mod captured_state;
 mod event_feed;
 mod places;
 mod residents;
 
 pub(super) use alerts::{Acknowledgement, AlertDraft, CREDENTIAL_ALERTS, active_alerts, is_of_a_process, key};
-pub(super) use event_feed::EventFeed;
+pub(super) use captured_state::CapturedState;
+pub(super) use event_feed::{EventFeed, NewItems};
 pub(super) use places::{conflict, queue_entries};
 pub(super) use residents::{inspect, personality, relationships};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use townlet_learn::LatestDecisions;
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Target};
@@ -21,15 +24,15 @@ use townlet_town::stability::{self, CHECKS};
 use townlet_town::state::CheckReading;
 use townlet_town::state::ITEM_NAMES;
 use townlet_town::state::State;
-use townlet_town::{AgentId, Rules, Town, employment, names};
+use townlet_town::{AgentId, Rules, employment, names};
 
-use super::driver::Driver;
 use super::lateness::Lateness;
 use super::privacy::PrivacyFilter;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::telemetry::{
-    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, PerturbationEvent,
-    PerturbationEvents, Policy, Promotion, Rewards, Snapshot, Stability, Stepping, Transport, Window,
+    Alert, AuditTail, Check, Clock, Employment, Event, ExitEntry, Health, Kpi, Learning, Narration, Perturbation,
+    PerturbationEvent, PerturbationEvents, Policy, Promotion, Rewards, Snapshot, Stability, Stepping, Transport,
+    Window,
 };
 
 /// The status of the shard: everything in a snapshot that is not the town's state.
@@ -39,7 +42,6 @@ pub(super) struct ShardStatus {
     pub run_id: String,
     /// The policy that drives the residents, as telemetry shows it.
     pub policy: Policy,
-    pub driver: Driver,
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
     /// The single steps in progress.
@@ -75,12 +77,23 @@ pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
 }
 
 /// The snapshot for observers, after the privacy filter. All telemetry leaves the shard through it.
-pub(super) fn snapshot(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
-    status.names.apply_to_snapshot(build(town, status, audit))
+pub(super) fn snapshot(
+    rules: &Rules,
+    state: &State,
+    decisions: Option<&LatestDecisions>,
+    status: &ShardStatus,
+    audit: AuditTail,
+) -> Snapshot {
+    status.names.apply_to_snapshot(build(rules, state, decisions, status, audit))
 }
 
-fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
-    let (rules, state) = (town.rules(), town.state());
+fn build(
+    rules: &Rules,
+    state: &State,
+    decisions: Option<&LatestDecisions>,
+    status: &ShardStatus,
+    audit: AuditTail,
+) -> Snapshot {
     Snapshot {
         schema_version: SCHEMA_VERSION.into(),
         config_id: rules.config.config_id.clone(),
@@ -119,15 +132,15 @@ fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
             total: state.rewards.total.to_f64(),
             reward_clip_events: state.rewards.clip_events,
         },
-        narrations: status.feed.narrations.iter().cloned().collect(),
-        events: status.feed.events.iter().cloned().collect(),
+        narrations: status.feed.narrations.iter().map(|it| Narration::clone(it)).collect(),
+        events: status.feed.events.iter().map(|it| Event::clone(it)).collect(),
         counters: status.feed.counters(),
         alerts_raised: status.alerts_raised.clone(),
         kpis: kpis(rules, state),
         alerts: alerts::alerts(rules, state, status),
         transport: status.transport.clone(),
         health: status.health.clone(),
-        agents: residents::agents(town, &status.driver),
+        agents: residents::agents(rules, state, decisions),
         map: places::map(rules),
         audit,
         promotion: status.promotion.clone(),

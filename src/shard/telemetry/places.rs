@@ -33,7 +33,7 @@ pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
 }
 
 pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
-    let used = |id: ObjectId| rules.choices.iter().flatten().any(|(object, _)| *object == id);
+    let used = |id: ObjectId| rules.affordances_of(id).next().is_some();
     Conflict {
         queues: rules.plan.objects().filter(|(id, _)| used(*id)).map(|(id, _)| queue(rules, state, id)).collect(),
         ghost_steps: state.ghost_steps,
@@ -44,10 +44,7 @@ pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
 
 fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
     let (object, it) = (&rules.plan.objects[id], &state.objects[id]);
-    let affordances = rules.choices.iter().flatten().filter(|(other, _)| *other == id);
-    let working = affordances
-        .map(|(_, what)| &rules.affordances[*what])
-        .any(|what| closure_reason(rules, state, id, what).is_none());
+    let working = rules.affordances_of(id).any(|what| closure_reason(rules, state, id, what).is_none());
     let users = it.uses.iter().map(|agent| {
         let (affordance, remaining) = match state.agents.activity[*agent] {
             Activity::Using(_, what, until) => {

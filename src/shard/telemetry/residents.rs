@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use townlet_learn::LastDecision;
 use townlet_learn::rollout::training_rewards::ScoreShare;
+use townlet_learn::{LastDecision, LatestDecisions};
 use townlet_town::economy::basket;
 use townlet_town::fixed_point::Micro;
 use townlet_town::masks::reasons;
@@ -12,10 +12,9 @@ use townlet_town::needs::NEEDS;
 use townlet_town::options::{OPTIONS, OptionKind};
 use townlet_town::personality::{self, TRAITS};
 use townlet_town::state::{Activity, ShiftState, State};
-use townlet_town::{AgentId, Rules, Town};
+use townlet_town::{AgentId, Rules};
 
 use super::agent_id;
-use crate::driver::Driver;
 use townlet_wire::count;
 use townlet_wire::telemetry::{
     Agent, Job, MaskBit, Need, Objective, ObjectiveTerm, Relationships, Shift, Tie, TopOption, Trait,
@@ -51,17 +50,16 @@ fn job(rules: &Rules, state: &State, agent: AgentId) -> Job {
     }
 }
 
-pub(super) fn agents(town: &Town, driver: &Driver) -> Vec<Agent> {
-    town.state().agents.present.iter().map(|agent| inspect(town, driver, *agent)).collect()
+pub(super) fn agents(rules: &Rules, state: &State, decisions: Option<&LatestDecisions>) -> Vec<Agent> {
+    state.agents.present.iter().map(|agent| inspect(rules, state, decisions, *agent)).collect()
 }
 
 /// One resident, as the inspector shows it.
-pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
-    let (rules, state) = (town.rules(), town.state());
+pub(crate) fn inspect(rules: &Rules, state: &State, decisions: Option<&LatestDecisions>, agent: AgentId) -> Agent {
     let agents = &state.agents;
     let (x, y) = rules.plan.at(agents.tile[agent]);
     let here = rules.plan.place_of[agents.tile[agent]];
-    let last_decision = driver.last_decision(town, agent);
+    let last_decision = decisions.and_then(|decisions| decisions.of(state, agent));
     Agent {
         id: agent_id(state, agent),
         name: names::name(agents.resident[agent]),

@@ -19,7 +19,7 @@ use townlet_wire::{Request, Role, Status};
 
 use super::client::{Reply, Served, certificate, read, serve, service};
 use super::{answer, deliveries, until};
-use crate::kit::{TIMEOUT, files_below, temp_home, wait_until};
+use crate::kit::{TIMEOUT, files_below, temp_home, test_session, wait_until};
 
 fn bearer(token: &str) -> String {
     format!("authorization: Bearer {token}\r\n")
@@ -131,10 +131,10 @@ fn requests_that_wait_end_with_their_token() {
     // The town's thread is busy until the test lets it go on, so a command has to wait for it.
     let (release, held) = mpsc::channel::<()>();
     let (entered, busy) = mpsc::channel();
-    let held = std::sync::Mutex::new(held);
-    served.shard.subscribe(move |_| {
+    let session = served.shard.open(test_session("test:viewer", Role::Viewer, false), |_| {});
+    served.shard.ask(session, Request::line("health_status"), move |_| {
         let _ = entered.send(());
-        let _ = held.lock().expect("one subscriber").recv();
+        let _ = held.recv();
     });
     busy.recv().expect("the town's thread is busy");
     let mut waiting = served.connect();

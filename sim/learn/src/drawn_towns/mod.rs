@@ -1,8 +1,9 @@
 //! Towns drawn at random for training and for evaluation on unseen towns: plan, population, prices, wages, needs and
-//! perturbations.
+//! perturbations; and the plans of large towns.
 //!
 //! A drawn town depends on the configuration and one number alone. Rule: "Drawn towns".
 
+mod city;
 mod perturbations;
 mod plan;
 
@@ -15,6 +16,7 @@ use townlet_town::{Rules, Sources};
 
 use crate::prng::Prng;
 use crate::seeds;
+pub use city::{CITY_RESIDENTS, DrawnCity, city_of_plan_name, city_plan_name, draw_city};
 pub use plan::{DrawnPlan, draw_plan};
 
 /// Residents of a drawn town.

@@ -33,7 +33,7 @@ pub struct DrawnPlan {
 
 /// An area of the map, in tiles.
 #[derive(Clone, Copy)]
-struct Area {
+pub(super) struct Area {
     left: usize,
     top: usize,
     width: usize,
@@ -41,7 +41,7 @@ struct Area {
 }
 
 /// A map that is being drawn.
-struct Drawing {
+pub(super) struct Drawing {
     /// Blocks in a row.
     columns: usize,
     tiles: Vec<Vec<char>>,
@@ -76,12 +76,12 @@ pub fn draw_plan(prng: &mut Prng, population: usize) -> DrawnPlan {
     let showers = prng.below(share(8, 2) + 1);
     drawing.building(prng, block(), PlaceKind::Gym, 1, &format!("T{}", "w".repeat(showers)));
     let tables = some(prng, share(6, 4));
-    drawing.park(prng, block(), &"T".repeat(tables));
+    drawing.park(prng, block(), 1, &"T".repeat(tables));
     drawing.finish()
 }
 
 impl Drawing {
-    fn with_roads(columns: usize, rows: usize) -> Self {
+    pub(super) fn with_roads(columns: usize, rows: usize) -> Self {
         let (width, height) = (columns * PITCH, rows * PITCH);
         let is_road = |at: usize| at.is_multiple_of(PITCH) || at % PITCH == PITCH - 1;
         let tile = |x: usize, y: usize| match () {
@@ -105,8 +105,15 @@ impl Drawing {
         let _ = writeln!(self.legend, "place {name}_{number} {name} {left} {top} {width} {height}");
     }
 
-    /// Draws walls, one or two doors and furniture, and names the inside.
-    fn building(&mut self, prng: &mut Prng, block: usize, kind: PlaceKind, number: usize, furniture: &str) {
+    /// Draws walls, one or two doors and furniture, and names the inside, which it returns.
+    pub(super) fn building(
+        &mut self,
+        prng: &mut Prng,
+        block: usize,
+        kind: PlaceKind,
+        number: usize,
+        furniture: &str,
+    ) -> Area {
         // A fifth of the floor stays free of furniture.
         let roomy = |side: &usize| (side - 2).pow(2) * 4 >= furniture.len() * 5;
         let least = (BUILDING.0..BUILDING.1).find(roomy).unwrap_or(BUILDING.1);
@@ -133,13 +140,21 @@ impl Drawing {
         let inside = Area { left: left + 1, top: top + 1, width: width - 2, height: height - 2 };
         self.furnish(prng, inside, furniture);
         self.place(kind, number, inside);
+        inside
     }
 
-    fn park(&mut self, prng: &mut Prng, block: usize, furniture: &str) {
+    /// Tiles of an area without furniture as column and row, in reading order.
+    pub(super) fn free_tiles(&self, area: Area) -> Vec<[u32; 2]> {
+        let rows = area.top..area.top + area.height;
+        let tiles = rows.flat_map(|y| (area.left..area.left + area.width).map(move |x| [x, y]));
+        tiles.filter(|[x, y]| self.tiles[*y][*x] == '.').map(|at| at.map(|at| at as u32)).collect()
+    }
+
+    pub(super) fn park(&mut self, prng: &mut Prng, block: usize, number: usize, furniture: &str) {
         let [left, top] = self.corner(block);
         let area = Area { left, top, width: BLOCK - 2, height: BLOCK - 2 };
         self.furnish(prng, area, furniture);
-        self.place(PlaceKind::Park, 1, area);
+        self.place(PlaceKind::Park, number, area);
     }
 
     /// Puts each object on a tile of its own.
@@ -151,7 +166,7 @@ impl Drawing {
         }
     }
 
-    fn finish(self) -> DrawnPlan {
+    pub(super) fn finish(self) -> DrawnPlan {
         let rows = self.tiles.iter().map(|row| row.iter().collect::<String>() + "\n");
         let text = format!("{}map\n{}", self.legend, rows.collect::<String>());
         DrawnPlan { text, size: [self.tiles[0].len() as u32, self.tiles.len() as u32] }

@@ -1,6 +1,6 @@
 //! The ways of drawn plans, compared for every tile and object with a search from the object.
 
-use townlet_learn::drawn_towns::draw;
+use townlet_learn::drawn_towns::{draw, draw_city};
 use townlet_town::ids::Tile;
 use townlet_town::{Rules, Sources};
 
@@ -24,4 +24,14 @@ fn ways_are_those_of_a_search_in_drawn_plans() {
     for number in 0..20 {
         check(&Rules::new(draw(&base, number)).expect("a drawn town"), &format!("town {number}"));
     }
+}
+
+#[test]
+fn ways_are_those_of_a_search_in_a_city() {
+    let city = draw_city(400, 5);
+    let [width, height] = city.plan.size;
+    let size = format!("[{width}, {height}]");
+    let base = Sources::default_town(&[("world.grid_size", &size)]).expect("valid settings");
+    let sources = Sources { plan: ("city.txt".into(), city.plan.text), ..base };
+    check(&Rules::new(sources).expect("a city"), "city");
 }

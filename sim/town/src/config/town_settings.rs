@@ -114,17 +114,17 @@ section! {
     }
 
     World {
-        /// Plan of the town, relative to the folder of configurations.
+        /// Plan of the town, relative to the folder of configurations; `drawn/N-S.txt` is drawn for N residents and seed S.
         plan: String = text(TextFormat::Path),
         /// Residents.
-        population: u32 = whole(1, 2_000, "residents"),
+        population: u32 = whole(1, 20_000, "residents"),
         /// Width and height of the plan.
         grid_size: [u32; 2] = whole(8, 1_024, "tiles"),
     }
 
     Lifecycle {
         /// Most exits of all causes per day. An exit ordered by an operator ignores the limit and counts.
-        max_exits_per_day: u32 = whole(0, 2_000, "exits"),
+        max_exits_per_day: u32 = whole(0, 20_000, "exits"),
         /// Ticks between two exits.
         exit_cooldown_ticks: u32 = ticks(0, 100_000),
         /// Shortest and longest delay between an exit and the arrival of a newcomer.
@@ -307,9 +307,9 @@ section! {
         /// Number of last shifts in the attendance ratio.
         attendance_window: u32 = whole(1, 100, "shifts"),
         /// Most employment exits per day.
-        daily_exit_cap: AtStart<u32> = whole(0, 2_000, "exits"),
+        daily_exit_cap: AtStart<u32> = whole(0, 20_000, "exits"),
         /// Queue length above which the alert `exit_queue_overflow` is raised. The queue itself has no limit.
-        exit_queue_limit: u32 = whole(0, 2_000, "residents"),
+        exit_queue_limit: u32 = whole(0, 20_000, "residents"),
         /// Ticks after which a queued exit happens without approval, as soon as the cap allows.
         exit_review_window: u32 = ticks(0, 1_000_000),
     }
@@ -347,7 +347,7 @@ section! {
         /// Share of slots reused too early above which a warning is raised.
         reuse_warning_threshold: Micro = unit().hot(),
         /// Number of slots; at least the population.
-        max_slots: u32 = whole(1, 4_096, "slots"),
+        max_slots: u32 = whole(1, 32_000, "slots"),
     }
 }
 

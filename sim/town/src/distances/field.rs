@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use crate::distances::area::Area;
 use crate::distances::flood::Flood;
 use crate::distances::heading::Heading;
 use crate::distances::rooms::{PackedSpot, Spot};
@@ -19,35 +20,6 @@ pub(super) fn reaches(plan: &Plan) -> Vec<u32> {
     // Within r steps are 2 × r² tiles.
     let partial = REACHES.into_iter().filter(|reach| 2 * reach * reach <= tiles / 2);
     partial.chain([u32::MAX]).collect()
-}
-
-/// A rectangle of tiles, its edges included.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Area {
-    left: u32,
-    top: u32,
-    right: u32,
-    bottom: u32,
-}
-
-impl Area {
-    fn of(plan: &Plan, tiles: &[Tile]) -> Self {
-        let at = || tiles.iter().map(|tile| plan.at(*tile));
-        let (columns, rows) = (|| at().map(|at| at.0), || at().map(|at| at.1));
-        let corner = |least: Option<u32>| least.unwrap_or(0);
-        Self {
-            left: corner(columns().min()),
-            top: corner(rows().min()),
-            right: corner(columns().max()),
-            bottom: corner(rows().max()),
-        }
-    }
-
-    /// Steps from a column and row to the rectangle if there were no walls: a lower bound for the real steps.
-    pub(super) fn distance(self, (x, y): (u32, u32)) -> u32 {
-        let outside = |from: u32, at: u32, to: u32| from.saturating_sub(at) + at.saturating_sub(to);
-        outside(self.left, x, self.right) + outside(self.top, y, self.bottom)
-    }
 }
 
 /// The ways from street tiles to the nearest of some goals.
@@ -105,14 +77,13 @@ struct Window {
 impl Window {
     fn new(town: &Streets<'_>, goals: &[Tile], area: Area, reach: u32) -> Self {
         let plan = town.plan;
-        let mut flood = Flood::new(plan);
-        flood.run_while(goals, |_, steps| u32::from(steps) < reach);
-        let top = area.top.saturating_sub(reach);
-        let bottom = area.bottom.saturating_add(reach).min(plan.height - 1);
+        let Area { top, bottom, .. } = area.grown(plan, reach);
+        let mut flood = Flood::within(plan, area.grown(plan, reach));
+        flood.run_while(goals, |_, steps| steps < reach);
         let (mut rows, mut headings) = (Vec::new(), Vec::new());
         for y in top..=bottom {
             let spare = reach - (area.top.saturating_sub(y) + y.saturating_sub(area.bottom));
-            let (left, right) = (area.left.saturating_sub(spare), area.right.saturating_add(spare).min(plan.width - 1));
+            let Area { left, right, .. } = area.grown(plan, spare);
             let mut first = None;
             for tile in (left..=right).map(|x| Tile(y * plan.width + x)) {
                 if let Spot::Street(number) = town.spots[tile].unpack() {

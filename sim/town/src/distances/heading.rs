@@ -9,7 +9,7 @@ use crate::plan::{MAX_STEPS, UNREACHABLE};
 pub struct Heading(u16);
 
 /// Bits of the sides, below those of the steps.
-const SIDE_BITS: u32 = 4;
+pub(super) const SIDE_BITS: u32 = 4;
 
 impl Heading {
     /// No path.

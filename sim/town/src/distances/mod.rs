@@ -5,6 +5,7 @@
 //! destination has a small table. A destination that is in no room has a field of its own. The results are those of a search from
 //! the destination ([`crate::plan::Plan::distances`]); a test compares them for every tile.
 
+mod area;
 mod field;
 mod flood;
 mod heading;
@@ -193,7 +194,9 @@ impl<'a> DistancesBuilder<'a> {
         let table = self.inside.len() as u32;
         let RoomTiles { tiles, gates } = &self.room_tiles[room];
         let mut left = tiles.len() + gates.len();
-        self.flood.run_while(goals, |tile, _| {
+        let grid = self.flood.grid();
+        self.flood.run_while(goals, |cell, _| {
+            let tile = grid.tile(cell);
             let inside = matches!(self.spots[tile].unpack(), Spot::Room(found, _) if found == room);
             left -= usize::from(inside || gates.contains(&tile));
             left > 0

@@ -138,17 +138,23 @@ impl Layout {
     pub fn observe_all(&self, town: &Town, out: &mut [f32]) -> usize {
         let present = &town.state().agents.present;
         assert!(out.len() >= present.len() * self.width, "the buffer has room for all residents");
-        let frame = Frame::new(town);
         let (rows, rest) = out.split_at_mut(present.len() * self.width);
-        for (present, rows) in present.chunks(VIEW_BATCH).zip(rows.chunks_mut(VIEW_BATCH * self.width)) {
+        self.observe_slice(town, present, rows);
+        rest.fill(0.0);
+        present.len()
+    }
+
+    /// Writes the observations of these residents, one after the other. `out` holds a row for each of them, and several threads
+    /// can write a part each.
+    pub fn observe_slice(&self, town: &Town, agents: &[AgentId], out: &mut [f32]) {
+        let frame = Frame::new(town);
+        for (agents, rows) in agents.chunks(VIEW_BATCH).zip(out.chunks_mut(VIEW_BATCH * self.width)) {
             let views: [View<'_>; VIEW_BATCH] =
-                std::array::from_fn(|at| View::new(town, &frame, present[at.min(present.len() - 1)]));
+                std::array::from_fn(|at| View::new(town, &frame, agents[at.min(agents.len() - 1)]));
             for (view, out) in views.iter().zip(rows.chunks_exact_mut(self.width)) {
                 self.write(view, out);
             }
         }
-        rest.fill(0.0);
-        present.len()
     }
 
     fn write(&self, view: &View<'_>, out: &mut [f32]) {

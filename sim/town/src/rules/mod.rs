@@ -268,6 +268,13 @@ impl Rules {
         self.hours[object].is_none_or(|(from, to)| (from..to).contains(&tick_of_day))
     }
 
+    /// The affordances that an object can be used for, in the order of their file.
+    pub fn affordances_of(&self, object: ObjectId) -> impl Iterator<Item = &Affordance> {
+        let it = &self.plan.objects[object];
+        let at_home = self.plan.places[it.place].kind == PlaceKind::Home;
+        self.affordances.iter().filter(move |what| what.object == it.kind && (what.access == Access::Home) == at_home)
+    }
+
     /// The shortest ways from a tile to an object.
     pub fn way_to_object(&self, object: ObjectId, tile: Tile) -> Heading {
         self.distances.heading(&self.plan, &self.objects[object], tile)

@@ -13,6 +13,8 @@ pub(crate) struct Serving {
     pub(crate) kind: ObjectKind,
     /// Objects outside homes by their opening hours; `None` when only those at home can be used.
     pub(crate) public: Option<Vec<PublicObjects>>,
+    /// The last of these in plan order.
+    pub(crate) last_public: Option<ObjectId>,
 }
 
 /// Objects outside homes with the same opening hours.
@@ -120,18 +122,19 @@ pub(super) fn serving(
     let serving = of_option.map(|(index, affordance)| {
         let at_home = |object: ObjectId| plan.places[plan.objects[object].place].kind == PlaceKind::Home;
         let of_kind = plan.objects().filter(|(_, object)| object.kind == affordance.object).map(|(object, _)| object);
+        let outside: Vec<ObjectId> = of_kind.filter(|object| !at_home(*object)).collect();
         let public = (affordance.access != Access::Home).then(|| {
-            let objects: Vec<ObjectId> = of_kind.filter(|object| !at_home(*object)).collect();
-            let mut all_hours: Vec<Option<(u32, u32)>> = objects.iter().map(|object| hours(*object)).collect();
+            let mut all_hours: Vec<Option<(u32, u32)>> = outside.iter().map(|object| hours(*object)).collect();
             all_hours.sort_unstable();
             all_hours.dedup();
             let group = |wanted: Option<(u32, u32)>| {
-                let same: Vec<ObjectId> = objects.iter().copied().filter(|object| hours(*object) == wanted).collect();
+                let same: Vec<ObjectId> = outside.iter().copied().filter(|object| hours(*object) == wanted).collect();
                 PublicObjects::new(plan, wanted, &same)
             };
             all_hours.into_iter().map(group).collect()
         });
-        Serving { affordance: AffordanceId(index as u16), kind: affordance.object, public }
+        let last_public = outside.last().copied();
+        Serving { affordance: AffordanceId(index as u16), kind: affordance.object, public, last_public }
     });
     serving.collect()
 }

@@ -200,7 +200,7 @@ fn a_small_snapshot_of_a_large_state_is_refused() {
 
 #[test]
 fn the_largest_town_fits_into_a_snapshot() {
-    let large = town(&[("embedding_allocator.max_slots", "4096")]);
+    let large = town(&[("embedding_allocator.max_slots", "32000")]);
     let bytes = snapshot::save(&large);
     assert_eq!(snapshot::load(&bytes).unwrap().digest(), large.digest());
 }

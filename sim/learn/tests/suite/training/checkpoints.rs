@@ -37,7 +37,7 @@ fn a_checkpoint_round_trips_and_drives_a_town() {
             let mut town = Town::new(Arc::clone(&rules), 5);
             (0..300).for_each(|_| town.step(&mut policy));
             for agent in &town.state().agents.present {
-                let last_decision = policy.last_decision(&town, *agent).expect("everyone has decided");
+                let last_decision = policy.decisions().of(town.state(), *agent).expect("everyone has decided");
                 let [first, second, third] = last_decision.top.map(|(_, probability)| probability);
                 assert!(first >= second && second >= third && first + second + third <= 1.0001 && first > 0.0);
                 assert!(last_decision.value.is_finite());
