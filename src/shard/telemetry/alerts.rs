@@ -19,7 +19,7 @@ const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 /// Alerts whose message says what they are about: a change of it is news, and ends an acknowledgement.
 const SPECIFIC: [&str; 4] = ["candidate_ready", "config_not_in_force", "stability_red", "starvation"];
 
-/// Who acknowledged an alert, and what it said then.
+/// An acknowledgement: its issuer, and what the alert said then.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledgement {
     pub(crate) issuer: String,
