@@ -18,6 +18,8 @@ const FIRST_ENTRIES: usize = 4;
 const STATED_BYTES: usize = 1024 * 1024;
 /// Entries for which a map allocates memory with its first one: a node of a B-tree.
 const FIRST_KEYS: usize = 11;
+/// Entries of a map within the memory of the first one, at the growth of the others.
+const WITHIN_FIRST: usize = FIRST_KEYS / GROWTH;
 /// Bytes that the allocator adds to a short text.
 const ALLOCATION: usize = 32;
 /// Upper bound of allocated to used entries of a growing list that states no length, and of a map.
@@ -137,7 +139,11 @@ impl<'b, A> Entries<'b, A> {
 
     /// Counts the key or the value of an entry of a map.
     fn charge_part<T, E: Error>(&self) -> Result<(), E> {
-        let count = if self.used == 0 { FIRST_KEYS } else { GROWTH };
+        let count = match self.used {
+            0 => FIRST_KEYS,
+            1..WITHIN_FIRST => 0,
+            _ => GROWTH,
+        };
         if self.inline { Ok(()) } else { self.budget.charge(size_of::<T>() * count) }
     }
 }

@@ -114,9 +114,7 @@ impl AlertChange {
         changes.extend(now.alerts.iter().filter_map(|alert| {
             let known = find(old, alert).map(|at| &old[at]);
             match (known, &alert.acknowledged_by) {
-                (None, None) | (Some(Alert { acknowledged_by: Some(_), .. }), None) => {
-                    Some(change(AlertState::Raised, alert))
-                }
+                (None | Some(Alert { acknowledged_by: Some(_), .. }), None) => Some(change(AlertState::Raised, alert)),
                 (Some(Alert { acknowledged_by: None, .. }), Some(_)) => Some(change(AlertState::Acknowledged, alert)),
                 _ => None,
             }
