@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::kit::{TIMEOUT, TestShard, temp_home};
+use crate::kit::{TIMEOUT, TestShard, temp_home, wait_until};
 use fail::FailScenario;
 use townlet_wire::{Request, Snapshot};
 
@@ -60,9 +60,7 @@ fn names_from_before_privacy_are_shown_to_nobody_after_the_answer() {
         let mut rows = view.audit.records.iter();
         is_hidden(view) && rows.any(|row| row.command == "privacy" && row.stage == "outcome")
     };
-    while !is_written(&live.view()) {
-        std::thread::yield_now();
-    }
+    wait_until("the command is done", || is_written(&live.view()));
     // An answer that waits for nothing else would be sent before this.
     live.view();
     drop(held);
