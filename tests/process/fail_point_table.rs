@@ -51,5 +51,6 @@ pub(super) const POINTS: &[(&str, ReachedBy)] = &[
     ("release_noting", ReachedBy::Test("process::release_crash")),
     ("archive_open", ReachedBy::Test("process::fail_points")),
     ("archive_write", ReachedBy::Test("process::fail_points")),
+    ("publisher_build", ReachedBy::Test("fail_points::publication")),
     ("screen_draw", ReachedBy::Test("process::incidents")),
 ];

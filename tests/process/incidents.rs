@@ -311,7 +311,10 @@ mod broken {
         let points = [("FAILPOINTS", "journal_write=5*off->panic")];
         let mut pty = PtySession::start(home, (120, 40), &["--speed", "100x"], &points);
         pty.shows("the thread `journal` crashed");
+        pty.shows("the journal cannot be written");
         pty.press("q");
+        pty.shows("Quit without saving?");
+        pty.press("\t\r");
         pty.terminal_restored();
         assert_eq!(pty.ended(), 3, "{}", pty.text());
         let (it, _) = only(home, Kind::Crash);
