@@ -1,6 +1,8 @@
 //! Checkpoints of the audit log, and clients that remember them: a log that was rewritten, shortened or moved to another key is
 //! noticed by everybody who has looked before.
 
+use std::sync::mpsc::Receiver;
+
 use townlet_audit::{Checkpoint, PublicKey};
 use townlet_source::remote::{KnownLine, KnownShards};
 use townlet_source::{Remote, Source as _, SourceEvent};
@@ -193,13 +195,19 @@ fn one_command_on_a_rewritten_log_is_not_sent() {
     assert_eq!(crate::kit::townlet(home, "audit forget http://other").status.code(), Some(2));
 }
 
-#[test]
-fn a_screen_is_told_of_another_history() {
+/// A shard whose log was rewritten while it was stopped, and an observer that knows its old history.
+fn observed_after_a_forgery() -> (Restarted, Remote, Receiver<SourceEvent>) {
     let restarted = Restarted::start();
     restarted.forge(|segments| segments[0][1].issuer = "tui:mallory".into());
     let mut source =
         Remote::new(restarted.served.client(Some(&restarted.served.admin))).remembering(Some(restarted.known.clone()));
     let notices = deliveries(&mut source);
+    (restarted, source, notices)
+}
+
+#[test]
+fn a_screen_is_told_of_another_history() {
+    let (restarted, mut source, notices) = observed_after_a_forgery();
     let alarms = until(&notices, "an alarm", |notice| match notice {
         SourceEvent::History(alarms) => Some(alarms),
         _ => None,
@@ -233,11 +241,7 @@ fn a_screen_is_told_of_another_history() {
 
 #[test]
 fn a_command_that_waited_for_the_connection_is_not_sent_to_another_history() {
-    let restarted = Restarted::start();
-    restarted.forge(|segments| segments[0][1].issuer = "tui:mallory".into());
-    let mut source =
-        Remote::new(restarted.served.client(Some(&restarted.served.admin))).remembering(Some(restarted.known.clone()));
-    let notices = deliveries(&mut source);
+    let (_restarted, mut source, notices) = observed_after_a_forgery();
     until(&notices, "its commands", |notice| matches!(notice, SourceEvent::SourceInfo(_)).then_some(()));
     // Nothing was compared on this connection yet.
     let id = source.send(Request::line("set_exit_cap 2"));
