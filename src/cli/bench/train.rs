@@ -15,46 +15,39 @@ use super::{Row, Target};
 /// A seed that was not used to choose the settings of `configs/training_quick.yaml`.
 const SEED: u64 = 11;
 
-/// A training from random weights with a configuration.
-struct Training {
-    trainer: Trainer,
-    begun: Instant,
+/// What a training took.
+struct Trained {
+    /// Whether the charter KPIs are met.
+    met: bool,
+    seconds: f64,
+    /// Resident-ticks.
+    steps: u64,
     threads: NonZero<usize>,
 }
 
-impl Training {
-    fn new(sources: &Sources, name: &str, text: &str) -> Result<Self> {
-        let loaded = load(&Layers { file: Some((name.into(), text.into())), ..Layers::default() })?;
-        let rules = Arc::new(Rules::new(Sources { config: loaded.config, ..sources.clone() })?);
-        let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        let plan = Plan { seed: SEED, total_steps: rules.config.training.total_steps, threads };
-        Ok(Self { trainer: Trainer::new(&rules, plan), begun: Instant::now(), threads })
+/// Trains from random weights with a configuration until the charter KPIs are met or the time is over.
+fn train(sources: &Sources, name: &str, text: &str, budget: Duration) -> Result<Trained> {
+    let loaded = load(&Layers { file: Some((name.into(), text.into())), ..Layers::default() })?;
+    let rules = Arc::new(Rules::new(Sources { config: loaded.config, ..sources.clone() })?);
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let plan = Plan { seed: SEED, total_steps: rules.config.training.total_steps, threads };
+    let (mut trainer, begun, mut met) = (Trainer::new(&rules, plan), Instant::now(), false);
+    while begun.elapsed() < budget && !met && !trainer.finished() {
+        met = trainer.advance().map_err(|why| anyhow!("the training diverged: {why}"))?.charter_met;
     }
-
-    /// Trains until the charter KPIs are met or the time is over; returns whether they are met.
-    fn run(&mut self, budget: Duration) -> Result<bool> {
-        let mut met = false;
-        while self.begun.elapsed() < budget && !met && !self.trainer.finished() {
-            met = self.trainer.advance().map_err(|why| anyhow!("the training diverged: {why}"))?.charter_met;
-        }
-        Ok(met)
-    }
+    Ok(Trained { met, seconds: begun.elapsed().as_secs_f64(), steps: trainer.steps(), threads })
 }
 
 /// The rows of training.
 pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let text = include_str!("../../../configs/training.yaml");
-    let mut training = Training::new(sources, "training.yaml", text)?;
-    training.run(budget / 4)?;
-    let (seconds, steps) = (training.begun.elapsed().as_secs_f64(), training.trainer.steps());
-    let note = format!("rollouts and updates, {steps} resident-ticks on {} threads", training.threads);
+    let Trained { seconds, steps, threads, .. } = train(sources, "training.yaml", text, budget / 4)?;
+    let note = format!("rollouts and updates, {steps} resident-ticks on {threads} threads");
     let rate = steps as f64 / seconds;
     let speed = Row::new("training, end to end", rate, "resident-ticks/s", Target::AtLeast(300_000.0), note);
 
     let text = include_str!("../../../configs/training_quick.yaml");
-    let mut training = Training::new(sources, "training_quick.yaml", text)?;
-    let met = training.run(budget)?;
-    let (seconds, steps) = (training.begun.elapsed().as_secs_f64(), training.trainer.steps());
+    let Trained { met, seconds, steps, .. } = train(sources, "training_quick.yaml", text, budget)?;
     let name = "charter KPIs from random weights";
     let charter = if met {
         let note = format!("seed {SEED}, after {steps} resident-ticks");

@@ -84,17 +84,7 @@ pub(super) fn snapshot(
     status: &ShardStatus,
     audit: AuditTail,
 ) -> Snapshot {
-    status.names.apply_to_snapshot(build(rules, state, decisions, status, audit))
-}
-
-fn build(
-    rules: &Rules,
-    state: &State,
-    decisions: Option<&LatestDecisions>,
-    status: &ShardStatus,
-    audit: AuditTail,
-) -> Snapshot {
-    Snapshot {
+    let view = Snapshot {
         schema_version: SCHEMA_VERSION.into(),
         config_id: rules.config.config_id.clone(),
         texts_digest: rules.texts_digest.clone(),
@@ -145,7 +135,8 @@ fn build(
         audit,
         promotion: status.promotion.clone(),
         learning: status.learning.clone(),
-    }
+    };
+    status.names.apply_to_snapshot(view)
 }
 
 /// The exit queue, as `employment_status` and the Employment pane show it.

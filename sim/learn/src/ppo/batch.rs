@@ -93,7 +93,7 @@ impl Batch {
                     return Ok(false);
                 }
                 let broken = || part.iter().position(|value| !value.is_finite());
-                if let Some(place) = if all_finite(part) { None } else { broken() } {
+                if let Some(place) = (!all_finite(part)).then(broken).flatten() {
                     let (value, place) = (part[place], (chunk * CHECKED + place) / width);
                     return Err(Diverged::Batch { column, value, place, update });
                 }
