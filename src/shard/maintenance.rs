@@ -94,6 +94,7 @@ impl Engine {
         if !subscribers.publisher.is_free() {
             return self.publication.put_off(now);
         }
+        let begun = Instant::now();
         self.publication.published(now);
         self.status.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
@@ -102,6 +103,7 @@ impl Engine {
         let news = streamed.then(|| self.status.feed.take_new());
         let renamed = streamed && std::mem::take(&mut self.publication.renamed);
         subscribers.publish(Update { state: self.captured(), news, renamed });
+        self.progress.note_published(begun.elapsed());
     }
 
     /// Dates, counts and reports alerts, the town's and the shard's own. No other place does.

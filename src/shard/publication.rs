@@ -39,18 +39,23 @@ impl Publication {
 
     /// The publisher is at work on the last state; the next one waits.
     pub(super) fn put_off(&mut self, now: Instant) {
-        self.last = (now + BUSY_RETRY).checked_sub(self.interval).unwrap_or(now);
+        self.last = (now + BUSY_RETRY).checked_sub(self.wanted_interval()).unwrap_or(now);
     }
 
     /// When the next state is to go out; `None` when nobody wants one or there is none.
     pub(super) fn due(&self) -> Option<Instant> {
-        (self.dirty && self.subscribers.has_readers()).then(|| self.last + self.interval)
+        (self.dirty && self.subscribers.has_readers()).then(|| self.last + self.wanted_interval())
     }
 
     /// The next state goes out at once, with every name: residents are called otherwise now.
     pub(super) fn names_changed(&mut self) {
         self.renamed = true;
-        self.last = self.last.checked_sub(self.interval).unwrap_or(self.last);
+        self.last = self.last.checked_sub(self.wanted_interval()).unwrap_or(self.last);
+    }
+
+    /// The configured time between two states, or more when no subscriber wants so many.
+    fn wanted_interval(&self) -> Duration {
+        self.interval.max(self.subscribers.interval())
     }
 }
 
