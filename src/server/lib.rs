@@ -8,6 +8,7 @@ mod anonymous_work;
 mod auth;
 mod certificate;
 mod checkpoints;
+mod compression;
 mod connection_table;
 mod connections;
 mod console;
@@ -24,6 +25,7 @@ mod read_handlers;
 mod routes;
 mod snapshot_cache;
 mod stream;
+mod stream_view;
 mod tls;
 
 use std::net::SocketAddr;
@@ -103,6 +105,7 @@ struct AppState {
     anonymous_reading: AnonymousReading,
     counts: metrics::RequestCounts,
     snapshots: SnapshotCache,
+    views: stream_view::OpenViews,
     stop: watch::Receiver<bool>,
     secure: bool,
     facts: Vec<(String, String)>,
@@ -176,6 +179,7 @@ impl BoundListener {
             anonymous_reading: options.anonymous,
             counts: metrics::RequestCounts::default(),
             snapshots: SnapshotCache::default(),
+            views: stream_view::OpenViews::default(),
             stop: stopped,
             secure: tls.is_some(),
             facts: options.facts,

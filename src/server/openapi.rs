@@ -8,9 +8,10 @@ use super::auth::MAX_SCHEMA_LENGTH;
 use super::http_status;
 use super::read_handlers::MAX_AUDIT_RECORDS;
 use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
+use super::stream_view::{ID_LENGTH, MAX_RATE};
 use townlet_audit::Cursor;
 use townlet_wire::SCHEMA_VERSION;
-use townlet_wire::service::{AUDIT, CHECKPOINT, STREAM};
+use townlet_wire::service::{AUDIT, CHECKPOINT, CONSOLE, STREAM, VIEW};
 
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
@@ -43,6 +44,15 @@ fn operation(endpoint: &Endpoint) -> Value {
     if endpoint.path == STREAM {
         parameters.push(header("Last-Event-ID", "The id of the last event received.", &json!({ "type": "string" })));
     }
+    if endpoint.path == STREAM {
+        let (least, most) = (ID_LENGTH.start(), ID_LENGTH.end());
+        let id = json!({ "type": "string", "minLength": least, "maxLength": most, "pattern": "^[A-Za-z0-9-]+$" });
+        let rate = json!({ "type": "integer", "minimum": 1, "maximum": MAX_RATE });
+        parameters.extend([
+            query("view", "An id for this stream, by which `/v1/telemetry/view` says what it looks at.", &id),
+            query("rate", "The most messages a second.", &rate),
+        ]);
+    }
     if endpoint.path == AUDIT {
         let text = || json!({ "type": "string" });
         let time = || json!({ "type": "string", "format": "date-time" });
@@ -69,7 +79,7 @@ fn operation(endpoint: &Endpoint) -> Value {
     for code in COMMON_ERROR_CODES.iter().chain(endpoint.error_codes) {
         codes.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
     }
-    let refusal = if endpoint.post { "Answer" } else { "Refusal" };
+    let refusal = if endpoint.path == CONSOLE { "Answer" } else { "Refusal" };
     responses.extend(codes.into_iter().map(|(status, codes)| {
         let mut response = content(&codes.join(", "), &[JSON], Some(refusal));
         if matches!(status.as_str(), "429" | "503") {
@@ -89,7 +99,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         "security": [{}, { "token": [] }],
     });
     if endpoint.post {
-        operation["requestBody"] = json!({ "required": true, "content": { JSON: { "schema": reference("Request") } } });
+        let body = if endpoint.path == VIEW { "ViewRequest" } else { "Request" };
+        operation["requestBody"] = json!({ "required": true, "content": { JSON: { "schema": reference(body) } } });
     }
     operation
 }
@@ -128,7 +139,7 @@ mod tests {
     use std::path::Path;
 
     use schemars::generate::SchemaSettings;
-    use townlet_wire::service::{Refusal, ServiceInfo};
+    use townlet_wire::service::{Refusal, ServiceInfo, ViewRequest};
     use townlet_wire::{Answer, Envelope, Request, Snapshot};
 
     use super::*;
@@ -142,6 +153,7 @@ mod tests {
         generator.subschema_for::<Answer>();
         generator.subschema_for::<ServiceInfo>();
         generator.subschema_for::<Refusal>();
+        generator.subschema_for::<ViewRequest>();
         generator.subschema_for::<Snapshot>();
         generator.subschema_for::<Envelope>();
         generator.take_definitions(true)

@@ -21,7 +21,7 @@ use super::auth::{
 };
 use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
-use super::{AppState, checkpoints, console, index_page, metrics, read_handlers, stream};
+use super::{AppState, checkpoints, compression, console, index_page, metrics, read_handlers, stream, stream_view};
 use townlet_shard::Level;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
@@ -102,10 +102,20 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::STREAM,
         access: Access::Read,
-        help: "The state and every change as server-sent events. `Last-Event-ID` resumes an interrupted stream.",
+        help: "The state and every change as server-sent events. `Last-Event-ID` resumes an interrupted stream. With `view` or \
+               `rate`, a stream has what the client looks at.",
         response: (&[EVENTS], Some("Envelope")),
-        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING", "E_CONFLICT"],
         handler: || get(stream::subscribe),
+    },
+    Endpoint {
+        post: true,
+        path: service::VIEW,
+        access: Access::Read,
+        help: "Say which residents a stream looks at. Their rows are as new as each of its messages.",
+        response: (&[JSON], None),
+        error_codes: &["E_UNAUTHORIZED", "E_NOT_FOUND", "E_TOO_LARGE", "E_MEDIA_TYPE", "E_TOO_MANY"],
+        handler: || post(stream_view::look_at),
     },
     Endpoint {
         post: true,
@@ -208,6 +218,7 @@ async fn common(
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
     let (uri, headers) = (request.uri().clone(), request.headers());
+    let compresses = compression::is_accepted(headers);
     let (level, client) = client_of(&app, peer, headers);
     connection.begin_request(level, path == service::STREAM, Instant::now());
     let body = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(0);
@@ -254,6 +265,10 @@ async fn common(
     let bytes = body.min(MAX_BODY_BYTES as u64) + response.body().size_hint().exact().unwrap_or(0);
     app.rates.take_bytes(level, &client, bytes, Instant::now());
     app.counts.answered(path, response.status().as_u16());
+    if compresses {
+        response = compression::compress(response).await;
+    }
+    response.headers_mut().append(header::VARY, HeaderValue::from_name(header::ACCEPT_ENCODING));
     if matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from(RETRY_AFTER));
     }
@@ -295,6 +310,6 @@ pub(super) fn not_found() -> Rejection {
 }
 
 async fn method_not_allowed(State(app): State<Arc<AppState>>, uri: Uri) -> Response {
-    let hint = "`/v1/console` takes POST, all other paths take GET.";
+    let hint = "`/v1/console` and `/v1/telemetry/view` take POST, all other paths take GET.";
     rejected(&app, &uri, Rejection::new("E_METHOD", "wrong method.", hint))
 }

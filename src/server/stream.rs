@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde_json::json;
@@ -19,10 +20,11 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::AppState;
 use super::access::{Caller, HeldToken, token_ended};
 use super::auth::Rejection;
 use super::connections::Disconnect;
+use super::stream_view::{self, StreamQuery, ViewSlot};
+use super::{AppState, compression};
 use townlet_shard::Level;
 use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
 use townlet_wire::Position;
@@ -45,6 +47,7 @@ pub(super) async fn subscribe(
     State(app): State<Arc<AppState>>,
     caller: Caller,
     Extension(disconnect): Extension<Disconnect>,
+    query: Result<Query<StreamQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
     // The slot is taken before the count is checked, so that two clients cannot both get the last one.
@@ -62,21 +65,33 @@ pub(super) async fn subscribe(
             ..Rejection::new("E_TOO_MANY", format!("there are already {most} subscribers."), hint)
         });
     }
+    let Query(query) = query.map_err(|_| stream_view::invalid_query())?;
+    let view = stream_view::open(&app, &caller, query)?;
     // An unknown id starts with a full snapshot.
     let last: Option<Position> = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let fresh = Arc::new(Notify::new());
     let notify = Arc::clone(&fresh);
-    let stream = app.shard.stream(last, move || notify.notify_one());
+    let notify = move || notify.notify_one();
+    let (view, stream) = match view {
+        Some((slot, view)) => (Some(slot), app.shard.stream_view(view, notify)),
+        None => (None, app.shard.stream(last, notify)),
+    };
+    let slot = (slot, view);
+    let compresses = compression::is_accepted(&headers);
     let (send, inbox) = channel(SOCKET_QUEUE);
     tokio::spawn(async move {
-        let (app, token) = (Arc::clone(&slot.0), caller.token);
+        let (app, token) = (Arc::clone(&slot.0.0), caller.token);
         tokio::select! {
-            () = pump(slot, level, stream, fresh, send.clone(), disconnect.clone()) => {}
-            why = token_ended(&app, token.as_ref()) => end_stream(&app, &send, &disconnect, token.as_ref(), &why).await,
+            () = pump(slot, level, stream, fresh, send.clone(), disconnect.clone(), compresses) => {}
+            why = token_ended(&app, token.as_ref()) => end_stream(&app, &send, &disconnect, token.as_ref(), &bye(&why, compresses), &why).await,
         }
     });
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
-    Ok((kind, Body::new(Events { inbox })).into_response())
+    let mut response = (kind, Body::new(Events { inbox })).into_response();
+    if compresses {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(compression::ZSTD));
+    }
+    Ok(response)
 }
 
 /// Counts a subscriber until it is dropped.
@@ -97,32 +112,34 @@ impl Drop for SubscriberSlot {
 
 /// Sends messages to a subscriber until it disconnects, is dropped by the publisher, or the service stops.
 async fn pump(
-    slot: SubscriberSlot,
+    slot: (SubscriberSlot, Option<ViewSlot>),
     level: Level,
     stream: Stream,
     fresh: Arc<Notify>,
     send: Sender<Bytes>,
     disconnect: Disconnect,
+    compresses: bool,
 ) {
-    let app = &slot.0;
+    let app = &slot.0.0;
     let mut stop = app.stop.clone();
     loop {
         match stream.try_next() {
             StreamItem::Message(message) => {
-                for piece in pieces(message) {
+                let pieces = if compresses { compressed(message).await } else { pieces(message).into() };
+                for piece in pieces {
                     if !send_piece((app, level), &send, piece, &disconnect, &mut stop).await {
                         return;
                     }
                 }
             }
             StreamItem::Ended(why) => {
-                drop(send.try_send(bye(&why)));
+                drop(send.try_send(bye(&why, compresses)));
                 app.log.write(&format!("dropped a subscriber: {why}"));
                 return disconnect_after(GRACE, &send, &disconnect).await;
             }
             StreamItem::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
-                    drop(send.try_send(bye(sse::STOPPING)));
+                    drop(send.try_send(bye(sse::STOPPING, compresses)));
                     return;
                 }
                 () = fresh.notified() => {}
@@ -147,8 +164,17 @@ fn pieces(message: Arc<EncodedMessage>) -> [Bytes; 3] {
     [head.into(), Bytes::from_owner(Text(message)), tail.into()]
 }
 
-fn bye(reason: &str) -> Bytes {
-    Event { id: String::new(), kind: "bye".into(), data: json!({ "reason": reason }).to_string() }.encoded().into()
+/// A message as a compressed event. A message that cannot be compressed ends the stream: its reader sees a gap.
+async fn compressed(message: Arc<EncodedMessage>) -> Vec<Bytes> {
+    let compress = move || message.compressed().ok().map(Bytes::from_owner);
+    // The first subscriber that takes a message compresses it for all.
+    tokio::task::spawn_blocking(compress).await.ok().flatten().into_iter().collect()
+}
+
+fn bye(reason: &str, compresses: bool) -> Bytes {
+    let data = json!({ "reason": reason }).to_string();
+    let event = Event { id: String::new(), kind: "bye".into(), data }.encoded();
+    if compresses { compression::compressed(event.as_bytes()).unwrap_or_default() } else { event.into() }
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -183,9 +209,10 @@ async fn end_stream(
     send: &Sender<Bytes>,
     disconnect: &Disconnect,
     token: Option<&HeldToken>,
+    bye: &Bytes,
     why: &str,
 ) {
-    drop(send.try_send(bye(why)));
+    drop(send.try_send(bye.clone()));
     app.log.write(&format!("ended a stream of {}: {why}", token.map_or("nobody", |token| &token.name)));
     disconnect_after(TOKEN_GRACE, send, disconnect).await;
 }

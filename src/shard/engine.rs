@@ -136,12 +136,20 @@ pub(super) struct Progress {
     pub arrived: Arc<AtomicU64>,
     /// Commands answered so far that may have changed something.
     pub answered: Arc<AtomicU64>,
+    /// States published so far, and the nanoseconds that this has taken.
+    pub published: Arc<[AtomicU64; 2]>,
 }
 
 impl Progress {
     pub(super) fn update(&self, town: &Town) {
         self.tick.store(town.tick(), Ordering::Relaxed);
         self.arrived.store(u64::from(town.state().lifecycle.next_resident), Ordering::Relaxed);
+    }
+
+    /// A state was published.
+    pub(super) fn note_published(&self, took: Duration) {
+        self.published[0].fetch_add(1, Ordering::Relaxed);
+        self.published[1].fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// A command is done and about to be answered.

@@ -55,6 +55,7 @@ mod tick_clock;
 pub mod tokens;
 pub mod training;
 mod unsynced_records;
+mod views;
 
 pub use command_table::specs;
 pub use driver::Driver;
@@ -100,7 +101,7 @@ use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 use townlet_wire::telemetry::{Alert, Learning, Transport};
-use townlet_wire::{Answer, ErrorBody, Position, Request, Session, Snapshot};
+use townlet_wire::{Answer, ErrorBody, Request, Session, Snapshot};
 use training::Training;
 use unsynced_records::UnsyncedRecords;
 
@@ -418,38 +419,6 @@ impl Handle {
     /// degrade the shard's health.
     pub fn report_credentials(&self, alerts: Vec<Alert>) {
         self.send(Message::Credentials(alerts));
-    }
-
-    /// Calls `subscriber` with every published snapshot, at most twenty a second, on the publisher's thread: it must be quick.
-    pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
-        self.send(Message::Subscribe(Box::new(subscriber)));
-    }
-
-    /// Every message from the whole state on, or from where a reader left off, in a bounded queue of its own. `notify` is
-    /// called on the publisher's thread when there is something to take: be quick.
-    pub fn stream(&self, resume: Option<Position>, notify: impl Fn() + Send + Sync + 'static) -> publish::Stream {
-        let (asked, stream) = publish::stream(resume, notify);
-        self.send(Message::Stream(asked));
-        stream
-    }
-
-    /// The state as it is now, and the town's digest; `None` when the shard has ended. While a tick hangs, the last state,
-    /// which says so, and no digest. The town's thread only copies its state for it.
-    pub fn view(&self) -> Option<(Snapshot, String)> {
-        let (sender, view) = channel();
-        self.send(Message::View(sender));
-        loop {
-            match view.recv_timeout(CHECK_INTERVAL) {
-                Ok(state) => return Some((state.snapshot(), state.digest())),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if self.diagnostics.hung().is_some()
-                && let Some(view) = self.diagnostics.view()
-            {
-                return Some((incident::hanging(&view, &self.diagnostics), String::new()));
-            }
-        }
     }
 
     /// The tick the town has reached.

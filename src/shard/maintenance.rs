@@ -97,6 +97,7 @@ impl Engine {
         if !subscribers.publisher.is_free() {
             return self.publication.put_off(now);
         }
+        let begun = Instant::now();
         let awaiting = self.publication.published(now);
         self.status.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
@@ -108,6 +109,7 @@ impl Engine {
         for work in awaiting {
             subscribers.publisher.defer(work);
         }
+        self.progress.note_published(begun.elapsed());
     }
 
     /// Dates, counts and reports alerts, the town's and the shard's own. No other place does.

@@ -53,13 +53,13 @@ impl Publication {
 
     /// The publisher is busy. Offers the state again after [`BUSY_RETRY`].
     pub(super) fn put_off(&mut self, now: Instant) {
-        self.last = (now + BUSY_RETRY).checked_sub(self.interval).unwrap_or(now);
+        self.last = (now + BUSY_RETRY).checked_sub(self.wanted_interval()).unwrap_or(now);
     }
 
     /// When the next state is to go out; `None` when nobody wants one or there is none.
     pub(super) fn due(&self) -> Option<Instant> {
         let wanted = self.subscribers.has_readers() || !self.awaiting.is_empty();
-        (self.dirty && wanted).then(|| self.last + self.interval)
+        (self.dirty && wanted).then(|| self.last + self.wanted_interval())
     }
 
     /// The next state goes out at once, with every name: residents are called otherwise now.
@@ -71,7 +71,12 @@ impl Publication {
     /// The next state goes out at once: readers are shown more or less than before.
     pub(super) fn visibility_changed(&mut self) {
         (self.dirty, self.visibility_changed) = (true, true);
-        self.last = self.last.checked_sub(self.interval).unwrap_or(self.last);
+        self.last = self.last.checked_sub(self.wanted_interval()).unwrap_or(self.last);
+    }
+
+    /// The configured time between two states, or more when no subscriber wants so many.
+    fn wanted_interval(&self) -> Duration {
+        self.interval.max(self.subscribers.interval())
     }
 
     /// Whether readers may still get a state from before a change of names or narration.

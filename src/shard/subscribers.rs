@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::publish::{Deferred, Frame, Publisher, Update};
 use townlet_wire::Snapshot;
@@ -48,6 +49,11 @@ impl Subscribers {
 
     pub(super) fn has_readers(&self) -> bool {
         self.publisher.is_wanted() || self.local.any.load(Ordering::Acquire)
+    }
+
+    /// The time between two states that is enough for every subscriber; those in this process say nothing.
+    pub(super) fn interval(&self) -> Duration {
+        if self.local.any.load(Ordering::Acquire) { Duration::ZERO } else { self.publisher.interval() }
     }
 
     /// Passes a state to the publisher, which must be free. The lock keeps it from passing one while [`Self::publish_hanging`] checks

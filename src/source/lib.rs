@@ -10,6 +10,7 @@ pub use remote::Remote;
 
 use std::sync::Arc;
 
+use townlet_wire::service::Focus;
 use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot};
 
 /// An event of a source.
@@ -147,6 +148,9 @@ pub trait Source {
     fn resend(&mut self, _cmd_id: &str) {}
     /// Stops sending an unconfirmed command. Its answer, with the code `E_GIVEN_UP`, is delivered as an event.
     fn give_up(&mut self, _cmd_id: &str) {}
+    /// Says what is on screen. A remote shard sends more often what is; rows that it sends later stay as they are known.
+    fn look_at(&mut self, _focus: &Focus) {}
+
     /// Ends the source: stops a local shard after a final snapshot, disconnects from a remote one. Returns a line for the terminal.
     fn close(&mut self) -> String;
 }

@@ -10,6 +10,7 @@ use super::layouts::Division;
 use super::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 use super::table::Table;
 use super::text_drawing::draw_text;
+use townlet_wire::service::Focus;
 
 /// The selection and scroll offset of a list with one line per row, and where it was last drawn. Until the operator moves
 /// the selection, it is always the first row.
@@ -81,6 +82,12 @@ impl List {
             return Reaction::None;
         }
         self.select(ids, self.offset + usize::from(at.y - self.rows.y))
+    }
+
+    /// The rows that were last drawn, and the selected one.
+    fn drawn(&self) -> impl Iterator<Item = usize> {
+        let height = if self.rows.width == 0 { 0 } else { usize::from(self.rows.height) };
+        (self.offset..self.offset + height).chain([self.row])
     }
 
     /// Disables clicks while the list is not drawn. Keeps the scroll offset.
@@ -187,6 +194,11 @@ pub(crate) trait ListContent {
         Record::new()
     }
 
+    /// The residents that an item shows.
+    fn residents(_item: &Self::Item<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The chart of an item, for an export.
     fn chart_data(&self, _item: &Self::Item<'_>, _cx: &Context<'_>) -> Option<ChartData> {
         None
@@ -211,6 +223,8 @@ pub(crate) trait ListContent {
 #[derive(Debug, Default)]
 pub(crate) struct ListPane<C> {
     list: List,
+    /// The residents that were last drawn.
+    residents: Vec<String>,
     pub(crate) content: C,
 }
 
@@ -223,6 +237,12 @@ impl<C: ListContent> Pane for ListPane<C> {
         frame.render_widget(block, area);
         view.list.hide();
         self.content.draw(frame, inner, view, cx);
+        let drawn = self.list.drawn().filter_map(|row| items.get(row));
+        self.residents = drawn.flat_map(|item| C::residents(item)).collect();
+    }
+
+    fn add_to_focus(&self, focus: &mut Focus) {
+        focus.residents.extend(self.residents.iter().cloned());
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {

@@ -22,7 +22,7 @@ use super::text_drawing::draw_text;
 use super::theme::Theme;
 use townlet_source::{RECORDING, UnconfirmedCommand};
 use townlet_wire::escape;
-use townlet_wire::service::is_newer;
+use townlet_wire::service::{Focus, is_newer};
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
 
 /// Input of a pane for drawing and for handling keys.
@@ -149,6 +149,9 @@ pub trait Pane {
 
     /// Selects the item with this id, if the pane has such an item.
     fn select(&mut self, _id: &str, _cx: &Context<'_>) {}
+
+    /// Adds the residents, and the part of the map, that it showed when it was last drawn.
+    fn add_to_focus(&self, _focus: &mut Focus) {}
 
     /// How its inside was last divided between a list and the details of it, if it was. The list is the first part.
     fn division(&self) -> Option<&Division> {

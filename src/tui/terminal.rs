@@ -431,6 +431,9 @@ impl<'a> Shell<'a> {
             self.last = Some(frame.buffer.clone());
         }
         self.dirty = false;
+        for (index, watched) in self.sources.iter_mut().enumerate() {
+            watched.source.look_at(&self.fleet.focus(index));
+        }
         Ok(())
     }
 

@@ -35,11 +35,22 @@ macro_rules! with_diff {
             pub $field: Option<with_diff!(@change $type $(=> $change)?)>,
         )*}
 
+        impl $diff {
+            /// What turns `from` into `to`, without the fields of these names.
+            pub(crate) fn between_except(from: &$whole, to: &$whole, except: &[&str]) -> Self {
+                Self {$(
+                    $field: (!except.contains(&stringify!($field)))
+                        .then(|| crate::field_change::Change::between(&from.$field, &to.$field))
+                        .flatten(),
+                )*}
+            }
+        }
+
         impl crate::field_change::Change for $diff {
             type Of = $whole;
 
             fn between(from: &$whole, to: &$whole) -> Option<Self> {
-                let diff = Self { $($field: crate::field_change::Change::between(&from.$field, &to.$field),)* };
+                let diff = Self::between_except(from, to, &[]);
                 (diff != Self::default()).then_some(diff)
             }
 

@@ -12,6 +12,7 @@ pub mod field_change;
 pub mod learning;
 pub mod perturbations;
 pub mod renamed;
+mod resident_rows;
 pub mod residents;
 pub mod schema_check;
 mod secrets;

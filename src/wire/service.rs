@@ -1,6 +1,8 @@
 //! The contract of a shard's service besides messages: paths, headers, sessions, and the comparison of schema versions. Rule:
 //! "HTTP service".
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
@@ -15,6 +17,8 @@ pub const READY: &str = "/v1/ready";
 pub const SNAPSHOT: &str = "/v1/telemetry/snapshot";
 /// `GET`: the snapshot and its changes, as server-sent events.
 pub const STREAM: &str = "/v1/telemetry/stream";
+/// `POST`: what a stream looks at from now on.
+pub const VIEW: &str = "/v1/telemetry/view";
 /// `POST`: a command.
 pub const CONSOLE: &str = "/v1/console";
 /// `GET`: the command table and the caller's session.
@@ -56,6 +60,55 @@ pub struct Refusal {
     /// The error.
     pub error: ErrorBody,
 }
+
+/// The body of a request that says what a stream looks at from now on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ViewRequest {
+    /// The id that the stream was opened with, as `?view=`.
+    pub view: String,
+    /// What it looks at.
+    pub focus: Focus,
+}
+
+/// The residents that a stream looks at: their rows are as new as each message, those of others at most five seconds older.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Focus {
+    /// Ids, at most 1,000.
+    pub residents: BTreeSet<String>,
+    /// A part of the map: everybody in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area: Option<Area>,
+}
+
+/// A rectangle of tiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Area {
+    /// The first column.
+    pub x: u64,
+    /// The first row.
+    pub y: u64,
+    /// Columns.
+    pub width: u64,
+    /// Rows.
+    pub height: u64,
+}
+
+impl Area {
+    /// Whether a tile lies in it.
+    pub fn contains(&self, x: u64, y: u64) -> bool {
+        let within = |at: u64, first: u64, size: u64| at.checked_sub(first).is_some_and(|offset| offset < size);
+        within(x, self.x, self.width) && within(y, self.y, self.height)
+    }
+}
+
+/// Most residents that a focus names.
+pub const MAX_LOOKED_AT: usize = 1_000;
 
 /// Major and minor number: in 0.x a step of the middle number is a breaking change, the last one never is. A number is its
 /// count of digits and the digits, which have the order of numbers of any size.

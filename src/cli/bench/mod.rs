@@ -8,6 +8,7 @@ mod scale;
 mod sealing;
 mod service;
 mod shard;
+mod telemetry;
 mod timing;
 mod town;
 mod train;
@@ -145,6 +146,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     progress(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
+    progress(args, "telemetry of small and large towns");
+    rows.extend(telemetry::rows(&texts.sources, &folder, budget)?);
     progress(args, "the terminal interface");
     rows.push(tui_frames::frames(&texts.sources, &folder, budget / 2)?);
     progress(args, "a training beside a town");

@@ -15,7 +15,8 @@ use townlet_town::Sources;
 use super::shard::{start, tick_rate};
 use super::timing::{median, resident_kib};
 use super::{Row, Target};
-use townlet_shard::{Log, Speed};
+use townlet_server::Server;
+use townlet_shard::{Handle, Log, Speed};
 use townlet_wire::service::STREAM;
 
 /// Subscribers that read, and subscribers that do not.
@@ -27,14 +28,7 @@ const TURNS: u32 = 5;
 /// The share of the tick rate that remains, and the memory gained.
 pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
-    let place = townlet_server::ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
-    let options = townlet_server::Options {
-        token_file: shard.home().folder().join("tokens.json"),
-        anonymous: townlet_server::AnonymousReading::Full,
-        facts: Vec::new(),
-        log: Log::new(shard.home().folder().join("townlet.log"), "service", false),
-    };
-    let server = townlet_server::start(Arc::clone(&shard), place, options).map_err(|why| anyhow!(why))?;
+    let server = serve(&shard)?;
     let turn = budget / (2 * TURNS);
     let (mut shares, mut received, mut held) = (Vec::new(), 0, Vec::new());
     tick_rate(&shard, turn);
@@ -57,6 +51,18 @@ pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration)
         rows.push(Row::new("memory gained per round with them", growth, "MB", Target::None, ""));
     }
     Ok(rows)
+}
+
+/// Serves a shard on a free local port.
+pub(super) fn serve(shard: &Arc<Handle>) -> Result<Server> {
+    let place = townlet_server::ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
+    let options = townlet_server::Options {
+        token_file: shard.home().folder().join("tokens.json"),
+        anonymous: townlet_server::AnonymousReading::Full,
+        facts: Vec::new(),
+        log: Log::new(shard.home().folder().join("townlet.log"), "service", false),
+    };
+    townlet_server::start(Arc::clone(shard), place, options).map_err(|why| anyhow!(why))
 }
 
 struct Subscribers {

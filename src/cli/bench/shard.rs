@@ -208,7 +208,7 @@ pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration)
     Ok(Row::new(name, median(&mut shares), "%", Target::AtLeast(95.0), note))
 }
 
-fn read_all(streams: &[Stream], over: &AtomicBool) -> u64 {
+pub(super) fn read_all(streams: &[Stream], over: &AtomicBool) -> u64 {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
         for stream in streams {

@@ -22,7 +22,7 @@ use super::shard::start;
 use super::timing::{milliseconds, percentile};
 use super::{Row, Target};
 use townlet_shard::Speed;
-use townlet_source::{Local, Source, SourceEvent};
+use townlet_source::{Local, Source, SourceEvent, SourceInfo};
 use townlet_tui::app::{App, AppOptions, Message};
 use townlet_tui::keymap::Keymap;
 use townlet_tui::pane::Screen;
@@ -37,9 +37,9 @@ const FRAMES_PER_SCREEN: usize = 10;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A terminal that only counts bytes.
-struct NullTerminal<'a>(&'a AtomicU64);
+pub(super) struct NullTerminal(Arc<AtomicU64>);
 
-impl Write for NullTerminal<'_> {
+impl Write for NullTerminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(bytes.len())
@@ -50,10 +50,8 @@ impl Write for NullTerminal<'_> {
     }
 }
 
-/// Frame times on all screens in turn, each frame with a new view.
-pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Row> {
-    let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
-    let mut source = Local::new(shard, "bench".into(), false, Vec::new());
+/// The interface of a source.
+pub(super) fn app(source: SourceInfo) -> Result<App> {
     let theme = Theme::named("dark", true).context("the theme is missing")?;
     let setup = AppOptions {
         settings: Settings::with_theme(theme),
@@ -66,21 +64,39 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         fleet: false,
         layouts: townlet_tui::layouts::Layouts::default(),
     };
-    let mut app = App::new(source.hello(), setup);
-    let written = AtomicU64::new(0);
-    let area = Rect::new(0, 0, SIZE.0, SIZE.1);
-    let options = TerminalOptions { viewport: Viewport::Fixed(area) };
-    let mut terminal = Terminal::with_options(CrosstermBackend::new(NullTerminal(&written)), options)?;
+    Ok(App::new(source, setup))
+}
+
+/// A large terminal that counts the bytes written.
+pub(super) fn null_terminal(written: &Arc<AtomicU64>) -> io::Result<Terminal<CrosstermBackend<NullTerminal>>> {
+    let options = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)) };
+    Terminal::with_options(CrosstermBackend::new(NullTerminal(Arc::clone(written))), options)
+}
+
+/// The key that shows a screen.
+pub(super) fn key_of(screen: Screen) -> Message {
+    let key = KeyCode::Char(char::from(b'0' + screen.number()));
+    Message::Key(KeyEvent::new(key, KeyModifiers::NONE))
+}
+
+/// Frame times on all screens in turn, each frame with a new view.
+pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Row> {
+    let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
+    let mut source = Local::new(shard, "bench".into(), false, Vec::new());
+    let mut app = app(source.hello())?;
+    let written = Arc::new(AtomicU64::new(0));
+    let mut terminal = null_terminal(&written)?;
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));
     let (mut times, mut slowest, mut screens) = (Vec::new(), (0.0, 0), Screen::all().cycle());
     let mut screen = 0;
     let begun = Instant::now();
     while begun.elapsed() < budget {
-        if times.len() % FRAMES_PER_SCREEN == 0 {
-            screen = screens.next().map_or(screen, Screen::number);
-            let key = KeyCode::Char(char::from(b'0' + screen));
-            app.update(Message::Key(KeyEvent::new(key, KeyModifiers::NONE)));
+        if times.len() % FRAMES_PER_SCREEN == 0
+            && let Some(next) = screens.next()
+        {
+            screen = next.number();
+            app.update(key_of(next));
         }
         // All notices are applied in order, as the interface does, with only the newest view.
         let mut fresh = vec![notices.recv_timeout(TIMEOUT).context("the town sends no view")?];

@@ -12,7 +12,7 @@ use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
 use townlet_tui::format::count;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
-use townlet_wire::sse::{Event, Reader};
+use townlet_wire::sse::Event;
 
 /// Interval between two attempts to reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -84,10 +84,9 @@ impl Tail {
 
     /// Reads the stream until the connection breaks.
     async fn follow(&mut self, client: &Client) -> Result<(), ClientError> {
-        let mut response = client.stream(self.decoder.last().as_deref()).await?;
-        let mut reader = Reader::default();
-        while let Ok(Some(piece)) = response.chunk().await {
-            for event in reader.take(&piece).map_err(ClientError::NotAShard)? {
+        let mut stream = client.stream(self.decoder.last().as_deref()).await?;
+        while let Some(events) = stream.next().await.map_err(ClientError::Lost)? {
+            for event in events {
                 self.take(&event).map_err(|why| ClientError::NotAShard(why.to_string()))?;
                 if self.is_done() {
                     return Ok(());

@@ -11,6 +11,7 @@ use townlet_town::config::Backpressure;
 
 use super::archive::Archive;
 use super::queue::{EncodedMessage, Queue};
+use super::viewer::{StreamView, Viewer};
 use townlet_wire::field_change::Change as _;
 use townlet_wire::stream::{DIGEST_EVERY, digest};
 use townlet_wire::telemetry::{Event, Narration, Transport};
@@ -23,13 +24,13 @@ const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// Messages kept for subscribers that reconnect.
 const KEPT_MESSAGES: usize = 1_200;
 /// Time without messages after which a heartbeat is sent.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How long messages are kept after the last subscriber has gone.
 const KEEP_AFTER_LAST: Duration = Duration::from_secs(30);
 /// While messages are merged: intervals without a read after which a subscriber is resynced.
 const STUCK_INTERVALS: u32 = 2;
 /// Time after which a subscriber that has not read its new snapshot is disconnected.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether messages are sent individually or merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +98,8 @@ pub(super) struct Hub {
     kept: VecDeque<KeptDiff>,
     kept_bytes: usize,
     subscribers: Vec<Subscriber>,
+    /// Subscribers that say what they look at.
+    viewers: Vec<Viewer>,
     mode: Mode,
     aggregating: bool,
     empty_since: Option<Duration>,
@@ -121,6 +124,7 @@ impl Hub {
             kept: VecDeque::new(),
             kept_bytes: 0,
             subscribers: Vec::new(),
+            viewers: Vec::new(),
             mode: Mode::Auto,
             aggregating: false,
             empty_since: None,
@@ -134,7 +138,18 @@ impl Hub {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
+        !self.viewers.is_empty() || self.keeps_messages()
+    }
+
+    /// Whether somebody needs every message: subscribers of everything, also such that may reconnect, and the archive.
+    fn keeps_messages(&self) -> bool {
         !self.subscribers.is_empty() || self.aggregating || self.empty_since.is_some()
+    }
+
+    /// The shortest time between two messages that somebody wants; zero for subscribers that do not say so.
+    pub(super) fn interval(&self) -> Duration {
+        let viewers = self.viewers.iter().map(Viewer::interval).min();
+        viewers.filter(|_| !self.keeps_messages()).unwrap_or_default()
     }
 
     pub(super) fn report(&self) -> Transport {
@@ -143,7 +158,7 @@ impl Hub {
         Transport {
             queue_length: self.backlog() as u64,
             mode: mode.into(),
-            subscribers: self.subscribers.len() as u64,
+            subscribers: (self.subscribers.len() + self.viewers.len()) as u64,
             behind,
             last_error: self.archive.trouble.clone(),
             archive: self.archive.file(),
@@ -169,6 +184,12 @@ impl Hub {
         }
     }
 
+    /// Adds a subscriber that says what it looks at. It begins with the whole state.
+    pub(super) fn subscribe_view(&mut self, now: Duration, queue: Arc<Queue>, view: StreamView) {
+        self.viewers.push(Viewer::new(now, queue, view));
+        self.update_viewers(now);
+    }
+
     /// Changes the limits; `folder` is where the raw stream is archived while messages are merged.
     pub(super) fn set_limits(&mut self, limits: Backpressure, folder: Option<PathBuf>) {
         self.limits = limits;
@@ -188,6 +209,12 @@ impl Hub {
         self.counts.dropped += frame.lost;
         let before = self.state.replace(Arc::clone(&frame.view));
         let step = match before {
+            _ if !self.keeps_messages() && !frame.renamed => {
+                (self.seq, self.kept_bytes) = (self.seq + 1, 0);
+                self.kept.clear();
+                self.forget_encoded();
+                return self.on_timer(now);
+            }
             Some(before) if !frame.renamed => {
                 let diff = Diff::carrying(&before, &frame.view, frame.events, frame.narrations);
                 if diff.is_empty() {
@@ -198,9 +225,7 @@ impl Hub {
             _ => None,
         };
         self.seq += 1;
-        self.merged.clear();
-        self.full_states.clear();
-        self.digest = None;
+        self.forget_encoded();
         if let Some(diff) = step {
             self.keep_diff(diff);
             self.deliver(now);
@@ -215,8 +240,49 @@ impl Hub {
                     self.send_first(now, at);
                 }
             }
+            self.resync_viewers(now, |_| true, "the names of residents have changed");
         }
         self.on_timer(now);
+    }
+
+    /// Drops what was encoded for the state before.
+    fn forget_encoded(&mut self) {
+        self.merged.clear();
+        self.full_states.clear();
+        self.digest = None;
+    }
+
+    /// Sends the whole state to viewers that need it, in place of what waits for them.
+    fn resync_viewers(&mut self, now: Duration, needs_it: impl Fn(&Viewer) -> bool, why: &str) {
+        let Some(state) = self.state.clone() else { return };
+        let mut viewers = std::mem::take(&mut self.viewers);
+        for viewer in viewers.iter_mut().filter(|viewer| needs_it(viewer)) {
+            let first = !viewer.is_started();
+            let message = self.full_state((!first).then_some(why));
+            self.counts.dropped += viewer.send_whole(now, message, &state, self.seq);
+            self.counts.resynced += u64::from(!first);
+        }
+        self.viewers = viewers;
+    }
+
+    /// Sends viewers their first message and the changes that are due, and disconnects those that do not read.
+    fn update_viewers(&mut self, now: Duration) {
+        self.viewers.retain(|viewer| !viewer.queue.has_left());
+        let Some(state) = self.state.clone() else { return };
+        self.resync_viewers(now, |viewer| !viewer.is_started(), "");
+        let (epoch, seq) = (self.epoch, self.seq);
+        self.viewers.retain_mut(|viewer| {
+            let stuck = viewer.is_stuck(now);
+            if stuck {
+                self.counts.dropped += viewer.queue.clear() as u64;
+                self.counts.disconnected += 1;
+                viewer.queue.end(&unread());
+            }
+            !stuck
+        });
+        for viewer in &mut self.viewers {
+            viewer.update(now, &state, epoch, seq);
+        }
     }
 
     /// Sends merged messages and heartbeats that are due, and disconnects subscribers that timed out.
@@ -239,6 +305,7 @@ impl Hub {
         for at in 0..self.subscribers.len() {
             self.send_heartbeat(now, at);
         }
+        self.update_viewers(now);
     }
 
     /// Drops kept messages some time after the last subscriber left, so that it can reconnect until then.
@@ -258,8 +325,9 @@ impl Hub {
 
     pub(super) fn end(&mut self, why: &str) {
         self.archive.close();
-        for subscriber in self.subscribers.drain(..) {
-            subscriber.queue.end(why);
+        let subscribers = self.subscribers.drain(..).map(|subscriber| subscriber.queue);
+        for queue in subscribers.chain(self.viewers.drain(..).map(|viewer| viewer.queue)) {
+            queue.end(why);
         }
     }
 
@@ -404,7 +472,7 @@ impl Hub {
         let it = &mut self.subscribers[at];
         self.counts.dropped += it.queue.clear() as u64;
         self.counts.disconnected += 1;
-        it.queue.end(&format!("nothing was read for {} seconds", TIMEOUT.as_secs()));
+        it.queue.end(&unread());
         it.since = Duration::MAX;
     }
 
@@ -472,7 +540,11 @@ impl Hub {
     }
 }
 
-fn encode(envelope: &Envelope) -> Arc<EncodedMessage> {
+fn unread() -> String {
+    format!("nothing was read for {} seconds", TIMEOUT.as_secs())
+}
+
+pub(super) fn encode(envelope: &Envelope) -> Arc<EncodedMessage> {
     let text = envelope.to_json().into();
-    Arc::new(EncodedMessage { position: envelope.position(), kind: envelope.body.kind(), text })
+    Arc::new(EncodedMessage::new(envelope.position(), envelope.body.kind(), text))
 }

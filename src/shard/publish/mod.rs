@@ -8,14 +8,18 @@ mod hub;
 mod queue;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
+mod viewer;
 
 pub use queue::{EncodedMessage, Stream, StreamItem};
+pub use viewer::StreamView;
 
 pub(super) use hub::{Frame, Mode};
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -69,22 +73,27 @@ enum PublisherMessage {
     Frame(Frame),
     Mode(Mode),
     Limits(Backpressure, Option<PathBuf>),
-    Subscribe(Arc<Queue>, Option<Position>),
+    Subscribe(SubscribeRequest),
     Deferred(Deferred),
 }
 
 pub(super) struct SubscribeRequest {
     queue: Arc<Queue>,
-    resume: Option<Position>,
+    start: Start,
+}
+
+/// Where a stream begins and what it carries.
+pub(super) enum Start {
+    /// Everything, after the messages that the subscriber has read.
+    Everything(Option<Position>),
+    /// What the subscriber looks at.
+    View(StreamView),
 }
 
 /// Creates a stream; [`Publisher::subscribe`] starts it.
-pub(super) fn stream(
-    resume: Option<Position>,
-    notify: impl Fn() + Send + Sync + 'static,
-) -> (SubscribeRequest, Stream) {
+pub(super) fn stream(start: Start, notify: impl Fn() + Send + Sync + 'static) -> (SubscribeRequest, Stream) {
     let (queue, stream) = queue::queue(notify);
-    (SubscribeRequest { queue, resume }, stream)
+    (SubscribeRequest { queue, start }, stream)
 }
 
 pub(super) struct Publisher {
@@ -99,6 +108,8 @@ struct Shared {
     /// A state was passed and is not published yet.
     busy: AtomicBool,
     wanted: AtomicBool,
+    /// Milliseconds between two messages that are enough for every stream.
+    interval: AtomicU64,
 }
 
 impl Publisher {
@@ -130,6 +141,11 @@ impl Publisher {
         !self.shared.busy.load(Ordering::Acquire) || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// The time between two messages that is enough for every stream.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_millis(self.shared.interval.load(Ordering::Acquire))
+    }
+
     /// Passes a state; only if [`Self::is_free`]. Gives it back when the thread has ended.
     pub(super) fn publish(&self, update: Update) -> Option<Box<Update>> {
         self.shared.busy.store(true, Ordering::Release);
@@ -157,7 +173,7 @@ impl Publisher {
 
     pub(super) fn subscribe(&self, request: SubscribeRequest) {
         self.shared.wanted.store(true, Ordering::Release);
-        self.send(PublisherMessage::Subscribe(request.queue, request.resume));
+        self.send(PublisherMessage::Subscribe(request));
     }
 
     /// Does the work when every state passed so far has been shown and streamed.
@@ -223,12 +239,16 @@ fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, show: 
             Ok(PublisherMessage::Frame(frame)) => hub.frame(now, frame),
             Ok(PublisherMessage::Mode(mode)) => hub.set_mode(now, mode),
             Ok(PublisherMessage::Limits(limits, folder)) => hub.set_limits(limits, folder),
-            Ok(PublisherMessage::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
             Ok(PublisherMessage::Deferred(work)) => drop(work),
+            Ok(PublisherMessage::Subscribe(SubscribeRequest { queue, start })) => match start {
+                Start::Everything(resume) => hub.subscribe(now, queue, resume),
+                Start::View(view) => hub.subscribe_view(now, queue, view),
+            },
             Err(RecvTimeoutError::Timeout) => hub.on_timer(now),
             Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
         }
         shared.wanted.store(hub.is_wanted(), Ordering::Release);
+        shared.interval.store(hub.interval().as_millis() as u64, Ordering::Release);
         drop(busy);
         let found = hub.report();
         // The queue length alone is not reported, because the report itself causes the next message.

@@ -2,10 +2,10 @@
 //! length.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use townlet_wire::Position;
+use townlet_wire::{Position, sse};
 
 /// A message, encoded once for all subscribers.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,7 +16,33 @@ pub struct EncodedMessage {
     pub kind: &'static str,
     /// The envelope as one line of JSON, without newline.
     pub text: Arc<str>,
+    /// The event in compressed form, once somebody has asked for it.
+    compressed: OnceLock<Arc<[u8]>>,
 }
+
+impl EncodedMessage {
+    pub(super) fn new(position: Position, kind: &'static str, text: Arc<str>) -> Self {
+        Self { position, kind, text, compressed: OnceLock::new() }
+    }
+
+    /// The server-sent event of the message as a Zstandard frame; compressed once for all subscribers. Takes milliseconds for large
+    /// messages.
+    ///
+    /// # Errors
+    /// The compressor has no memory.
+    pub fn compressed(&self) -> std::io::Result<Arc<[u8]>> {
+        if let Some(compressed) = self.compressed.get() {
+            return Ok(Arc::clone(compressed));
+        }
+        let [head, tail] = sse::event_frame(&self.position.to_string(), self.kind);
+        let event = [head.as_str(), &self.text, &tail].concat();
+        let compressed = zstd::bulk::compress(event.as_bytes(), COMPRESSION_LEVEL)?;
+        Ok(Arc::clone(self.compressed.get_or_init(|| compressed.into())))
+    }
+}
+
+/// The fastest level: messages are sent as soon as they are made.
+const COMPRESSION_LEVEL: i32 = 1;
 
 /// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -333,11 +333,7 @@ fn an_archive_that_cannot_be_written_is_reported_and_blocks_nothing() {
 fn waiting_messages_are_bounded_in_bytes() {
     let (theirs, _stream) = queue(|| {});
     assert!(theirs.has_room(1, 0), "one message may always wait");
-    theirs.push(Arc::new(EncodedMessage {
-        position: Position { epoch: 1, seq: 1 },
-        kind: "diff",
-        text: "0123456789".into(),
-    }));
+    theirs.push(Arc::new(EncodedMessage::new(Position { epoch: 1, seq: 1 }, "diff", "0123456789".into())));
     assert!(theirs.has_room(2, 11));
     assert!(!theirs.has_room(2, 10) && !theirs.has_room(1, 11));
 }

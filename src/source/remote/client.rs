@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::event_stream::{BodyDecoder, EventStream, ZSTD};
 use super::known_shards::ExpectedShard;
 use townlet_bounded::BoundedError;
 use townlet_wire::service::{
     AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
+    VIEW, ViewRequest,
 };
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
 
@@ -206,25 +209,42 @@ impl Client {
             let client = self.clone().with_token(Some(secret)).map_err(refused)?;
             return Box::pin(client.send_command(&Request { secret: None, ..request.clone() })).await;
         }
-        let body = serde_json::to_vec(request).map_err(|why| ClientError::NotAShard(why.to_string()))?;
-        let post =
-            self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
-        parse(&self.fetch(post).await?).map_err(|why| self.not_a_shard(&why))
+        parse(&self.fetch(self.post(CONSOLE, request)?).await?).map_err(|why| self.not_a_shard(&why))
     }
 
-    /// Opens the telemetry stream after the event `last`, or from the start.
-    pub async fn stream(&self, last: Option<&str>) -> Result<Response, ClientError> {
+    /// Opens the telemetry stream of everything after the event `last`, or from the start.
+    pub async fn stream(&self, last: Option<&str>) -> Result<EventStream, ClientError> {
         let mut get = self.get(STREAM);
         if let Some(last) = last {
             get = get.header("last-event-id", last);
         }
+        self.open_stream(get).await
+    }
+
+    /// Opens a telemetry stream that looks at what [`Self::look_at`] says under the id `view`, with at most `rate` messages a second.
+    pub async fn stream_view(&self, view: &str, rate: u32) -> Result<EventStream, ClientError> {
+        // An id needs no escaping in a URL.
+        self.open_stream(self.get(&format!("{STREAM}?view={view}&rate={rate}"))).await
+    }
+
+    /// Says what a stream looks at from now on.
+    pub async fn look_at(&self, request: &ViewRequest) -> Result<(), ClientError> {
+        self.fetch(self.post(VIEW, request)?).await.map(|_| ())
+    }
+
+    async fn open_stream(&self, get: reqwest::RequestBuilder) -> Result<EventStream, ClientError> {
         let response = self.send(get).await?;
         if response.status() == StatusCode::OK {
-            return Ok(response);
+            return EventStream::new(response).map_err(ClientError::NotAShard);
         }
         let (status, wait) = (response.status(), retry_after(&response));
         let body = self.body(response).await?;
         Err(busy(status, wait, &body).unwrap_or_else(|| self.refusal(status, &body)))
+    }
+
+    fn post(&self, path: &str, body: &impl Serialize) -> Result<reqwest::RequestBuilder, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|why| ClientError::NotAShard(why.to_string()))?;
+        Ok(self.http.post(format!("{}{path}", self.url)).header("content-type", "application/json").body(body))
     }
 
     fn get(&self, path: &str) -> reqwest::RequestBuilder {
@@ -232,7 +252,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
-        let mut request = request.header(SCHEMA_HEADER, SCHEMA_VERSION);
+        let mut request = request.header(SCHEMA_HEADER, SCHEMA_VERSION).header(ACCEPT_ENCODING, ZSTD);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.clone());
         }
@@ -263,12 +283,16 @@ impl Client {
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let read = async {
             let mut body = Vec::new();
+            let mut decoder = BodyDecoder::of(&response).map_err(|why| format!("{}: {why}.", self.url))?;
             while let Some(piece) =
                 response.chunk().await.map_err(|why| format!("{}: {}.", self.url, root_cause(&why)))?
             {
-                body.extend_from_slice(&piece);
-                if body.len() > MAX_ANSWER_BYTES {
-                    return Err(format!("{}: the answer is larger than {MAX_ANSWER_BYTES} bytes.", self.url));
+                decoder.add(&piece);
+                while let Some(part) = decoder.part().map_err(|why| format!("{}: {why}.", self.url))? {
+                    body.extend_from_slice(&part);
+                    if body.len() > MAX_ANSWER_BYTES {
+                        return Err(format!("{}: the answer is larger than {MAX_ANSWER_BYTES} bytes.", self.url));
+                    }
                 }
             }
             Ok(body)

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::{Client, ClientError, HistoryState, Loss, Shared, StreamDecoder, StreamEvent};
+use super::{Client, ClientError, EventStream, HistoryState, Loss, Shared, StreamDecoder, StreamEvent};
 use crate::{Link, SourceEvent};
-use townlet_wire::sse::{Reader, STOPPING};
+use townlet_wire::sse::STOPPING;
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
 /// Silence after which the connection counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(8);
+/// Messages a second at most.
+const RATE: u32 = 10;
 /// First and longest wait before an attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
@@ -76,7 +78,7 @@ async fn count_down(shared: &Shared, wait: Duration) {
 async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     let client = shared.client();
     let opened = {
-        let opening = open(shared, &client, decoder);
+        let opening = open(shared, &client);
         tokio::pin!(opening);
         // An attempt takes seconds when nothing answers; the age of what is shown goes on.
         let mut second = interval_at(Instant::now() + SECOND, SECOND);
@@ -96,26 +98,24 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     }
 }
 
-async fn open(shared: &Shared, client: &Client, decoder: &StreamDecoder) -> Result<reqwest::Response, ClientError> {
+async fn open(shared: &Shared, client: &Client) -> Result<EventStream, ClientError> {
     let welcome = client.welcome().await?;
     shared.apply_welcome(welcome, client.url());
-    client.stream(decoder.last().as_deref()).await
+    // The shard does not keep what this stream had when its connection is lost, so it begins with the whole state again.
+    let view = uuid::Uuid::now_v7().to_string();
+    let response = client.stream_view(&view, RATE).await?;
+    shared.view.opened(view);
+    Ok(response)
 }
 
-async fn read(
-    shared: &Shared,
-    client: &Client,
-    decoder: &mut StreamDecoder,
-    mut response: reqwest::Response,
-) -> String {
-    let mut reader = Reader::default();
+async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut stream: EventStream) -> String {
     let mut silent = Duration::ZERO;
     let url = client.url().to_owned();
     loop {
-        let piece = match timeout(POLL_INTERVAL, response.chunk()).await {
-            Ok(Ok(Some(piece))) => piece,
+        let events = match timeout(POLL_INTERVAL, stream.next()).await {
+            Ok(Ok(Some(events))) => events,
             Ok(Ok(None)) => return "the shard closed the stream".into(),
-            Ok(Err(_)) => return "the connection broke".into(),
+            Ok(Err(why)) => return why,
             Err(_) => {
                 silent += POLL_INTERVAL;
                 if silent >= LOST_AFTER {
@@ -130,10 +130,6 @@ async fn read(
         };
         silent = Duration::ZERO;
         shared.with(|info| info.last_data = Some(std::time::Instant::now()));
-        let events = match reader.take(&piece) {
-            Ok(events) => events,
-            Err(why) => return why,
-        };
         for event in &events {
             match decoder.take(event) {
                 StreamEvent::State => {

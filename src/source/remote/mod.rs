@@ -6,11 +6,14 @@
 mod client;
 mod command_sender;
 mod connection;
+mod event_stream;
 mod known_shards;
 mod outbox;
 mod stream_decoder;
+mod view_sender;
 
 pub use client::{Client, ClientError, Target, install_tls_provider, root_cause};
+pub use event_stream::EventStream;
 pub use known_shards::{ExpectedShard, HistoryAlarm, HistoryCheck, KnownLine, KnownShard, KnownShards};
 pub use stream_decoder::{StreamDecoder, StreamEvent};
 
@@ -23,7 +26,7 @@ use tokio::sync::{Notify, watch as signal};
 
 use self::outbox::Outbox;
 use super::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
-use townlet_wire::service::{ServiceInfo, is_newer};
+use townlet_wire::service::{Focus, ServiceInfo, is_newer};
 use townlet_wire::{CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
@@ -45,6 +48,7 @@ struct Shared {
     deliver: Deliver,
     info: Mutex<ConnectionInfo>,
     outbox: Outbox,
+    view: view_sender::View,
     /// The operator gave another token.
     token_changed: Notify,
     /// Where it remembers what it sees of the audit log.
@@ -260,6 +264,7 @@ impl Source for Remote {
             deliver: Arc::from(deliver),
             info,
             outbox: Outbox::default(),
+            view: view_sender::View::default(),
             token_changed: Notify::default(),
             known: self.known.clone(),
         });
@@ -278,6 +283,7 @@ impl Source for Remote {
                     () = connection::watch(&shared) => {}
                     () = command_sender::serve(&shared) => {}
                     () = command_sender::report(&shared) => {}
+                    () = view_sender::serve(&shared) => {}
                     () = known_shards::watch(&shared) => {}
                 }
             });
@@ -313,6 +319,12 @@ impl Source for Remote {
         {
             shared.emit(SourceEvent::Answer(answer));
             shared.emit_unconfirmed();
+        }
+    }
+
+    fn look_at(&mut self, focus: &Focus) {
+        if let Some(shared) = &self.shared {
+            shared.view.look_at(focus);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::escape;
+use townlet_wire::service::Focus;
 use townlet_wire::telemetry::{Alert, Stepping};
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
@@ -93,6 +94,15 @@ impl App {
         } else if self.hint {
             draw_hint(frame, body, &self.keymap, &self.theme);
         }
+    }
+
+    /// What the last frame showed of residents and the map.
+    pub fn focus(&self) -> Focus {
+        let mut focus = Focus::default();
+        for drawn in self.panes.iter().filter(|pane_state| !pane_state.area.is_empty()) {
+            drawn.pane.add_to_focus(&mut focus);
+        }
+        focus
     }
 
     /// Draws the panes. Returns the area of the console line: in a pane that reserves one, else below the panes.

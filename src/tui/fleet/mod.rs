@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_wire::SCHEMA_VERSION;
+use townlet_wire::service::Focus;
 
 /// The operator's name and colour for a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +91,11 @@ impl Fleet {
     pub(crate) fn apply_settings(&mut self, settings: &Settings) {
         (self.settings, self.theme) = (*settings, settings.theme);
         self.apps.iter_mut().for_each(|app| app.apply_settings(settings));
+    }
+
+    /// What is on screen of a shard.
+    pub(crate) fn focus(&self, shard: usize) -> Focus {
+        self.apps.get(shard).filter(|_| self.open == Some(shard)).map(App::focus).unwrap_or_default()
     }
 
     /// Removes the first-run hint from every shard.

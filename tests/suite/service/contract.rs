@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use townlet_wire::service::{
-    AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, Refusal, SNAPSHOT, STREAM,
+    AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, Refusal, SNAPSHOT, STREAM, VIEW,
 };
 use townlet_wire::{Answer, Request, Status};
 
@@ -68,9 +68,9 @@ fn every_status_of_every_route_is_in_the_document() {
         served.send(format!("{method} {path} HTTP/{version}\r\nconnection: close\r\n{headers}\r\n").as_bytes()).status
     };
     for path in
-        ["/", HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, CHECKPOINT, METRICS, OPENAPI, "/unknown"]
+        ["/", HEALTH, READY, SNAPSHOT, STREAM, VIEW, CONSOLE, COMMANDS, AUDIT, CHECKPOINT, METRICS, OPENAPI, "/unknown"]
     {
-        let (method, wrong) = if path == CONSOLE { ("POST", "GET") } else { ("GET", "POST") };
+        let (method, wrong) = if [CONSOLE, VIEW].contains(&path) { ("POST", "GET") } else { ("GET", "POST") };
         assert_eq!(ask(method, path, &large).status, 431, "{path}");
         assert_eq!(ask(method, path, &many).status, 431, "{path}");
         assert_eq!(ask(method, &format!("{path}?token=twn_a_b"), "").status, 400, "{path}");

@@ -12,6 +12,7 @@ mod hostile_clients;
 mod idle_connections;
 mod index_page;
 mod metrics;
+mod views;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,7 +26,9 @@ use serde_json::json;
 use townlet_shard::tokens::TokenStore;
 use townlet_source::remote::{Client, ClientError, Target};
 use townlet_source::{Link, Remote, Source, SourceEvent};
-use townlet_wire::service::{AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
+use townlet_wire::service::{
+    AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM, VIEW,
+};
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
 use client::{Served, certificate, serve, service, wait};
@@ -50,7 +53,7 @@ fn every_endpoint_answers_and_is_in_the_openapi_document() {
         assert!(figures.contains(part), "{part}: {figures}");
     }
     let document = served.get(OPENAPI, "").json();
-    for path in [HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI] {
+    for path in [HEALTH, READY, SNAPSHOT, STREAM, VIEW, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
     // Every reference of the document resolves.
@@ -280,8 +283,10 @@ fn answer(notice: SourceEvent) -> Option<Answer> {
     if let SourceEvent::Answer(answer) = notice { Some(answer) } else { None }
 }
 
-/// The state without values that change while the town is paused.
+/// The state without values that change while the town is paused, and without the order of ties, which a remote source does not
+/// know.
 fn steady(mut view: Snapshot) -> Snapshot {
+    view.relationships.ties.sort_by(|a, b| (&a.agent, &a.other).cmp(&(&b.agent, &b.other)));
     view.health.uptime_seconds = 0;
     view.clock.ticks_per_second = 0.0;
     view

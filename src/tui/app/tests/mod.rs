@@ -4,6 +4,7 @@ mod actions;
 mod ascii;
 mod console;
 mod crowded;
+mod focus;
 mod keys;
 mod layouts;
 mod operations;

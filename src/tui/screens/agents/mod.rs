@@ -140,6 +140,10 @@ impl ListContent for ResidentTable {
         row.agent.id.clone()
     }
 
+    fn residents(row: &Row<'_>) -> Vec<String> {
+        vec![row.agent.id.clone()]
+    }
+
     fn record(row: &Row<'_>, _cx: &Context<'_>) -> Record {
         let of_job = |text: &dyn Fn(&Job) -> String| row.job.map_or_else(String::new, text);
         vec![

@@ -303,6 +303,10 @@ impl ListContent for ExitQueue {
         entry.agent.clone()
     }
 
+    fn residents(entry: &&ExitEntry) -> Vec<String> {
+        vec![entry.agent.clone()]
+    }
+
     fn record(entry: &&ExitEntry, cx: &Context<'_>) -> Record {
         vec![
             ("agent", entry.agent.clone()),

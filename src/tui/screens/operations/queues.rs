@@ -194,6 +194,11 @@ impl ListContent for QueueList {
         queue.object.clone()
     }
 
+    fn residents(queue: &&Queue) -> Vec<String> {
+        let users = queue.users.iter().map(|user| user.agent.clone());
+        users.chain(queue.waiting.iter().map(|waiter| waiter.agent.clone())).collect()
+    }
+
     fn record(queue: &&Queue, cx: &Context<'_>) -> Record {
         vec![
             ("object", queue.object.clone()),

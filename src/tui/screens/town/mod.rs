@@ -20,6 +20,7 @@ use crate::keymap::Action;
 use crate::layouts::{Division, Layouts};
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::text_drawing::draw_text;
+use townlet_wire::service::{Area, Focus};
 use townlet_wire::telemetry::{Agent, Map as Plan};
 
 /// Minimum and maximum width of the side panel.
@@ -215,6 +216,19 @@ impl Pane for Map {
         self.cursor = tile;
         self.mode = CursorMode::Free;
         Reaction::Redraw
+    }
+
+    fn add_to_focus(&self, focus: &mut Focus) {
+        focus.area = self.window.map(|window| Area {
+            x: window.left,
+            y: window.top,
+            width: window.columns,
+            height: window.rows,
+        });
+        focus.residents.extend(self.listed.iter().map(|(_, id)| id.clone()));
+        if let CursorMode::Following(id) = &self.mode {
+            focus.residents.insert(id.clone());
+        }
     }
 
     fn division(&self) -> Option<&Division> {
