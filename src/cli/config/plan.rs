@@ -76,16 +76,10 @@ lifecycle: {{ max_exits_per_day: {exits}, exit_cooldown_ticks: {gap} }}
 behavior: {{ job_arrival_buffer: 100 }}
 employment: {{ daily_exit_cap: {exits}, exit_queue_limit: {backlog}, absent_cutoff: 120 }}
 embedding_allocator: {{ max_slots: {slots} }}
-# A shelf serves up to 27 residents, a till in a café up to 20.
-economy:
-  grocer_stock: 150
-  grocer_capacity: 300
-  grocer_restock: 150
-  cafe_stock: 100
-  cafe_capacity: 200
-  cafe_restock: 100
+# A till in a café has a meal a day for each of the three residents who share it, and a stock for a few more.
+economy: {{ cafe_stock: 10, cafe_capacity: 20, cafe_restock: 10 }}
 
-# Each district has a café, a grocer, an office and a gym with two jobs each, for the residents who live there.
+# Each district has a café, a grocer, an office and a gym with a job each, for the residents who live there.
 jobs:
 "
     );
@@ -116,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_drawn_configuration_of_any_size_makes_a_town_without_warnings() {
-        for (residents, seed) in [(1, 1), (8, 9), (50, 2), (161, 3), (2_500, 4)] {
+        for (residents, seed) in [(1, 1), (8, 9), (50, 2), (65, 3), (2_500, 4)] {
             let input = config_sources::shipped("city.yaml", &yaml(residents, seed)).expect("valid settings");
             assert_eq!(input.loaded.warnings, [] as [String; 0]);
             let rules = Rules::new(input.sources).unwrap_or_else(|why| panic!("{residents}: {why}"));
@@ -171,6 +165,17 @@ mod tests {
         }
         assert_eq!(town.state().agents.present.len(), 10_000);
         assert_eq!(queues::violations(town.rules(), town.state()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn residents_of_a_drawn_town_have_enough_to_eat() {
+        let input = config_sources::shipped_with("town.yaml", &yaml(150, 1), &[]).expect("valid settings");
+        let rules = Arc::new(Rules::new(input.sources).expect("valid settings"));
+        let mut town = Town::new(rules, 1);
+        for _ in 0..4 * town.rules().config.time.ticks_per_day {
+            town.step(&mut Scripted);
+        }
+        assert_eq!(town.state().counters.starvation_events, 0);
     }
 
     #[test]

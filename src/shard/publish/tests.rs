@@ -345,7 +345,7 @@ fn a_publisher_that_has_crashed_is_not_waited_for() {
     let crash = |_| panic!("the report of this test");
     let publisher = super::Publisher::start(&telemetry, home.path().into(), "run", Arc::new(|_| ()), crash);
     // A new subscriber is reported.
-    let (request, _stream) = super::stream(None, || {});
+    let (request, _stream) = super::stream(super::Start::Everything(None), || {});
     publisher.subscribe(request);
     // Nobody is told when a thread ends.
     let late = std::time::Instant::now() + Duration::from_mins(1);

@@ -12,23 +12,21 @@ use crate::prng::Prng;
 
 /// Residents of a drawn city.
 pub const CITY_RESIDENTS: RangeInclusive<u32> = 1..=20_000;
-/// Beds of a home.
-const BEDS: usize = 8;
-/// Most homes of a district.
-const HOMES: usize = 20;
-/// Furniture of a home: a bed for each resident, and what they share.
-const HOME: &str = "bbbbbbbbfsswwT";
-/// Sites of a district with the furniture for its residents.
-const SITES: [(PlaceKind, &str); 4] = [
-    (PlaceKind::Grocer, "hhhhhhtt"),
-    (PlaceKind::Cafe, "ttttttttTTTTTTTTTT"),
-    (PlaceKind::Office, "dddddddddddd"),
-    (PlaceKind::Gym, "wwwwwwwwT"),
+/// Most residents of a home.
+const RESIDENTS_PER_HOME: usize = 16;
+/// Most homes of a district: with the sites and the park they fill three rows of three blocks.
+const HOMES: usize = 4;
+/// Kinds of furniture, each with the number of residents who share a piece of it.
+type Furniture = &'static [(&'static str, usize)];
+const HOME: Furniture = &[("b", 1), ("f", 4), ("s", 3), ("w", 3), ("T", 8)];
+const PARK: Furniture = &[("T", 6)];
+/// Sites of a district. Residents eat at about the same time, so a café has a till for every three.
+const SITES: [(PlaceKind, Furniture); 4] = [
+    (PlaceKind::Grocer, &[("h", 4), ("t", 8)]),
+    (PlaceKind::Cafe, &[("t", 3), ("T", 6)]),
+    (PlaceKind::Office, &[("d", 4)]),
+    (PlaceKind::Gym, &[("w", 8), ("T", 64)]),
 ];
-/// Tables of a park.
-const PARK: &str = "TTTTTTTTTTTT";
-/// Workplaces at each site.
-const WORKPLACES: usize = 2;
 /// Separates these draws from others with the same seed.
 const CITY: u64 = 0x6369_7479;
 
@@ -37,7 +35,7 @@ const CITY: u64 = 0x6369_7479;
 pub struct DrawnCity {
     /// Its plan.
     pub plan: DrawnPlan,
-    /// Workplaces in the order of the jobs: the kind of the site, and a tile in it as column and row.
+    /// The workplace of each site, in the order of the jobs: the kind of the site, and a tile in it as column and row.
     pub workplaces: Vec<(PlaceKind, [u32; 2])>,
 }
 
@@ -57,8 +55,13 @@ pub fn city_of_plan_name(name: &str) -> Option<(u32, u64)> {
 /// The city for this many residents and a seed, with a bed for each resident. Only [`CITY_RESIDENTS`] fit a plan.
 pub fn draw_city(residents: u32, seed: u64) -> DrawnCity {
     let mut prng = Prng::new([u64::from(residents), seed, CITY]);
-    let districts = (residents as usize).div_ceil(BEDS * HOMES).max(1);
-    let homes = (residents as usize).div_ceil(BEDS * districts).max(1);
+    let residents = residents as usize;
+    let districts = residents.div_ceil(RESIDENTS_PER_HOME * HOMES).max(1);
+    let homes = residents.div_ceil(RESIDENTS_PER_HOME * districts).max(1);
+    let beds = residents.div_ceil(homes * districts).max(1);
+    let furniture = |kinds: Furniture, residents: usize| -> String {
+        kinds.iter().map(|(piece, share)| piece.repeat(residents.div_ceil(*share))).collect()
+    };
     // Districts, and the blocks in each of them, are as square as possible.
     let square = |count: usize| {
         let columns = (1..=count).find(|side| side * side >= count).unwrap_or(1);
@@ -78,22 +81,20 @@ pub fn draw_city(residents: u32, seed: u64) -> DrawnCity {
         .collect();
     let mut free = |district: usize| blocks[district].pop().expect("a block for each place");
     for number in 0..homes * districts {
-        drawing.building(&mut prng, free(number % districts), PlaceKind::Home, number + 1, HOME);
+        drawing.building(&mut prng, free(number % districts), PlaceKind::Home, number + 1, &furniture(HOME, beds));
     }
     let mut sites = Vec::new();
-    for (kind, furniture) in SITES {
+    for (kind, kinds) in SITES {
+        let furniture = furniture(kinds, beds * homes);
         for district in 0..districts {
-            let inside = drawing.building(&mut prng, free(district), kind, district + 1, furniture);
+            let inside = drawing.building(&mut prng, free(district), kind, district + 1, &furniture);
             sites.push((kind, drawing.free_tiles(inside)));
         }
     }
     for district in 0..districts {
-        drawing.park(&mut prng, free(district), district + 1, PARK);
+        drawing.park(&mut prng, free(district), district + 1, &furniture(PARK, beds * homes));
     }
-    let workplace = |at: usize| {
-        move |(kind, free): &(PlaceKind, Vec<[u32; 2]>)| (*kind, free[(at + 1) * free.len() / (WORKPLACES + 1)])
-    };
-    let workplaces = (0..WORKPLACES).flat_map(|at| sites.iter().map(workplace(at))).collect();
+    let workplaces = sites.iter().map(|(kind, free)| (*kind, free[free.len() / 2])).collect();
     DrawnCity { plan: drawing.finish(), workplaces }
 }
 
@@ -113,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_city_of_any_size_is_valid_and_has_a_bed_for_each_resident() {
-        for (seed, residents) in [1, 7, 8, 9, 160, 161, 1_000, 3_333, 20_000].into_iter().enumerate() {
+        for (seed, residents) in [1, 16, 17, 64, 65, 1_000, 3_333, 20_000].into_iter().enumerate() {
             let (plan, city) = plan(residents, seed as u64);
             let beds = plan.objects.iter().filter(|object| object.kind == ObjectKind::Bed).count();
-            assert!(beds >= residents as usize && beds < residents as usize + 8 + residents as usize / 8, "{beds}");
+            assert!(beds >= residents as usize && beds < residents as usize * 17 / 16 + 4, "{beds}");
             for (kind, [x, y]) in city.workplaces {
                 let tile = plan.tile(x, y).expect("a tile of the plan");
                 let place = plan.place_of[tile].expect("a place");
@@ -135,7 +136,7 @@ mod tests {
             let home = homes[resident % homes.len()].1;
             home.x.abs_diff(x) + home.y.abs_diff(y)
         });
-        assert!(longest.max() < Some(160), "in one district");
+        assert!(longest.max() < Some(96), "in one district");
     }
 
     #[test]
