@@ -11,6 +11,7 @@ mod chart;
 mod connection;
 pub mod console;
 mod detail_view;
+mod event_loop;
 pub mod export;
 pub mod files;
 #[cfg(test)]
