@@ -102,7 +102,7 @@ pub fn check_allowed(
             Err(format!("a recording cannot be changed; `{command}` needs a running town"))
         }
         None => Err(format!("this shard has no command `{command}`")),
-        Some(spec) if spec.mutating && has_newer_schema(view) => Err(format!(
+        Some(spec) if spec.acts() && has_newer_schema(view) => Err(format!(
             "the shard uses schema {}, this program {SCHEMA_VERSION}; upgrade this program",
             view.schema_version
         )),

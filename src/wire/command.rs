@@ -155,6 +155,11 @@ impl CommandSpec {
         }
         usage
     }
+
+    /// Whether it does anything but read: the pace counts, too.
+    pub fn acts(&self) -> bool {
+        self.effect != Effect::Read
+    }
 }
 
 impl Session {

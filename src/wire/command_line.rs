@@ -131,10 +131,7 @@ pub fn find<'a>(specs: &'a [CommandSpec], words: &[String]) -> Option<(&'a Comma
 /// Reads a line against the table.
 /// Fails with `E_TOO_LARGE`, `E_UNKNOWN_COMMAND` or `E_INVALID_ARG` and a hint.
 pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, ErrorBody> {
-    if line.len() > MAX_LINE {
-        let message = format!("the command has {} bytes; at most {MAX_LINE} are read.", line.len());
-        return Err(ErrorBody::new("E_TOO_LARGE", message, "Shorten the reason."));
-    }
+    check_length("the command has", line)?;
     let words = words(line)?;
     let Some((spec, taken)) = find(specs, &words) else {
         return Err(unknown(specs, &words));
@@ -153,7 +150,21 @@ pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, Err
         let at = at.ok_or_else(|| wrong(spec, format!("`{word}` is not an argument of `{}`.", spec.name)))?;
         values[at] = Some(read_value(spec, &spec.args[at], text)?);
     }
-    Parsed { spec, values }.complete()
+    let parsed = Parsed { spec, values }.complete()?;
+    // A backslash outside quotes is two in the normal form, which is a line, too.
+    check_length(
+        "written in quotes, with a backslash before each quote and backslash, the command has",
+        &parsed.normalised(),
+    )?;
+    Ok(parsed)
+}
+
+fn check_length(subject: &str, line: &str) -> Result<(), ErrorBody> {
+    if line.len() <= MAX_LINE {
+        return Ok(());
+    }
+    let message = format!("{subject} {} bytes; at most {MAX_LINE} are read.", line.len());
+    Err(ErrorBody::new("E_TOO_LARGE", message, "Shorten the reason."))
 }
 
 fn wrong(spec: &CommandSpec, message: String) -> ErrorBody {
@@ -268,5 +279,15 @@ mod tests {
             assert!(error.hint.contains(hint), "{line}: {}", error.hint);
         }
         assert_eq!(parse(&table, &"x".repeat(2000)).unwrap_err().code, "E_TOO_LARGE");
+    }
+
+    #[test]
+    fn a_line_whose_normal_form_cannot_be_read_is_refused() {
+        let table = table();
+        let line = |backslashes: usize| format!("employment_exit approve {}\" \"", "\\".repeat(backslashes));
+        let parsed = parse(&table, &line(400)).expect("it is read");
+        assert_eq!(parse(&table, &parsed.normalised()), Ok(parsed));
+        assert!(line(600).len() < MAX_LINE);
+        assert_eq!(parse(&table, &line(600)).unwrap_err().code, "E_TOO_LARGE");
     }
 }

@@ -130,24 +130,6 @@ impl<T: Clone + PartialEq> Change for Entries<T> {
     }
 }
 
-impl<T: Clone + PartialEq> Entries<T> {
-    /// What turns `from` into `to`, without changes of entries that are not `wanted`.
-    pub(super) fn of_some(
-        from: &BTreeMap<String, T>,
-        to: &BTreeMap<String, T>,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Option<Self> {
-        let differs = |name: &str, value: &T| match from.get(name) {
-            Some(known) => wanted(name) && known != value,
-            None => true,
-        };
-        let changed = to.iter().filter(|(name, value)| differs(name, value));
-        let upsert: BTreeMap<_, _> = changed.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let remove: BTreeSet<_> = from.keys().filter(|name| !to.contains_key(*name)).cloned().collect();
-        (!upsert.is_empty() || !remove.is_empty()).then_some(Self { upsert, remove })
-    }
-}
-
 /// A row of a list that is known by a key.
 pub trait Keyed {
     /// What tells rows of one list apart.
@@ -270,19 +252,6 @@ impl<T: Keyed + Clone + PartialEq> Change for Rows<T> {
                 Ok(Self::Some(all))
             }
         }
-    }
-}
-
-impl<T: Keyed + Clone + PartialEq> Rows<T> {
-    /// What turns `from` into `to`, without their order and without changes of rows that are not `wanted`, which is asked with the
-    /// old and the new row.
-    pub(super) fn of_some(from: &[T], to: &[T], wanted: impl Fn(&T, &T) -> bool) -> Option<Self> {
-        let old: BTreeMap<T::Key, &T> = from.iter().map(|row| (row.key(), row)).collect();
-        let new: BTreeSet<T::Key> = to.iter().map(Keyed::key).collect();
-        let differs = |row: &T| old.get(&row.key()).is_none_or(|known| wanted(known, row) && *known != row);
-        let upsert: Vec<T> = to.iter().filter(|row| differs(row)).cloned().collect();
-        let remove: BTreeSet<T::Key> = old.into_keys().filter(|key| !new.contains(key)).collect();
-        (!upsert.is_empty() || !remove.is_empty()).then_some(Self::Some(SomeRows { remove, upsert, order: None }))
     }
 }
 

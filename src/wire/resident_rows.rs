@@ -1,60 +1,147 @@
-//! The changes of a state for a subscriber that looks at some residents: the rows of those, and everything that is not the row of a
-//! resident.
+//! The state, and its changes, for a subscriber that looks at some residents. It has the details and ties of those, a row without
+//! details of each other resident, and everything that is no row of a resident.
 //!
-//! Rows of other residents stay as the subscriber has them. Rule: "Telemetry".
+//! Rows of residents that are not in focus stay as the subscriber has them until it is their turn. Rule: "Telemetry".
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::field_change::{Change as _, Entries, Rows, SomeRows};
-use super::telemetry::{Agent, ConflictDiff, Diff, Queue, RelationshipsDiff, Snapshot, Tie};
+use super::field_change::{Change as _, Entries, Keyed, Rows, SomeRows};
+use super::service::Focus;
+use super::telemetry::{Agent, ConflictDiff, Diff, Job, Queue, Relationships, RelationshipsDiff, Snapshot, Tie};
+
+impl Snapshot {
+    /// The state as a subscriber has it that looks at nobody yet: without details and ties of residents.
+    #[must_use]
+    pub fn without_details(&self) -> Self {
+        Self {
+            agents: self.agents.iter().map(Agent::without_details).collect(),
+            relationships: Relationships { ties: Vec::new(), ..self.relationships.clone() },
+            ..self.clone()
+        }
+    }
+}
 
 impl Diff {
-    /// What turns `from` into `to`, except for rows of residents that are not `wanted`. Residents that came, left, or began or ended
-    /// to wait are always included. Rows that are added come last, whatever their order in `to`.
-    pub fn of_residents(from: &Snapshot, to: &Snapshot, wanted: impl Fn(&str) -> bool) -> Self {
-        let before: BTreeSet<&str> = from.agents.iter().map(|agent| agent.id.as_str()).collect();
-        let after: BTreeSet<&str> = to.agents.iter().map(|agent| agent.id.as_str()).collect();
-        let wanted = |id: &str| wanted(id) || !before.contains(id) || !after.contains(id);
+    /// What a subscriber with the state `from` gets of `to`. It looked at `before` and looks at `now`; rows of the residents in `turn`
+    /// are sent although it does not look at them. Rows of residents that came, left, or began or ended to wait are always included.
+    /// Rows that are added come last, whatever their order in `to`.
+    pub fn of_focus(from: &Snapshot, to: &Snapshot, before: &Focus, now: &Focus, turn: &BTreeSet<&str>) -> Self {
+        let chosen = Chosen::new(from, to, before, now, turn);
         let mut diff = Self::between_except(from, to, &["agents", "jobs", "relationships", "conflict"]);
-        diff.agents = Rows::of_some(&from.agents, &to.agents, |_, agent: &Agent| wanted(&agent.id));
-        diff.jobs = Entries::of_some(&from.jobs, &to.jobs, wanted);
+        diff.agents = chosen.agents(from, to, now);
+        diff.jobs = chosen.jobs(&from.jobs, &to.jobs);
         let mut ties = RelationshipsDiff::between_except(&from.relationships, &to.relationships, &["ties"]);
-        let own = |ties: &[Tie]| ties.iter().filter(|tie| wanted(&tie.agent)).cloned().collect::<Vec<_>>();
-        ties.ties = Rows::between(&own(&from.relationships.ties), &own(&to.relationships.ties)).and_then(unordered);
+        let own = |state: &Snapshot, focus: &Focus| {
+            let ties = state.relationships.ties.iter().filter(|tie| focus.residents.contains(&tie.agent));
+            ties.cloned().collect::<Vec<Tie>>()
+        };
+        ties.ties = Rows::between(&own(from, before), &own(to, now)).and_then(unordered);
         diff.relationships = (ties != RelationshipsDiff::default()).then_some(ties);
         let mut conflict = ConflictDiff::between_except(&from.conflict, &to.conflict, &["queues"]);
-        conflict.queues = Rows::of_some(&from.conflict.queues, &to.conflict.queues, |before, after| {
-            // Nobody's turn brings the row of a free object.
-            let free = after.users.is_empty() && after.waiting.is_empty();
-            let changed = before.waiting.len() != after.waiting.len() || before.working != after.working;
-            free || changed || [before, after].into_iter().any(|queue| concerns(queue, &wanted))
-        });
+        conflict.queues = chosen.queues(&from.conflict.queues, &to.conflict.queues);
         diff.conflict = (conflict != ConflictDiff::default()).then_some(conflict);
         diff
     }
 }
 
-/// Whether a wanted resident uses an object, or waits for it.
-fn concerns(queue: &Queue, wanted: &impl Fn(&str) -> bool) -> bool {
-    queue.users.iter().any(|user| wanted(&user.agent)) || queue.waiting.iter().any(|waiter| wanted(&waiter.agent))
+/// Residents whose rows are sent.
+struct Chosen<'a> {
+    /// Whatever the subscriber has of them.
+    anew: HashSet<&'a str>,
+    /// If they have changed: the subscriber has them as they were in `from`.
+    changed: HashSet<&'a str>,
+}
+
+impl<'a> Chosen<'a> {
+    fn new(from: &'a Snapshot, to: &'a Snapshot, before: &Focus, now: &Focus, turn: &BTreeSet<&str>) -> Self {
+        let known: HashMap<&str, &Agent> = from.agents.iter().map(|agent| (agent.id.as_str(), agent)).collect();
+        let inside = |agent: &Agent| now.area.is_some_and(|area| area.contains(agent.x, agent.y));
+        let mut chosen = Self { anew: HashSet::new(), changed: HashSet::new() };
+        for agent in &to.agents {
+            let id = agent.id.as_str();
+            let (is_watched, was_watched) = (now.residents.contains(id), before.residents.contains(id));
+            let known = known.get(id);
+            if known.is_none()
+                || turn.contains(id)
+                || (is_watched && !was_watched)
+                || (now.area != before.area && inside(agent))
+            {
+                chosen.anew.insert(id);
+            } else if is_watched || inside(agent) || known.is_some_and(|known| inside(known)) {
+                chosen.changed.insert(id);
+            }
+        }
+        chosen
+    }
+
+    fn agents(&self, from: &Snapshot, to: &Snapshot, now: &Focus) -> Option<Rows<Agent>> {
+        let old: HashMap<&str, &Agent> = from.agents.iter().map(|agent| (agent.id.as_str(), agent)).collect();
+        let sent = to.agents.iter().filter(|agent| {
+            let id = agent.id.as_str();
+            self.anew.contains(id) || (self.changed.contains(id) && old.get(id) != Some(agent))
+        });
+        let row =
+            |agent: &Agent| if now.residents.contains(&agent.id) { agent.clone() } else { agent.without_details() };
+        let upsert: Vec<Agent> = sent.map(row).collect();
+        let new: HashSet<&str> = to.agents.iter().map(|agent| agent.id.as_str()).collect();
+        let remove = old.into_keys().filter(|id| !new.contains(id)).map(str::to_owned).collect();
+        some(SomeRows { remove, upsert, order: None })
+    }
+
+    fn jobs(&self, from: &BTreeMap<String, Job>, to: &BTreeMap<String, Job>) -> Option<Entries<Job>> {
+        let changed = self.changed.iter().filter(|id| from.get(**id) != to.get(**id));
+        let sent = self.anew.iter().chain(changed);
+        let upsert: BTreeMap<String, Job> =
+            sent.filter_map(|id| Some(((*id).to_owned(), to.get(*id)?.clone()))).collect();
+        let remove: BTreeSet<String> = from.keys().filter(|id| !to.contains_key(*id)).cloned().collect();
+        (!upsert.is_empty() || !remove.is_empty()).then_some(Entries { upsert, remove })
+    }
+
+    fn queues(&self, from: &[Queue], to: &[Queue]) -> Option<Rows<Queue>> {
+        let old: HashMap<&str, &Queue> = from.iter().map(|queue| (queue.object.as_str(), queue)).collect();
+        let sent = to.iter().filter(|queue| {
+            let Some(known) = old.get(queue.object.as_str()) else { return true };
+            // Nobody's turn brings the row of a free object.
+            let free = queue.users.is_empty() && queue.waiting.is_empty();
+            let told = free || known.waiting.len() != queue.waiting.len() || known.working != queue.working;
+            let changed = || told || [known, queue].into_iter().any(|queue| concerns(queue, &self.changed));
+            concerns(queue, &self.anew) || (known != queue && changed())
+        });
+        let upsert: Vec<Queue> = sent.cloned().collect();
+        let new: HashSet<&str> = to.iter().map(|queue| queue.object.as_str()).collect();
+        let remove = old.into_keys().filter(|object| !new.contains(object)).map(str::to_owned).collect();
+        some(SomeRows { remove, upsert, order: None })
+    }
+}
+
+/// Whether one of these residents uses an object, or waits for it.
+fn concerns(queue: &Queue, residents: &HashSet<&str>) -> bool {
+    queue.users.iter().any(|user| residents.contains(user.agent.as_str()))
+        || queue.waiting.iter().any(|waiter| residents.contains(waiter.agent.as_str()))
 }
 
 /// Single rows without their order, which is that of another list.
 fn unordered(rows: Rows<Tie>) -> Option<Rows<Tie>> {
     let Rows::Some(rows) = rows else { return None };
-    let rows = SomeRows { order: None, ..rows };
+    some(SomeRows { order: None, ..rows })
+}
+
+fn some<T: Keyed>(rows: SomeRows<T>) -> Option<Rows<T>> {
     (!rows.remove.is_empty() || !rows.upsert.is_empty()).then_some(Rows::Some(rows))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{Job, QueueWaiter};
+    use crate::telemetry::{MaskBit, QueueWaiter};
 
     /// A town of these residents, whose rows, jobs and ties have this value.
     fn town(ids: &[&str], value: u64) -> Snapshot {
         let mut state = Snapshot { tick: value, ..Snapshot::default() };
-        state.agents = ids.iter().map(|id| Agent { id: (*id).into(), groceries: value, ..Agent::default() }).collect();
+        state.agents = ids
+            .iter()
+            .map(|id| Agent { id: (*id).into(), groceries: value, mask: vec![MaskBit::default()], ..Agent::default() })
+            .collect();
         state.jobs = ids.iter().map(|id| ((*id).into(), Job { meals_cooked: value, ..Job::default() })).collect();
         let pairs =
             ids.iter().flat_map(|id| ids.iter().filter(move |other| *other != id).map(move |other| (id, other)));
@@ -86,25 +173,43 @@ mod tests {
         agent.chain(job).chain(ties).chain(waiters.filter(|it| it.agent == id).map(|it| it.waited)).collect()
     }
 
+    /// Entries of a resident's action mask, which is a detail.
+    fn details(state: &Snapshot, id: &str) -> usize {
+        state.agents.iter().filter(|agent| agent.id == id).map(|agent| agent.mask.len()).sum()
+    }
+
+    fn looking_at(ids: &[&str]) -> Focus {
+        Focus { residents: ids.iter().map(|id| (*id).to_owned()).collect(), area: None }
+    }
+
+    fn in_turn<'a>(ids: &[&'a str]) -> BTreeSet<&'a str> {
+        ids.iter().copied().collect()
+    }
+
     #[test]
-    fn only_wanted_rows_change_and_who_comes_or_goes_is_always_told() {
+    fn rows_in_focus_have_details_and_those_in_turn_have_none() {
         let (from, to) = (town(&["ada", "bo", "cy"], 1), town(&["dee", "bo", "ada"], 2));
-        let diff = Diff::of_residents(&from, &to, |id| id == "ada");
-        let mut state = from.clone();
+        let mut state = from.without_details();
+        assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![1, 1, 1], 0), "no ties, no details");
+        let (nobody, ada) = (Focus::default(), looking_at(&["ada"]));
+        let first = Diff::of_focus(&from, &from, &nobody, &ada, &in_turn(&[]));
+        first.apply(&mut state).expect("it fits");
+        assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![1, 1, 1, 1, 1], 1), "looked at now");
+        let diff = Diff::of_focus(&from, &to, &ada, &ada, &in_turn(&[]));
         diff.apply(&mut state).expect("it fits");
         assert_eq!(state.tick, 2, "what is not a resident's is told");
-        assert_eq!(values(&state, "ada"), [2, 2, 2, 2, 2]);
-        assert_eq!(values(&state, "bo"), [1, 1, 1, 1, 1], "as it was known; the tie to cy, too");
-        assert_eq!(values(&state, "dee"), [2, 2, 2, 2, 2]);
+        assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![2, 2, 2, 2, 2], 1));
+        assert_eq!(values(&state, "bo"), [1, 1, 1], "as it was known");
+        assert_eq!((values(&state, "dee"), details(&state, "dee")), (vec![2, 2, 2], 0));
         assert_eq!(values(&state, "cy"), [0; 0]);
-        Diff::of_residents(&state.clone(), &to, |_| true).apply(&mut state).expect("it fits");
-        let sorted = |mut state: Snapshot| {
-            state.agents.sort_by(|a, b| a.id.cmp(&b.id));
-            state.relationships.ties.sort_by(|a, b| (&a.agent, &a.other).cmp(&(&b.agent, &b.other)));
-            state.conflict.queues.sort_by(|a, b| a.object.cmp(&b.object));
-            state
-        };
-        assert_eq!(sorted(state), sorted(to));
+        // Nothing of theirs changes meanwhile.
+        let diff = Diff::of_focus(&to, &to, &ada, &looking_at(&["dee"]), &in_turn(&["bo", "ada"]));
+        diff.apply(&mut state).expect("it fits");
+        assert_eq!(values(&state, "bo"), [2, 2, 2]);
+        assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![2, 2, 2], 0), "no longer looked at");
+        assert_eq!((values(&state, "dee"), details(&state, "dee")), (vec![2, 2, 2, 2, 2], 1));
+        let unchanged = Diff::of_focus(&to, &to, &looking_at(&["dee"]), &looking_at(&["dee"]), &in_turn(&[]));
+        assert!(unchanged.is_empty());
     }
 
     #[test]
@@ -115,12 +220,14 @@ mod tests {
             state.conflict.queues[2].waiting.clear();
         }
         to.conflict.queues[2].ghost_steps = 3;
-        let diff = Diff::of_residents(&from, &to, |_| false);
+        let nobody = Focus::default();
         let mut state = from.clone();
-        diff.apply(&mut state).expect("it fits");
+        Diff::of_focus(&from, &to, &nobody, &nobody, &in_turn(&[])).apply(&mut state).expect("it fits");
         let queues = &state.conflict.queues;
         assert_eq!((&queues[0], &queues[2]), (&to.conflict.queues[0], &to.conflict.queues[2]));
         assert_eq!(queues[1], from.conflict.queues[1]);
-        assert!(Diff::of_residents(&from, &from, |_| true).is_empty());
+        // Its waiter's turn comes when it does not change.
+        Diff::of_focus(&to, &to, &nobody, &nobody, &in_turn(&["bo"])).apply(&mut state).expect("it fits");
+        assert_eq!(state.conflict.queues, to.conflict.queues);
     }
 }

@@ -53,6 +53,28 @@ pub struct Agent {
     pub objective: Option<Objective>,
 }
 
+impl Agent {
+    /// The row of a list: without what only an inspector shows, which is most of its length.
+    pub fn without_details(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            place: self.place.clone(),
+            home: self.home.clone(),
+            needs: self.needs.clone(),
+            option: self.option.clone(),
+            activity: self.activity.clone(),
+            target: self.target.clone(),
+            top_options: self.top_options.clone(),
+            shift: self.shift.clone(),
+            mask: Vec::new(),
+            personality: Vec::new(),
+            objective: None,
+            ..*self
+        }
+    }
+}
+
 /// A resident's share of the town score since the day began.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -27,7 +27,7 @@ use townlet_tui::answer_table;
 use townlet_tui::capabilities::Capabilities;
 use townlet_tui::format::thousands;
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::{Answer, Request, Status, command_line, escape, holds_token};
+use townlet_wire::{Answer, CommandSpec, Request, Status, command_line, escape, holds_token};
 
 /// How long a mutating command is retried.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
@@ -217,8 +217,9 @@ impl ConsoleClient {
         // An older shard does not know the field.
         request.run_id = request.run_id.or_else(|| Some(self.welcome.run_id.clone()).filter(|run| !run.is_empty()));
         let parsed = command_line::parse(&self.welcome.commands, &request.command);
-        let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
-        if changes && is_newer(&self.welcome.schema_version) {
+        let spec = parsed.ok().map(|parsed| parsed.spec).filter(|_| !request.dry_run);
+        let changes = spec.is_some_and(|spec| spec.mutating);
+        if spec.is_some_and(CommandSpec::acts) && is_newer(&self.welcome.schema_version) {
             let message = "the shard has a newer schema. Upgrade this program to send commands. Nothing was sent.";
             return Err(Unanswered { status: EXIT_BAD_INPUT, ..Unanswered::because(message) });
         }

@@ -108,8 +108,8 @@ pub(super) struct Hub {
     counts: Transport,
     /// Merged messages to the newest state by starting state, so that each is encoded once.
     merged: BTreeMap<u64, Arc<EncodedMessage>>,
-    /// The newest state as a message, by the reason for sending it.
-    full_states: BTreeMap<Option<String>, Arc<EncodedMessage>>,
+    /// The newest state as a message, by whether it is without details, and the reason for sending it.
+    full_states: BTreeMap<(bool, Option<String>), Arc<EncodedMessage>>,
     /// Digest of the newest state, computed on demand.
     digest: Option<String>,
 }
@@ -258,7 +258,7 @@ impl Hub {
         let mut viewers = std::mem::take(&mut self.viewers);
         for viewer in viewers.iter_mut().filter(|viewer| needs_it(viewer)) {
             let first = !viewer.is_started();
-            let message = self.full_state((!first).then_some(why));
+            let message = self.whole_state((!first).then_some(why), viewer.has_focus());
             self.counts.dropped += viewer.send_whole(now, message, &state, self.seq);
             self.counts.resynced += u64::from(!first);
         }
@@ -514,17 +514,28 @@ impl Hub {
 
     /// The newest state as a message; with a reason, as a resync.
     fn full_state(&mut self, why: Option<&str>) -> Arc<EncodedMessage> {
-        let why = why.map(str::to_owned);
-        if let Some(message) = self.full_states.get(&why) {
+        self.whole_state(why, false)
+    }
+
+    /// The newest state as a message, without details of residents if it is `brief`.
+    fn whole_state(&mut self, why: Option<&str>, brief: bool) -> Arc<EncodedMessage> {
+        let key = (brief, why.map(str::to_owned));
+        if let Some(message) = self.full_states.get(&key) {
             return Arc::clone(message);
         }
-        let state = Box::new(self.state.as_deref().cloned().unwrap_or_default());
-        let body = if why.is_some() { Body::Resync(state) } else { Body::Snapshot(state) };
+        let newest = self.state.clone().unwrap_or_default();
+        let (state, digest) = if brief {
+            let state = newest.without_details();
+            let digest = digest(&state);
+            (state, digest)
+        } else {
+            (Snapshot::clone(&newest), self.digest())
+        };
+        let body = if why.is_some() { Body::Resync(Box::new(state)) } else { Body::Snapshot(Box::new(state)) };
         let mut envelope = self.envelope(body, 0);
-        envelope.reason.clone_from(&why);
-        envelope.digest = Some(self.digest());
+        (envelope.reason, envelope.digest) = (key.1.clone(), Some(digest));
         let message = encode(&envelope);
-        self.full_states.insert(why, Arc::clone(&message));
+        self.full_states.insert(key, Arc::clone(&message));
         message
     }
 

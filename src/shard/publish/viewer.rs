@@ -1,7 +1,7 @@
 //! A subscriber that says which residents it looks at, and how often it wants a message.
 //!
-//! Rows of those residents are as new as each message. The others follow in turn, each once in [`ROUND`], so that all rows are known
-//! and none is older than that. At most one message waits: a slow reader gets fewer messages, not older ones. The caller passes in
+//! Rows of those residents are as new as each message. The others follow in turn, without details, each once in [`ROUND`], so that
+//! all rows are known and none is older than that. At most one message waits: a slow reader gets fewer messages, not older ones. The caller passes in
 //! the time. Rule: "Telemetry".
 
 use std::collections::BTreeSet;
@@ -10,15 +10,11 @@ use std::time::Duration;
 
 use super::hub::{HEARTBEAT, TIMEOUT, encode};
 use super::queue::{EncodedMessage, Queue};
-use townlet_wire::field_change::Change as _;
-use townlet_wire::service::{Area, Focus};
-use townlet_wire::stream::digest;
+use townlet_wire::service::Focus;
 use townlet_wire::{Body, Diff, Envelope, Snapshot};
 
 /// The time in which the rows of all residents are sent.
 const ROUND: Duration = Duration::from_secs(5);
-/// One message in so many has the digest of the subscriber's state.
-const VIEW_DIGEST_EVERY: u64 = 100;
 
 /// What a subscriber looks at. It may change while the stream runs.
 #[derive(Clone, Debug)]
@@ -54,12 +50,14 @@ impl StreamView {
 pub(super) struct Viewer {
     pub(super) queue: Arc<Queue>,
     view: StreamView,
-    /// The state it has after reading what waits, and its number; `None` before its first message.
-    has: Option<(Snapshot, u64)>,
-    /// What it looked at in the last message.
+    /// The state that its last message led to, or that had no change for it; `None` before its first message.
+    compared: Option<Arc<Snapshot>>,
+    compared_seq: u64,
+    /// Number of its last message.
+    at: u64,
+    /// What it looked at in its last message.
     focus: Option<Arc<Focus>>,
-    /// The newest state it was compared with, and the residents whose rows may still be older.
-    compared: u64,
+    /// Residents whose rows may be older than that state.
     unsent: usize,
     /// Place of the next resident whose turn it is.
     turn: usize,
@@ -67,7 +65,6 @@ pub(super) struct Viewer {
     /// When the next message is due.
     next: Duration,
     last_sent: Duration,
-    sent: u64,
 }
 
 impl Viewer {
@@ -75,15 +72,15 @@ impl Viewer {
         Self {
             queue,
             view,
-            has: None,
+            compared: None,
+            compared_seq: 0,
+            at: 0,
             focus: None,
-            compared: 0,
             unsent: 0,
             turn: 0,
             last_compared: now,
             next: now,
             last_sent: now,
-            sent: 0,
         }
     }
 
@@ -92,7 +89,12 @@ impl Viewer {
     }
 
     pub(super) fn is_started(&self) -> bool {
-        self.has.is_some()
+        self.compared.is_some()
+    }
+
+    /// Whether it says which residents it looks at. Its whole state then has no details.
+    pub(super) fn has_focus(&self) -> bool {
+        self.view.focus().is_some()
     }
 
     /// Sends the whole state in `message` in place of what waits. Returns the number of messages dropped.
@@ -100,12 +102,13 @@ impl Viewer {
         &mut self,
         now: Duration,
         message: Arc<EncodedMessage>,
-        state: &Snapshot,
+        state: &Arc<Snapshot>,
         seq: u64,
     ) -> u64 {
         let dropped = self.queue.clear() as u64;
-        (self.has, self.focus) = (Some((state.clone(), seq)), self.view.focus());
-        (self.compared, self.unsent) = (seq, 0);
+        (self.compared, self.compared_seq, self.at) = (Some(Arc::clone(state)), seq, seq);
+        // It looked at nobody so far, so the details of those in focus follow.
+        (self.focus, self.unsent) = (self.has_focus().then(Arc::default), 0);
         (self.last_compared, self.next, self.last_sent) = (now, now + self.view.interval, now);
         self.queue.push(message);
         dropped
@@ -116,73 +119,48 @@ impl Viewer {
         self.queue.len() > 0 && now >= self.last_sent + TIMEOUT
     }
 
-    /// Sends what has changed for it, if a message is due. False when its state does not fit, so that it needs the whole one.
-    pub(super) fn update(&mut self, now: Duration, newest: &Snapshot, epoch: u64, seq: u64) -> bool {
-        let Some((has, at)) = &mut self.has else { return true };
+    /// Sends what has changed for it, if a message is due.
+    pub(super) fn update(&mut self, now: Duration, newest: &Arc<Snapshot>, epoch: u64, seq: u64) {
+        let Some(compared) = self.compared.clone() else { return };
         // A state that comes a little early is taken, because the next one may be a whole interval later.
         if self.queue.len() > 0 || now + self.view.interval / 8 < self.next {
-            return true;
+            return;
         }
         let focus = self.view.focus();
-        let looks_elsewhere = match (&focus, &self.focus) {
-            (Some(new), Some(old)) => !Arc::ptr_eq(new, old),
-            (new, old) => new.is_some() != old.is_some(),
-        };
-        if seq != self.compared {
-            (self.compared, self.unsent) = (seq, newest.agents.len());
-        } else if self.unsent == 0 && !looks_elsewhere {
-            self.send_heartbeat(now, newest, epoch);
-            return true;
+        if seq != self.compared_seq {
+            self.unsent = newest.agents.len();
+        } else if self.unsent == 0 && focus == self.focus {
+            return self.send_heartbeat(now, newest, epoch);
         }
-        let in_turn = turns(newest.agents.len(), now.saturating_sub(self.last_compared));
-        let turn: BTreeSet<&str> =
-            (newest.agents.iter().cycle().skip(self.turn).take(in_turn)).map(|agent| agent.id.as_str()).collect();
-        let in_area = focus.as_ref().map(|focus| residents_in(focus.area, [has, newest])).unwrap_or_default();
-        let is_watched = |id: &str| focus.as_ref().is_none_or(|focus| focus.residents.contains(id));
-        let wanted = |id: &str| is_watched(id) || in_area.contains(id) || turn.contains(id);
-        let diff = Diff::of_residents(has, newest, wanted);
-        self.turn = (self.turn + in_turn) % newest.agents.len().max(1);
-        self.unsent = self.unsent.saturating_sub(in_turn);
-        (self.last_compared, self.next, self.focus) = (now, now.max(self.next + self.view.interval), focus);
-        if self.focus.is_none() {
+        let diff = if let Some(focus) = &focus {
+            let in_turn = turns(newest.agents.len(), now.saturating_sub(self.last_compared));
+            let turn = newest.agents.iter().cycle().skip(self.turn).take(in_turn).map(|agent| agent.id.as_str());
+            let turn: BTreeSet<&str> = turn.collect();
+            self.turn = (self.turn + in_turn) % newest.agents.len().max(1);
+            self.unsent = self.unsent.saturating_sub(in_turn);
+            let nobody = Arc::default();
+            Diff::of_focus(&compared, newest, self.focus.as_ref().unwrap_or(&nobody), focus, &turn)
+        } else {
             self.unsent = 0;
-        }
+            Diff::between(&compared, newest)
+        };
+        (self.compared, self.compared_seq, self.focus) = (Some(Arc::clone(newest)), seq, focus);
+        (self.last_compared, self.next) = (now, now.max(self.next + self.view.interval));
         if diff.is_empty() {
-            self.send_heartbeat(now, newest, epoch);
-            return true;
+            return self.send_heartbeat(now, newest, epoch);
         }
-        if diff.clone().apply(has).is_err() {
-            self.has = None;
-            return false;
-        }
-        let body = if seq - *at <= 1 { Body::Diff } else { Body::Aggregate };
-        let mut envelope = Envelope::leading_to(newest, epoch, seq, *at, body(Box::new(diff)));
-        *at = seq;
-        self.sent += 1;
-        envelope.digest = self.sent.is_multiple_of(VIEW_DIGEST_EVERY).then(|| digest(has));
-        self.queue.push(encode(&envelope));
-        self.last_sent = now;
-        true
+        let body = if seq - self.at <= 1 { Body::Diff } else { Body::Aggregate };
+        self.queue.push(encode(&Envelope::leading_to(newest, epoch, seq, self.at, body(Box::new(diff)))));
+        (self.at, self.last_sent) = (seq, now);
     }
-}
 
-impl Viewer {
     /// Tells that nothing has changed, if nothing was sent for a while.
     fn send_heartbeat(&mut self, now: Duration, newest: &Snapshot, epoch: u64) {
-        if let Some((_, at)) = &self.has
-            && now >= self.last_sent + HEARTBEAT
-        {
-            self.queue.push(encode(&Envelope::leading_to(newest, epoch, *at, *at, Body::Heartbeat)));
+        if now >= self.last_sent + HEARTBEAT {
+            self.queue.push(encode(&Envelope::leading_to(newest, epoch, self.at, self.at, Body::Heartbeat)));
             self.last_sent = now;
         }
     }
-}
-
-/// The residents who are in a part of the map in one of these states: those who leave it count, too.
-fn residents_in(area: Option<Area>, states: [&Snapshot; 2]) -> BTreeSet<String> {
-    let Some(area) = area else { return BTreeSet::new() };
-    let agents = states.into_iter().flat_map(|state| &state.agents);
-    agents.filter(|agent| area.contains(agent.x, agent.y)).map(|agent| agent.id.clone()).collect()
 }
 
 /// How many of so many residents have their turn in a message after this time.

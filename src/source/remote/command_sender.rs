@@ -64,7 +64,11 @@ async fn given_up(shared: &Shared, cmd_id: &str) {
 
 /// Sends a request once. The error is the time after which it has to be sent again.
 async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<Answer, Duration> {
-    if changes && let Some(theirs) = shared.newer_schema_version() {
+    let acts = shared.acts(&request.command);
+    if acts
+        && !request.dry_run
+        && let Some(theirs) = shared.newer_schema_version()
+    {
         let message = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", escape(&theirs));
         return Ok(error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program to send commands."));
     }
@@ -81,8 +85,8 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
         return Ok(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
     }
     // A dry run precedes the command, and `escalate` sends a token.
-    if (changes || request.secret.is_some() || shared.is_mutating(&request.command))
-        && let Some((what, advice)) = contradiction(shared, changes).await
+    if (acts || request.secret.is_some())
+        && let Some((what, advice)) = contradiction(shared, acts && !request.dry_run).await
     {
         return Ok(error_answer(request, "E_HISTORY", format!("nothing was sent. {what}"), &advice));
     }

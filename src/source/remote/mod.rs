@@ -203,6 +203,11 @@ impl Shared {
         self.with(|info| command_line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
 
+    /// Whether a line does anything but read, according to the shard's command table.
+    fn acts(&self, command: &str) -> bool {
+        self.with(|info| command_line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.acts()))
+    }
+
     /// The shard's run, if it is known and not the one that a request is meant for.
     fn other_run(&self, request: &Request) -> Option<String> {
         let meant = request.run_id.as_deref()?;

@@ -257,7 +257,7 @@ impl App {
         let parsed = command_line::parse(&self.hello.commands, typed);
         let spec = parsed.as_ref().ok().map(|parsed| parsed.spec);
         let newer = self.view.as_deref().is_some_and(has_newer_schema);
-        if newer && spec.is_some_and(|spec| spec.mutating) {
+        if newer && spec.is_some_and(CommandSpec::acts) {
             return self.set_status("the shard uses a newer schema; upgrade this program to send commands");
         }
         let requests = vec![Request::line(typed)];

@@ -213,7 +213,7 @@ fn a_screen_is_told_of_another_history() {
         _ => None,
     });
     assert!(alarms[0].contains("WAS REWRITTEN"), "{alarms:?}");
-    // What changes something is not sent until the change is accepted; what reads is.
+    // Only what reads is sent until the change is accepted.
     let mut ask = |request: Request| {
         let id = source.send(request);
         until(&notices, "an answer", |notice| match notice {
@@ -223,7 +223,8 @@ fn a_screen_is_told_of_another_history() {
     };
     let dry_run = Request { dry_run: true, ..Request::line("set_exit_cap 2") };
     let escalate = Request { secret: Some(restarted.served.admin.clone()), ..Request::line("escalate") };
-    for request in [Request::line("set_exit_cap 2"), dry_run, escalate] {
+    let [cap, pause, step] = ["set_exit_cap 2", "pause", "step 3"].map(Request::line);
+    for request in [cap, pause, step, dry_run, escalate] {
         let line = request.command.clone();
         let error = ask(request).error.expect(&line);
         assert_eq!(error.code, "E_HISTORY", "{line}");
@@ -244,7 +245,7 @@ fn a_command_that_waited_for_the_connection_is_not_sent_to_another_history() {
     let (_restarted, mut source, notices) = observed_after_a_forgery();
     until(&notices, "its commands", |notice| matches!(notice, SourceEvent::SourceInfo(_)).then_some(()));
     // Nothing was compared on this connection yet.
-    let id = source.send(Request::line("set_exit_cap 2"));
+    let id = source.send(Request::line("pause"));
     let error = until(&notices, "an answer", |notice| match notice {
         SourceEvent::Answer(answer) if answer.cmd_id == id => Some(answer.error),
         _ => None,

@@ -499,9 +499,11 @@ fn shard_of_a_newer_schema_is_read_only() {
     let mut source = Remote::new(Client::new(&target).unwrap());
     let notices = deliveries(&mut source);
     assert_eq!(until(&notices, "its state", view).schema_version, "0.3.0");
-    source.send(Request::line("setmoney ada 3"));
-    let refused = until(&notices, "a refusal", answer);
-    assert_eq!(refused.error.map(|error| error.code).as_deref(), Some("E_SCHEMA_NEW"));
+    for line in ["setmoney ada 3", "pause"] {
+        source.send(Request::line(line));
+        let refused = until(&notices, "a refusal", answer);
+        assert_eq!(refused.error.map(|error| error.code).as_deref(), Some("E_SCHEMA_NEW"), "{line}");
+    }
     assert!(commands.lock().unwrap().is_empty(), "nothing was sent");
     let binary = env!("CARGO_BIN_EXE_townlet");
     let run = |args: &[&str]| {

@@ -39,7 +39,7 @@ pub(super) fn option_reason(agent: &Agent) -> String {
     let others = || agent.mask.iter().filter(|bit| bit.option != "wait");
     let free: Vec<&str> = others().filter(|bit| bit.allowed).map(|bit| bit.option.as_str()).collect();
     if others().next().is_none() {
-        "Idle; the shard does not send the action mask.".into()
+        "Idle; the action mask was not received.".into()
     } else if free.is_empty() {
         let reasons: Vec<String> = others().map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
         format!("Idle, because nothing else is possible: {}.", reasons.join(", "))
@@ -229,7 +229,7 @@ impl<'a> ResidentDetail<'a> {
     /// The terms of the resident's share of the town score today, with what was lost so far.
     pub(super) fn objective(&self, width: usize) -> Block<'a> {
         let Some(objective) = &self.agent.objective else {
-            return self.section("objective today", Vec::new(), "not sent by this shard", width);
+            return self.section("objective today", Vec::new(), "not received", width);
         };
         let mut lines = vec![self.heading("objective today  points    lost", width)];
         for term in &objective.terms {
@@ -265,7 +265,7 @@ impl<'a> ResidentDetail<'a> {
             ])
         };
         let lines = self.agent.mask.iter().map(line).collect();
-        self.section("available options", lines, "not sent by this shard", width)
+        self.section("available options", lines, "not received", width)
     }
 
     /// Recent events of the resident, newest first.

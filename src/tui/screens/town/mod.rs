@@ -48,6 +48,8 @@ pub(crate) struct Map {
     cursor: (u64, u64),
     ties: bool,
     window: Option<Window>,
+    /// The followed resident, or the one under the cursor, as last drawn.
+    shown: Option<String>,
     /// Screen rows of the panel with the id of their resident.
     listed: Vec<(u16, String)>,
     panel: Rect,
@@ -139,6 +141,7 @@ impl Pane for Map {
         self.listed.clear();
         self.division = None;
         let focus = self.focus(cx);
+        self.shown = focus.map(|agent| agent.id.clone());
         let title = match (&self.mode, focus) {
             (CursorMode::Following(_), Some(agent)) => format!("Map · following {}", clip(&agent.name, 16)),
             _ => "Map".to_owned(),
@@ -226,9 +229,7 @@ impl Pane for Map {
             height: window.rows,
         });
         focus.residents.extend(self.listed.iter().map(|(_, id)| id.clone()));
-        if let CursorMode::Following(id) = &self.mode {
-            focus.residents.insert(id.clone());
-        }
+        focus.residents.extend(self.shown.clone());
     }
 
     fn division(&self) -> Option<&Division> {
