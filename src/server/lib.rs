@@ -49,6 +49,8 @@ use townlet_shard::{Handle, Log};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// Bytes that may wait in a connection's socket; the system reserves twice as many.
+const SEND_BUFFER: u32 = 64 * 1024;
 /// Time that open connections have to finish when the service stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -139,6 +141,8 @@ pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
     // A restart does not wait for the old connections to time out. On Windows this would share the port.
     #[cfg(unix)]
     socket.set_reuseaddr(true).map_err(listen_error)?;
+    // What waits here is late: a slow reader gets fewer messages instead, merged by the publisher.
+    socket.set_send_buffer_size(SEND_BUFFER).map_err(listen_error)?;
     socket.bind(address).map_err(listen_error)?;
     let address = socket.local_addr().map_err(listen_error)?;
     Ok(BoundListener { address, socket, tls })

@@ -53,6 +53,13 @@ pub enum Link {
         /// Address.
         url: String,
     },
+    /// Connected, but what comes is old: the connection is slower than what the shard sends.
+    Behind {
+        /// Address.
+        url: String,
+        /// Age of what came last, in seconds.
+        seconds: u64,
+    },
     /// Connected, but no data for a while.
     Stale {
         /// Address.
@@ -81,6 +88,11 @@ impl Link {
     /// Whether the shard is heard now, so that what is shown of it is true.
     pub const fn is_heard(&self) -> bool {
         matches!(self, Self::Local | Self::Recorded | Self::Live { .. })
+    }
+
+    /// Whether the shard can be asked, even if what is shown of it is old.
+    pub const fn is_connected(&self) -> bool {
+        self.is_heard() || matches!(self, Self::Behind { .. })
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) fn words(link: &Link, ended: bool, theme: &Theme) -> (String, Style) 
     let text = match link {
         Link::Reconnecting { .. } if !ended => format!("{}, {}", silence(link), next_attempt(link)),
         Link::Stale { .. } if !ended => silence(link),
+        Link::Behind { .. } if !ended => format!("live, {text}"),
         _ => text,
     };
     (text, style)
@@ -28,6 +29,7 @@ pub(crate) fn short_words(link: &Link, ended: bool, theme: &Theme) -> (String, S
         Link::Recorded => ("recording".to_owned(), theme.warn),
         Link::Connecting { .. } => ("connecting".to_owned(), theme.warn),
         Link::Live { .. } => ("live".to_owned(), theme.good),
+        Link::Behind { seconds, .. } => (format!("{} behind", age(*seconds)), theme.warn),
         Link::Stale { seconds, .. } => (format!("silent {}", age(*seconds)), theme.warn),
         Link::Reconnecting { denied: true, .. } => ("token refused".to_owned(), theme.bad),
         Link::Reconnecting { stopped: true, .. } => ("stopped".to_owned(), theme.bad),
@@ -59,10 +61,12 @@ pub(crate) fn next_attempt(link: &Link) -> String {
     }
 }
 
-/// Age of the last data: `12 s`; `None` while the shard is heard, and when it never was.
+/// Age of what is shown: `12 s`; `None` while it is new, and when there is nothing.
 pub(crate) fn data_age(link: &Link) -> Option<String> {
     match link {
-        Link::Stale { seconds, .. } | Link::Reconnecting { silent_seconds: Some(seconds), .. } => Some(age(*seconds)),
+        Link::Behind { seconds, .. }
+        | Link::Stale { seconds, .. }
+        | Link::Reconnecting { silent_seconds: Some(seconds), .. } => Some(age(*seconds)),
         _ => None,
     }
 }
@@ -94,6 +98,7 @@ mod tests {
         assert_eq!(said(&lost(Some(7), false, 3)), pair("the shard has stopped, trying again in 3 s", "stopped"));
         assert_eq!(said(&lost(Some(7), true, 3)), pair("token refused, not tried again", "token refused"));
         assert_eq!(said(&Link::Stale { url: "x".into(), seconds: 3 }), pair("no answer for 3 s", "silent 3 s"));
+        assert_eq!(said(&Link::Behind { url: "x".into(), seconds: 11 }), pair("live, 11 s behind", "11 s behind"));
         assert_eq!(said(&Link::Live { url: "x".into() }), pair("live", "live"));
         assert_eq!(words(&lost(Some(1), false, 1), true, &theme).0, "ended");
     }

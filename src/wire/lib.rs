@@ -17,6 +17,7 @@ pub mod residents;
 pub mod schema_check;
 mod secrets;
 pub mod service;
+mod sorted_json;
 pub mod sse;
 pub mod stream;
 pub mod telemetry;

@@ -9,16 +9,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use townlet_bounded::{BoundedError, measure};
+use townlet_bounded::{BoundedError, measure, most_for};
 use townlet_text::hex;
 
 use super::field_change::{Change as _, Mismatch};
+use super::sorted_json;
 use super::sse::MAX_EVENT;
 use super::{Diff, SCHEMA_VERSION, Snapshot};
 
-/// Most bytes of memory of a state that a reader keeps, together with the message that it applies. The state of the largest town,
-/// 2,000 residents, takes about half of it.
-pub const MAX_MEMORY: usize = 32 * 1024 * 1024;
 /// Why a message cannot be parsed.
 pub type MessageError = BoundedError<serde_json::Error>;
 /// Every tenth message of an epoch contains the digest of its state.
@@ -42,6 +40,9 @@ pub struct Envelope {
     pub prev_seq: u64,
     /// Tick of the town in the state after the message.
     pub tick: u64,
+    /// When the message was made, in milliseconds since the process began to number messages; a reader finds by it how far it is
+    /// behind.
+    pub sent_ms: u64,
     /// The content.
     #[serde(flatten)]
     pub body: Body,
@@ -80,6 +81,8 @@ struct RawEnvelope<'a> {
     seq: u64,
     prev_seq: u64,
     tick: u64,
+    #[serde(default)]
+    sent_ms: u64,
     kind: String,
     #[serde(borrow)]
     payload: Option<&'a RawValue>,
@@ -101,7 +104,7 @@ impl Body {
 }
 
 impl Envelope {
-    /// Parses a message whose state or changes take at most [`MAX_MEMORY`] bytes.
+    /// Parses a message whose state or changes take at most [`most_for`] its length.
     ///
     /// # Errors
     /// Invalid JSON, a missing field, an unknown `kind`, or larger content.
@@ -127,8 +130,12 @@ impl Envelope {
                 return Err(BoundedError::Invalid(serde_json::Error::custom(why)));
             }
         };
-        let RawEnvelope { schema_version, config_id, shard, epoch, seq, prev_seq, tick, digest, reason, .. } = raw;
-        Ok((Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, body, digest, reason }, memory))
+        let RawEnvelope {
+            schema_version, config_id, shard, epoch, seq, prev_seq, tick, sent_ms, digest, reason, ..
+        } = raw;
+        let message =
+            Self { schema_version, config_id, shard, epoch, seq, prev_seq, tick, sent_ms, body, digest, reason };
+        Ok((message, memory))
     }
 
     /// The message as JSON in one line.
@@ -136,9 +143,11 @@ impl Envelope {
         serde_json::to_string(self).expect("a message is plain data")
     }
 
-    /// The envelope of a message that leads from the state `prev_seq` to `state` with the number `seq`; without a digest.
+    /// The envelope of a message that leads from the state `prev_seq` to `state` with the number `seq`; without a digest, made at
+    /// the beginning of the epoch.
     pub fn leading_to(state: &Snapshot, epoch: u64, seq: u64, prev_seq: u64, body: Body) -> Self {
         Self {
+            sent_ms: 0,
             schema_version: state.schema_version.clone(),
             config_id: state.config_id.clone(),
             shard: state.shard.clone(),
@@ -159,7 +168,7 @@ impl Envelope {
 }
 
 fn content<T: DeserializeOwned>(payload: &str, body: fn(T) -> Body) -> Result<(Body, usize), MessageError> {
-    let (content, memory) = measure(&mut serde_json::Deserializer::from_str(payload), MAX_MEMORY)?;
+    let (content, memory) = measure(&mut serde_json::Deserializer::from_str(payload), most_for(payload.len()))?;
     Ok((body(content), memory))
 }
 
@@ -261,8 +270,12 @@ pub enum Lost {
 pub struct Mirror {
     state: Option<Snapshot>,
     position: Option<Position>,
+    /// `sent_ms` of the last message, heartbeats included.
+    sent_ms: u64,
     /// Upper bound of the memory of the state in bytes: its own when it was last measured, and that of the messages since.
     memory: usize,
+    /// Most bytes that the state may take, together with the message that is applied: [`most_for`] the last whole state.
+    most: usize,
 }
 
 impl Mirror {
@@ -276,19 +289,24 @@ impl Mirror {
         self.position
     }
 
-    /// Parses and applies a message; keeps the memory of the state within [`MAX_MEMORY`]. True when the state has changed.
+    /// When the last message was made, in milliseconds of its epoch; 0 for shards that do not say so.
+    pub const fn sent_ms(&self) -> u64 {
+        self.sent_ms
+    }
+
+    /// Parses and applies a message; keeps the memory of the state within a bound. True when the state has changed.
     /// Fails if a snapshot is needed; the mirror is then empty.
     pub fn read(&mut self, text: &str) -> Result<bool, Lost> {
         let message = Envelope::measured(text).map_err(|why| {
             *self = Self::default();
             Lost::Unreadable(why.to_string())
         });
-        message.and_then(|message| self.take_measured(message))
+        message.and_then(|message| self.take_measured(message, text.len()))
     }
 
-    /// Applies a message of [`Envelope::measured`] as [`Self::read`] does.
-    pub fn take_measured(&mut self, (message, memory): (Envelope, usize)) -> Result<bool, Lost> {
-        if let Err(why) = self.make_room(&message.body, memory) {
+    /// Applies a message of [`Envelope::measured`] that was read from a text of so many bytes as [`Self::read`] does.
+    pub fn take_measured(&mut self, (message, memory): (Envelope, usize), length: usize) -> Result<bool, Lost> {
+        if let Err(why) = self.make_room(&message.body, memory, length) {
             *self = Self::default();
             return Err(why);
         }
@@ -296,19 +314,20 @@ impl Mirror {
     }
 
     /// Measures the state if it may be too large to apply a message that takes so many bytes.
-    fn make_room(&mut self, body: &Body, memory: usize) -> Result<(), Lost> {
+    fn make_room(&mut self, body: &Body, memory: usize, length: usize) -> Result<(), Lost> {
         if matches!(body, Body::Snapshot(_) | Body::Resync(_)) {
-            *self = Self { memory, ..Self::default() };
+            *self = Self { memory, most: most_for(length), ..Self::default() };
             return Ok(());
         }
+        let most = self.most;
         self.memory = self.memory.saturating_add(memory);
-        let Some(state) = self.state.take_if(|_| self.memory > MAX_MEMORY) else { return Ok(()) };
+        let Some(state) = self.state.take_if(|_| self.memory > most) else { return Ok(()) };
         let text = bounded_json(&state).ok();
         // Measured by reading it again, which also gives back the unused capacity of its lists.
         drop(state);
-        let measured =
-            text.and_then(|text| measure(&mut serde_json::Deserializer::from_slice(&text), MAX_MEMORY - memory).ok());
-        let (state, own) = measured.ok_or(Lost::TooLarge { most: MAX_MEMORY })?;
+        let left = most.saturating_sub(memory);
+        let measured = text.and_then(|text| measure(&mut serde_json::Deserializer::from_slice(&text), left).ok());
+        let (state, own) = measured.ok_or(Lost::TooLarge { most })?;
         (self.state, self.memory) = (Some(state), own + memory);
         Ok(())
     }
@@ -326,6 +345,7 @@ impl Mirror {
     fn try_take(&mut self, message: Envelope) -> Result<bool, Lost> {
         let position = message.position();
         let kind = message.body.kind();
+        self.sent_ms = message.sent_ms;
         match message.body {
             Body::Snapshot(state) | Body::Resync(state) => self.state = Some(*state),
             Body::Heartbeat => {
@@ -374,9 +394,7 @@ fn bounded_json(state: &Snapshot) -> serde_json::Result<Vec<u8>> {
 /// The digest of a state: the first 128 bits of SHA-256 over its JSON without blanks, the keys of every object in the
 /// order of their bytes, as 32 hex digits.
 pub fn digest(state: &Snapshot) -> String {
-    let mut value = state.to_value();
-    value.sort_all_objects();
-    let mut digest = sha256(value.to_string().as_bytes());
+    let mut digest = sha256(&sorted_json::to_vec(state).expect("a snapshot is plain data"));
     digest.truncate(32);
     digest
 }

@@ -6,12 +6,13 @@ use serde_json::json;
 
 use super::command_line::parse;
 use super::field_change::{Change, Entries, Rows, Tail};
-use super::stream::{Body, Envelope, Lost, MAX_MEMORY, Mirror, Position, digest};
+use super::stream::{Body, Envelope, Lost, Mirror, Position, digest};
 use super::telemetry::{
     Agent, Alert, AuditRow, Event, Job, MaskBit, Narration, Need, Objective, ObjectiveTerm, Queue, Tie, TopOption,
     Trait, Window,
 };
 use super::{ArgKind, ArgSpec, CommandSpec, Diff, Effect, Request, Role, SCHEMA_VERSION, Snapshot};
+use townlet_bounded::most_for;
 
 fn id() -> impl Strategy<Value = String> {
     "[a-e]"
@@ -148,6 +149,7 @@ fn specs() -> Vec<CommandSpec> {
 
 fn message(seq: u64, prev_seq: u64, body: Body) -> Envelope {
     Envelope {
+        sent_ms: 0,
         schema_version: SCHEMA_VERSION.into(),
         config_id: "town".into(),
         shard: "harbour".into(),
@@ -252,19 +254,21 @@ fn a_message_of_empty_rows_is_refused_before_it_takes_memory() {
     let mut mirror = Mirror::default();
     assert_eq!(mirror.read(&raw(1, "snapshot", &state.to_string())), Ok(true));
     state["agents"] = rows(1_000_000);
-    let refused = |found| {
-        let why = Lost::Unreadable(format!("its content takes more than {MAX_MEMORY} bytes of memory"));
-        assert_eq!(found, Err(why));
+    let mut refused = |kind: &str, payload: &str| {
+        let most = most_for(payload.len());
+        let why = Lost::Unreadable(format!("its content takes more than {most} bytes of memory"));
+        assert_eq!(mirror.read(&raw(2, kind, payload)), Err(why));
+        assert!(mirror.state().is_none());
     };
-    refused(mirror.read(&raw(2, "snapshot", &state.to_string())));
-    assert!(mirror.state().is_none());
-    refused(mirror.read(&raw(2, "diff", &format!("{{\"agents\":{}}}", rows(1_000_000)))));
+    refused("snapshot", &state.to_string());
+    refused("diff", &format!("{{\"agents\":{}}}", rows(1_000_000)));
 }
 
 #[test]
 fn a_state_that_grows_without_end_is_given_up() {
     let mut mirror = Mirror::default();
-    assert_eq!(mirror.read(&raw(1, "snapshot", &at_tick(1).to_json())), Ok(true));
+    let whole = raw(1, "snapshot", &at_tick(1).to_json());
+    assert_eq!(mirror.read(&whole), Ok(true));
     let event = r#"{"event":"meal","tick":1}"#;
     let diff = |cut: usize| format!(r#"{{"events":{{"append":[{}],"cut":{cut}}}}}"#, vec![event; 10_000].join(","));
     // Cut as fast as it grows, it goes on without end.
@@ -273,13 +277,13 @@ fn a_state_that_grows_without_end_is_given_up() {
     for seq in 3..40 {
         assert_eq!(mirror.read(&raw(seq, "diff", &diff(10_000))), Ok(true), "message {seq}");
     }
-    let grown = (40..80).find_map(|seq| mirror.read(&raw(seq, "diff", &diff(0))).err());
-    assert_eq!(grown, Some(Lost::TooLarge { most: MAX_MEMORY }));
+    let grown = (40..120).find_map(|seq| mirror.read(&raw(seq, "diff", &diff(0))).err());
+    assert_eq!(grown, Some(Lost::TooLarge { most: most_for(whole.len()) }));
     assert!(mirror.state().is_none());
 }
 
 #[test]
-fn the_largest_town_is_read() {
+fn a_large_town_is_read() {
     let agent = Agent {
         id: "resident-1234".into(),
         name: "Resident of a long name".into(),

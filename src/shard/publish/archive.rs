@@ -154,7 +154,7 @@ pub fn verify(path: &Path) -> io::Result<Contents> {
         let number = contents.messages + 1;
         let message = Envelope::measured(line).map_err(|why| format!("message {number}: {why}"))?;
         let (tick, proven) = (message.0.tick, message.0.digest.is_some());
-        mirror.take_measured(message).map_err(|why| format!("message {number}: {why}"))?;
+        mirror.take_measured(message, line.len()).map_err(|why| format!("message {number}: {why}"))?;
         contents.messages = number;
         contents.checked += u64::from(proven);
         contents.ticks = Some((contents.ticks.map_or(tick, |ticks| ticks.0), tick));

@@ -92,6 +92,8 @@ struct Subscriber {
 
 pub(super) struct Hub {
     epoch: u64,
+    /// Time of the call that is under way.
+    now: Duration,
     limits: Backpressure,
     seq: u64,
     state: Option<Arc<Snapshot>>,
@@ -118,6 +120,7 @@ impl Hub {
     pub(super) fn new(epoch: u64, limits: Backpressure, archive: Archive) -> Self {
         Self {
             epoch,
+            now: Duration::ZERO,
             limits,
             seq: 0,
             state: None,
@@ -168,6 +171,7 @@ impl Hub {
 
     /// Adds a subscriber; one that reconnects has read up to `resume`.
     pub(super) fn subscribe(&mut self, now: Duration, queue: Arc<Queue>, resume: Option<Position>) {
+        self.now = now;
         self.subscribers.push(Subscriber {
             queue,
             at: None,
@@ -186,6 +190,7 @@ impl Hub {
 
     /// Adds a subscriber that says what it looks at. It begins with the whole state.
     pub(super) fn subscribe_view(&mut self, now: Duration, queue: Arc<Queue>, view: StreamView) {
+        self.now = now;
         self.viewers.push(Viewer::new(now, queue, view));
         self.update_viewers(now);
     }
@@ -197,12 +202,13 @@ impl Hub {
     }
 
     pub(super) fn set_mode(&mut self, now: Duration, mode: Mode) {
-        self.mode = mode;
+        (self.now, self.mode) = (now, mode);
         self.update_aggregation(now);
         self.forget_when_unused(now, false);
     }
 
     pub(super) fn frame(&mut self, now: Duration, frame: Frame) {
+        self.now = now;
         if !self.is_wanted() {
             return;
         }
@@ -287,6 +293,7 @@ impl Hub {
 
     /// Sends merged messages and heartbeats that are due, and disconnects subscribers that timed out.
     pub(super) fn on_timer(&mut self, now: Duration) {
+        self.now = now;
         let some = !self.subscribers.is_empty();
         self.subscribers.retain(|it| !it.queue.has_left());
         self.update_aggregation(now);
@@ -547,8 +554,15 @@ impl Hub {
     fn envelope(&self, body: Body, prev_seq: u64) -> Envelope {
         let nothing = Snapshot::default();
         let state = self.state.as_deref().unwrap_or(&nothing);
-        Envelope::leading_to(state, self.epoch, self.seq, prev_seq, body)
+        Envelope {
+            sent_ms: milliseconds(self.now),
+            ..Envelope::leading_to(state, self.epoch, self.seq, prev_seq, body)
+        }
     }
+}
+
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn unread() -> String {

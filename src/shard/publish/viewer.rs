@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::hub::{HEARTBEAT, TIMEOUT, encode};
+use super::hub::{HEARTBEAT, TIMEOUT, encode, milliseconds};
 use super::queue::{EncodedMessage, Queue};
 use townlet_wire::service::Focus;
 use townlet_wire::{Body, Diff, Envelope, Snapshot};
@@ -150,16 +150,20 @@ impl Viewer {
             return self.send_heartbeat(now, newest, epoch);
         }
         let body = if seq - self.at <= 1 { Body::Diff } else { Body::Aggregate };
-        self.queue.push(encode(&Envelope::leading_to(newest, epoch, seq, self.at, body(Box::new(diff)))));
-        (self.at, self.last_sent) = (seq, now);
+        self.push(now, Envelope::leading_to(newest, epoch, seq, self.at, body(Box::new(diff))));
+        self.at = seq;
     }
 
     /// Tells that nothing has changed, if nothing was sent for a while.
     fn send_heartbeat(&mut self, now: Duration, newest: &Snapshot, epoch: u64) {
         if now >= self.last_sent + HEARTBEAT {
-            self.queue.push(encode(&Envelope::leading_to(newest, epoch, self.at, self.at, Body::Heartbeat)));
-            self.last_sent = now;
+            self.push(now, Envelope::leading_to(newest, epoch, self.at, self.at, Body::Heartbeat));
         }
+    }
+
+    fn push(&mut self, now: Duration, message: Envelope) {
+        self.queue.push(encode(&Envelope { sent_ms: milliseconds(now), ..message }));
+        self.last_sent = now;
     }
 }
 

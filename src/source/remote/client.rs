@@ -29,7 +29,7 @@ const REUSE: Duration = Duration::from_secs(2);
 /// Longest wait that a busy shard may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
-const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// A shard's address and credentials.
 #[derive(Clone, Debug, Default)]

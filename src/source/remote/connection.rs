@@ -15,6 +15,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
 /// Silence after which the connection counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(8);
+/// Age from which messages count as late.
+const BEHIND_AFTER: Duration = Duration::from_secs(2);
 /// Messages a second at most.
 const RATE: u32 = 10;
 /// First and longest wait before an attempt.
@@ -111,6 +113,8 @@ async fn open(shared: &Shared, client: &Client) -> Result<EventStream, ClientErr
 async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut stream: EventStream) -> String {
     let mut silent = Duration::ZERO;
     let url = client.url().to_owned();
+    let (opened, mut delay) = (Instant::now(), Delay::default());
+    let mut shown = None;
     loop {
         let events = match timeout(POLL_INTERVAL, stream.next()).await {
             Ok(Ok(Some(events))) => events,
@@ -145,16 +149,61 @@ async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut
                 StreamEvent::Closed(why) | StreamEvent::OutOfSync(why) => return why,
             }
         }
-        if !events.is_empty() && !shared.with(|info| std::mem::replace(&mut info.live, true)) {
-            shared.with(|info| info.loss = None);
-            shared.emit(SourceEvent::Link(Link::Live { url: url.clone() }));
+        if events.is_empty() {
+            continue;
         }
+        if !shared.with(|info| std::mem::replace(&mut info.live, true)) {
+            shared.with(|info| info.loss = None);
+            shown = None;
+        }
+        let behind = delay.of(opened.elapsed(), decoder.sent_ms());
+        let seconds = if behind < BEHIND_AFTER { 0 } else { behind.as_secs() };
+        if shown.replace(seconds) != Some(seconds) {
+            let url = url.clone();
+            let link = if seconds == 0 { Link::Live { url } } else { Link::Behind { url, seconds } };
+            shared.emit(SourceEvent::Link(link));
+        }
+    }
+}
+
+/// How much longer messages take than the fastest one of the connection. The clocks of both sides need not agree.
+#[derive(Default)]
+struct Delay {
+    /// The shortest time from the shard's clock to this one's, in milliseconds.
+    shortest: Option<i128>,
+}
+
+impl Delay {
+    /// The delay of a message that arrives at a time and was sent at `sent_ms` of the shard's clock; none if the shard does not say.
+    fn of(&mut self, arrived: Duration, sent_ms: u64) -> Duration {
+        if sent_ms == 0 {
+            return Duration::ZERO;
+        }
+        let taken = arrived.as_millis() as i128 - i128::from(sent_ms);
+        let shortest = self.shortest.map_or(taken, |shortest| shortest.min(taken));
+        self.shortest = Some(shortest);
+        Duration::from_millis((taken - shortest).try_into().unwrap_or(u64::MAX))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delay_is_what_exceeds_the_shortest_one() {
+        let mut delay = Delay::default();
+        let mut of = |arrived: u64, sent: u64| delay.of(Duration::from_millis(arrived), sent).as_millis();
+        assert_eq!([of(1_000, 90_000), of(1_100, 90_500), of(3_000, 90_600)], [0, 0, 1_800]);
+        assert_eq!(of(20_000, 96_000), 13_400, "what is slow falls further behind");
+        assert_eq!(of(20_010, 109_410), 0, "and is in time again");
+        assert_eq!(
+            [of(20_010, u64::MAX), of(20_010, 1)],
+            [0, u128::from(u64::MAX) - 1],
+            "a clock that lies harms nobody"
+        );
+        assert_eq!(of(90_000, 0), 0, "an older shard");
+    }
 
     #[test]
     fn waits_grow_to_a_limit_and_differ() {

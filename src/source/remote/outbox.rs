@@ -26,13 +26,31 @@ struct Queue {
     listed: bool,
 }
 
+impl Queue {
+    /// Sends a command no longer by itself when its time is over, and none that was asked for after it: they may depend on it, and
+    /// the operator may have decided otherwise.
+    fn stop_late(&mut self) {
+        let now = Instant::now();
+        let mut sent = self.commands.iter_mut().filter(|command| command.changes && command.retrying);
+        let Some(late) = sent.find(|command| now >= command.until) else { return };
+        late.retrying = false;
+        let behind = format!("it waited for `{}`, which is no longer sent", late.request.command);
+        for command in sent {
+            command.retrying = false;
+            if command.why.is_empty() {
+                command.why.clone_from(&behind);
+            }
+        }
+    }
+}
+
 struct Outgoing {
     request: Request,
     /// Whether it may change something; only such commands are sent again.
     changes: bool,
     asked: Instant,
-    /// When it is no longer sent again by itself; set by the first attempt.
-    until: Option<Instant>,
+    /// When it is no longer sent by itself.
+    until: Instant,
     retrying: bool,
     /// Whether the shard may have received it.
     maybe_received: bool,
@@ -63,7 +81,8 @@ impl Outbox {
 
     pub(super) fn push(&self, request: Request, changes: bool) {
         let (asked, why) = (Instant::now(), String::new());
-        let outgoing = Outgoing { request, changes, asked, until: None, retrying: true, maybe_received: false, why };
+        let until = asked + RETRY_TIME;
+        let outgoing = Outgoing { request, changes, asked, until, retrying: true, maybe_received: false, why };
         self.with(|queue| queue.commands.push(outgoing));
         self.changed.notify_one();
     }
@@ -72,6 +91,7 @@ impl Outbox {
     /// it is answered at once.
     pub(super) fn next(&self, connected: bool) -> Option<(Request, bool)> {
         self.with(|queue| {
+            queue.stop_late();
             let waiting = || queue.commands.iter().filter(|command| command.retrying);
             let next = waiting().find(|command| !connected && !command.changes).or_else(|| waiting().next())?;
             Some((next.request.clone(), next.changes))
@@ -84,18 +104,13 @@ impl Outbox {
 
     /// Notes that an attempt begins: from now on the shard may have received the command.
     pub(super) fn begin_attempt(&self, cmd_id: &str) {
-        self.change(cmd_id, |command| {
-            command.until.get_or_insert_with(|| Instant::now() + RETRY_TIME);
-            command.maybe_received = true;
-        });
+        self.change(cmd_id, |command| command.maybe_received = true);
     }
 
     /// Notes that an attempt had no answer. `received`: whether this or an earlier one may have reached the shard.
     pub(super) fn fail_attempt(&self, cmd_id: &str, why: String, received: bool) {
-        self.change(cmd_id, |command| {
-            (command.why, command.maybe_received) = (why, received);
-            command.retrying = command.until.is_none_or(|until| Instant::now() < until);
-        });
+        self.change(cmd_id, |command| (command.why, command.maybe_received) = (why, received));
+        self.with(Queue::stop_late);
     }
 
     /// Whether an earlier attempt may have reached the shard.
@@ -114,7 +129,7 @@ impl Outbox {
 
     /// Sends a command again now, and again by itself for a while.
     pub(super) fn resend(&self, cmd_id: &str) {
-        self.change(cmd_id, |command| (command.retrying, command.until) = (true, None));
+        self.change(cmd_id, |command| (command.retrying, command.until) = (true, Instant::now() + RETRY_TIME));
         self.changed.notify_one();
     }
 
@@ -193,18 +208,38 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_a_command_begins_when_it_is_asked_for() {
+        let outbox = Outbox::default();
+        outbox.push(request("a", "kill ada"), true);
+        outbox.push(request("b", "setmoney ben 2"), true);
+        outbox.change("b", |command| command.until = Instant::now());
+        outbox.remove("a");
+        assert_eq!(next(&outbox, true), None, "it was never attempted, but it is late");
+    }
+
+    #[test]
     fn a_command_is_not_sent_again_by_itself_for_ever() {
         let outbox = Outbox::default();
         outbox.push(request("a", "kill ada"), true);
+        outbox.push(request("b", "setmoney ben 2"), true);
+        outbox.push(request("c", "kpi"), false);
         outbox.begin_attempt("a");
-        outbox.change("a", |command| command.until = Some(Instant::now()));
+        outbox.change("a", |command| command.until = Instant::now());
         outbox.fail_attempt("a", "connection refused".into(), false);
-        assert_eq!(next(&outbox, true), None);
+        assert_eq!(next(&outbox, true).as_deref(), Some("c"), "what reads changes nothing");
+        outbox.remove("c");
+        assert_eq!(next(&outbox, true), None, "what was asked for after it is not sent either");
         let list = outbox.news().unwrap();
-        assert_eq!((list[0].retrying, list[0].maybe_received), (false, false));
+        assert!(list.iter().all(|command| !command.retrying && !command.maybe_received), "{list:?}");
+        assert_eq!(
+            [&list[0].why, &list[1].why],
+            ["connection refused", "it waited for `kill ada`, which is no longer sent"]
+        );
         outbox.resend("a");
         assert_eq!(next(&outbox, true).as_deref(), Some("a"));
         outbox.remove("a");
+        assert_eq!(next(&outbox, true), None);
+        outbox.remove("b");
         assert_eq!((outbox.news(), outbox.news()), (Some(Vec::new()), None));
     }
 }

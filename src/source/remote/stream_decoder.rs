@@ -36,6 +36,11 @@ impl StreamDecoder {
         self.mirror.position().map(|position| position.to_string())
     }
 
+    /// When the last message was made, in milliseconds of the shard's clock; 0 for shards that do not say so.
+    pub const fn sent_ms(&self) -> u64 {
+        self.mirror.sent_ms()
+    }
+
     /// Applies an event.
     pub fn take(&mut self, event: &Event) -> StreamEvent {
         if event.kind == "bye" {

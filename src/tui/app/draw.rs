@@ -281,11 +281,17 @@ impl App {
         self.ended.is_none() && self.link.is_heard()
     }
 
+    /// Whether the shard can be asked, even if what is on screen is old.
+    pub(super) fn is_connected(&self) -> bool {
+        self.ended.is_none() && self.link.is_connected()
+    }
+
     pub(crate) fn url(&self) -> Option<&str> {
         match &self.link {
             Link::Local | Link::Recorded => None,
             Link::Connecting { url }
             | Link::Live { url }
+            | Link::Behind { url, .. }
             | Link::Stale { url, .. }
             | Link::Reconnecting { url, .. } => Some(url),
         }
@@ -295,6 +301,10 @@ impl App {
         // A rewritten history comes first: it puts everything else in doubt.
         let mut banners = self.history_alarms.clone();
         match &self.link {
+            Link::Behind { .. } => {
+                let age = connection::data_age(&self.link).unwrap_or_default();
+                banners.push(format!("the screen is {age} behind the shard: the connection is slow"));
+            }
             Link::Stale { .. } => {
                 banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
             }

@@ -35,7 +35,7 @@ impl App {
         };
         // A pace command is not kept until the shard is back.
         let may_pace =
-            |name: &str| if self.is_heard() { may(name) } else { Err("the shard is not connected".to_owned()) };
+            |name: &str| if self.is_connected() { may(name) } else { Err("the shard is not connected".to_owned()) };
         let mut hints = vec![
             KeyHint::new(Action::Help, "help"),
             KeyHint::new(Action::Quit, "quit"),
