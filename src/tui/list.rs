@@ -18,6 +18,8 @@ use townlet_wire::service::Focus;
 pub(crate) struct List {
     id: Option<String>,
     moved: bool,
+    /// Whether the item that the operator had selected is gone, and another one stands in its place.
+    replaced: bool,
     row: usize,
     offset: usize,
     rows: Rect,
@@ -28,12 +30,18 @@ impl List {
     /// visible row. When the selected id is gone, the row in its place is selected.
     pub(crate) fn update(&mut self, ids: &[String], rows: Rect) -> (usize, usize) {
         self.rows = rows;
+        self.replaced = self.is_replaced(ids);
         self.row = if self.moved { self.selected(ids) } else { 0 };
         self.id = ids.get(self.row).cloned();
         let height = usize::from(rows.height).max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
         self.offset = self.offset.min(ids.len().saturating_sub(height));
         (self.row, self.offset)
+    }
+
+    /// Whether the item that the operator had selected is gone, among `ids` or when they were last drawn.
+    fn is_replaced(&self, ids: &[String]) -> bool {
+        self.moved && (self.replaced || self.id.as_ref().is_some_and(|id| !ids.contains(id)))
     }
 
     /// Row of the selected id among `ids`.
@@ -71,7 +79,7 @@ impl List {
     pub(crate) fn select(&mut self, ids: &[String], row: usize) -> Reaction {
         if let Some(id) = ids.get(row) {
             self.id = Some(id.clone());
-            (self.row, self.moved) = (row, true);
+            (self.row, self.moved, self.replaced) = (row, true, false);
         }
         Reaction::Redraw
     }
@@ -118,6 +126,11 @@ impl<'l, T> ListView<'l, T> {
 
     pub(crate) fn selected(&self) -> Option<&T> {
         self.items.get(self.at())
+    }
+
+    /// Whether the item that the operator had selected is gone, and another one stands in its place.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.list.is_replaced(&self.ids)
     }
 
     pub(crate) fn select(&mut self, index: usize) -> Reaction {
@@ -248,7 +261,14 @@ impl<C: ListContent> Pane for ListPane<C> {
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let items = self.content.items(cx);
         let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
-        self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action))
+        let is_replaced = view.is_replaced();
+        let reaction = self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action));
+        if is_replaced && matches!(reaction, Reaction::Send(_) | Reaction::Confirm(_)) {
+            // The key was meant for the row that is gone.
+            view.select(view.at());
+            return Reaction::Status("the selected row is gone; press the key again for the one in its place".into());
+        }
+        reaction
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
@@ -317,6 +337,22 @@ mod tests {
         assert_eq!(selection.update(&[], rows(2)), (0, 0));
         assert_eq!(selection.id(), None);
         assert_eq!(selection.act(Action::Down, &[]), Reaction::None);
+    }
+
+    #[test]
+    fn notes_that_another_row_took_the_place_of_the_selected_one() {
+        let mut list = List::default();
+        list.update(&ids("a b c"), rows(2));
+        list.update(&ids("b c"), rows(2));
+        assert!(!list.is_replaced(&ids("b c")), "nothing was selected");
+        list.act(Action::Down, &ids("b c"));
+        assert!(!list.is_replaced(&ids("x b c")) && list.is_replaced(&ids("b")));
+        list.update(&ids("b d"), rows(2));
+        assert!(list.is_replaced(&ids("b d")), "also after it was drawn");
+        list.update(&ids("b c d"), rows(2));
+        assert!(list.is_replaced(&ids("b c d")), "the row that came back is another selection");
+        list.act(Action::Up, &ids("b c d"));
+        assert!(!list.is_replaced(&ids("b c d")), "the operator has moved on");
     }
 
     #[test]

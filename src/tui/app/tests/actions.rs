@@ -46,6 +46,38 @@ fn every_marked_resident_is_a_command() {
 }
 
 #[test]
+fn a_key_is_not_taken_for_the_row_that_slid_under_the_cursor() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let mut view = snapshot();
+    let [first, second] = [0, 1].map(|at| view.employment.queue[at].agent.clone());
+    ui.press("down");
+    view.employment.queue.remove(1);
+    ui.view(view);
+    ui.press("d");
+    assert!(ui.sent.is_empty(), "{second} is gone: {:?}", ui.lines());
+    ui.shows("the selected row is gone; press the key again for the one in its place");
+    ui.press("d");
+    assert_eq!(ui.lines(), [format!("employment_exit defer {first}")]);
+}
+
+#[test]
+fn an_inspector_says_that_its_resident_is_gone() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let mut view = snapshot();
+    ui.press("3 down enter");
+    ui.hides("in place of");
+    let screen = ui.screen();
+    let inspected = |agent: &townlet_wire::telemetry::Agent| screen.contains(&format!("· {} (2 of", agent.name));
+    let before = view.agents.len();
+    view.agents.retain(|agent| !inspected(agent));
+    assert_eq!(view.agents.len(), before - 1);
+    ui.view(view);
+    ui.shows(", in place of one that is gone");
+    ui.press("down");
+    ui.hides("in place of");
+}
+
+#[test]
 fn marks_end_with_an_approval_and_with_esc() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("space space");

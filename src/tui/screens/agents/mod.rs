@@ -125,7 +125,8 @@ impl ListContent for ResidentTable {
     fn title(&self, view: &ListView<'_, Row<'_>>, cx: &Context<'_>) -> String {
         let (shown, all) = (view.items.len(), cx.view.agents.len());
         if let Some(row) = view.selected().filter(|_| self.inspector.open) {
-            return format!("Residents · {} ({} of {shown})", clip(&row.agent.name, 24), view.at() + 1);
+            let instead = if view.is_replaced() { ", in place of one that is gone" } else { "" };
+            return format!("Residents · {} ({} of {shown}){instead}", clip(&row.agent.name, 24), view.at() + 1);
         }
         let shown = if shown == all { all.to_string() } else { format!("{shown} of {all}") };
         let arrow = if self.order.reversed { "▴" } else { "▾" };
