@@ -16,16 +16,17 @@ pub const CITY_RESIDENTS: RangeInclusive<u32> = 1..=20_000;
 const RESIDENTS_PER_HOME: usize = 16;
 /// Most homes of a district: with the sites and the park they fill three rows of three blocks.
 const HOMES: usize = 4;
-/// Kinds of furniture, each with the number of residents who share a piece of it.
+/// Kinds of furniture, each with the number of residents who share a piece of it. A plan has at most 60,000 pieces, so no more than
+/// three for each of 20,000 residents.
 type Furniture = &'static [(&'static str, usize)];
-const HOME: Furniture = &[("b", 1), ("f", 4), ("s", 3), ("w", 3), ("T", 8)];
-const PARK: Furniture = &[("T", 6)];
+const HOME: Furniture = &[("b", 1), ("f", 4), ("s", 4), ("w", 4), ("T", 16)];
+const PARK: Furniture = &[("T", 8)];
 /// Sites of a district. Residents eat at about the same time, so a café has a till for every three.
 const SITES: [(PlaceKind, Furniture); 4] = [
-    (PlaceKind::Grocer, &[("h", 4), ("t", 8)]),
+    (PlaceKind::Grocer, &[("h", 6), ("t", 8)]),
     (PlaceKind::Cafe, &[("t", 3), ("T", 6)]),
-    (PlaceKind::Office, &[("d", 4)]),
-    (PlaceKind::Gym, &[("w", 8), ("T", 64)]),
+    (PlaceKind::Office, &[("d", 8)]),
+    (PlaceKind::Gym, &[("w", 16), ("T", 64)]),
 ];
 /// Separates these draws from others with the same seed.
 const CITY: u64 = 0x6369_7479;
