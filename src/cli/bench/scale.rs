@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use townlet_learn::{Scripted, observe_all};
 use townlet_town::config::Observations;
-use townlet_town::{Rules, Town, observations, snapshot};
+use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
+use super::telemetry::ReaderCosts;
 use super::timing::{milliseconds, resident_kib, time};
+use super::tui_frames;
 use crate::cli::config::drawn_yaml;
 use crate::cli::config_sources::{self, ConfigSources};
 use crate::cli::{ConfigArgs, output};
@@ -27,6 +29,10 @@ const SEED: u64 = 1;
 const DAYS: u64 = 3;
 /// Resident-ticks that are timed at least: small towns run many days.
 const TIMED_RESIDENT_TICKS: u64 = 1_000_000;
+/// Time in which readers are measured, and frames, and the size of their terminal.
+const READERS_TIME: Duration = Duration::from_secs(40);
+const FRAMES_TIME: Duration = Duration::from_secs(8);
+const TERMINAL: (u16, u16) = (120, 40);
 /// Threads of the observations.
 const THREADS: [NonZero<usize>; 2] = [NonZero::<usize>::MIN, NonZero::<usize>::MIN.saturating_add(1)];
 
@@ -52,6 +58,45 @@ struct ScaleRow {
     snapshot_mib: f64,
     /// Digest after three days.
     digest: String,
+    readers: ReaderRow,
+}
+
+/// What readers cost a town of this size, and what an operator's screen costs. Shares of the tick rate are in percent: the median and
+/// the lowest of the rounds.
+#[derive(Debug, Serialize, Deserialize)]
+struct ReaderRow {
+    /// Share with one subscriber, with fifty over sockets, and with an operator's screen over a socket.
+    one_percent: [f64; 2],
+    fifty_percent: [f64; 2],
+    screen_percent: [f64; 2],
+    /// Milliseconds of the town's thread for a message.
+    thread_ms: f64,
+    /// Bytes of a message of everything and of one to an operator's screen, compressed, and megabytes a second to the screen.
+    message_bytes: u64,
+    screen_message_bytes: u64,
+    screen_mb_per_second: f64,
+    /// 99th percentile of frames at 120 × 40: from a new view, and from a key, to the bytes for the terminal.
+    frame_p99_ms: f64,
+    key_p99_ms: f64,
+}
+
+impl ReaderRow {
+    fn measure(sources: &Sources) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let costs = ReaderCosts::measure(sources, &folder, READERS_TIME)?;
+        let [frame_p99_ms, key_p99_ms] = tui_frames::measure(sources, &folder, FRAMES_TIME, TERMINAL)?.p99();
+        Ok(Self {
+            one_percent: costs.subscriber,
+            fifty_percent: costs.fifty,
+            screen_percent: costs.screen,
+            thread_ms: costs.thread_ms,
+            message_bytes: costs.everything.message_bytes(),
+            screen_message_bytes: costs.on_screen.message_bytes(),
+            screen_mb_per_second: costs.on_screen.rate() / 1e6,
+            frame_p99_ms,
+            key_p99_ms,
+        })
+    }
 }
 
 /// The rows of what is printed with `--json`.
@@ -88,7 +133,8 @@ fn per_resident_tick(town: &mut Town, mut observe: impl FnMut(&Town)) -> f64 {
 fn measure(residents: u32) -> Result<ScaleRow> {
     let mib = || resident_kib().map(|kib| kib / 1024.0);
     let started = Instant::now();
-    let mut town = Town::new(Arc::new(Rules::new(input(residents)?.sources)?), SEED);
+    let sources = input(residents)?.sources;
+    let mut town = Town::new(Arc::new(Rules::new(sources.clone())?), SEED);
     let run = |town: &mut Town, ticks: u64| {
         while town.tick() < ticks {
             town.step(&mut Scripted);
@@ -128,6 +174,7 @@ fn measure(residents: u32) -> Result<ScaleRow> {
         snapshot_in_ms,
         snapshot_mib,
         digest,
+        readers: ReaderRow::measure(&sources)?,
     })
 }
 
@@ -179,13 +226,37 @@ pub(super) fn run(sizes: &[u32], json: bool) -> Result<ExitCode> {
         ]);
     }
     output::print(&output::columns(&table))?;
+    output::print(&format!("\n{}", output::columns(&reader_table(&rows))))?;
     output::line(
         "\nstart: from the configuration to the end of the first tick; memory: then, and after three days. without, compact, \
          full: per resident-tick without observations and with those of a layout, on one and on two threads. out, in: a \
-         snapshot packed and unpacked. digest: after three days under the scripted policy.",
+         snapshot packed and unpacked. digest: after three days under the scripted policy. 1, 50, screen: share of the tick rate \
+         that remains with subscribers and with an operator's screen, the median and the lowest of the rounds. thread: time of \
+         the town's thread for a message. message, to screen: bytes of a message of everything and of one to a screen. frame, \
+         key: 99th percentile at 120 × 40 from a new view or a key to the bytes for the terminal.",
     )?;
     if build == "debug" {
         output::line("This is an unoptimized build: its values do not represent a release build.")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn reader_table(rows: &[ScaleRow]) -> Vec<[String; 9]> {
+    let heads = ["residents", "1", "50", "screen", "thread", "message", "to screen", "frame", "key"];
+    let share = |[middle, least]: [f64; 2]| format!("{middle:.0} ({least:.0}) %");
+    let line = |row: &ScaleRow| {
+        let readers = &row.readers;
+        [
+            row.residents.to_string(),
+            share(readers.one_percent),
+            share(readers.fifty_percent),
+            share(readers.screen_percent),
+            format!("{:.2} ms", readers.thread_ms),
+            format!("{} B", readers.message_bytes),
+            format!("{} B, {:.2} MB/s", readers.screen_message_bytes, readers.screen_mb_per_second),
+            format!("{:.2} ms", readers.frame_p99_ms),
+            format!("{:.2} ms", readers.key_p99_ms),
+        ]
+    };
+    std::iter::once(heads.map(String::from)).chain(rows.iter().map(line)).collect()
 }

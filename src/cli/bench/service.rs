@@ -65,7 +65,8 @@ pub(super) fn serve(shard: &Arc<Handle>) -> Result<Server> {
     townlet_server::start(Arc::clone(shard), place, options).map_err(|why| anyhow!(why))
 }
 
-struct Subscribers {
+/// Subscribers over local sockets.
+pub(super) struct Subscribers {
     over: Arc<AtomicBool>,
     bytes: Arc<AtomicU64>,
     readers: Vec<std::thread::JoinHandle<()>>,
@@ -73,7 +74,7 @@ struct Subscribers {
 }
 
 impl Subscribers {
-    fn connect(address: SocketAddr) -> std::io::Result<Self> {
+    pub(super) fn connect(address: SocketAddr) -> std::io::Result<Self> {
         let (over, bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let subscribe = || {
             let mut stream = TcpStream::connect(address)?;
@@ -99,7 +100,7 @@ impl Subscribers {
     }
 
     /// Disconnects all and returns the bytes read.
-    fn disconnect(mut self) -> u64 {
+    pub(super) fn disconnect(mut self) -> u64 {
         self.over.store(true, Ordering::Relaxed);
         for reader in self.readers.drain(..) {
             // A reader that failed has still counted its bytes.

@@ -14,10 +14,10 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 use townlet_town::Sources;
 
-use super::service::serve;
+use super::service::{Subscribers, serve};
 use super::shard::{read_all, start, stop, tick_rate};
 use super::timing::{median, milliseconds};
-use super::tui_frames::{app, key_of, null_terminal};
+use super::tui_frames::{LARGE, app, key_of, null_terminal};
 use super::{Row, Target};
 use crate::cli::config_sources;
 use crate::cli::connect::runtime;
@@ -50,34 +50,61 @@ pub(super) fn rows(default: &Sources, folder: &TempDir, budget: Duration) -> Res
 }
 
 fn of_town(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
-    let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
-    let server = serve(&shard)?;
-    let address = server.address();
-    let view = shard.view().context("the shard has stopped")?.0;
-    let turn = budget / (4 * ROUNDS + 4);
-    tick_rate(&shard, turn);
-    let before = shard.publishing();
-    let subscriber = share(&shard, turn, || Ok(subscriber(&shard)))?;
-    let after = shard.publishing();
-    let screen = share(&shard, turn, || Ok(operators_screen(address)))?;
-    let everything = Traffic::measure(address, None, turn)?;
-    let on_screen = Traffic::measure(address, Some(focus(&view)), turn)?;
-    drop(server);
-    stop(&shard)?;
-    let named = |what: &str| format!("{what}, {} residents", view.agents.len());
-    let remaining = |what: &str, (middle, least): (f64, f64)| {
+    let costs = ReaderCosts::measure(sources, folder, budget)?;
+    let named = |what: &str| format!("{what}, {} residents", costs.residents);
+    let remaining = |what: &str, [middle, least]: [f64; 2]| {
         let note = format!("lowest of {ROUNDS} rounds {least:.1} %");
         Row::new(&named(what), middle, "%", Target::AtLeast(95.0), note)
     };
-    let messages = after.0 - before.0;
-    let each = milliseconds(after.1.saturating_sub(before.1)) / messages.max(1) as f64;
+    let messages = format!("{} messages", costs.messages);
     Ok(vec![
-        remaining("tick rate with one subscriber", subscriber),
-        remaining("tick rate with an operator's screen", screen),
-        Row::new(&named("town's thread per message"), each, "ms", Target::None, format!("{messages} messages")),
-        everything.row(&named("stream of everything"), Target::None),
-        on_screen.row(&named("stream to an operator's screen"), Target::AtMost(1.0)),
+        remaining("tick rate with one subscriber", costs.subscriber),
+        remaining("tick rate with an operator's screen", costs.screen),
+        Row::new(&named("town's thread per message"), costs.thread_ms, "ms", Target::None, messages),
+        costs.everything.row(&named("stream of everything"), Target::None),
+        costs.on_screen.row(&named("stream to an operator's screen"), Target::AtMost(1.0)),
     ])
+}
+
+/// What readers cost a town. Shares of the tick rate are in percent: the median and the lowest of the rounds.
+pub(super) struct ReaderCosts {
+    residents: usize,
+    /// Share with one subscriber in this process, and with fifty over sockets of which ten read nothing.
+    pub(super) subscriber: [f64; 2],
+    pub(super) fifty: [f64; 2],
+    /// Share with an operator's screen over a socket.
+    pub(super) screen: [f64; 2],
+    /// Messages to the one subscriber, and the time of the town's thread for each.
+    messages: u64,
+    pub(super) thread_ms: f64,
+    /// What a stream of everything and one to an operator's screen carry.
+    pub(super) everything: Traffic,
+    pub(super) on_screen: Traffic,
+}
+
+impl ReaderCosts {
+    /// Runs a town at full speed for about this time, in turn with and without readers.
+    pub(super) fn measure(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Self> {
+        let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
+        let server = serve(&shard)?;
+        let address = server.address();
+        let view = shard.view().context("the shard has stopped")?.0;
+        let turn = budget / (6 * ROUNDS + 3);
+        tick_rate(&shard, turn);
+        let before = shard.publishing();
+        let subscriber = share(&shard, turn, || Ok(subscriber(&shard)))?;
+        let after = shard.publishing();
+        let fifty = share(&shard, turn, || Ok(over_sockets(address)))?;
+        let screen = share(&shard, turn, || Ok(operators_screen(address)))?;
+        let everything = Traffic::measure(address, None, turn)?;
+        let on_screen = Traffic::measure(address, Some(focus(&view)), turn)?;
+        drop(server);
+        stop(&shard)?;
+        let messages = after.0 - before.0;
+        let thread_ms = milliseconds(after.1.saturating_sub(before.1)) / messages.max(1) as f64;
+        let residents = view.agents.len();
+        Ok(Self { residents, subscriber, fifty, screen, messages, thread_ms, everything, on_screen })
+    }
 }
 
 /// A reader on a thread of its own.
@@ -100,7 +127,7 @@ impl Reader {
 }
 
 /// The share of the tick rate that remains with a reader: the median and the lowest of the rounds.
-fn share(shard: &Handle, turn: Duration, mut open: impl FnMut() -> Result<Reader>) -> Result<(f64, f64)> {
+fn share(shard: &Handle, turn: Duration, mut open: impl FnMut() -> Result<Reader>) -> Result<[f64; 2]> {
     let mut shares = Vec::new();
     for _ in 0..ROUNDS {
         let alone = tick_rate(shard, turn);
@@ -110,7 +137,7 @@ fn share(shard: &Handle, turn: Duration, mut open: impl FnMut() -> Result<Reader
         shares.push(100.0 * with / alone);
     }
     let middle = median(&mut shares);
-    Ok((middle, shares[0]))
+    Ok([middle, shares[0]])
 }
 
 /// Reads everything in this process.
@@ -122,12 +149,24 @@ fn subscriber(shard: &Arc<Handle>) -> Reader {
     })
 }
 
+/// Fifty subscribers over local sockets, ten of which read nothing.
+fn over_sockets(address: SocketAddr) -> Reader {
+    Reader::start(move |over| {
+        let subscribers = Subscribers::connect(address).context("the service accepts no subscribers")?;
+        while !over.load(Ordering::Relaxed) {
+            std::thread::sleep(FRAME);
+        }
+        subscribers.disconnect();
+        Ok(())
+    })
+}
+
 /// The interface of `townlet observe` on a large terminal, over a local socket.
 fn operators_screen(address: SocketAddr) -> Reader {
     Reader::start(move |over| {
         let mut source = Remote::new(client(address)?);
         let mut app = app(source.hello())?;
-        let mut terminal = null_terminal(&Arc::default())?;
+        let mut terminal = null_terminal(LARGE, &Arc::default())?;
         let (sender, events) = channel();
         source.start(Box::new(move |event| drop(sender.send(event))));
         let mut screens = Screen::all().cycle();
@@ -174,7 +213,7 @@ fn focus(view: &Snapshot) -> Focus {
 }
 
 /// What a client receives after the first message.
-struct Traffic {
+pub(super) struct Traffic {
     messages: u64,
     /// Over the network, and after decompression.
     bytes: u64,
@@ -183,6 +222,16 @@ struct Traffic {
 }
 
 impl Traffic {
+    /// Bytes of a message over the network.
+    pub(super) const fn message_bytes(&self) -> u64 {
+        self.bytes / if self.messages == 0 { 1 } else { self.messages }
+    }
+
+    /// Bytes a second over the network.
+    pub(super) fn rate(&self) -> f64 {
+        self.bytes as f64 / self.time.as_secs_f64()
+    }
+
     fn measure(address: SocketAddr, focus: Option<Focus>, time: Duration) -> Result<Self> {
         let client = client(address)?;
         let failed = |why: townlet_source::remote::ClientError| anyhow!(why.message());
@@ -219,12 +268,12 @@ impl Traffic {
     /// The row in MB/s.
     fn row(&self, name: &str, target: Target) -> Row {
         let seconds = self.time.as_secs_f64();
-        let (each, text) = (self.bytes / self.messages.max(1), self.text / self.messages.max(1));
+        let (each, text) = (self.message_bytes(), self.text / self.messages.max(1));
         let note = format!(
             "{:.1} messages/s of {each} bytes, {text} before compression ({:.2} MB/s)",
             self.messages as f64 / seconds,
             self.text as f64 / seconds / 1e6,
         );
-        Row::new(name, self.bytes as f64 / seconds / 1e6, "MB/s", target, note)
+        Row::new(name, self.rate() / 1e6, "MB/s", target, note)
     }
 }
