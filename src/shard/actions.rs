@@ -105,7 +105,7 @@ impl Engine {
                         format!("nothing changes: {issuer} has acknowledged the alert `{name}` at tick {tick}.")
                     }
                     None => {
-                        format!("the alert `{name}` is acknowledged until it is raised again or says something else.")
+                        format!("the alert `{name}` is acknowledged until it is raised again, grows or changes.")
                     }
                 }
             }

@@ -126,10 +126,11 @@ impl Engine {
             }
             stands
         });
-        // An alert that is raised again, or about something else, has to be acknowledged again.
+        // An alert that is raised again, or about something else or more, has to be acknowledged again.
         let mut cleared = Vec::new();
         acknowledged.retain(|key, seen| {
-            let stands = active.iter().any(|alert| telemetry::key(alert) == *key && seen.holds(alert));
+            let stands =
+                active.iter().any(|alert| telemetry::key(alert) == *key && seen.holds(alert, self.town.state()));
             if !stands {
                 cleared.push(key.0.clone());
             }
