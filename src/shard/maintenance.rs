@@ -77,6 +77,9 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.write_late_outcomes();
+        if self.log_failure().is_none() {
+            self.records.write_kept();
+        }
         self.records.write_ended();
         self.retry_release_file();
         if self.snapshots.wants_retry() && self.log_trouble().is_none() {
