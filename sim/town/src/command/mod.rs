@@ -180,6 +180,11 @@ fn check_amount(value: Micro) -> Result<(), Refusal> {
     Err(invalid(format!("{value} meals is out of range."), "Give an amount from 0 to 1,000,000 meals."))
 }
 
+/// An amount of money: `1 meal`, `0.4 meals`.
+fn meals(value: Micro) -> String {
+    format!("{value} {}", if value == Micro::ONE { "meal" } else { "meals" })
+}
+
 /// The slot of a resident.
 fn present(cx: &TickContext<'_>, who: ResidentId) -> Result<AgentId, Refusal> {
     cx.state.agents.slot_of(who).ok_or_else(|| {
@@ -289,7 +294,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
                 let change = value - cx.state.agents.wallet[agent];
                 economy::pay(cx, agent, change, Account::Operator);
             }
-            Ok(format!("{name} has {value} in the wallet."))
+            Ok(format!("{name} has {} in the wallet.", meals(value)))
         }
         Command::Possess { option, .. } => {
             if let Some(why) = refusal(cx.rules, cx.state, agent, option) {
@@ -347,7 +352,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             let spike = cx.state.perturbations.is_active(perturbations::PRICE_SPIKE);
             let spike = if spike { " once the price spike is over" } else { "" };
-            Ok(format!("{name} costs {value}{spike}."))
+            Ok(format!("{name} costs {}{spike}.", meals(value)))
         }
         &Command::Mortality(on) => {
             if !dry {
