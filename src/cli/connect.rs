@@ -87,7 +87,11 @@ impl ConnectArgs {
         // An address stands for the shards of a port, a name for one shard.
         let expected = known
             .map_or(ExpectedShard::Any, |known| known.shard.clone().map_or(ExpectedShard::Known, ExpectedShard::Named));
-        let client = Client::new(&Target { url, token, ca, expected }).map_err(|why| anyhow!("--connect {why}"))?;
+        let ca_name = ca.as_ref().map(|ca| ca.display().to_string());
+        let client = Client::new(&Target { url, token, ca, expected }).map_err(|why| {
+            let option = if ca_name.is_some_and(|name| why.starts_with(&name)) { "--ca" } else { "--connect" };
+            anyhow!("{option} {why}")
+        })?;
         Ok(ShardTarget {
             name: known.map(|shard| shard.name.clone()),
             colour: known.and_then(|shard| shard.colour.clone()),
@@ -111,6 +115,7 @@ fn read_token(file: &Path) -> Result<String> {
 pub(super) fn read_secret(file: &Path) -> Result<String> {
     let name = escape(&file.display().to_string());
     let found = std::fs::metadata(file).map_err(|error| output::read_error(file, &error))?;
+    ensure!(found.is_file(), "{name}: not a regular file.");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -120,7 +125,7 @@ pub(super) fn read_secret(file: &Path) -> Result<String> {
             "{name}: readable by other users. Run `chmod 600` on it, and revoke the token if it may have leaked."
         );
     }
-    ensure!(found.is_file() && found.len() <= 1_024, "{name}: not a token file.");
+    ensure!(found.len() <= 1_024, "{name}: not a token file.");
     let text = townlet_files::read_to_string(file).map_err(|why| anyhow!("{name}: {why}"))?;
     let secret = text.trim();
     ensure!(!secret.is_empty(), "{name}: contains no token.");
@@ -165,6 +170,7 @@ mod tests {
         assert!(with("twn_a_b\n", 0o640).unwrap_err().contains("readable by other users"));
         assert!(with("secret", 0o600).unwrap_err().contains("contains no token"));
         assert!(with(&"x".repeat(2_000), 0o600).unwrap_err().contains("not a token file"));
-        assert!(read_token(folder.path()).is_err());
+        let why = read_token(folder.path()).unwrap_err().to_string();
+        assert!(why.ends_with(": not a regular file."), "{why}");
     }
 }
