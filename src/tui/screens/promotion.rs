@@ -216,6 +216,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 text,
                 verb: "promote".into(),
                 requests: vec![Request::line(format!("{PROMOTE} {candidate}"))],
+                about: release.clone(),
                 reason,
                 ..Confirmation::default()
             }
@@ -230,6 +231,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 ],
                 verb: "roll back".into(),
                 requests: vec![Request::line(ROLLBACK)],
+                about: format!("{release} {previous}"),
                 reason: rollback_reason(cx),
                 ..Confirmation::default()
             }
