@@ -228,7 +228,12 @@ impl<C: ListContent> Pane for ListPane<C> {
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let items = self.content.items(cx);
         let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
-        self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action))
+        let reaction = self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action));
+        if matches!(reaction, Reaction::Confirm(_)) {
+            // The question stays with what it is about, also before the operator has moved the selection.
+            view.select(view.at());
+        }
+        reaction
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {

@@ -11,6 +11,10 @@ const MAX_REASONS: usize = 20;
 impl App {
     /// Opens the confirmation, with a field for the reason if the commands take one, or sends at once if nothing is asked.
     pub(super) fn confirm(&mut self, mut asked: Confirmation) {
+        if asked.requests.is_empty() {
+            return self.set_status("nothing is selected");
+        }
+        asked.title = self.titled(&asked.title);
         let command = asked.requests.first().and_then(|request| self.command_with_reason(request));
         let Some(command) = command.map(|(name, _)| name) else {
             self.overlay = Some(Box::new(ConfirmDialog::new(asked)));

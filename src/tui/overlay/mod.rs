@@ -23,6 +23,8 @@ pub(crate) use settings::SettingsDialog;
 pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
+use super::keymap::Action;
+use super::pane::Confirmation;
 use super::settings::{ChangedSettings, Settings};
 use super::table::Table;
 use super::text_drawing::draw_text;
@@ -75,6 +77,19 @@ pub(crate) trait Dialog: std::fmt::Debug {
 
     /// Whether it asks about the town that is on screen, so that it must not outlive the run.
     fn asks_about_the_town(&self) -> bool {
+        false
+    }
+
+    /// The pane and the action that asked its question, if they did.
+    fn origin(&self) -> Option<(usize, Action)> {
+        None
+    }
+
+    /// Notes the pane and the action that asked its question.
+    fn set_origin(&mut self, _origin: (usize, Action)) {}
+
+    /// Takes its question as it would be asked now. Returns whether it is about nothing else than before.
+    fn renew(&mut self, _asked: Confirmation) -> bool {
         false
     }
 

@@ -29,7 +29,7 @@ use crate::screenshot;
 use crate::settings::Settings;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
-use townlet_wire::telemetry::{Alert, ExitEntry};
+use townlet_wire::telemetry::{Alert, ExitEntry, PromotionStep};
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
 /// An app, its terminal size, and the requests it sent.
@@ -395,6 +395,21 @@ fn another_history_of_the_audit_log_is_the_first_banner() {
         let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&forget) && words.contains("(+1 more)"), "{size:?}: {words}");
     }
+}
+
+#[test]
+fn a_rollback_by_hand_is_no_failure_of_the_canary() {
+    let rolled_back = |issuer: &str| {
+        let mut view = snapshot();
+        view.promotion.state = "rolled_back".into();
+        let step = PromotionStep { to: "rolled_back".into(), issuer: issuer.into(), ..PromotionStep::default() };
+        view.promotion.history.push(step);
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        ui.view(view);
+        ui
+    };
+    rolled_back("token:ada").shows("‼ the release was rolled back by token:ada");
+    rolled_back("town").shows("‼ the canary failed and was rolled back");
 }
 
 #[test]
