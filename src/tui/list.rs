@@ -229,8 +229,8 @@ impl<C: ListContent> Pane for ListPane<C> {
         let items = self.content.items(cx);
         let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
         let reaction = self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action));
-        if matches!(reaction, Reaction::Confirm(_)) {
-            // The question stays with what it is about, also before the operator has moved the selection.
+        if matches!(reaction, Reaction::Confirm(_) | Reaction::ShowDetail(_)) {
+            // The window stays with what it is about, also before the operator has moved the selection.
             view.select(view.at());
         }
         reaction

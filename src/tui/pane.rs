@@ -234,6 +234,8 @@ pub struct DetailCard {
     pub title: String,
     /// Lines; long ones are wrapped.
     pub lines: Vec<Line<'static>>,
+    /// Whether it follows the state of what its title names.
+    pub live: bool,
 }
 
 impl DetailCard {

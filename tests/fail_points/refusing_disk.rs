@@ -110,7 +110,7 @@ fn changes_of_pace_are_logged_once_the_disk_accepts_writes_again() {
     };
     assert_eq!(lines(), ["pause "]);
     fail::remove("audit_write");
-    let expected = ["pause ", "speed speed:10x", "pause ", "step ticks:5"];
+    let expected = ["pause ", "speed rate:10x", "pause ", "step ticks:5"];
     wait_until("all records", || lines() == expected);
     live.shard.stop().unwrap();
     drop(live);

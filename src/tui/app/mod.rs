@@ -318,9 +318,8 @@ impl App {
             self.tasks.extend(changes.into_iter().map(Task::Notify));
         }
         let other = before.is_some_and(|before| before.run_id != view.run_id);
-        if other && self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town()) {
-            self.overlay = None;
-            self.set_status(format!("the shard runs {} now; the question about the run before is closed", view.run_id));
+        if other {
+            self.close_for_another_run(&view.run_id);
         }
         self.renew_question();
     }

@@ -1,4 +1,5 @@
-//! The open question of a pane follows the state: figures and names are those of now, and what is gone is not asked for.
+//! What is open over a pane follows the state: figures and names are those of now, what is gone is not asked for, and nothing
+//! that was asked or typed for one run goes to another.
 //! Rule: "Operator actions".
 
 use super::{App, PaneState};
@@ -18,6 +19,21 @@ impl App {
         }
     }
 
+    /// Closes what was asked or typed for the run before.
+    pub(super) fn close_for_another_run(&mut self, run_id: &str) {
+        let asks = self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town());
+        if asks {
+            self.overlay = None;
+            self.set_status(format!("the shard runs {run_id} now; the question about the run before is closed"));
+        } else if std::mem::take(&mut self.line_open) && !self.line.text().trim().is_empty() {
+            let line = self.line.text().trim().to_owned();
+            // It stays among the lines of this session, where the operator can take it again for this run.
+            self.line.remember(&line);
+            self.line.open("", &[]);
+            self.set_status(format!("the shard runs {run_id} now; the line for the run before is closed, ↑ has it"));
+        }
+    }
+
     /// Asks the open question again in the present state, or closes it when it would be about something else.
     pub(super) fn renew_question(&mut self) {
         let Some((index, action)) = self.overlay.as_ref().and_then(|overlay| overlay.origin()) else { return };
@@ -31,6 +47,12 @@ impl App {
             _ => pane.act(action, &cx),
         };
         self.panes = panes;
+        if let Some(overlay) = self.overlay.as_mut().filter(|overlay| !overlay.asks_about_the_town()) {
+            return overlay.renew_details(match reaction {
+                Reaction::ShowDetail(card) => Some(card),
+                _ => None,
+            });
+        }
         let why = match reaction {
             Reaction::Confirm(mut asked) => {
                 asked.title = self.titled(&asked.title);

@@ -313,6 +313,9 @@ impl Dialog for EscalateDialog {
 #[derive(Debug)]
 pub(crate) struct DetailDialog {
     card: DetailCard,
+    origin: Option<(usize, Action)>,
+    /// Whether what it shows is gone.
+    past: bool,
     offset: u16,
     max_offset: u16,
     /// Where it was drawn.
@@ -322,11 +325,26 @@ pub(crate) struct DetailDialog {
 impl DetailDialog {
     /// Scrolled to the top.
     pub(crate) const fn new(card: DetailCard) -> Self {
-        Self { card, offset: 0, max_offset: 0, window: Rect::ZERO }
+        Self { card, origin: None, past: false, offset: 0, max_offset: 0, window: Rect::ZERO }
     }
 }
 
 impl Dialog for DetailDialog {
+    fn origin(&self) -> Option<(usize, Action)> {
+        self.origin.filter(|_| self.card.live)
+    }
+
+    fn set_origin(&mut self, origin: (usize, Action)) {
+        self.origin = Some(origin);
+    }
+
+    fn renew_details(&mut self, card: Option<DetailCard>) {
+        match card.filter(|card| card.title == self.card.title) {
+            Some(card) => (self.card, self.past) = (card, false),
+            None => self.past = true,
+        }
+    }
+
     fn key(&mut self, key: KeyEvent) -> DialogResult {
         self.offset = match key.code {
             _ if is_cancel(key) => return DialogResult::Closed,
@@ -350,7 +368,10 @@ impl Dialog for DetailDialog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let widest = self.card.lines.iter().map(Line::width).max().unwrap_or(0) as u16;
         let width = (widest + 4).max(44).min(area.width.saturating_sub(4));
-        let lines = wrapped(&self.card.lines, width.saturating_sub(4).into());
+        let mut lines = wrapped(&self.card.lines, width.saturating_sub(4).into());
+        if self.past {
+            lines.insert(0, Line::styled("! this is past: it is not in the list any more", theme.warn));
+        }
         let rows = lines.len() as u16;
         let height = (rows + 2).min(area.height.saturating_sub(2));
         self.max_offset = (rows + 2).saturating_sub(height);

@@ -24,7 +24,7 @@ pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
 use super::keymap::Action;
-use super::pane::Confirmation;
+use super::pane::{Confirmation, DetailCard};
 use super::settings::{ChangedSettings, Settings};
 use super::table::Table;
 use super::text_drawing::draw_text;
@@ -92,6 +92,9 @@ pub(crate) trait Dialog: std::fmt::Debug {
     fn renew(&mut self, _asked: Confirmation) -> bool {
         false
     }
+
+    /// Takes its details as they are now; `None` when they are those of something else or of nothing.
+    fn renew_details(&mut self, _card: Option<DetailCard>) {}
 
     /// Takes the commands that are not confirmed now.
     fn update(&mut self, _unconfirmed: &[UnconfirmedCommand]) {}

@@ -85,6 +85,25 @@ fn a_preview_ends_with_the_connection_that_it_came_by() {
 }
 
 #[test]
+fn a_line_that_was_typed_for_one_run_is_not_sent_to_another() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let run = |ui: &mut AppHarness, run_id: &str| ui.view(Snapshot { run_id: run_id.into(), ..snapshot() });
+    run(&mut ui, "run-1");
+    ui.press(":");
+    ui.type_in("price meal 2");
+    run(&mut ui, "run-1");
+    ui.shows("› price meal 2");
+    run(&mut ui, "run-2");
+    ui.hides("› price meal 2");
+    ui.shows("the shard runs run-2 now; the line for the run before is closed, ↑ has it");
+    assert!(ui.sent.iter().all(|request| request.dry_run), "{:?}", ui.lines());
+    ui.press(": up");
+    ui.shows("› price meal 2");
+    ui.press("enter");
+    assert_eq!(ui.sent.last().and_then(|request| request.run_id.as_deref()), Some("run-2"));
+}
+
+#[test]
 fn a_long_preview_is_wrapped_and_cut_with_a_sign() {
     for size in SIZES {
         for key in ["C", "R"] {

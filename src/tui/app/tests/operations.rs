@@ -296,3 +296,30 @@ fn one_failure_among_several_commands_stays_on_screen() {
     ui.answer(done(&format!("id-{}", ui.sent.len()), "kpi", "3 met"));
     ui.shows("✓ 3 met");
 }
+
+#[test]
+fn an_open_window_follows_what_it_shows_and_says_when_that_is_gone() {
+    let mut ui = changed((120, 40), |_| {});
+    ui.press("E enter");
+    ui.shows("Exit: Ada");
+    ui.shows("waiting     2 h 09 m");
+    let mut view = snapshot();
+    view.tick += 100;
+    ui.view(view.clone());
+    ui.shows("waiting     4 h 33 m");
+    ui.hides("this is past");
+    view.employment.queue.remove(0);
+    ui.view(view);
+    ui.shows("Exit: Ada");
+    ui.shows("! this is past: it is not in the list any more");
+    ui.shows("waiting     4 h 33 m");
+    // An alert that is read stays what it was: the newest one is another.
+    let mut ui = changed((120, 40), |view| view.alerts = vec![alert("stability_red", 100)]);
+    ui.press("A enter");
+    ui.shows("stability_red stands");
+    let mut view = snapshot();
+    view.alerts = vec![alert("price_spike", 3_000)];
+    ui.view(view);
+    ui.shows("stability_red stands");
+    ui.hides("this is past");
+}

@@ -145,7 +145,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
             fact("chance", &format!("{} per day", percent(event.chance))),
         ]);
     }
-    DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines }
+    DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines, live: true }
 }
 
 fn head(cx: &Context<'_>) -> Line<'static> {

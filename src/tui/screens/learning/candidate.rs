@@ -161,7 +161,7 @@ fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
         fact("cmd_id", id),
         fact("reason", &step.why),
     ];
-    DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
+    DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines, live: false }
 }
 
 fn cell(step: &PromotionStep, head: &str, cx: &Context<'_>) -> (String, Style) {

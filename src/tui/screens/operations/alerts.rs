@@ -146,7 +146,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
             vec![fact("when", &when), fact("category", &story.category.replace('_', " ")), fact("text", &story.text)],
         ),
     };
-    DetailCard { title: title.into(), lines }
+    DetailCard { title: title.into(), lines, live: false }
 }
 
 impl Pane for Alerts {

@@ -133,5 +133,5 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
         let text = format!("  {}  {}", event.event.replace('_', " "), fields.join(", "));
         lines.push(Line::from(vec![Span::styled(when, theme.dim), Span::styled(escape(&text), theme.text)]));
     }
-    DetailCard { title: format!("Exit: {name}"), lines }
+    DetailCard { title: format!("Exit: {name}"), lines, live: true }
 }

@@ -124,7 +124,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
         format!("  {} · until tick {}", resident(view, &cooldown.agent), thousands(cooldown.until_tick))
     });
     listed(&mut lines, out.collect());
-    DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines }
+    DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines, live: true }
 }
 
 fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {

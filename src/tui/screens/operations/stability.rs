@@ -185,7 +185,7 @@ fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
             Span::styled(format!("   window {}", escape(&window.verdict)), theme.dim),
         ]));
     }
-    DetailCard { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines }
+    DetailCard { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines, live: true }
 }
 
 impl ListContent for CheckList {
