@@ -200,10 +200,10 @@ mod tests {
 
     #[test]
     fn names_are_in_the_order_of_their_numbers() {
-        let mut view = Snapshot::default();
-        view.agents = ["Abel-10", "Abel-2", "Abel"]
+        let agents = ["Abel-10", "Abel-2", "Abel"]
             .map(|name| Agent { id: name.into(), name: name.into(), ..Agent::default() })
             .to_vec();
+        let view = Snapshot { agents, ..Snapshot::default() };
         let rows = rows(&view, "", Order::default());
         assert_eq!(rows.iter().map(|row| &*row.agent.name).collect::<Vec<_>>(), ["Abel", "Abel-2", "Abel-10"]);
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::fixtures;
 use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::pane::Pane;
+use crate::screens::operations::Employment;
 use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.
@@ -101,7 +102,6 @@ fn before_the_first_shift_there_is_no_attendance() {
     let text = harness.text(&mut pane, SIZES[1]);
     assert!(text.contains("attended  – · late today"), "{text}");
     // The same in the exit queue, into which an operator can put everybody.
-    use crate::screens::operations::Employment;
     let text = harness.text(&mut Employment::default(), SIZES[2]);
     assert!(text.contains("Ada, barista for 4 days; no shift yet."), "{text}");
     assert!(!text.lines().any(|line| line.contains("▸ Ada") && line.contains('%')), "{text}");
