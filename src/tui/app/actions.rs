@@ -271,6 +271,19 @@ impl App {
             return self.set_status("the shard uses a newer schema; upgrade this program to send commands");
         }
         let requests = vec![Request::line(typed)];
+        let only_reason = spec.is_some_and(|spec| !spec.destructive);
+        if spec.is_some_and(|spec| !self.is_refused(spec)) && self.lacks_reason(&requests[0]) {
+            let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
+            self.line.open("", &[]);
+            return self.confirm(Confirmation {
+                title: "Reason".into(),
+                text: std::iter::once(typed.to_owned()).chain(preview).collect(),
+                verb: "execute".into(),
+                requests,
+                only_reason,
+                ..Confirmation::default()
+            });
+        }
         if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
             let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
             let effect = preview.unwrap_or_else(|| format!("{}.", crate::format::capital(&spec.help)));

@@ -325,7 +325,11 @@ impl App {
         let is_seen = |alert: &Alert| alert.acknowledged_by.is_some();
         let seen = |name: &str| view.alerts.iter().any(|alert| alert.name == name && is_seen(alert));
         let problems = &view.health.problems;
-        banners.extend(problems.iter().filter(|problem| !alert_of(problem).is_some_and(is_seen)).cloned());
+        let unseen = problems.iter().filter(|problem| !alert_of(problem).is_some_and(is_seen)).cloned();
+        // What is a warning stands behind everything critical.
+        let is_warning = |problem: &String| alert_of(problem).is_some_and(|alert| alert.severity == "warning");
+        let (warnings, urgent): (Vec<String>, Vec<String>) = unseen.partition(is_warning);
+        banners.extend(urgent);
         if view.transport.mode == "aggregate" && !seen("telemetry_aggregating") {
             banners.push("telemetry is aggregated to one message per second".into());
         }
@@ -353,6 +357,7 @@ impl App {
         let standing = |alert: &&Alert| alert.severity == "critical" && !is_seen(alert) && !said(alert);
         let worst = view.alerts.iter().filter(standing);
         banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
+        banners.extend(warnings);
         banners.extend(self.webhook_trouble.clone());
         banners
     }

@@ -37,6 +37,12 @@ impl App {
         self.overlay = Some(Box::new(ConfirmDialog::with_reason(asked, self.settings.reason, history)));
     }
 
+    /// Whether a typed command has no reason although one is required.
+    pub(super) fn lacks_reason(&self, request: &Request) -> bool {
+        let reason = self.command_with_reason(request).map(|(_, reason)| reason.unwrap_or_default());
+        self.settings.reason == ReasonPrompt::Required && reason.is_some_and(|reason| reason.trim().is_empty())
+    }
+
     /// Keeps the reason of commands that are sent.
     pub(super) fn keep_reason(&mut self, requests: &[Request]) {
         let given = requests.first().and_then(|request| self.command_with_reason(request));

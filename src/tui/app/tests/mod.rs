@@ -356,6 +356,10 @@ fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
         assert!(!said.is_empty() && !said.contains("more)"), "{name}: {said}");
         assert_eq!(banner(mode, state, &[alert(name, severity, true)], &[]), None, "{name}");
     }
+    // What is critical stands before a warning, in whatever list it is.
+    let both = [alert("tick_late", "warning", false), alert("starvation", "critical", false)];
+    let said = banner("full", "none", &both, &["tick_late stands."]).unwrap_or_default();
+    assert!(said.starts_with("starvation stands. Look.") && said.contains("(+1 more)"), "{said}");
     // A problem that is no alert stays.
     let said = banner("full", "none", &[alert("tick_late", "warning", true)], &["another thing."]);
     assert_eq!(said.as_deref(), Some("another thing."));

@@ -173,7 +173,7 @@ fn promotion_needs_eligibility_and_confirmation() {
     let question = asked(harness.act(&mut pane, Action::Promote));
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
     let text = question.text.join(" ");
-    assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
+    assert!(text.contains("better +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
     assert!(text.contains("starvation events: passed after 604 pairs. involuntary exits: passed after"), "{text}");
     assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
     harness.view.promotion.candidate = None;

@@ -126,6 +126,8 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "check" => (check.name.replace('_', " "), theme.text),
         "now" => (value(check), style),
         "limit" => (check.limit.clone(), theme.dim),
+        // Said in place of the trend.
+        "samples" if check.value.is_none() && columns.width("trend or samples") > 0 => (String::new(), theme.dim),
         "samples" => (format!("{}/{}", thousands(check.samples), thousands(check.samples_required)), theme.dim),
         _ if check.value.is_none() => (samples(check.samples, check.samples_required, width), theme.dim),
         _ => (spark_on(&trend(check, cx), width, scale_of(&check.unit)), theme.chart),
