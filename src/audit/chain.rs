@@ -125,7 +125,8 @@ impl Chain {
         let first_seq = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
         let (head, head_file, segment_state) = (None, None, SegmentState::Open);
         let (missing, disturbance, report) = (BTreeSet::new(), None, None);
-        let (config_id, tick, last_time) = (last.config_id, Arc::new(AtomicU64::new(last.tick)), last.ts);
+        let tick = Arc::new(AtomicU64::new(options.tick.unwrap_or(last.tick)));
+        let (config_id, last_time) = (last.config_id, last.ts);
         let mut chain = Self {
             options,
             lock,

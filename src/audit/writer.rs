@@ -78,6 +78,8 @@ pub struct Options {
     pub retry: Duration,
     /// Supplies the time of a record.
     pub clock: Clock,
+    /// The town's tick, for records that the log writes before the shard notes one; without it, that of the last record.
+    pub tick: Option<u64>,
     /// What the first line of a new run says; without it the run is not chained to the run before.
     pub start: Option<RunStart>,
     /// The sealing key of the home. The log is sealed if the file exists.
@@ -96,6 +98,7 @@ impl Options {
             segment_bytes: 4 * 1024 * 1024,
             retry: Duration::from_secs(1),
             clock: Box::new(jiff::Timestamp::now),
+            tick: None,
             start: None,
             seal_key: None,
             seal_interval: SEAL_INTERVAL,
@@ -185,7 +188,7 @@ impl Log {
         let (retry, start) = (options.retry, options.start.clone().filter(|_| found.end.is_none()));
         let (seal_key, seal_interval) = (options.seal_key.clone(), options.seal_interval);
         let first = start.map(|start| begin_record(&dir, &start)).transpose().map_err(failed)?;
-        let (config_id, tick) = (found.last.config_id.clone(), found.last.tick);
+        let (config_id, tick) = (found.last.config_id.clone(), options.tick.unwrap_or(found.last.tick));
         let lines = found.end.as_ref().map_or(0, |end| end.seq);
         let mut chain = Chain::open(options, lock, found.end, found.last).map_err(failed)?;
         let torn = |piece| Record::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));

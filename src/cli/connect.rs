@@ -78,16 +78,29 @@ impl ConnectArgs {
             bail!("unknown shard `{}`. {hint}", escape(requested));
         }
         let url = known.map_or(requested, |shard| &shard.url).to_owned();
-        let token_file = self.token_file.as_deref().or(known.and_then(|shard| shard.token_file.as_deref()));
-        let ca = self.ca.clone().or_else(|| known.and_then(|shard| shard.ca.clone()));
-        let token = match token_file {
-            Some(file) => Some(read_token(file)?),
-            None => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()),
+        // A file is named by who asked for it: an option, or a row of the user's configuration.
+        let configured = |key: &str| {
+            let file = super::user_config::path().unwrap_or_default();
+            format!("{}: shards: {key} of `{}`:", file.display(), escape(requested))
         };
+        let token = match (&self.token_file, known.and_then(|shard| shard.token_file.as_deref())) {
+            (Some(file), _) => Some(read_token("--token-file", file)?),
+            (None, Some(file)) => Some(read_token(&configured("token_file"), file)?),
+            (None, None) => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()),
+        };
+        let ca = self.ca.clone().or_else(|| known.and_then(|shard| shard.ca.clone()));
         // An address stands for the shards of a port, a name for one shard.
         let expected = known
             .map_or(ExpectedShard::Any, |known| known.shard.clone().map_or(ExpectedShard::Known, ExpectedShard::Named));
-        let client = Client::new(&Target { url, token, ca, expected }).map_err(|why| anyhow!("--connect {why}"))?;
+        let ca_name = ca.as_ref().map(|ca| ca.display().to_string());
+        let client = Client::new(&Target { url, token, ca, expected }).map_err(|why| {
+            let option = match (ca_name.is_some_and(|name| why.starts_with(&name)), self.ca.is_some()) {
+                (true, true) => "--ca".to_owned(),
+                (true, false) => configured("ca"),
+                (false, _) => "--connect".to_owned(),
+            };
+            anyhow!("{option} {why}")
+        })?;
         Ok(ShardTarget {
             name: known.map(|shard| shard.name.clone()),
             colour: known.and_then(|shard| shard.colour.clone()),
@@ -96,12 +109,12 @@ impl ConnectArgs {
     }
 }
 
-/// Reads a token from a file that only its owner can read.
-fn read_token(file: &Path) -> Result<String> {
-    let text = read_secret(file).map_err(|why| anyhow!("--token-file {why}"))?;
+/// Reads a token from a file that only its owner can read; `option` named it.
+fn read_token(option: &str, file: &Path) -> Result<String> {
+    let text = read_secret(file).map_err(|why| anyhow!("{option} {why}"))?;
     ensure!(
         text.starts_with("twn_") && !text.contains(char::is_whitespace),
-        "--token-file {}: contains no token. Create one with `townlet token create --role ROLE > FILE`.",
+        "{option} {}: contains no token. Create one with `townlet token create --role ROLE > FILE`.",
         escape(&file.display().to_string())
     );
     Ok(text)
@@ -111,6 +124,7 @@ fn read_token(file: &Path) -> Result<String> {
 pub(super) fn read_secret(file: &Path) -> Result<String> {
     let name = escape(&file.display().to_string());
     let found = std::fs::metadata(file).map_err(|error| output::read_error(file, &error))?;
+    ensure!(found.is_file(), "{name}: not a regular file.");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -120,7 +134,7 @@ pub(super) fn read_secret(file: &Path) -> Result<String> {
             "{name}: readable by other users. Run `chmod 600` on it, and revoke the token if it may have leaked."
         );
     }
-    ensure!(found.is_file() && found.len() <= 1_024, "{name}: not a token file.");
+    ensure!(found.len() <= 1_024, "{name}: not a token file.");
     let text = townlet_files::read_to_string(file).map_err(|why| anyhow!("{name}: {why}"))?;
     let secret = text.trim();
     ensure!(!secret.is_empty(), "{name}: contains no token.");
@@ -159,12 +173,32 @@ mod tests {
         let with = |text: &str, mode| {
             std::fs::write(&file, text).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            read_token(&file).map_err(|why| why.to_string())
+            read_token("--token-file", &file).map_err(|why| why.to_string())
         };
         assert_eq!(with("twn_a_b\n", 0o600), Ok("twn_a_b".into()));
         assert!(with("twn_a_b\n", 0o640).unwrap_err().contains("readable by other users"));
         assert!(with("secret", 0o600).unwrap_err().contains("contains no token"));
         assert!(with(&"x".repeat(2_000), 0o600).unwrap_err().contains("not a token file"));
-        assert!(read_token(folder.path()).is_err());
+        let why = read_token("--token-file", folder.path()).unwrap_err().to_string();
+        assert!(why.ends_with(": not a regular file."), "{why}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_what_named_it() {
+        let target = |args: ConnectArgs, row: &str| {
+            let user = super::super::user_config::parse(Path::new("config.yaml"), &format!("shards: [{{ {row} }}]"));
+            args.target("one", &user.unwrap()).map(|_| ()).unwrap_err().to_string()
+        };
+        let missing = || Some(PathBuf::from("/no/file"));
+        let none = ConnectArgs::default;
+        let row = |key: &str| format!("name: one, url: 'https://127.0.0.1:1', {key}: /no/file");
+        let why = target(none(), &row("token_file"));
+        assert!(why.contains("config.yaml: shards: token_file of `one`: /no/file: "), "{why}");
+        let why = target(none(), &row("ca"));
+        assert!(why.contains("config.yaml: shards: ca of `one`: /no/file: "), "{why}");
+        let why = target(ConnectArgs { token_file: missing(), ..none() }, &row("token_file"));
+        assert!(why.starts_with("--token-file /no/file: "), "{why}");
+        let why = target(ConnectArgs { ca: missing(), ..none() }, &row("ca"));
+        assert!(why.starts_with("--ca /no/file: "), "{why}");
     }
 }

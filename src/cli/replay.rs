@@ -16,7 +16,7 @@ use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::recovery::{JournalReplayer, position};
 use townlet_shard::{Home, incident};
 use townlet_source::Recorded;
-use townlet_tui::format::count;
+use townlet_tui::format::{count, thousands};
 use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
@@ -97,10 +97,11 @@ fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<E
     let further = (further > 0).then(|| ("segments after it".to_owned(), further.to_string()));
     let beginning = beginning.map(|sentence| ("beginning".to_owned(), sentence));
     let facts = files.into_iter().chain(further).chain(beginning).collect();
-    let (home, tick) = (Home::new(&args.home), args.at.unwrap_or(u64::MAX));
+    let (home, at) = (Home::new(&args.home), args.at);
     let mut session = TerminalSession::open(options).context("the terminal failed")?;
     let open = move || {
         let mut recording = RecordedRun::open(&home, segments)?;
+        let tick = initial_tick(at, recording.ticks())?;
         recording.seek(tick).map(|()| recording)
     };
     let message = format!("Replaying {}", args.journal);
@@ -111,6 +112,16 @@ fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<E
     let last = session.run(vec![source]).context("the terminal failed")?;
     output::notice(&last);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tick to open at: `--at`, or the last. The ticks are the first, current and last of the recording.
+fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u64, String> {
+    let at = at.unwrap_or(last);
+    if (first..=last).contains(&at) {
+        return Ok(at);
+    }
+    let [at, first, last] = [at, first, last].map(thousands);
+    Err(format!("--at {at}: the recording has the ticks {first} to {last}"))
 }
 
 /// The journal to replay, and a sentence about what is missing before it.
@@ -269,6 +280,17 @@ mod tests {
 
     use super::*;
     use townlet_shard::journal::{self, Base, Header, Journal, SegmentPlace, VERSION};
+
+    #[test]
+    fn a_recording_opens_only_at_a_tick_that_it_has() {
+        let ticks = (228_000, 228_000, 1_951_062);
+        assert_eq!(initial_tick(None, ticks), Ok(1_951_062));
+        assert_eq!([Some(228_000), Some(300_000)].map(|at| initial_tick(at, ticks)), [Ok(228_000), Ok(300_000)]);
+        for at in [2_500, 1_951_063] {
+            let why = initial_tick(Some(at), ticks).expect_err("it is refused");
+            assert_eq!(why, format!("--at {}: the recording has the ticks 228,000 to 1,951,062", thousands(at)));
+        }
+    }
 
     /// A command that is missing from the journal, as after a failed write, and a further file that begins after it at the
     /// same tick.

@@ -281,7 +281,11 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let server = listener.map(|listener| serve::serve(listener, &shard, &args.launch.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let requires_token = shard.config.console_auth.enabled;
-    let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
+    let mut source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
+    if let Some(mut server) = server {
+        // Clients are told before the town stops.
+        source = source.before_stop(move || server.stop());
+    }
     // If the interface panics, the town is saved before the program exits.
     let result = catch_unwind(AssertUnwindSafe(|| session.run(vec![WatchedSource::new(source)])));
     let failed = match &result {
@@ -289,7 +293,6 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
         Ok(Err(error)) => Some(format!("the terminal failed ({error})")),
         Err(_) => Some("the interface crashed".to_owned()),
     };
-    drop(server);
     if let Some(why) = failed {
         let saved = stop(&shard)
             .map_or_else(|why| format!("saving failed: {why}"), |path| format!("the town was saved in {path}."));

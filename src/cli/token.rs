@@ -38,7 +38,7 @@ enum Subcommand {
         /// Role: `admin` may change the town and the shard, `viewer` is read-only
         #[arg(long, value_parser = one_of(&ROLES))]
         role: Role,
-        /// Name of its holder, such as `ada-laptop`, which the audit log shows as `token:ada-laptop` [default: the token's id]
+        /// Name of its principal, such as `ada-laptop`, which the audit log shows as `token:ada-laptop` [default: the token's id]
         #[arg(long, value_parser = name)]
         name: Option<String>,
         /// Time after which it is refused: a duration such as `90d` or `12h`, or a time in RFC 3339 [default: never]
@@ -48,7 +48,7 @@ enum Subcommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Create a second token of the same holder; commands keep their issuer and their retries
+    /// Create a second token of the same principal; commands keep their issuer and their retries
     Rotate {
         /// Name from `token list`
         #[arg(value_parser = name)]

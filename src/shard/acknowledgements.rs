@@ -23,7 +23,8 @@ impl Engine {
         for alert in telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status) {
             if alert.name == name {
                 let entry = self.status.acknowledged.entry(telemetry::key(&alert));
-                entry.or_insert(Acknowledgement { issuer: who.clone(), tick, message: Some(alert.message) });
+                let size = Some(telemetry::size(name, self.town.state()));
+                entry.or_insert(Acknowledgement { issuer: who.clone(), tick, message: Some(alert.message), size });
             }
         }
         self.acknowledge_file_alert(name);
@@ -40,7 +41,12 @@ impl Engine {
                 self.status.acknowledged.remove(&key);
             } else if record.command == ALERT_ACK.name && !telemetry::is_of_a_process(name) {
                 let (issuer, tick) = (record.issuer.clone(), record.tick);
-                self.status.acknowledged.entry(key).or_insert(Acknowledgement { issuer, tick, message: None });
+                self.status.acknowledged.entry(key).or_insert(Acknowledgement {
+                    issuer,
+                    tick,
+                    message: None,
+                    size: None,
+                });
             }
         }
     }
@@ -55,7 +61,7 @@ impl Engine {
             entry.tick = self.town.tick();
             self.log.append(entry.clone(), false, |_| {});
             let summary = format!(
-                "the alert `{name}` has ended or says something else; raised again, it has to be acknowledged again."
+                "the alert `{name}` has ended, grown or changed; raised again, it has to be acknowledged again."
             );
             (entry.stage, entry.status) = (Stage::Outcome, Some(Status::Ok));
             entry.result = Some(json!({ "summary": summary }));

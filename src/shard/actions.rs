@@ -46,6 +46,9 @@ impl Engine {
                     format!("{}: {left} from {tick}, then a pause.", count(ticks, "more tick"))
                 }
             },
+            PaceChange::Speed(speed) if paused => {
+                format!("the town runs on from tick {tick}, at {}.", speed.row().1)
+            }
             PaceChange::Speed(speed) => format!("the town runs at {}.", speed.row().1),
             PaceChange::Resume if paused => format!("the town runs on from tick {tick}."),
             PaceChange::Resume => "nothing changes: the town is not paused.".to_owned(),
@@ -105,7 +108,7 @@ impl Engine {
                         format!("nothing changes: {issuer} has acknowledged the alert `{name}` at tick {tick}.")
                     }
                     None => {
-                        format!("the alert `{name}` is acknowledged until it is raised again or says something else.")
+                        format!("the alert `{name}` is acknowledged until it is raised again, grows or changes.")
                     }
                 }
             }

@@ -12,7 +12,7 @@ use townlet_wire::{Answer, CommandSpec, ErrorBody, Role, Status};
 use super::command_table::{Invocation, error, refused};
 use super::commands::training::check_training_active;
 use super::engine::Engine;
-use super::operation::{FileQuery, Operation, ShardAction, ShardView};
+use super::operation::{FileQuery, Operation, PaceChange, ShardAction, ShardView};
 use super::pending_commands::{CommandContext, PendingCommand};
 use super::pending_writes::PendingIntent;
 use super::sessions::{NO_SESSION, SessionEvent};
@@ -120,13 +120,41 @@ impl Engine {
             Operation::Files(query) => {
                 self.answer_from_files(admission.context, admission.dry_run, admission.query, query, admission.reply);
             }
-            Operation::Pace(change) => {
-                let result = Ok(json!({ "summary": self.change_pace(change) }));
-                self.progress.note_answer();
-                self.answer_read(&admission.context, admission.query, result, admission.reply);
-            }
+            Operation::Pace(change) => self.admit_pace(&admission.context, change, admission.reply),
             _ => self.begin(admission),
         }
+    }
+
+    /// A change of pace happens at once, so that a town can also be stopped while the disk is full. Its record is kept until the
+    /// audit log takes it.
+    fn admit_pace(&mut self, context: &CommandContext, change: PaceChange, reply: AnswerFn) {
+        let print = fingerprint(context.name, &context.args);
+        let refused = match self.look_up(context, &print) {
+            Lookup::Replay(stored) => return self.replay(context, *stored, reply),
+            Lookup::New if self.records.is_full() => Some(error(
+                "E_AUDIT_UNAVAILABLE",
+                "the audit log cannot be written, and no more records can be kept for it.",
+                "Nothing was changed. Free disk space; the write is tried again every second.",
+            )),
+            other => retry_error(&other),
+        };
+        if let Some(error) = refused {
+            return self.refuse(context, false, error, reply);
+        }
+        self.pending.index.begin(&context.who.issuer, &context.cmd_id, print);
+        let mut result = json!({ "summary": self.change_pace(change) });
+        if self.log_failure().is_some() {
+            let summary = result["summary"].as_str().unwrap_or_default();
+            result = json!({
+                "summary": format!("{summary} It is not logged yet: the record follows once the audit log can be written."),
+                "logged": false,
+            });
+        }
+        self.progress.note_answer();
+        let answer = context.answer(self.town.tick(), Ok(result));
+        self.pending.index.done(&context.who.issuer, &answer);
+        self.records.write_or_keep(read_outcome(context, self.config_id(), &answer));
+        reply(answer);
     }
 
     /// A typed read leaves one unsynced outcome; a screen's own polling leaves none.
@@ -217,23 +245,13 @@ impl Engine {
     /// Retry rules, checks, and the intent.
     fn begin(&mut self, admission: Admission) {
         let print = fingerprint(admission.context.name, &admission.context.args);
-        if let Err(error) = match self.look_up(&admission.context, &print) {
-            Lookup::New => self.check_begin(&admission),
+        let refused = match self.look_up(&admission.context, &print) {
+            Lookup::New => self.check_begin(&admission).err(),
             Lookup::Replay(stored) => return self.replay(&admission.context, *stored, admission.reply),
             Lookup::InFlight => return self.pending.wait_for(&admission.context, admission.reply),
-            Lookup::Reused => {
-                let message = "this cmd_id belongs to another command.";
-                Err(error("E_CMD_ID_REUSED", message, "Use a new id for every new command."))
-            }
-            Lookup::Expired => {
-                let message = "this cmd_id is more than 7 days older than others that you have used since.";
-                Err(error(
-                    "E_CMD_ID_EXPIRED",
-                    message,
-                    "Use a new id, and check first whether the command took effect.",
-                ))
-            }
-        } {
+            other => retry_error(&other),
+        };
+        if let Some(error) = refused {
             return self.refuse(&admission.context, false, error, admission.reply);
         }
         // What is late comes first: a retry must not stand before the end of what it retries.
@@ -287,6 +305,22 @@ impl Engine {
     pub(super) fn log_failure(&self) -> Option<String> {
         self.log.trouble().map(|why| format!("the audit log cannot be written: {why}"))
     }
+}
+
+/// Why a request with a `cmd_id` that was used before is refused.
+fn retry_error(found: &Lookup) -> Option<ErrorBody> {
+    let (code, message, hint) = match found {
+        Lookup::New | Lookup::Replay(_) | Lookup::InFlight => return None,
+        Lookup::Reused => {
+            ("E_CMD_ID_REUSED", "this cmd_id belongs to another command.", "Use a new id for every new command.")
+        }
+        Lookup::Expired => (
+            "E_CMD_ID_EXPIRED",
+            "this cmd_id is more than 7 days older than others that you have used since.",
+            "Use a new id, and check first whether the command took effect.",
+        ),
+    };
+    Some(error(code, message, hint))
 }
 
 fn read_outcome(context: &CommandContext, config_id: &str, answer: &Answer) -> Record {

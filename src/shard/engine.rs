@@ -418,6 +418,7 @@ impl Engine {
             journal = self.journal.writer.flush();
         }
         self.write_late_outcomes();
+        self.records.write_kept();
         self.records.finish();
         // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal
         // that could not be written.

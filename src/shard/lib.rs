@@ -176,7 +176,7 @@ pub fn start_with_rules(rules: Arc<Rules>, seed: u64, options: Options) -> Resul
     let (version, place, base) = (journal::VERSION, SegmentPlace::FIRST, Base::Seed(seed));
     let header = Header { version, run_id: run_id.clone(), shard: shard.clone(), place, sources, policy, base };
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
-    let opened = townlet_audit::Log::open(audit_options(&options.home, &run_id, &town.rules().config))?;
+    let opened = townlet_audit::Log::open(audit_options(&options.home, &run_id, &town.rules().config, 0))?;
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
@@ -185,12 +185,13 @@ fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<Arc<home
     lock.map(|lock| lock.map(Arc::new)).map_err(ShardError::Claimed)
 }
 
-/// How the audit log of a run is opened: chained to the run before, sealed if the home has a sealing key.
-fn audit_options(home: &Home, run_id: &str, config: &Config) -> townlet_audit::Options {
+/// How the audit log of a run is opened at a tick: chained to the run before, sealed if the home has a sealing key.
+fn audit_options(home: &Home, run_id: &str, config: &Config, tick: u64) -> townlet_audit::Options {
     let (number, after, config_id) = (home.run_number(run_id), home.run_before(run_id), config.config_id.clone());
     townlet_audit::Options {
         start: Some(townlet_audit::RunStart { number, after, config_id }),
         seal_key: Some(home.seal_key()),
+        tick: Some(tick),
         ..townlet_audit::Options::new(home.console(), run_id, &config.shard)
     }
 }

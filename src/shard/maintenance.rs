@@ -77,6 +77,9 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.write_late_outcomes();
+        if self.log_failure().is_none() {
+            self.records.write_kept();
+        }
         self.records.write_ended();
         self.retry_release_file();
         if self.snapshots.wants_retry() && self.log_trouble().is_none() {
@@ -128,10 +131,11 @@ impl Engine {
             }
             stands
         });
-        // An alert that is raised again, or about something else, has to be acknowledged again.
+        // An alert that is raised again, or about something else or more, has to be acknowledged again.
         let mut cleared = Vec::new();
         acknowledged.retain(|key, seen| {
-            let stands = active.iter().any(|alert| telemetry::key(alert) == *key && seen.holds(alert));
+            let stands =
+                active.iter().any(|alert| telemetry::key(alert) == *key && seen.holds(alert, self.town.state()));
             if !stands {
                 cleared.push(key.0.clone());
             }

@@ -42,6 +42,12 @@ pub enum PolicyError {
         /// The folders searched.
         folders: String,
     },
+    /// The name is that of a file that is no checkpoint by its name.
+    #[error(
+        "`{0}` is a file, but the name of a checkpoint's file ends with `.safetensors`. Rename it, or name a policy: `townlet \
+         policy list` shows them."
+    )]
+    NotACheckpointFile(String),
     /// The checkpoint is damaged, or made for another town.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -112,7 +118,11 @@ impl PolicyCatalog {
             let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
             return Ok(Registry::new(folder).load(&id.to_string_lossy())?);
         }
-        Ok(Checkpoint::decode(&id_of(name)?, &self.bytes(name)?)?)
+        let bytes = self.bytes(name).map_err(|error| match error {
+            PolicyError::Unknown { name, .. } if path.is_file() => PolicyError::NotACheckpointFile(name),
+            error => error,
+        })?;
+        Ok(Checkpoint::decode(&id_of(name)?, &bytes)?)
     }
 
     fn bytes(&self, name: &str) -> Result<Vec<u8>, PolicyError> {

@@ -26,6 +26,8 @@ pub struct ResumableRun {
     pub config: Config,
     /// The texts its town is built from.
     pub sources: Sources,
+    /// The tick at which it stopped.
+    pub tick: u64,
 }
 
 /// Finds the newest run of a shard, or the given one, without changing anything. `snapshot_root` is used if the journal is
@@ -55,12 +57,14 @@ pub fn find_run(
             log.display()
         )));
     }
-    let sources = if let Some(newest) = newest {
-        journal::read(&newest)?.sources()
+    let (sources, tick) = if let Some(newest) = newest {
+        let segment = journal::read(&newest)?;
+        (segment.sources(), segment.last_tick())
     } else {
-        recover_run(home, snapshot_root, &run_id, None).map_err(ShardError::Resume)?.header.sources
+        let run = recover_run(home, snapshot_root, &run_id, None).map_err(ShardError::Resume)?;
+        (run.header.sources, run.town.tick())
     };
-    Ok(ResumableRun { run_id, config: sources.config.clone(), sources })
+    Ok(ResumableRun { run_id, config: sources.config.clone(), sources, tick })
 }
 
 /// What can be resumed instead: the runs of the shard, newest first, or those of other shards.
@@ -108,11 +112,11 @@ fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
 
 /// Resumes a run where it stopped. After an error nothing runs.
 pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, ShardError> {
-    let ResumableRun { run_id, config, .. } = recorded;
+    let ResumableRun { run_id, config, tick, .. } = recorded;
     let shard = &config.shard;
     let claim = claim(&options, shard, run_id)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
-    let mut opened = townlet_audit::Log::open(audit_options(&options.home, run_id, config))?;
+    let mut opened = townlet_audit::Log::open(audit_options(&options.home, run_id, config, *tick))?;
     // The journal shows whether an open command was applied.
     let since = opened.pending.iter().map(|intent| intent.tick).min();
     let mut rebuilt = recover_run(&options.home, &config.snapshot.root, run_id, since).map_err(ShardError::Resume)?;

@@ -1,9 +1,10 @@
-//! Audit records that nobody waits for: refusals and reads. Those of anonymous peers are kept by sample beyond a rate.
+//! Audit records that nobody waits for: refusals, reads and changes of pace. Those of anonymous peers are kept by sample beyond a
+//! rate; those of changes of pace are kept while the log cannot be written.
 //!
 //! In each interval the first records of a peer are written as they are, shortened; all others are counted, and one record of
 //! the peer names the first and the last of them. Both the peers and the lines of an interval are bounded. Rule: "Audit log".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -23,6 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const MAX_LINES: u32 = 64;
 /// Peers with a count of their own; all others share one.
 const MAX_PEERS: usize = 32;
+/// Records that wait for a log that cannot be written, at most.
+const MAX_KEPT: usize = 1_000;
 /// Longest text of an anonymous request that a record keeps, in characters.
 const MAX_TEXT: usize = 100;
 
@@ -33,16 +36,19 @@ pub(super) struct UnsyncedRecords {
     log: Weak<Log>,
     sender: Sender<Message>,
     sample: Arc<Mutex<AnonymousSample>>,
+    /// Records that the log did not take, oldest first.
+    kept: Arc<Mutex<VecDeque<Record>>>,
 }
 
 impl UnsyncedRecords {
     /// `lines` records of an anonymous peer are written as they are in ten seconds.
     pub(super) fn new(log: &Arc<Log>, sender: Sender<Message>, lines: u32) -> Self {
-        Self { log: Arc::downgrade(log), sender, sample: Arc::new(Mutex::new(AnonymousSample::new(lines))) }
+        let sample = Arc::new(Mutex::new(AnonymousSample::new(lines)));
+        Self { log: Arc::downgrade(log), sender, sample, kept: Arc::default() }
     }
 
     fn sample(&self) -> MutexGuard<'_, AnonymousSample> {
-        self.sample.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sample)
     }
 
     /// Writes the record of a request of this level, or counts it.
@@ -61,6 +67,41 @@ impl UnsyncedRecords {
         } else {
             self.append(record);
         }
+    }
+
+    /// Writes the record of something that was done; it is kept while the log cannot be written.
+    pub(super) fn write_or_keep(&self, record: Record) {
+        let mut kept = lock(&self.kept);
+        if !kept.is_empty() {
+            // Behind those that came before it.
+            return kept.push_back(record);
+        }
+        drop(kept);
+        self.append_or_keep(record);
+    }
+
+    /// Writes the kept records again. Those that the log still does not take stay kept, in their order.
+    pub(super) fn write_kept(&self) {
+        let records = std::mem::take(&mut *lock(&self.kept));
+        for record in records {
+            self.append_or_keep(record);
+        }
+    }
+
+    /// Whether no further record can be kept.
+    pub(super) fn is_full(&self) -> bool {
+        lock(&self.kept).len() >= MAX_KEPT
+    }
+
+    fn append_or_keep(&self, record: Record) {
+        let Some(log) = self.log.upgrade() else { return };
+        let (sender, kept, again) = (self.sender.clone(), Arc::clone(&self.kept), record.clone());
+        log.append(record, false, move |written| {
+            if written.is_err() {
+                lock(&kept).push_back(again);
+            }
+            drop(sender.send(Message::AuditWritten));
+        });
     }
 
     /// Writes what was counted in an interval that has ended.
@@ -86,6 +127,10 @@ impl UnsyncedRecords {
         // The loop may have ended meanwhile; then nobody looks.
         log.append(record, false, move |_| drop(sender.send(Message::AuditWritten)));
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What anonymous peers did in the current interval.

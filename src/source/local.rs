@@ -16,6 +16,8 @@ pub struct Local {
     deliver: Option<Deliver>,
     facts: Vec<(String, String)>,
     requires_token: bool,
+    /// Is called before the shard is stopped.
+    before_stop: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Delivers `Ended` when the shard's thread drops it, that is, when the thread returns or panics.
@@ -31,7 +33,13 @@ impl Local {
     /// `issuer`: name of the operator in the audit log.
     pub fn new(shard: Arc<Handle>, issuer: String, requires_token: bool, facts: Vec<(String, String)>) -> Self {
         let session = Session { issuer, role: Role::Viewer, transport: "local".into(), owner: true };
-        Self { shard, session, id: 0, deliver: None, facts, requires_token }
+        Self { shard, session, id: 0, deliver: None, facts, requires_token, before_stop: None }
+    }
+
+    /// Calls this before the shard is stopped, such as to end its service in order.
+    #[must_use]
+    pub fn before_stop(self, job: impl FnOnce() + Send + 'static) -> Self {
+        Self { before_stop: Some(Box::new(job)), ..self }
     }
 }
 
@@ -68,6 +76,9 @@ impl Source for Local {
     }
 
     fn close(&mut self) -> String {
+        if let Some(job) = self.before_stop.take() {
+            job();
+        }
         match self.shard.stop() {
             Ok(path) => format!("{} stopped at tick {}; snapshot {path}", self.shard.run_id, self.shard.tick()),
             Err(why) => format!("{} stopped at tick {}; not saved: {why}", self.shard.run_id, self.shard.tick()),

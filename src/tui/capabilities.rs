@@ -171,18 +171,18 @@ fn sixteen(color: Color) -> Color {
 const fn ascii(character: char) -> char {
     match character {
         '─' | '–' | '—' | '−' | '╌' | '┄' => '-',
-        '━' | '═' | '▬' => '=',
+        '━' | '═' => '=',
         '│' | '┃' | '║' | '├' | '┤' | '‖' | '┆' | '╎' => '|',
         '┌' | '┐' | '└' | '┘' | '╭' | '╮' | '╰' | '╯' | '┴' | '┼' | '┬' => '+',
         '┏' | '┓' | '┗' | '┛' | '╔' | '╗' | '╚' | '╝' | '█' | '▓' => '#',
-        '▁' | '▂' => '_',
+        '▁' | '▂' | '▾' => '_',
         '▃' | '·' | '░' | '∙' => '.',
         '▄' => '-',
         '▅' => '=',
         '▆' => '+',
         '▇' => '*',
         '▒' => '%',
-        '✓' | '▾' | '▼' | '↓' => 'v',
+        '✓' | '▼' | '↓' => 'v',
         '✗' | '×' => 'x',
         '‼' | '●' | '•' | '◆' => '*',
         '▸' | '›' | '▶' | '→' | '≥' => '>',
@@ -193,13 +193,17 @@ const fn ascii(character: char) -> char {
         '‘' | '’' => '\'',
         '↻' | '↺' => '@',
         '⊘' => '0',
-        '○' | '◊' | '◇' => 'o',
-        '◉' => 'O',
+        '○' | '◇' => 'o',
+        // Signs of the map. Letters are residents there.
+        '▬' => '_',
         '▯' => '[',
-        '╬' => '&',
-        '╥' => 'n',
-        '≡' => 'E',
-        '♥' => '+',
+        '◉' => '@',
+        '╬' => '/',
+        '╥' => '{',
+        '╤' => '(',
+        '≡' => '#',
+        '◊' => ';',
+        '♥' => '*',
         // Dots of a chart: low, high or both.
         '\u{2800}' => ' ',
         '\u{2801}'..='\u{28ff}' => {
@@ -234,6 +238,8 @@ mod tests {
     use ratatui::layout::Rect;
     use ratatui::style::Style;
 
+    use townlet_wire::telemetry::{Map, MapObject, MapPlace};
+
     use super::*;
     use crate::theme::Theme;
 
@@ -261,11 +267,34 @@ mod tests {
 
     #[test]
     fn every_sign_of_the_interface_has_an_ascii_character() {
-        let signs = "─━═│┃║┌┐└┘╭╮╰╯┏┓┗┛╔╗╚╝├┤┬┴┼▁▂▃▄▅▆▇█▓▒░·✓✗‼●•◆▸›▶◂▾▴▲▼…≈×–−“”↑↓←→↻⊘○◊◉▯╬╥≡♥▬‖≥≤";
+        let signs = "─━═│┃║┌┐└┘╭╮╰╯┏┓┗┛╔╗╚╝├┤┬┴┼▁▂▃▄▅▆▇█▓▒░·✓✗‼●•◆▸›▶◂▾▴▲▼…≈×–−“”↑↓←→↻⊘○◊◉▯╬╥╤≡♥▬‖≥≤";
         for sign in signs.chars() {
             assert!(ascii(sign).is_ascii() && ascii(sign) != '?', "{sign}");
         }
         assert_eq!((ascii('é'), ascii('a'), ascii('山'), ascii('\u{2847}')), ('e', 'a', '?', ':'));
+    }
+
+    #[test]
+    fn the_signs_of_the_map_stay_different() {
+        let theme = Theme::named("dark", true).unwrap();
+        let (places, objects) = (
+            ["road", "home", "grocer", "cafe", "office", "park", "gym"],
+            ["bed", "fridge", "stove", "shower", "till", "desk", "table", "shelf", "other"],
+        );
+        let map = Map {
+            places: places.map(|kind| MapPlace { kind: kind.into(), ..MapPlace::default() }).to_vec(),
+            objects: objects.map(|kind| MapObject { kind: kind.into(), ..MapObject::default() }).to_vec(),
+            ..Map::default()
+        };
+        let legend = crate::screens::town::legend(&map, &theme);
+        let mut seen = std::collections::BTreeMap::new();
+        for (sign, word) in legend {
+            let plain = in_ascii(&sign.content);
+            let letter = plain.chars().all(char::is_alphabetic);
+            assert!(!letter || word == "off", "{word} is {plain}, which is a resident");
+            assert_eq!(seen.insert(plain, word.clone()), None, "{word}");
+        }
+        assert!(seen.len() > 20, "{seen:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Export of tables and charts: CSV, and SVG for charts. The shell writes the files. Rule: "Screens".
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::format::range;
@@ -8,8 +9,14 @@ use super::format::range;
 const SIZE: (f64, f64) = (720.0, 360.0);
 const MARGIN: (f64, f64, f64, f64) = (88.0, 40.0, 24.0, 44.0);
 
-/// A row of a table: names and values of its columns. Values are plain: numbers without units or separators.
-pub type Record = Vec<(&'static str, String)>;
+/// A row of a table: names and values of its columns. Values are plain: numbers without units or separators, lists with blanks
+/// between their values.
+pub type Record = Vec<(Cow<'static, str>, String)>;
+
+/// A row of columns whose names are fixed.
+pub(crate) fn record<const N: usize>(fields: [(&'static str, String); N]) -> Record {
+    fields.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()
+}
 
 /// One series with its labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +47,14 @@ pub struct Export {
 }
 
 impl Export {
-    /// Keeps these fields of each row, in this order. Where no field is left, all are kept.
+    /// Keeps these fields of each row, in this order; `needs` also keeps `needs.hunger`. Where no field is left, all are kept.
     pub(crate) fn keep(&mut self, fields: &[&str]) {
-        let field = |row: &Record, name: &str| row.iter().find(|(field, _)| *field == name).cloned();
-        let kept = |row: &Record| fields.iter().filter_map(|name| field(row, name)).collect::<Record>();
+        let fits = |field: &str, name: &str| {
+            field.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let kept = |row: &Record| -> Record {
+            fields.iter().flat_map(|name| row.iter().filter(|(field, _)| fits(field, name))).cloned().collect()
+        };
         let rows: Vec<Record> = self.rows.iter().map(kept).collect();
         if rows.iter().any(|row| !row.is_empty()) {
             self.rows = rows;
@@ -88,7 +99,7 @@ fn plain_name(name: &str) -> String {
 fn table(rows: &[Record]) -> String {
     let mut columns: Vec<&str> = Vec::new();
     for (name, _) in rows.iter().flatten() {
-        if !columns.contains(name) {
+        if !columns.contains(&&**name) {
             columns.push(name);
         }
     }
@@ -203,8 +214,8 @@ mod tests {
     #[test]
     fn tables_are_quoted_and_run_nothing_in_a_spreadsheet() {
         let rows = vec![
-            vec![("name", "Ada, \"the\" first".to_owned()), ("delta", "-1.5".to_owned())],
-            vec![("name", "=HYPERLINK(1)".to_owned()), ("note", "a\nb".to_owned())],
+            record([("name", "Ada, \"the\" first".to_owned()), ("delta", "-1.5".to_owned())]),
+            record([("name", "=HYPERLINK(1)".to_owned()), ("note", "a\nb".to_owned())]),
         ];
         assert_eq!(table(&rows), "name,delta,note\r\n\"Ada, \"\"the\"\" first\",-1.5,\r\n'=HYPERLINK(1),,a b\r\n");
     }

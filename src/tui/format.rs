@@ -2,6 +2,9 @@
 //!
 //! All external text passes [`clip`], [`pad`], [`wrap`] or [`resident`], which escape control characters. Rule: "Terminal behaviour".
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -36,6 +39,41 @@ pub fn clip(text: &str, columns: usize) -> String {
     cut
 }
 
+/// `text` escaped and cut in the middle to `columns`, with `…` if it was cut.
+pub fn clip_middle(text: &str, columns: usize) -> String {
+    let safe = escape(text);
+    if width(&safe) <= columns || columns < 3 {
+        return clip(text, columns);
+    }
+    let end = clip_start(text, columns / 2);
+    format!("{}{}", clip(text, columns - width(&end) + 1).trim_end_matches('…'), end)
+}
+
+/// The end of `text`, escaped and cut to `columns`, with `…` before it if it was cut.
+pub fn clip_start(text: &str, columns: usize) -> String {
+    let safe = escape(text);
+    if width(&safe) <= columns {
+        return safe;
+    }
+    let mut used = 1;
+    let fits = |character: &char| {
+        used += character.width().unwrap_or(0);
+        used <= columns
+    };
+    let end: Vec<char> = safe.chars().rev().take_while(fits).collect();
+    let sign = if columns > 0 { "…" } else { "" };
+    sign.chars().chain(end.into_iter().rev()).collect()
+}
+
+/// Names cut to `columns` at the end, in the middle or at the beginning, so that different ones stay different if that is possible.
+pub fn clip_apart(names: &[String], columns: usize) -> Vec<String> {
+    let count = |names: &[String]| names.iter().collect::<BTreeSet<_>>().len();
+    let ways: [fn(&str, usize) -> String; 3] = [clip, clip_middle, clip_start];
+    let cut = ways.map(|way| names.iter().map(|name| way(name, columns)).collect::<Vec<_>>());
+    let most = cut.iter().map(|names| count(names)).max();
+    cut.into_iter().find(|names| Some(count(names)) == most).unwrap_or_default()
+}
+
 /// [`clip`], padded with spaces on the right.
 pub fn pad(text: &str, columns: usize) -> String {
     let mut cut = clip(text, columns);
@@ -53,19 +91,50 @@ pub fn pad_left(text: &str, columns: usize) -> String {
 
 /// `text` escaped and wrapped at spaces into lines of at most `columns`.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    wrap_with(text, columns, |word| vec![clip(word, columns)])
+}
+
+/// [`wrap`], but a word that is wider than a line, such as a path or a hash, goes on in the next ones.
+pub fn wrap_in_full(text: &str, columns: usize) -> Vec<String> {
+    wrap_with(text, columns, |word| pieces(word, columns))
+}
+
+fn wrap_with(text: &str, columns: usize, lines_of: impl Fn(&str) -> Vec<String>) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in escape(text).split_whitespace() {
         let line = lines.last_mut().expect("never empty");
-        if line.is_empty() {
-            *line = clip(word, columns);
-        } else if width(line) + 1 + width(word) <= columns {
+        if !line.is_empty() && width(line) + 1 + width(word) <= columns {
             line.push(' ');
             line.push_str(word);
-        } else {
-            lines.push(clip(word, columns));
+            continue;
+        }
+        for piece in lines_of(word) {
+            match lines.last_mut() {
+                Some(line) if line.is_empty() => *line = piece,
+                _ => lines.push(piece),
+            }
         }
     }
     lines
+}
+
+/// Pieces of a word, each of at most `columns`.
+fn pieces(word: &str, columns: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for character in word.chars() {
+        let wide = character.width().unwrap_or(0);
+        if wide > columns {
+            return vec![clip(word, columns)];
+        }
+        if used + wide > columns {
+            pieces.push(String::new());
+            used = 0;
+        }
+        pieces.last_mut().expect("never empty").push(character);
+        used += wide;
+    }
+    pieces
 }
 
 /// [`wrap`] as lines in one style.
@@ -75,11 +144,46 @@ pub fn styled_lines<'a>(text: &str, columns: usize, style: Style) -> impl Iterat
 
 /// A value wrapped beside its label, which is padded to `columns` and a space; both with their styles.
 pub fn fact(label: (&str, Style), value: (&str, Style), columns: usize, width: usize) -> Vec<Line<'static>> {
+    fact_lines(label, wrap(value.0, width.saturating_sub(columns + 1)), value.1, columns)
+}
+
+/// [`fact`], of which nothing is cut.
+pub fn fact_in_full(label: (&str, Style), value: (&str, Style), columns: usize, width: usize) -> Vec<Line<'static>> {
+    fact_lines(label, wrap_in_full(value.0, width.saturating_sub(columns + 1)), value.1, columns)
+}
+
+fn fact_lines(label: (&str, Style), parts: Vec<String>, style: Style, columns: usize) -> Vec<Line<'static>> {
     let line = |(index, part): (usize, String)| {
         let label_text = pad(if index == 0 { label.0 } else { "" }, columns);
-        Line::from(vec![Span::styled(format!("{label_text} "), label.1), Span::styled(part, value.1)])
+        Line::from(vec![Span::styled(format!("{label_text} "), label.1), Span::styled(part, style)])
     };
-    wrap(value.0, width.saturating_sub(columns + 1)).into_iter().enumerate().map(line).collect()
+    parts.into_iter().enumerate().map(line).collect()
+}
+
+/// The order of names in a list, in which numbers count as numbers: `Abel`, `Abel-2`, `Abel-10`.
+pub fn natural_order(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one, other);
+    while let (Some(a), Some(b)) = (left.chars().next(), right.chars().next()) {
+        let order = if a.is_ascii_digit() && b.is_ascii_digit() {
+            let (a, b) = (take_number(&mut left), take_number(&mut right));
+            a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+        } else {
+            (left, right) = (&left[a.len_utf8()..], &right[b.len_utf8()..]);
+            a.cmp(&b)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    left.len().cmp(&right.len()).then_with(|| one.cmp(other))
+}
+
+/// Takes the digits at the beginning of `text`. Returns them without leading zeros.
+fn take_number<'a>(text: &mut &'a str) -> &'a str {
+    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(end);
+    *text = rest;
+    number.trim_start_matches('0')
 }
 
 /// `14/20 samples`, or `14/20` if `columns` is too small.
@@ -311,6 +415,41 @@ mod tests {
         assert_eq!(pad_left("12", 4), "  12");
         assert_eq!(clip("ab", 0), "");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn names_that_differ_stay_different_when_they_are_cut() {
+        assert_eq!(clip_middle("production-eu-west-1-harbour", 20), "production…1-harbour");
+        assert_eq!([clip_middle("harbour", 7), clip_middle("harbour", 6)], ["harbour", "har…ur"]);
+        assert_eq!([clip_start("harbour", 4), clip_start("ab", 0), clip_start("ab", 1)], ["…our", "", "…"]);
+        for (columns, expected) in [
+            (28, ["production-eu-west-1-harbour", "production-eu-west-2-harbour", "trial"]),
+            (20, ["production…1-harbour", "production…2-harbour", "trial"]),
+            (14, ["…est-1-harbour", "…est-2-harbour", "trial"]),
+        ] {
+            let names = ["production-eu-west-1-harbour", "production-eu-west-2-harbour", "trial"].map(str::to_owned);
+            assert_eq!(clip_apart(&names, columns), expected);
+        }
+        assert_eq!(clip_apart(&["harbour-1".to_owned(), "orchard".to_owned()], 5), ["harb…", "orch…"]);
+    }
+
+    #[test]
+    fn a_word_wider_than_a_line_goes_on_in_the_next() {
+        assert_eq!(wrap("in /var/lib/townlet now", 8), ["in", "/var/li…", "now"]);
+        assert_eq!(wrap_in_full("in /var/lib/townlet now", 8), ["in", "/var/lib", "/townlet", "now"]);
+        assert_eq!(wrap_in_full("a bcdef", 3), ["a", "bcd", "ef"]);
+        assert_eq!(wrap_in_full("山山", 3), ["山", "山"]);
+        assert_eq!(wrap_in_full("山山 a", 1), ["…", "a"], "a character that is wider than a line");
+        assert_eq!(wrap_in_full("ab", 0), [""]);
+    }
+
+    #[test]
+    fn numbers_in_names_are_ordered_as_numbers() {
+        let mut names = ["Abel-10", "fridge_10", "Abel", "fridge_2", "Abel-2", "fridge_02", "Ada", "Éva", "7", "12"];
+        names.sort_by(|one, other| natural_order(one, other));
+        assert_eq!(names, ["7", "12", "Abel", "Abel-2", "Abel-10", "Ada", "fridge_02", "fridge_2", "fridge_10", "Éva"]);
+        assert_eq!(natural_order("a1", "a1"), Ordering::Equal);
+        assert_eq!(natural_order("a99999999999999999999999", "a100000000000000000000000"), Ordering::Less);
     }
 
     #[test]

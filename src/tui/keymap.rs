@@ -103,7 +103,7 @@ actions! {
     Pace {
         Pause "pause" "p" "pause or resume the town"
         Step "step" "." "run one tick, then pause"
-        Faster "faster" "+ =" "next faster speed: 1×, 10×, 100×, max"
+        Faster "faster" "+ =" "next faster speed: 1×, 10×, 100×, max; a paused town runs at 1×"
         Slower "slower" "-" "next slower speed: 1×, 10×, 100×, max"
     }
     Moving {

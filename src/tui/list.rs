@@ -268,6 +268,10 @@ impl<C: ListContent> Pane for ListPane<C> {
             view.select(view.at());
             return Reaction::Status("the selected row is gone; press the key again for the one in its place".into());
         }
+        if matches!(reaction, Reaction::Confirm(_) | Reaction::ShowDetail(_)) {
+            // The window stays with what it is about, also before the operator has moved the selection.
+            view.select(view.at());
+        }
         reaction
     }
 

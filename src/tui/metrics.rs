@@ -1,5 +1,6 @@
 //! The metrics of a snapshot: what the Metrics screen lists and the history records. Rule: "Screens".
 
+use super::format::natural_order;
 use super::screens::learning::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use townlet_wire::Snapshot;
 
@@ -122,7 +123,9 @@ fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
         let list = view.list_prices.get(item).copied();
         metric.bound(list, &list.map_or_else(String::new, |list| format!("list {list:.2}")), "")
     }));
-    into.extend(view.economy.iter().map(|(object, store)| {
+    let mut stores: Vec<_> = view.economy.iter().collect();
+    stores.sort_by(|one, other| natural_order(one.0, other.0));
+    into.extend(stores.into_iter().map(|(object, store)| {
         let stock: u64 = store.stock.values().sum();
         let name = format!("stock.{object}");
         Metric::new("economy", &name, &format!("stock, {object}"), "count", Some(stock as f64))

@@ -12,7 +12,7 @@ use ratatui::widgets::{Block, BorderType};
 
 use super::console::AnswerLog;
 use super::export::Export;
-use super::format::{clip, pad, styled_lines};
+use super::format::{clip, pad, styled_lines, thousands};
 use super::keymap::Action;
 use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
@@ -81,6 +81,11 @@ impl Context<'_> {
             return draw_empty(frame, area, missing, advice, self.theme);
         }
         draw_empty(frame, area, &format!("No {items} match the filter."), "Press esc to clear it.", self.theme);
+    }
+
+    /// Whether a key works that needs a row: `Ok` with one, else why there is none, which is `none` or the filter.
+    pub fn require_row(&self, has_row: bool, none: &str) -> Result<(), String> {
+        require(has_row, if self.filter.is_empty() { none } else { "nothing matches the filter; esc clears it" })
     }
 
     /// Whether any of `texts` contains the filter, ignoring case.
@@ -232,6 +237,8 @@ pub struct DetailCard {
     pub title: String,
     /// Lines; long ones are wrapped.
     pub lines: Vec<Line<'static>>,
+    /// Whether it follows the state of what its title names.
+    pub live: bool,
 }
 
 impl DetailCard {
@@ -250,8 +257,12 @@ pub struct Confirmation {
     pub text: Vec<String>,
     /// Label of the confirm button, such as `approve`.
     pub verb: String,
-    /// Commands to send on confirmation.
+    /// Commands to send on confirmation; none only if it `quits`.
     pub requests: Vec<Request>,
+    /// Whether it asks about quitting.
+    pub quits: bool,
+    /// What it is about beyond what the commands name, such as the release that a rollback restores.
+    pub about: String,
     /// The reason that is suggested if the commands take one.
     pub reason: String,
     /// Whether it asks for nothing but the reason, so that it is left out if no reason is asked for.
@@ -423,7 +434,8 @@ pub fn draw_scroll_position(
     if shown == 0 || total <= shown {
         return;
     }
-    let text = format!(" {}–{} of {total} ", first + 1, (first + shown).min(total));
+    let [from, to, all] = [first + 1, (first + shown).min(total), total].map(|number| thousands(number as u64));
+    let text = format!(" {from}–{to} of {all} ");
     let inside = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     draw_on_border(frame, inside, Line::styled(text, theme.dim).right_aligned());
 }

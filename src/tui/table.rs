@@ -92,14 +92,17 @@ impl Table {
     }
 
     /// The columns that fit into `width`: those the operator chose, or the default. `contents` has the widths of the contents
-    /// of some columns, which then are as wide as that, within their bounds.
+    /// of some columns, which then are as wide as that, within their bounds; one that gets what is left is shown whole before there
+    /// are further columns.
     pub(crate) fn fit(&self, layouts: &Layouts, width: usize, contents: &[(&str, usize)]) -> FittedColumns {
-        let bounds = |column: &Column| {
-            let content = contents.iter().find(|(head, _)| *head == column.head);
-            content.map_or(column.width, |(_, content)| {
-                let content = (*content).clamp(column.width.0, column.width.1);
+        let content_of =
+            |column: &Column| contents.iter().find(|(head, _)| *head == column.head).map(|(_, content)| *content);
+        let bounds = |column: &Column| match (column.width, content_of(column)) {
+            ((least, most), Some(content)) if most != REST => {
+                let content = content.clamp(least, most);
                 (content, content)
-            })
+            }
+            (width, _) => width,
         };
         let chosen = layouts.columns(self);
         let rank = |column: &Column| if chosen.is_some() { column.rank.min(EXTRA - 1) } else { column.rank };
@@ -109,7 +112,8 @@ impl Table {
             indices.into_iter().map(|index| (&all[index], bounds(&all[index]).0)).collect();
         let total = |columns: &[(&Column, usize)], wide: bool| {
             let of = |column: &Column| match bounds(column) {
-                (_, most) if wide && most != REST => most,
+                (least, REST) if wide => content_of(column).unwrap_or(least).max(least),
+                (_, most) if wide => most,
                 (least, _) => least,
             };
             columns.iter().map(|(column, _)| of(column) + 1).sum::<usize>().saturating_sub(1)
@@ -166,7 +170,7 @@ impl FittedColumns {
         sorted: Option<(&str, bool)>,
         theme: &Theme,
     ) -> Line<'static> {
-        let cell = |column: &Column, _: usize| {
+        let cell = |column: &Column, width: usize| {
             let arrow = match sorted {
                 Some((head, reversed)) if head == column.head => {
                     if reversed {
@@ -177,7 +181,9 @@ impl FittedColumns {
                 }
                 _ => "",
             };
-            Cell::Text(format!("{}{arrow}", words(column.head)), theme.head)
+            // The words give way to the sign.
+            let words = super::format::clip(&words(column.head), width - arrow.chars().count());
+            Cell::Text(format!("{words}{arrow}"), theme.head)
         };
         let mut spans = vec![Span::styled(" ".repeat(indent), theme.head)];
         spans.extend(self.spans(None, theme.head, cell));
@@ -220,6 +226,11 @@ impl FittedColumns {
             }
         }
         spans
+    }
+
+    /// The width of a column that is shown.
+    pub(crate) fn width(&self, head: &str) -> usize {
+        self.columns.iter().find(|(column, _)| column.head == head).map_or(0, |(_, width)| *width)
     }
 
     /// Head of the column at an offset from the first one.
@@ -270,6 +281,8 @@ mod tests {
         assert_eq!(drawn(&none, 29).0, "name       count note        ");
         assert_eq!(drawn(&none, 30).0, "name       count note place   ");
         assert_eq!(drawn(&none, 40).0, "name       count note           place   ");
+        let heads = |width, note| TABLE.fit(&none, width, &[("note", note)]).heads_shown().len();
+        assert_eq!([heads(45, 20), heads(46, 20)], [3, 4], "the note has its space first");
     }
 
     #[test]
@@ -281,6 +294,17 @@ mod tests {
             assert_eq!(cells.len(), heads.split_whitespace().count(), "{row}");
             assert!(row.trim_end().ends_with('…'), "{row}");
         }
+    }
+
+    #[test]
+    fn a_narrow_head_keeps_its_sign() {
+        let theme = Theme::named("dark", true).unwrap();
+        let heads = |sorted| {
+            let line = TABLE.fit(&Layouts::default(), 29, &[]).heads(0, Some(sorted), &theme);
+            line.spans.iter().map(|span| span.content.to_string()).collect::<String>()
+        };
+        assert_eq!(heads(("count", false)), "name       cou…▾ note        ");
+        assert_eq!(heads(("name", true)), "name▴      count note        ");
     }
 
     #[test]

@@ -64,14 +64,16 @@ impl TextField {
         }
     }
 
-    /// Handles a key while it is a filter, which esc empties. Returns whether the filter is finished.
+    /// Handles a key while it is a filter, which esc and ctrl-c empty. Returns whether the filter is finished.
     pub fn filter_key(&mut self, key: KeyEvent) -> bool {
-        match key.code {
-            KeyCode::Enter => {}
-            KeyCode::Esc => self.set(""),
-            _ => drop(self.key(key)),
+        let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+        let finished = ctrl_c || matches!(key.code, KeyCode::Enter | KeyCode::Esc);
+        if !finished {
+            self.key(key);
+        } else if key.code != KeyCode::Enter {
+            self.set("");
         }
-        matches!(key.code, KeyCode::Enter | KeyCode::Esc)
+        finished
     }
 
     /// The text as a filter: in lower case, without blanks around it.

@@ -151,11 +151,28 @@ pub struct Job {
     pub basket_cost: f64,
     /// `pre_shift`, `await_start`, `on_time`, `late`, `absent`, `post_shift`; `none` without a job.
     pub shift_state: String,
+    /// 1 before the first shift; the history of `agents[].shift` is empty then.
     pub attendance_ratio: f64,
     pub late_ticks_today: u64,
     pub absent_shifts_7d: u64,
     pub exit_pending: bool,
     pub tenure_days: f64,
+}
+
+impl Snapshot {
+    /// See [`Job::attendance`].
+    pub fn attendance(&self, agent: &str) -> Option<f64> {
+        self.jobs.get(agent)?.attendance(self.agents.iter().find(|resident| resident.id == agent))
+    }
+}
+
+impl Job {
+    /// Ticks worked divided by ticks scheduled over the latest shifts. `None` without a job, and before the first shift; that
+    /// there was none is known from `agent`, the resident, if the shard has sent it.
+    pub fn attendance(&self, agent: Option<&Agent>) -> Option<f64> {
+        let is_new = agent.and_then(|agent| agent.shift.as_ref()).is_some_and(|shift| shift.history.is_empty());
+        (!self.job_id.is_empty() && !is_new).then_some(self.attendance_ratio)
+    }
 }
 
 /// What an object holds.

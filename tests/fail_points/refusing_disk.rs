@@ -74,6 +74,51 @@ fn each_kind_of_file_degrades_and_recovers() {
 }
 
 #[test]
+fn changes_of_pace_are_logged_once_the_disk_accepts_writes_again() {
+    let scenario = fail::FailScenario::setup();
+    let home = temp_home();
+    let live = TestShard::paused(home.path());
+    live.expect_ok("pause");
+    fail::cfg("audit_write", "return").unwrap();
+    // The first one finds out that the log cannot be written.
+    live.expect_ok("speed 10x");
+    wait_until("a degraded shard", || live.view().health.status == "degraded");
+    let said = live.result("pause");
+    let summary = said["summary"].as_str().unwrap();
+    assert!(summary.contains("It is not logged yet") && said["logged"] == false, "{said}");
+    let request =
+        |id: &str, line: &str| live.ask(live.admin, Request { cmd_id: Some(id.into()), ..Request::line(line) });
+    let tick = live.view().tick;
+    let first = request("once", "step 5");
+    wait_until("five steps", || live.view().tick == tick + 5);
+    let again = request("once", "step 5");
+    assert_eq!((first.replayed, again.replayed, again.tick), (false, true, first.tick));
+    assert_eq!(refusal(&request("once", "step 6")), "E_CMD_ID_REUSED");
+    let lines = || {
+        let mut lines = Vec::new();
+        townlet_audit::records(&home.path().join("logs/console"), |_, _, record| {
+            if let Ok(record) = record
+                && ["pause", "speed", "step"].contains(&&*record.command)
+                && record.stage == townlet_audit::Stage::Outcome
+            {
+                lines.push(format!("{} {}", record.command, record.args).replace(['{', '}', '"'], ""));
+            }
+            Ok(())
+        })
+        .unwrap();
+        lines
+    };
+    assert_eq!(lines(), ["pause "]);
+    fail::remove("audit_write");
+    let expected = ["pause ", "speed rate:10x", "pause ", "step ticks:5"];
+    wait_until("all records", || lines() == expected);
+    live.shard.stop().unwrap();
+    drop(live);
+    scenario.teardown();
+    assert!(verify(&home.path().join("logs/console")).unwrap().passed());
+}
+
+#[test]
 fn journal_tick_does_not_advance_while_the_journal_cannot_be_written() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();

@@ -119,6 +119,22 @@ fn a_killed_server_is_reported_and_reconnected_and_no_command_runs_twice() {
     assert!(verify(&home.path().join("logs/console")).expect("it is read").passed());
 }
 
+#[test]
+fn quitting_a_town_that_is_served_as_well_tells_its_observers() {
+    let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+    let (address, url) = (port.to_string(), format!("http://{port}"));
+    let mut local = PtySession::start(home.path(), LARGE, &["run", "--listen", &address, "--paused"], &[]);
+    local.shows("PAUSED");
+    let mut remote = PtySession::start(client_home.path(), LARGE, &["observe", "--connect", &url], &[]);
+    remote.shows("· live");
+    local.press("q");
+    assert_eq!(local.ended(), 0, "{}", local.text());
+    remote.shows("the shard has stopped");
+    remote.press("q");
+    assert_eq!(remote.ended(), 0, "{}", remote.text());
+}
+
 /// The digest of what a state says of the town, without what goes on by the clock.
 fn proof(state: &Snapshot) -> String {
     let mut state = state.clone();

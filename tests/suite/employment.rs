@@ -155,7 +155,10 @@ fn approved_resident_leaves_on_the_next_tick() {
     let events = idle_through(&mut town, 50);
     assert_eq!(processed(&events), []);
 
-    town.apply(&Command::ExitApprove { who: ResidentId(5) }).unwrap();
+    let approve = Command::ExitApprove { who: ResidentId(5) };
+    let promised = town.preview(&approve).unwrap();
+    assert!(promised.ends_with("on the next tick. That makes 1 exit today and exceeds the cap of 0."), "{promised}");
+    assert_eq!(town.apply(&approve).unwrap(), promised);
     let said = EventKind::EmploymentExitManualRequest { who: ResidentId(5) };
     assert!(town.events().iter().any(|event| event.kind == said));
     assert!(lives_here(&town, 5), "the exit belongs to the next tick");
@@ -171,7 +174,8 @@ fn approved_resident_leaves_on_the_next_tick() {
 fn approved_exits_count_towards_the_daily_cap() {
     let mut town = town(&[("world.population", "4"), ("employment.daily_exit_cap", "1")]);
     request(&mut town, 0);
-    town.apply(&Command::ExitApprove { who: ResidentId(0) }).unwrap();
+    let said = town.apply(&Command::ExitApprove { who: ResidentId(0) }).unwrap();
+    assert!(said.ends_with("on the next tick."), "the cap is kept: {said}");
     let events = idle_through(&mut town, 210);
     assert_eq!(processed(&events), [(0, 0, true)]);
     assert_eq!(queue(&town), [2], "the day's one exit was the operator's");

@@ -573,6 +573,30 @@ fn an_acknowledgement_ends_when_the_alert_names_somebody_else() {
 }
 
 #[test]
+fn an_acknowledgement_ends_when_more_wait_than_were_seen() {
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), "employment: { exit_queue_limit: 1 }\n");
+    let seen = || {
+        let alert = live.view().alerts.into_iter().find(|alert| alert.name == "exit_queue_overflow").unwrap();
+        (alert.message, alert.acknowledged_by.is_some())
+    };
+    let request = |id: &str| live.expect_ok(&format!("employment_exit request {id}"));
+    request("ada");
+    request("ben");
+    live.expect_ok("alert_ack exit_queue_overflow");
+    let says = |waiting: u64| format!("{waiting} residents wait in the exit queue; its limit is 1.");
+    assert_eq!(seen(), (says(2), true));
+    request("cleo");
+    assert_eq!(seen(), (says(3), false));
+    live.expect_ok("alert_ack exit_queue_overflow");
+    // Fewer are no news.
+    live.expect_ok("employment_exit defer ben");
+    assert_eq!(seen(), (says(2), true));
+    request("ben");
+    assert_eq!(seen(), (says(3), true));
+}
+
+#[test]
 fn the_newest_run_is_the_one_that_began_last_and_not_the_one_with_the_latest_time() {
     let home = temp_home();
     let stopped = || {
@@ -594,4 +618,35 @@ fn the_newest_run_is_the_one_that_began_last_and_not_the_one_with_the_latest_tim
     assert!(ahead > second, "by its name it is newer");
     let recorded = townlet_shard::find_run(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots");
     assert_eq!(recorded.unwrap().run_id, second);
+}
+
+#[test]
+fn seals_have_the_tick_of_the_town_also_after_a_restart() {
+    let home = temp_home();
+    let files = townlet_shard::Home::new(home.path());
+    townlet_audit::set_up(&files.seal_key(), &files.console(), false).unwrap();
+    let stop = |live: TestShard, ticks: u64| {
+        live.run(ticks);
+        let tick = live.view().tick;
+        live.shard.stop().unwrap_or_else(|why| panic!("{why}"));
+        tick
+    };
+    let live = TestShard::new(home.path());
+    live.run(60);
+    // The last record but the seals is of an earlier tick than the end.
+    live.expect_ok("price meal 1.25");
+    let stopped = stop(live, 90);
+    let ended = stop(TestShard::from_handle(resume(home.path()).unwrap()), 30);
+    let mut seals = Vec::new();
+    records(&files.console(), |_, _, record| {
+        if let Ok(record) = record
+            && record.stage == Stage::Seal
+        {
+            seals.push((record.args["cause"].as_str().unwrap_or_default().to_owned(), record.tick));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let expected = [("start", 0), ("stop", stopped), ("start", stopped), ("stop", ended)];
+    assert_eq!(seals, expected.map(|(cause, tick)| (cause.to_owned(), tick)));
 }

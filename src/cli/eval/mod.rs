@@ -35,7 +35,7 @@ use town_table::TownTable;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Policy to evaluate: `shipped`, `scripted` or a checkpoint's id (default: `policy.release`)
+    /// Policy to evaluate: `shipped`, `scripted`, a checkpoint's id, or its file (default: `policy.release`)
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
     /// Policy to compare with on the same towns (default: `scripted`, unless that is evaluated)

@@ -3,10 +3,10 @@
 
 mod yaml_edit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use etcetera::BaseStrategy;
 use townlet_town::config::{TextFormat, free, parse_file, text};
 
@@ -18,6 +18,7 @@ use townlet_tui::settings::{ChangedSettings, Settings};
 use townlet_tui::theme::Theme;
 use townlet_tui::wall_clock::Clock;
 use townlet_tui::webhook::Webhook;
+use townlet_wire::escape;
 
 townlet_town::section! {
     /// The user's configuration.
@@ -102,8 +103,14 @@ fn read(path: &Path) -> Result<String> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<UserConfig> {
-    Ok(parse_file(&path.display().to_string(), text)?.0)
+pub(super) fn parse(path: &Path, text: &str) -> Result<UserConfig> {
+    let file = path.display().to_string();
+    let user: UserConfig = parse_file(&file, text)?.0;
+    let mut names = BTreeSet::new();
+    for shard in user.shards.iter().flatten() {
+        ensure!(names.insert(&shard.name), "{file}: shards: two have the name `{}`.", escape(&shard.name));
+    }
+    Ok(user)
 }
 
 /// Reads the file. A missing file counts as empty.
@@ -283,6 +290,14 @@ mod tests {
         let back = ChangedSettings { before: after, after: Settings { theme, ..before } };
         let written = edited(Path::new("config.yaml"), written, &back).unwrap();
         assert_eq!(settings(&written).unwrap(), before);
+    }
+
+    #[test]
+    fn a_name_stands_for_one_shard() {
+        let row = |name: &str, port: u16| format!("{{ name: {name}, url: 'http://127.0.0.1:{port}' }}");
+        let with = |names: [&str; 2]| settings(&format!("shards: [{}, {}]", row(names[0], 1), row(names[1], 2)));
+        assert!(with(["one", "two"]).is_ok());
+        assert_eq!(with(["one", "one"]), Err("config.yaml: shards: two have the name `one`.".to_owned()));
     }
 
     #[test]

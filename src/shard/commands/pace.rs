@@ -5,7 +5,7 @@ use crate::command_table::row;
 use crate::engine::Speed;
 use crate::operation::PaceChange;
 
-row! { SPEED = "speed", Admin, "sets the speed of the town"; Pace(rate: Speed) => PaceChange::Speed(rate) }
+row! { SPEED = "speed", Admin, "sets the speed of the town; a paused town runs on"; Pace(rate: Speed) => PaceChange::Speed(rate) }
 
 row! { PAUSE = "pause", Admin, "pauses the town; commands still apply"; Pace() => PaceChange::Pause }
 

@@ -276,6 +276,15 @@ impl Contents {
         });
         reloaded.last().unwrap_or_else(|| self.header.sources.clone())
     }
+
+    /// The tick at the end of the segment.
+    pub fn last_tick(&self) -> u64 {
+        let ticks = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Ticks { to, .. } => Some(to),
+            _ => None,
+        });
+        ticks.last().unwrap_or(self.header.place.tick)
+    }
 }
 
 /// The valid entries of a segment. They are decoded when they are read, because an entry can take many times the memory of its

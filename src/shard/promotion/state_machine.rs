@@ -13,6 +13,8 @@ use townlet_wire::learning::Evidence;
 pub(super) const RUNNING: &str = "running";
 pub(super) const BETTER: &str = "better";
 pub(super) const NOT_BETTER: &str = "not_better";
+/// Why a candidate is evaluated that waited for it.
+const WAITED: &str = "it was waiting";
 /// Maximum number of steps kept; `ops/rollouts.md` keeps every release change.
 const MAX_STEPS: usize = 64;
 /// Maximum number of refused candidates kept; these are not evaluated again automatically.
@@ -298,7 +300,7 @@ impl Machine {
 
     fn window(&mut self, green: Option<bool>, origin: &Origin) {
         match (self.stage, green) {
-            (Stage::Idle | Stage::Stable | Stage::RolledBack, _) => self.evaluate_waiting(origin),
+            (Stage::Idle | Stage::Stable | Stage::RolledBack, _) => self.evaluate_waiting(WAITED, origin),
             (Stage::Evaluating | Stage::Canary, Some(true)) => {
                 self.green += 1;
                 self.red = false;
@@ -352,7 +354,7 @@ impl Machine {
         // Only the newest candidate waits.
         self.waiting = Some(name);
         if matches!(self.stage, Stage::Idle | Stage::Stable | Stage::RolledBack) {
-            self.evaluate_waiting(origin);
+            self.evaluate_waiting("a training wrote it", origin);
         }
     }
 
@@ -376,9 +378,9 @@ impl Machine {
         Ok(())
     }
 
-    fn evaluate_waiting(&mut self, origin: &Origin) {
+    fn evaluate_waiting(&mut self, why: &str, origin: &Origin) {
         if let Some(name) = self.waiting.take() {
-            self.evaluate(&name, "a training wrote it", origin);
+            self.evaluate(&name, why, origin);
         }
     }
 
@@ -430,7 +432,7 @@ impl Machine {
         self.green = 0;
         self.go_to(Stage::Idle, format!("`{name}` is refused: {}", refusals.join("; ")), origin);
         self.refuse(name);
-        self.evaluate_waiting(origin);
+        self.evaluate_waiting(WAITED, origin);
     }
 
     fn refuse(&mut self, name: String) {
@@ -492,6 +494,10 @@ impl Machine {
             (true, Stage::Promoting) => return Err(vec!["a release change is in progress".into()]),
             (true, _) => {
                 self.shelve_candidate();
+                if !self.on_trial {
+                    // It was about the candidate, which is none now.
+                    self.evidence = None;
+                }
                 self.go_to(
                     Stage::Held,
                     if reason.is_empty() { "an operator paused promotions".into() } else { reason },
@@ -502,7 +508,7 @@ impl Machine {
                 let stage = if self.on_trial { Stage::Canary } else { Stage::Idle };
                 self.go_to(stage, "an operator resumed promotions".into(), origin);
                 if stage == Stage::Idle {
-                    self.evaluate_waiting(origin);
+                    self.evaluate_waiting(WAITED, origin);
                 }
             }
             (false, _) => return Err(vec!["promotions are not on hold".into()]),

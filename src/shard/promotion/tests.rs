@@ -233,10 +233,11 @@ fn a_swap_that_breaks_off_leaves_the_canary_on_trial() {
 fn what_is_held_moves_only_when_it_is_let_go() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Hold(true, "a fair".into()), Event::Window(Some(true)), Event::Offered(named("c"))]);
-    assert_eq!((machine.stage, machine.candidate()), (Stage::Held, None));
+    assert_eq!((machine.stage, machine.candidate(), machine.evidence.is_none()), (Stage::Held, None, true));
     assert!(machine.apply(Event::Promote(named("a"), String::new()), &origin()).is_err());
     taken(&mut machine, &[Event::Hold(false, String::new())]);
     assert_eq!((machine.stage, machine.candidate(), machine.green), (Stage::Evaluating, Some("c"), 0));
+    assert_eq!(machine.steps.last().map(|step| step.why.as_str()), Some("evaluating `c`: it was waiting"));
 }
 
 #[test]

@@ -17,22 +17,55 @@ pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
 const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
 
 /// Alerts whose message says what they are about: a change of it is news, and ends an acknowledgement.
-const SPECIFIC: [&str; 4] = ["candidate_ready", "config_not_in_force", "stability_red", "starvation"];
+const SPECIFIC: [&str; 11] = [
+    "candidate_ready",
+    "config_not_in_force",
+    "lock_disturbed",
+    "release_disturbed",
+    "stability_red",
+    "starvation",
+    "tls_key",
+    "token_expires",
+    "token_store",
+    "tokens_disturbed",
+    "training_diverged",
+];
 
-/// The issuer and tick of an acknowledgement, and what the alert said then.
+/// The issuer and tick of an acknowledgement, and what the alert said and counted then.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledgement {
     pub(crate) issuer: String,
     pub(crate) tick: u64,
     /// `None` when it was restored after a restart; then the first message counts.
     pub(crate) message: Option<String>,
+    /// See [`size`]; `None` after a restart, as above.
+    pub(crate) size: Option<usize>,
 }
 
 impl Acknowledgement {
-    /// Whether it holds for the alert as it is now.
-    pub(crate) fn holds(&mut self, alert: &Alert) -> bool {
-        !SPECIFIC.contains(&&*alert.name) || *self.message.get_or_insert_with(|| alert.message.clone()) == alert.message
+    /// Whether it holds for the alert as it is now: not for what it did not name, nor for more than it counted.
+    pub(crate) fn holds(&mut self, alert: &Alert, state: &State) -> bool {
+        let same = !SPECIFIC.contains(&&*alert.name)
+            || *self.message.get_or_insert_with(|| alert.message.clone()) == alert.message;
+        let size = size(&alert.name, state);
+        same && size <= *self.size.get_or_insert(size)
     }
+}
+
+/// How many residents or identities an alert counts, for those that grow while they are active; else 0. Counts of events in a
+/// stability window grow with every event and end with the window, so they are not among them.
+pub(crate) fn size(alert: &str, state: &State) -> usize {
+    match alert {
+        "exit_queue_overflow" => state.employment.queue.len(),
+        "exit_cap_reached" => undecided(state),
+        "identity_reuse" => state.lifecycle.early_reuses as usize,
+        _ => 0,
+    }
+}
+
+/// Number of exits that no operator has approved.
+fn undecided(state: &State) -> usize {
+    state.employment.queue.iter().filter(|entry| !entry.approved).count()
 }
 
 /// Alerts about tokens and keys of the service. They say nothing about a policy, so they neither hold nor revert one.
@@ -60,7 +93,7 @@ fn is_repeatable(name: &str) -> bool {
 fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertDraft> {
     let mut alerts = promotion_alerts(&status.promotion, status.canary_is_red);
     let waiting = state.employment.queue.len();
-    let undecided = state.employment.queue.iter().filter(|entry| !entry.approved).count() as u64;
+    let undecided = undecided(state) as u64;
     let limit = rules.config.employment.exit_queue_limit;
     if employment::overflows(rules, state) {
         let message = if waiting == 1 {

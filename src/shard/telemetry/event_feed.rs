@@ -261,7 +261,12 @@ fn in_words(rules: &Rules, name: &str, value: &Value) -> String {
         "affordance" => text.replace('_', " "),
         "days" => count(value.as_u64().unwrap_or_default(), "day"),
         "ticks" | "waited" | "after" => {
-            count(value.as_u64().unwrap_or_default() * 1_440 / rules.day_length(), "minute")
+            let minutes = value.as_u64().unwrap_or_default() * 1_440 / rules.day_length();
+            match (minutes / 60, minutes % 60) {
+                (0, minutes) => count(minutes, "minute"),
+                (hours, 0) => count(hours, "hour"),
+                (hours, minutes) => format!("{} {}", count(hours, "hour"), count(minutes, "minute")),
+            }
         }
         _ => text,
     }
@@ -293,7 +298,7 @@ mod tests {
         let object = rules.plan.objects().find(|(_, object)| object.name == "table_1").expect("there is a table").0;
         let kind = EventKind::QueueConflict { who: ResidentId(0), object, waited: 45 };
         feed.record(&rules, &Event { tick: 100, kind });
-        assert_eq!(feed.narrations[0].text, "Ada waited 64 minutes for table_1 and did not use it");
+        assert_eq!(feed.narrations[0].text, "Ada waited 1 hour 4 minutes for table_1 and did not use it");
     }
 
     #[test]
@@ -302,6 +307,7 @@ mod tests {
         let words = |name: &str, value: u64| in_words(&rules, name, &value.into());
         assert_eq!([words("days", 1), words("days", 2)], ["1 day", "2 days"]);
         assert_eq!([words("waited", 1), words("waited", 2)], ["1 minute", "2 minutes"]);
+        assert_eq!([words("after", 125), words("after", 58)], ["3 hours", "1 hour 23 minutes"]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl App {
                 self.overlay = Some(Box::new(search));
             }
             Action::Filter => self.filtering = Some(TextField::with(&self.panes[self.focused_pane()].filter)),
-            Action::Zoom => self.zoomed = !self.zoomed,
+            Action::Zoom => self.zoom(),
             Action::Wider => self.resize(Direction::Horizontal, true),
             Action::Narrower => self.resize(Direction::Horizontal, false),
             Action::Taller => self.resize(Direction::Vertical, true),
@@ -56,6 +56,15 @@ impl App {
             Action::Fleet => self.set_status("only one shard is open; `townlet observe` shows several"),
             _ => self.pane_action(action),
         }
+    }
+
+    /// Shows the focused pane alone, or all of them again.
+    fn zoom(&mut self) {
+        let on_screen = self.panes.iter().filter(|pane| pane.area.height > 0).count();
+        if on_screen == 1 && !self.zoomed {
+            return self.set_status("only one pane is on screen");
+        }
+        self.zoomed = !self.zoomed;
     }
 
     /// Passes an action to the focused pane, else to the pane of the screen that offers it, or shows why it is disabled.
@@ -81,6 +90,7 @@ impl App {
                     return self.set_status(format!("{title} is on screen now; press {key} again to {}", row.name));
                 }
                 self.with_pane(index, |pane, cx| pane.act(action, cx));
+                self.note_question(index, action);
             }
         }
     }
@@ -261,11 +271,24 @@ impl App {
             return self.set_status("the shard uses a newer schema; upgrade this program to send commands");
         }
         let requests = vec![Request::line(typed)];
+        let only_reason = spec.is_some_and(|spec| !spec.destructive);
+        if spec.is_some_and(|spec| !self.is_refused(spec)) && self.lacks_reason(&requests[0]) {
+            let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
+            self.line.open("", &[]);
+            return self.confirm(Confirmation {
+                title: "Reason".into(),
+                text: std::iter::once(typed.to_owned()).chain(preview).collect(),
+                verb: "execute".into(),
+                requests,
+                only_reason,
+                ..Confirmation::default()
+            });
+        }
         if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
             let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
             let effect = preview.unwrap_or_else(|| format!("{}.", crate::format::capital(&spec.help)));
             self.overlay = Some(Box::new(ConfirmDialog::new(Confirmation {
-                title: "This cannot be undone".into(),
+                title: self.titled("This cannot be undone"),
                 text: vec![typed.to_owned(), effect],
                 verb: "execute".into(),
                 requests,

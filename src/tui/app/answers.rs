@@ -1,13 +1,53 @@
-//! Handling of answers: a preview on the console line, or an entry in the log and a status message.
+//! Requests and their answers: a preview on the console line, or an entry in the log and a status message.
 
 use std::fmt::Write as _;
 
 use super::{App, RequestPurpose, StatusMessage, Task, Tone, short_cmd_id};
 use crate::console::input_history::given_up_line;
 use crate::format::thousands;
-use townlet_wire::Answer;
+use crate::pane::has_newer_schema;
+use townlet_source::Link;
+use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 
 impl App {
+    /// A preview holds for the connection that it came by: it is asked for again when the shard is lost or heard again.
+    pub(super) fn set_link(&mut self, link: Link) {
+        let was_heard = self.is_heard();
+        self.link = link;
+        if self.line_open && was_heard != self.is_heard() {
+            let dry_run = self.line.renew_preview(&self.hello.commands);
+            self.preview(dry_run);
+        }
+    }
+
+    pub(super) fn send(&mut self, requests: Vec<Request>) {
+        self.batch = Batch::of(&requests);
+        for request in requests {
+            let request = self.for_this_run(request);
+            self.tasks.push(Task::Send(request, RequestPurpose::Execute));
+        }
+    }
+
+    pub(super) fn preview(&mut self, dry_run: Option<Request>) {
+        if let Some(request) = dry_run {
+            let text = request.command.clone();
+            // What would be refused here is not asked for: the preview says so.
+            if let Some(view) = self.view.as_deref().filter(|view| has_newer_schema(view)) {
+                let why = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", view.schema_version);
+                let error = ErrorBody::new("E_SCHEMA_NEW", why, "Upgrade this program to send commands.");
+                let answer = Answer::by_client("", &text, error);
+                return self.line.set_preview(&text, Ok(answer));
+            }
+            self.tasks.push(Task::Send(self.for_this_run(request), RequestPurpose::Preview(text)));
+        }
+    }
+
+    /// A request that only the run on screen carries out.
+    fn for_this_run(&self, request: Request) -> Request {
+        let run_id = self.view.as_ref().map(|view| view.run_id.clone()).filter(|run_id| !run_id.is_empty());
+        Request { run_id, ..request }
+    }
+
     pub(super) fn handle_answer(&mut self, answer: Answer) {
         // An answer in flight is followed by the final one.
         let waited = if is_in_flight(&answer) {
@@ -23,6 +63,7 @@ impl App {
             self.tasks.push(Task::Remember(line));
         }
         self.refresh_overlay();
+        let together = waited.as_ref().and_then(|waiting| self.batch.take(&waiting.command, &answer));
         let (purpose, role) =
             waited.map_or((RequestPurpose::Execute, self.session.role), |waiting| (waiting.purpose, waiting.role));
         match purpose {
@@ -31,12 +72,44 @@ impl App {
                 if self.is_pace_command(&answer.command) {
                     self.pace_answered(&answer);
                 }
-                if !(answer.error.is_none() && self.is_pace_command(&answer.command)) {
-                    self.status = Some(status(&answer));
+                // The header shows the pace. That it is not logged is nowhere else.
+                let logged = answer.result.as_ref().is_none_or(|result| result["logged"] != false);
+                if !(answer.error.is_none() && logged && self.is_pace_command(&answer.command)) {
+                    self.status = Some(together.unwrap_or_else(|| status(&answer)));
                 }
                 self.log.push(answer, role);
             }
         }
+    }
+}
+
+/// Commands that were sent together. A failure among them stays on screen with how many are done.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Their lines, and how many they were.
+    open: Vec<String>,
+    all: usize,
+    failed: Vec<String>,
+}
+
+impl Batch {
+    fn of(requests: &[Request]) -> Self {
+        let open: Vec<String> = requests.iter().map(|request| request.command.clone()).collect();
+        Self { all: open.len(), open, failed: Vec::new() }
+    }
+
+    /// Takes the answer to one of several commands. Returns what to say of all, once one has failed.
+    fn take(&mut self, line: &str, answer: &Answer) -> Option<StatusMessage> {
+        let at = self.open.iter().position(|open| open == line).filter(|_| self.all > 1 && !is_in_flight(answer))?;
+        let line = self.open.remove(at);
+        if answer.error.is_some() {
+            let command = line.split(" --reason ").next().unwrap_or_default();
+            self.failed.push(format!("{command}: {}", answer.summary()));
+        }
+        let (first, rest) = self.failed.split_first()?;
+        let done = self.all - self.open.len() - self.failed.len();
+        let more = if rest.is_empty() { String::new() } else { format!(" (+{} more)", rest.len()) };
+        Some(StatusMessage { text: format!("✗ {done} of {} done; {first}{more}", self.all), tone: Tone::Bad })
     }
 }
 

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span, Text};
 use super::{App, ClickTarget, PaneState};
 use crate::connection;
 use crate::console::KnownShard;
-use crate::format::{capital, clip, clock, thousands, width, wrap};
+use crate::format::{capital, clip, clip_middle, clock, thousands, width, wrap};
 use crate::keymap::Action;
 use crate::overlay::draw_hint;
 use crate::pane::{FILTER_SHOWN, PANES, Screen, draw_empty, draw_on_border, has_newer_schema};
@@ -22,6 +22,10 @@ use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// Minimum terminal size.
 const MIN_SIZE: (u16, u16) = (60, 18);
+/// The issuer of what the town does by itself.
+const TOWN: &str = "town";
+/// Columns of the operator's name of a shard, where no more are free.
+const NAME: usize = 20;
 /// Rows of a banner at most.
 const MAX_BANNER_ROWS: usize = 5;
 /// Minimum size to show all panes of a screen at once.
@@ -194,7 +198,7 @@ impl App {
         };
         let mut right = vec![(0, vec![role])];
         right.push((8, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
-        let mut left = self.header_parts(area.width, false);
+        let mut left = self.header_parts(area.width, NAME, false);
         // Drops the least important parts until the rest fits.
         let mut limit = 9;
         let total = |parts: &[(u8, Vec<Span<'_>>)], limit: u8| -> usize {
@@ -207,8 +211,9 @@ impl App {
         while limit > 0 && total(&left, limit) + total(&right, limit) > usize::from(area.width) {
             limit -= 1;
         }
-        if total(&left, limit) + total(&right, limit) > usize::from(area.width) {
-            left = self.header_parts(area.width, true);
+        match usize::from(area.width).checked_sub(total(&left, limit) + total(&right, limit)) {
+            Some(free) => left = self.header_parts(area.width, NAME + free, false),
+            None => left = self.header_parts(area.width, NAME, true),
         }
         let join = |parts: Vec<(u8, Vec<Span<'static>>)>| {
             let mut spans: Vec<Span<'static>> = vec![Span::raw(" ")];
@@ -228,15 +233,15 @@ impl App {
     }
 
     /// Parts of the header with their rank: 0 is always shown, 9 is dropped first. Where even those of rank 0 do not fit, the clock is
-    /// `cramped`: without the day.
-    fn header_parts(&self, columns: u16, cramped: bool) -> Vec<(u8, Vec<Span<'static>>)> {
+    /// `cramped`: without the day. The operator's name has `name` columns.
+    fn header_parts(&self, columns: u16, name: usize, cramped: bool) -> Vec<(u8, Vec<Span<'static>>)> {
         let theme = &self.theme;
         let short = columns < MULTI_PANE_SIZE.0 || !self.unconfirmed().is_empty();
         let words = if short { connection::short_words } else { connection::words };
         let (link, style) = words(&self.link, self.ended.is_some(), theme);
         let link = Span::styled(format!(" · {link}"), style);
         let mut parts = match &self.label {
-            Some(label) => vec![(0, vec![Span::styled(format!(" {} ", clip(&label.name, 20)), label.style)])],
+            Some(label) => vec![(0, vec![Span::styled(format!(" {} ", clip_middle(&label.name, name)), label.style)])],
             None => vec![(7, vec![Span::styled("townlet", theme.dim)])],
         };
         let Some(view) = &self.view else {
@@ -340,7 +345,11 @@ impl App {
         let is_seen = |alert: &Alert| alert.acknowledged_by.is_some();
         let seen = |name: &str| view.alerts.iter().any(|alert| alert.name == name && is_seen(alert));
         let problems = &view.health.problems;
-        banners.extend(problems.iter().filter(|problem| !alert_of(problem).is_some_and(is_seen)).cloned());
+        let unseen = problems.iter().filter(|problem| !alert_of(problem).is_some_and(is_seen)).cloned();
+        // What is a warning stands behind everything critical.
+        let is_warning = |problem: &String| alert_of(problem).is_some_and(|alert| alert.severity == "warning");
+        let (warnings, urgent): (Vec<String>, Vec<String>) = unseen.partition(is_warning);
+        banners.extend(urgent);
         if view.transport.mode == "aggregate" && !seen("telemetry_aggregating") {
             banners.push("telemetry is aggregated to one message per second".into());
         }
@@ -349,7 +358,14 @@ impl App {
         match view.promotion.state.as_str() {
             "eligible" if !seen("candidate_ready") => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
-            "rolled_back" => banners.push("the canary failed and was rolled back".into()),
+            "rolled_back" => {
+                let step = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back");
+                let by_hand = step.filter(|step| step.issuer != TOWN);
+                banners.push(by_hand.map_or_else(
+                    || "the canary failed and was rolled back".to_owned(),
+                    |step| format!("the release was rolled back by {}", step.issuer),
+                ));
+            }
             "canary" if canary_is_red && !seen("canary_red") => {
                 let key = self.keymap.label(Action::Rollback);
                 banners.push(format!("the canary is failing; {key} in Stability or Candidate rolls back"));
@@ -361,6 +377,7 @@ impl App {
         let standing = |alert: &&Alert| alert.severity == "critical" && !is_seen(alert) && !said(alert);
         let worst = view.alerts.iter().filter(standing);
         banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
+        banners.extend(warnings);
         banners.extend(self.webhook_trouble.clone());
         banners
     }

@@ -8,6 +8,7 @@ mod answers;
 mod draw;
 mod footer;
 mod pace;
+mod question;
 mod reasons;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 use jiff::tz::TimeZone;
 use ratatui::layout::{Position, Rect};
 
+use self::answers::Batch;
 use self::pace::AskedPace;
 use self::unconfirmed::Waiting;
 use super::console::{AnswerLog, CommandLine, LineInput};
@@ -34,12 +36,12 @@ use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
 use super::notification::AlertChange;
 use super::overlay::{DetailDialog, Dialog, DialogResult};
-use super::pane::{Context, PANES, Pane, Reaction, Screen, has_newer_schema};
+use super::pane::{Context, PANES, Pane, Reaction, Screen};
 use super::settings::{ChangedSettings, Settings};
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::{Link, SourceEvent, SourceInfo, UnconfirmedCommand};
-use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Session, Snapshot};
+use townlet_wire::{Request, Session, Snapshot};
 
 /// Answers waited for at most.
 const MAX_PENDING: usize = 256;
@@ -191,6 +193,7 @@ pub struct App {
     pub(crate) ended: Option<String>,
     /// Requests that are waited for, by id.
     waiting: BTreeMap<String, Waiting>,
+    batch: Batch,
     /// The commands that the source reports as late.
     late: Vec<UnconfirmedCommand>,
     pace: AskedPace,
@@ -243,6 +246,7 @@ impl App {
             status: None,
             ended: None,
             waiting: BTreeMap::new(),
+            batch: Batch::default(),
             late: Vec::new(),
             pace: AskedPace::default(),
             history_alarms: Vec::new(),
@@ -296,7 +300,7 @@ impl App {
                 self.hello = *hello;
             }
             SourceEvent::Session(session) => self.session = session,
-            SourceEvent::Link(link) => self.link = link,
+            SourceEvent::Link(link) => self.set_link(link),
             SourceEvent::Notice(text) => self.set_status(text),
             SourceEvent::History(alarms) => self.history_alarms = alarms,
             SourceEvent::Ended(why) => self.ended = Some(why),
@@ -314,10 +318,10 @@ impl App {
             self.tasks.extend(changes.into_iter().map(Task::Notify));
         }
         let other = before.is_some_and(|before| before.run_id != view.run_id);
-        if other && self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town()) {
-            self.overlay = None;
-            self.set_status(format!("the shard runs {} now; the question about the run before is closed", view.run_id));
+        if other {
+            self.close_for_another_run(&view.run_id);
         }
+        self.renew_question();
     }
 
     /// Handles a key while nothing is shown.
@@ -551,33 +555,6 @@ impl App {
         let screen = PANES[index].screen;
         self.show(screen);
         self.focus.insert(screen.number(), index);
-    }
-
-    fn send(&mut self, requests: Vec<Request>) {
-        for request in requests {
-            let request = self.for_this_run(request);
-            self.tasks.push(Task::Send(request, RequestPurpose::Execute));
-        }
-    }
-
-    fn preview(&mut self, dry_run: Option<Request>) {
-        if let Some(request) = dry_run {
-            let text = request.command.clone();
-            // What would be refused here is not asked for: the preview says so.
-            if let Some(view) = self.view.as_deref().filter(|view| has_newer_schema(view)) {
-                let why = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", view.schema_version);
-                let error = ErrorBody::new("E_SCHEMA_NEW", why, "Upgrade this program to send commands.");
-                let answer = Answer::by_client("", &text, error);
-                return self.line.set_preview(&text, Ok(answer));
-            }
-            self.tasks.push(Task::Send(self.for_this_run(request), RequestPurpose::Preview(text)));
-        }
-    }
-
-    /// A request that only the run on screen carries out.
-    fn for_this_run(&self, request: Request) -> Request {
-        let run_id = self.view.as_ref().map(|view| view.run_id.clone()).filter(|run_id| !run_id.is_empty());
-        Request { run_id, ..request }
     }
 }
 

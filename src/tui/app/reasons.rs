@@ -11,6 +11,10 @@ const MAX_REASONS: usize = 20;
 impl App {
     /// Opens the confirmation, with a field for the reason if the commands take one, or sends at once if nothing is asked.
     pub(super) fn confirm(&mut self, mut asked: Confirmation) {
+        if asked.requests.is_empty() {
+            return self.set_status("nothing is selected");
+        }
+        asked.title = self.titled(&asked.title);
         let command = asked.requests.first().and_then(|request| self.command_with_reason(request));
         let Some(command) = command.map(|(name, _)| name) else {
             self.overlay = Some(Box::new(ConfirmDialog::new(asked)));
@@ -31,6 +35,12 @@ impl App {
             }
         }
         self.overlay = Some(Box::new(ConfirmDialog::with_reason(asked, self.settings.reason, history)));
+    }
+
+    /// Whether a typed command has no reason although one is required.
+    pub(super) fn lacks_reason(&self, request: &Request) -> bool {
+        let reason = self.command_with_reason(request).map(|(_, reason)| reason.unwrap_or_default());
+        self.settings.reason == ReasonPrompt::Required && reason.is_some_and(|reason| reason.trim().is_empty())
     }
 
     /// Keeps the reason of commands that are sent.

@@ -89,7 +89,7 @@ impl App {
         }
         self.overlay = Some(if list.is_empty() {
             let (title, verb) = ("Quit without saving?".to_owned(), "quit".to_owned());
-            let confirmation = Confirmation { title, text: not_saved, verb, ..Confirmation::default() };
+            let confirmation = Confirmation { title, text: not_saved, verb, quits: true, ..Confirmation::default() };
             Box::new(ConfirmDialog::new(confirmation))
         } else {
             Box::new(UnconfirmedDialog::quitting(list))

@@ -60,7 +60,7 @@ impl Entry {
             lines.push(Line::default());
             lines.extend(rows.into_iter().map(|row| Line::styled(row, theme.text)));
         }
-        DetailCard { title: "Answer".into(), lines }
+        DetailCard { title: "Answer".into(), lines, live: false }
     }
 }
 

@@ -100,6 +100,12 @@ impl CommandLine {
         self.dry_run(specs)
     }
 
+    /// Forgets the preview. Returns the dry run that asks for it again, if any.
+    pub fn renew_preview(&mut self, specs: &[CommandSpec]) -> Option<Request> {
+        self.preview = None;
+        self.dry_run(specs)
+    }
+
     /// The text.
     pub fn text(&self) -> &str {
         self.field.text()

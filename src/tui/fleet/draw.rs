@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::{Fleet, address, name_of};
 use crate::app::{App, draw_filter_field, draw_too_small, hint_line, is_too_small, role_word};
 use crate::connection;
-use crate::format::{clip, count, figure, pad, pad_left, styled_lines, thousands, time_of, width};
+use crate::format::{clip, clip_apart, count, figure, pad, pad_left, styled_lines, thousands, time_of, width};
 use crate::keymap::Action;
 use crate::layouts::Layouts;
 use crate::pane::{
@@ -72,11 +72,16 @@ impl Fleet {
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
         let live = self.apps.iter().filter(|app| app.is_heard()).count();
-        let line = Line::from(vec![
+        let mut line = Line::from(vec![
             Span::styled(" townlet", self.theme.dim),
             Span::styled("   Fleet", self.theme.strong),
             Span::styled(format!("   {live} of {} live", count(self.apps.len() as u64, "shard")), self.theme.text),
         ]);
+        let waiting: usize = self.apps.iter().map(|app| app.unconfirmed().len()).sum();
+        if waiting > 0 {
+            let text = format!("   … {} not confirmed", count(waiting as u64, "command"));
+            line.push_span(Span::styled(text, self.theme.warn));
+        }
         draw_text(frame, area, line);
         let schema = Line::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim).right_aligned();
         draw_text(frame, area, schema);
@@ -100,6 +105,7 @@ impl Fleet {
         let contents = [("shard", names), ("connection", links)];
         let columns = TABLE.fit(&Layouts::default(), usize::from(inside.width).saturating_sub(2), &contents);
         draw_text(frame, head, columns.heads(2, None, &self.theme));
+        let names = self.names(&shown, columns.width("shard"));
         if shown.is_empty() {
             self.list.hide();
             draw_empty(frame, list, "No shards match the filter.", "Press esc to clear it.", &self.theme);
@@ -113,7 +119,7 @@ impl Fleet {
             let line = columns.row(prefix, None, |head, _| {
                 let index = TABLE.columns.iter().position(|column| column.head == head).unwrap_or(0);
                 match index.checked_sub(1) {
-                    None => (name_of(app), style).into(),
+                    None => (names[place].clone(), style).into(),
                     Some(index) => cells[index].clone().into(),
                 }
             });
@@ -128,6 +134,16 @@ impl Fleet {
             draw_on_border(frame, area, tag);
         }
         shown.get(selected).copied()
+    }
+
+    /// The names of these shards in this many columns. Where the operator's name is too long, it stands alone.
+    fn names(&self, shown: &[usize], columns: usize) -> Vec<String> {
+        let name = |index: &usize| {
+            let app = &self.apps[*index];
+            let whole = name_of(app);
+            app.label.as_ref().filter(|_| width(&whole) > columns).map_or(whole, |label| label.name.clone())
+        };
+        clip_apart(&shown.iter().map(name).collect::<Vec<_>>(), columns)
     }
 
     /// Cells of a row after the name, in the order of the columns; a dash for unknown values. Of a shard that is not heard, the last known
@@ -146,6 +162,11 @@ impl Fleet {
             let mut cells = std::array::from_fn(|_| dash());
             (cells[0], cells[7]) = (link, role);
             return cells;
+        };
+        // A paused town is as important as a lost one, and the column of the speed needs a wide screen.
+        let link = match view.clock.speed.as_str() {
+            "paused" if app.is_heard() => (format!("{}, paused", link.0), theme.warn),
+            _ => link,
         };
         let health = if !app.history_alarms.is_empty() {
             ("‼ history".to_owned(), theme.bad)

@@ -129,7 +129,15 @@ impl Fleet {
             self.quit_confirmed = asking;
         }
         if let Some(open) = self.open {
-            return self.deliver(open, message);
+            let waits = !self.quit_confirmed.is_empty();
+            let tasks = self.deliver(open, message);
+            let goes_on = self.apps.iter().any(App::is_asking_to_quit) || tasks.iter().any(|task| task.1 == Task::Quit);
+            if waits && !goes_on {
+                let text =
+                    "quitting was called off; no command was given up, also of the shards that were asked before";
+                self.apps[open].update(Message::Status(text.to_owned()));
+            }
+            return tasks;
         }
         match message {
             Message::Key(key) if key.kind != KeyEventKind::Release => self.key(key),

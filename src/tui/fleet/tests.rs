@@ -89,6 +89,55 @@ fn the_fleet_at_three_sizes() {
 }
 
 #[test]
+fn shards_with_similar_names_stay_apart() {
+    let names = ["production-eu-west-1-harbour", "production-eu-west-2-harbour"];
+    let apps = names.map(|name| app(name, "red", "http://127.0.0.1:7420", Some(snapshot())));
+    let settings = Settings::with_theme(Theme::named("dark", true).unwrap());
+    let mut fleet = Fleet::new(apps.into(), Keymap::default(), &settings);
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let text = screenshot::text(&picture(&mut fleet, size));
+        for end in ["1-harbour", "2-harbour"] {
+            assert!(text.lines().any(|line| line.contains(end) && line.contains("live")), "{text}");
+        }
+    }
+    press(&mut fleet, "down enter");
+    for (size, name) in [((80, 24), "2-harbour"), ((200, 60), names[1])] {
+        let text = screenshot::text(&picture(&mut fleet, size));
+        let header = text.lines().next().unwrap_or_default();
+        assert!(header.contains(name) && header.contains("live"), "{text}");
+    }
+    // A question says which shard it is about.
+    fleet.apps[1].update(Message::SourceEvent(SourceEvent::Session(crate::fixtures::session(Role::Admin))));
+    press(&mut fleet, "a");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(text.contains("Approve exit · production-eu-west-2-harbour"), "{text}");
+    press(&mut fleet, "esc :");
+    for letter in "kill ada".chars() {
+        press(&mut fleet, &if letter == ' ' { "space".to_owned() } else { letter.to_string() });
+    }
+    press(&mut fleet, "enter");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(text.contains("This cannot be undone · production-eu-west-2-harbour"), "{text}");
+}
+
+#[test]
+fn a_paused_town_says_so_at_every_size() {
+    let mut paused = snapshot();
+    paused.clock.speed = "paused".into();
+    let mut fleet = fleet();
+    fleet.apps.push(app("still", "red", "http://127.0.0.1:7422", Some(paused)));
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let text = screenshot::text(&picture(&mut fleet, size));
+        let row = text.lines().find(|line| line.contains(" still ")).unwrap_or_default();
+        assert!(row.contains("live, paused"), "{text}");
+    }
+    // The last known speed of a shard that is not heard is not shown as true.
+    fleet.apps[4].update(silent("http://127.0.0.1:7422", Some(12), false));
+    let text = screenshot::text(&picture(&mut fleet, (80, 24)));
+    assert!(!text.contains("paused"), "{text}");
+}
+
+#[test]
 fn enter_opens_a_shard_and_esc_returns_to_it() {
     let mut fleet = fleet();
     assert_eq!(fleet.open, None);
@@ -285,11 +334,15 @@ fn every_shard_with_unconfirmed_commands_asks_before_quitting() {
         };
         fleet.deliver(shard, Message::SourceEvent(SourceEvent::Unconfirmed(vec![command])));
     }
+    let text = screenshot::text(&picture(&mut fleet, (80, 24)));
+    assert!(text.lines().next().unwrap_or_default().contains("… 2 commands not confirmed"), "{text}");
     assert_eq!(press(&mut fleet, "q"), []);
     assert_eq!(fleet.open, Some(0), "the first is opened and asks");
     assert_eq!(press(&mut fleet, "tab enter"), []);
     assert_eq!(fleet.open, Some(2));
     assert_eq!(press(&mut fleet, "enter"), [], "staying there stops it");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(text.contains("quitting was called off; no command was given up"), "{text}");
     assert_eq!(press(&mut fleet, "q tab enter"), []);
     assert_eq!(fleet.open, Some(0), "so everything is asked again");
     assert_eq!(press(&mut fleet, "tab enter"), [(0, Task::Quit)]);

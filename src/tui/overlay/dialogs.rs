@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::{Dialog, DialogResult, buttons, is_cancel, outer_window, window};
 use crate::format::styled_lines;
+use crate::keymap::Action;
 use crate::pane::{Confirmation, DetailCard, ReasonPrompt};
 use crate::text_drawing::{draw_scrolled, draw_text, wrapped};
 use crate::text_field::TextField;
@@ -19,6 +20,8 @@ pub(crate) struct ConfirmDialog {
     confirmation: Confirmation,
     focus: Focus,
     reason: Option<ReasonField>,
+    /// The pane and the action that asked.
+    origin: Option<(usize, Action)>,
     /// Where the buttons were drawn.
     buttons: [Rect; 2],
 }
@@ -81,9 +84,9 @@ fn with_reason(line: &str, reason: &str) -> String {
 }
 
 impl ConfirmDialog {
-    /// A confirmation that asks for no reason. Without requests, it confirms quitting.
+    /// A confirmation that asks for no reason.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
-        Self { confirmation, focus: Focus::Cancel, reason: None, buttons: [Rect::ZERO; 2] }
+        Self { confirmation, focus: Focus::Cancel, reason: None, origin: None, buttons: [Rect::ZERO; 2] }
     }
 
     /// A confirmation of commands that take a reason; `history` has those given before, newest first.
@@ -98,13 +101,13 @@ impl ConfirmDialog {
             missing: false,
         };
         let focus = if confirmation.only_reason { Focus::Reason } else { Focus::Cancel };
-        Self { focus, reason: Some(reason), confirmation, buttons: [Rect::ZERO; 2] }
+        Self { focus, reason: Some(reason), confirmation, origin: None, buttons: [Rect::ZERO; 2] }
     }
 
     fn send(&mut self) -> DialogResult {
         let mut requests = std::mem::take(&mut self.confirmation.requests);
         if requests.is_empty() {
-            return DialogResult::Quit;
+            return if self.confirmation.quits { DialogResult::Quit } else { DialogResult::Closed };
         }
         if let Some(reason) = &mut self.reason {
             let text = reason.field.text().trim();
@@ -150,6 +153,27 @@ impl ConfirmDialog {
 
 impl Dialog for ConfirmDialog {
     fn asks_about_the_town(&self) -> bool {
+        true
+    }
+
+    fn origin(&self) -> Option<(usize, Action)> {
+        self.origin
+    }
+
+    fn set_origin(&mut self, origin: (usize, Action)) {
+        self.origin = Some(origin);
+    }
+
+    /// What is left of the commands is asked for; no other command takes the place of one that is gone.
+    fn renew(&mut self, asked: Confirmation) -> bool {
+        let before = &self.confirmation.requests;
+        let is_known = |request: &Request| before.iter().any(|other| other.command == request.command);
+        let same = asked.about == self.confirmation.about && !asked.requests.is_empty();
+        if !(same && asked.requests.iter().all(is_known)) {
+            return false;
+        }
+        let only_reason = self.confirmation.only_reason;
+        self.confirmation = Confirmation { only_reason, ..asked };
         true
     }
 
@@ -289,6 +313,9 @@ impl Dialog for EscalateDialog {
 #[derive(Debug)]
 pub(crate) struct DetailDialog {
     card: DetailCard,
+    origin: Option<(usize, Action)>,
+    /// Whether what it shows is gone.
+    past: bool,
     offset: u16,
     max_offset: u16,
     /// Where it was drawn.
@@ -298,11 +325,26 @@ pub(crate) struct DetailDialog {
 impl DetailDialog {
     /// Scrolled to the top.
     pub(crate) const fn new(card: DetailCard) -> Self {
-        Self { card, offset: 0, max_offset: 0, window: Rect::ZERO }
+        Self { card, origin: None, past: false, offset: 0, max_offset: 0, window: Rect::ZERO }
     }
 }
 
 impl Dialog for DetailDialog {
+    fn origin(&self) -> Option<(usize, Action)> {
+        self.origin.filter(|_| self.card.live)
+    }
+
+    fn set_origin(&mut self, origin: (usize, Action)) {
+        self.origin = Some(origin);
+    }
+
+    fn renew_details(&mut self, card: Option<DetailCard>) {
+        match card.filter(|card| card.title == self.card.title) {
+            Some(card) => (self.card, self.past) = (card, false),
+            None => self.past = true,
+        }
+    }
+
     fn key(&mut self, key: KeyEvent) -> DialogResult {
         self.offset = match key.code {
             _ if is_cancel(key) => return DialogResult::Closed,
@@ -326,7 +368,10 @@ impl Dialog for DetailDialog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let widest = self.card.lines.iter().map(Line::width).max().unwrap_or(0) as u16;
         let width = (widest + 4).max(44).min(area.width.saturating_sub(4));
-        let lines = wrapped(&self.card.lines, width.saturating_sub(4).into());
+        let mut lines = wrapped(&self.card.lines, width.saturating_sub(4).into());
+        if self.past {
+            lines.insert(0, Line::styled("! this is past: it is not in the list any more", theme.warn));
+        }
         let rows = lines.len() as u16;
         let height = (rows + 2).min(area.height.saturating_sub(2));
         self.max_offset = (rows + 2).saturating_sub(height);

@@ -6,7 +6,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::{Dialog, DialogResult, draw_search, is_cancel, outer_window};
-use crate::format::{clip, pad, width, wrap};
+use crate::format::{clip, pad, width, wrap_in_full};
 use crate::keymap::{ACTIONS, GROUPS, Keymap};
 use crate::pane::PANES;
 use crate::text_drawing::draw_scrolled;
@@ -121,7 +121,7 @@ impl Help {
                 } else {
                     (key.clone(), keys)
                 };
-                for (index, part) in wrap(what, columns.saturating_sub(indent + 4)).into_iter().enumerate() {
+                for (index, part) in wrap_in_full(what, columns.saturating_sub(indent + 4)).into_iter().enumerate() {
                     let head = if index == 0 { head.as_str() } else { "" };
                     lines.push(Line::from(vec![
                         Span::styled(format!("  {}  ", pad(head, indent)), theme.key),

@@ -23,6 +23,8 @@ pub(crate) use settings::SettingsDialog;
 pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
+use super::keymap::Action;
+use super::pane::{Confirmation, DetailCard};
 use super::settings::{ChangedSettings, Settings};
 use super::table::Table;
 use super::text_drawing::draw_text;
@@ -77,6 +79,22 @@ pub(crate) trait Dialog: std::fmt::Debug {
     fn asks_about_the_town(&self) -> bool {
         false
     }
+
+    /// The pane and the action that asked its question, if they did.
+    fn origin(&self) -> Option<(usize, Action)> {
+        None
+    }
+
+    /// Notes the pane and the action that asked its question.
+    fn set_origin(&mut self, _origin: (usize, Action)) {}
+
+    /// Takes its question as it would be asked now. Returns whether it is about nothing else than before.
+    fn renew(&mut self, _asked: Confirmation) -> bool {
+        false
+    }
+
+    /// Takes its details as they are now; `None` when they are those of something else or of nothing.
+    fn renew_details(&mut self, _card: Option<DetailCard>) {}
 
     /// Takes the commands that are not confirmed now.
     fn update(&mut self, _unconfirmed: &[UnconfirmedCommand]) {}

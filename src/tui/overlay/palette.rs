@@ -10,9 +10,10 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::{Dialog, DialogResult, clicked_row, draw_search, is_cancel, outer_window};
-use crate::format::{clip, pad, pad_left};
+use crate::format::{arguments, clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
+use crate::screens::audit::in_words;
 use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -192,8 +193,8 @@ fn in_town(view: &Snapshot) -> Vec<Entry> {
     let newest = view.audit.records.iter().rev().filter(|row| row.cmd_id.is_empty() || found.insert(&row.cmd_id));
     entries.extend(newest.take(SEARCHED_COMMANDS).map(|row| {
         let goal = PaletteTarget::Item(audit, row.seq.to_string());
-        let args = crate::format::arguments(&row.args);
-        entry(format!("audit {} {args} {}", row.command, row.issuer), &row.cmd_id, "Audit", goal)
+        let what = in_words(row, arguments);
+        entry(format!("audit {what} {}", row.issuer), &row.cmd_id, "Audit", goal)
     }));
     let facts =
         [("config", &view.config_id), ("observation variant", &view.observation_variant), ("run", &view.run_id)];

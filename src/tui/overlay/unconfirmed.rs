@@ -134,14 +134,17 @@ impl Dialog for UnconfirmedDialog {
         }
         lines.extend(self.about(columns, theme));
         let below = if self.quitting.is_some() { 2 } else { 0 };
-        let title = match self.commands.len() as u64 {
-            number if self.quitting.is_some() => format!("Quit with {} not confirmed?", count(number, "command")),
-            number => format!("{} not confirmed", count(number, "command")),
+        let title = match (self.commands.len() as u64, self.quitting.is_some()) {
+            (0, true) => "Quit?".to_owned(),
+            (0, false) => "Every command is confirmed".to_owned(),
+            (number, true) => format!("Quit with {} not confirmed?", count(number, "command")),
+            (number, false) => format!("{} not confirmed", count(number, "command")),
         };
-        let foot = if self.quitting.is_some() {
-            "r send again · x give up · ← → select · enter"
-        } else {
-            "r send again · x give up · esc close"
+        let foot = match (self.commands.is_empty(), self.quitting.is_some()) {
+            (true, true) => "← → select · enter",
+            (true, false) => "esc close",
+            (false, true) => "r send again · x give up · ← → select · enter",
+            (false, false) => "r send again · x give up · esc close",
         };
         let size = (wide, lines.len() as u16 + 4 + below);
         let inside = window(frame, area, size, &title, foot, theme);

@@ -201,7 +201,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
             )];
             if let Some(evidence) = &promotion.evidence {
                 let words: String = verdict(evidence, cx.theme).iter().map(|span| span.content.as_ref()).collect();
-                let words = words.trim_start_matches(['✓', '✗', '·', ' ']).to_owned();
+                let words = words.trim_start_matches(['✓', '✗', '·', ' ']).replace("  ", " ");
                 text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
                 text.extend(evidence.safety.iter().map(|row| format!("{}: {}.", escape(&row.title), row.in_words())));
                 reason = format!("{words}; {}", count(evidence.pairs, "pair"));
@@ -216,6 +216,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 text,
                 verb: "promote".into(),
                 requests: vec![Request::line(format!("{PROMOTE} {candidate}"))],
+                about: release.clone(),
                 reason,
                 ..Confirmation::default()
             }
@@ -230,6 +231,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 ],
                 verb: "roll back".into(),
                 requests: vec![Request::line(ROLLBACK)],
+                about: format!("{release} {previous}"),
                 reason: rollback_reason(cx),
                 ..Confirmation::default()
             }

@@ -180,6 +180,25 @@ fn check_amount(value: Micro) -> Result<(), Refusal> {
     Err(invalid(format!("{value} meals is out of range."), "Give an amount from 0 to 1,000,000 meals."))
 }
 
+/// What an approval comes to if it exceeds the exit cap of the day in which it takes effect; else nothing. At midnight the exits
+/// of the state are still yesterday's.
+fn over_cap(cx: &TickContext<'_>, dry: bool) -> String {
+    let employment = &cx.state.employment;
+    let is_midnight = cx.state.tick.is_multiple_of(cx.rules.day_length());
+    let used = if is_midnight { 0 } else { employment.exits_today };
+    let approved = employment.queue.iter().filter(|entry| entry.approved).count() + usize::from(dry);
+    let (total, cap) = (used as usize + approved, cx.state.live_settings.daily_exit_cap);
+    if total <= cap as usize {
+        return String::new();
+    }
+    format!(" That makes {} today and exceeds the cap of {cap}.", townlet_text::count(total as u64, "exit"))
+}
+
+/// An amount of money: `1 meal`, `0.4 meals`.
+fn meals(value: Micro) -> String {
+    format!("{value} {}", if value == Micro::ONE { "meal" } else { "meals" })
+}
+
 /// The slot of a resident.
 fn present(cx: &TickContext<'_>, who: ResidentId) -> Result<AgentId, Refusal> {
     cx.state.agents.slot_of(who).ok_or_else(|| {
@@ -240,7 +259,7 @@ fn exit(cx: &mut TickContext<'_>, command: &Command, who: ResidentId, dry: bool)
             if !dry {
                 employment::approve(cx, agent);
             }
-            Ok(format!("{name} leaves town on the next tick."))
+            Ok(format!("{name} leaves town on the next tick.{}", over_cap(cx, dry)))
         }
         _ => {
             queued.ok_or_else(|| absent_from_queue(&name))?;
@@ -289,7 +308,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
                 let change = value - cx.state.agents.wallet[agent];
                 economy::pay(cx, agent, change, Account::Operator);
             }
-            Ok(format!("{name} has {value} in the wallet."))
+            Ok(format!("{name} has {} in the wallet.", meals(value)))
         }
         Command::Possess { option, .. } => {
             if let Some(why) = refusal(cx.rules, cx.state, agent, option) {
@@ -347,7 +366,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             let spike = cx.state.perturbations.is_active(perturbations::PRICE_SPIKE);
             let spike = if spike { " once the price spike is over" } else { "" };
-            Ok(format!("{name} costs {value}{spike}."))
+            Ok(format!("{name} costs {}{spike}.", meals(value)))
         }
         &Command::Mortality(on) => {
             if !dry {

@@ -82,6 +82,17 @@ fn marks_end_with_an_approval_and_with_esc() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("space space");
     ui.shows("2 marked");
+    // Only what the filter shows is acted on.
+    ui.press("/");
+    ui.type_in("ben");
+    ui.press("enter");
+    ui.shows("1 of 2 marked");
+    ui.press("/");
+    ui.type_in("zzz");
+    ui.press("enter");
+    ui.shows("No residents match the filter.");
+    ui.press("/ ctrl-u enter");
+    ui.shows("2 marked");
     let mut view = snapshot();
     view.employment.queue[0].approved = true;
     ui.view(view);

@@ -51,6 +51,59 @@ fn late_previews_are_dropped() {
 }
 
 #[test]
+fn a_preview_ends_with_the_connection_that_it_came_by() {
+    let link = |ui: &mut AppHarness, link: Link| {
+        let tasks = ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
+        ui.carry_out(&tasks);
+        tasks.iter().filter(|task| matches!(task, Task::Send(request, _) if request.dry_run)).count()
+    };
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let (url, why) = ("http://x".to_owned(), "E_UNAUTHORIZED".to_owned());
+    link(&mut ui, Link::Live { url: url.clone() });
+    ui.press(":");
+    ui.type_in("kill ada");
+    let answered = |ui: &mut AppHarness, text: &str| {
+        let id = format!("id-{}", ui.sent.len());
+        ui.answer(done(&id, "kill ada", text));
+    };
+    answered(&mut ui, "Ada leaves town at once");
+    ui.shows("≈ preview: Ada leaves town at once");
+    let lost = Link::Reconnecting {
+        url: url.clone(),
+        in_seconds: 3,
+        silent_seconds: Some(1),
+        denied: true,
+        stopped: false,
+        why,
+    };
+    assert_eq!(link(&mut ui, lost.clone()), 1, "it is asked for again");
+    ui.hides("Ada leaves town at once");
+    assert_eq!(link(&mut ui, lost), 0);
+    assert_eq!(link(&mut ui, Link::Live { url }), 1);
+    answered(&mut ui, "Ada leaves soon");
+    ui.shows("≈ preview: Ada leaves soon");
+}
+
+#[test]
+fn a_line_that_was_typed_for_one_run_is_not_sent_to_another() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let run = |ui: &mut AppHarness, run_id: &str| ui.view(Snapshot { run_id: run_id.into(), ..snapshot() });
+    run(&mut ui, "run-1");
+    ui.press(":");
+    ui.type_in("price meal 2");
+    run(&mut ui, "run-1");
+    ui.shows("› price meal 2");
+    run(&mut ui, "run-2");
+    ui.hides("› price meal 2");
+    ui.shows("the shard runs run-2 now; the line for the run before is closed, ↑ has it");
+    assert!(ui.sent.iter().all(|request| request.dry_run), "{:?}", ui.lines());
+    ui.press(": up");
+    ui.shows("› price meal 2");
+    ui.press("enter");
+    assert_eq!(ui.sent.last().and_then(|request| request.run_id.as_deref()), Some("run-2"));
+}
+
+#[test]
 fn a_long_preview_is_wrapped_and_cut_with_a_sign() {
     for size in SIZES {
         for key in ["C", "R"] {

@@ -30,7 +30,7 @@ use crate::screenshot;
 use crate::settings::Settings;
 use crate::theme::Theme;
 use townlet_source::{Link, SourceEvent};
-use townlet_wire::telemetry::{Alert, ExitEntry};
+use townlet_wire::telemetry::{Alert, ExitEntry, PromotionStep};
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
 /// An app, its terminal size, and the requests it sent.
@@ -357,6 +357,10 @@ fn an_acknowledged_alert_has_no_banner_and_no_message_has_two() {
         assert!(!said.is_empty() && !said.contains("more)"), "{name}: {said}");
         assert_eq!(banner(mode, state, &[alert(name, severity, true)], &[]), None, "{name}");
     }
+    // What is critical stands before a warning, in whatever list it is.
+    let both = [alert("tick_late", "warning", false), alert("starvation", "critical", false)];
+    let said = banner("full", "none", &both, &["tick_late stands."]).unwrap_or_default();
+    assert!(said.starts_with("starvation stands. Look.") && said.contains("(+1 more)"), "{said}");
     // A problem that is no alert stays.
     let said = banner("full", "none", &[alert("tick_late", "warning", true)], &["another thing."]);
     assert_eq!(said.as_deref(), Some("another thing."));
@@ -396,6 +400,21 @@ fn another_history_of_the_audit_log_is_the_first_banner() {
         let words = ui.screen().split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&forget) && words.contains("(+1 more)"), "{size:?}: {words}");
     }
+}
+
+#[test]
+fn a_rollback_by_hand_is_no_failure_of_the_canary() {
+    let rolled_back = |issuer: &str| {
+        let mut view = snapshot();
+        view.promotion.state = "rolled_back".into();
+        let step = PromotionStep { to: "rolled_back".into(), issuer: issuer.into(), ..PromotionStep::default() };
+        view.promotion.history.push(step);
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        ui.view(view);
+        ui
+    };
+    rolled_back("token:ada").shows("‼ the release was rolled back by token:ada");
+    rolled_back("town").shows("‼ the canary failed and was rolled back");
 }
 
 #[test]

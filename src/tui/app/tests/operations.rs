@@ -205,3 +205,121 @@ fn stability_asks_before_promoting_and_rolling_back() {
     ui.press("b");
     ui.shows("b rollback: `rollback_policy` needs the admin role; you are viewer");
 }
+
+#[test]
+fn an_open_question_has_the_figures_of_now() {
+    let mut ui = changed((120, 40), |view| (view.employment.daily_exit_cap, view.employment.exits_today) = (3, 1));
+    ui.press("E a");
+    ui.shows("Today's exit cap: 1 of 3 used; this makes 2.");
+    let mut view = snapshot();
+    (view.employment.daily_exit_cap, view.employment.exits_today) = (3, 3);
+    ui.view(view.clone());
+    ui.shows("Today's exit cap: 3 of 3 used; this makes 4.");
+    ui.shows("the cap by 1: an approved exit does not wait for the cap.");
+    // Another resident is never asked for instead.
+    view.employment.queue.remove(0);
+    ui.view(view.clone());
+    ui.hides("Approve exit");
+    ui.shows("the question is closed: what it asked about has changed");
+    view.employment.queue.clear();
+    ui.press("a");
+    ui.view(view);
+    ui.shows("the question is closed: the exit queue is empty");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+}
+
+#[test]
+fn a_question_about_several_goes_on_with_those_that_are_left() {
+    let mut ui = changed((120, 40), |_| {});
+    ui.press("E space space a");
+    ui.shows("approve 2");
+    let mut view = snapshot();
+    let gone = view.employment.queue.remove(0).agent;
+    let left = view.employment.queue[0].agent.clone();
+    ui.view(view);
+    ui.hides("approve 2");
+    ui.shows("Approve exit");
+    ui.press("tab enter");
+    assert_eq!(ui.lines(), [format!("employment_exit approve {left}")], "without {gone}");
+}
+
+#[test]
+fn a_rollback_is_not_confirmed_for_another_release() {
+    let mut ui = changed((120, 40), |view| view.promotion.state = "canary".into());
+    ui.press("P b");
+    ui.shows("shipped replaces rel-7f3a from the next tick");
+    let mut view = snapshot();
+    view.promotion.state = "canary".into();
+    view.tick += 1;
+    ui.view(view.clone());
+    ui.shows("shipped replaces rel-7f3a from the next tick");
+    (view.promotion.previous, view.promotion.release) = (Some("rel-7f3a".into()), "rel-9999".into());
+    ui.view(view.clone());
+    ui.hides("Roll back");
+    ui.shows("the question is closed: what it asked about has changed");
+    ui.press("b");
+    ui.shows("rel-7f3a replaces rel-9999 from the next tick");
+    view.promotion.previous = None;
+    ui.view(view);
+    ui.shows("the question is closed: there is no previous release");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+}
+
+#[test]
+fn a_typed_question_stays_as_it_was_asked() {
+    let mut ui = changed((120, 40), |_| {});
+    ui.press("E a esc :");
+    ui.type_in("kill ada");
+    ui.press("enter");
+    ui.view(snapshot());
+    ui.shows("This cannot be undone");
+    ui.shows("kill ada");
+}
+
+#[test]
+fn one_failure_among_several_commands_stays_on_screen() {
+    let mut ui = changed((120, 40), |_| {});
+    ui.press("E space space space a tab enter L");
+    let lines: Vec<String> = ui.lines().into_iter().map(str::to_owned).collect();
+    let [first, second, third] = &lines[..] else { panic!("{lines:?}") };
+    let base = ui.sent.len() - 3;
+    ui.answer(done(&format!("id-{}", base + 1), first, "the first leaves"));
+    ui.shows("✓ the first leaves");
+    ui.answer(refused(&format!("id-{}", base + 2), second));
+    ui.shows(&format!("✗ 1 of 3 done; {second}: E_FORBIDDEN This command needs the admin role."));
+    ui.answer(done(&format!("id-{}", base + 3), third, "the third leaves"));
+    ui.shows(&format!("✗ 2 of 3 done; {second}: E_FORBIDDEN"));
+    // The next command has a message of its own.
+    ui.press(":");
+    ui.type_in("kpi");
+    ui.press("enter");
+    ui.answer(done(&format!("id-{}", ui.sent.len()), "kpi", "3 met"));
+    ui.shows("✓ 3 met");
+}
+
+#[test]
+fn an_open_window_follows_what_it_shows_and_says_when_that_is_gone() {
+    let mut ui = changed((120, 40), |_| {});
+    ui.press("E enter");
+    ui.shows("Exit: Ada");
+    ui.shows("waiting     2 h 09 m");
+    let mut view = snapshot();
+    view.tick += 100;
+    ui.view(view.clone());
+    ui.shows("waiting     4 h 33 m");
+    ui.hides("this is past");
+    view.employment.queue.remove(0);
+    ui.view(view);
+    ui.shows("Exit: Ada");
+    ui.shows("! this is past: it is not in the list any more");
+    ui.shows("waiting     4 h 33 m");
+    // An alert that is read stays what it was: the newest one is another.
+    let mut ui = changed((120, 40), |view| view.alerts = vec![alert("stability_red", 100)]);
+    ui.press("A enter");
+    ui.shows("stability_red stands");
+    let mut view = snapshot();
+    view.alerts = vec![alert("price_spike", 3_000)];
+    ui.view(view);
+    ui.shows("stability_red stands");
+    ui.hides("this is past");
+}

@@ -126,12 +126,47 @@ fn nothing_is_sent_without_a_required_reason() {
 }
 
 #[test]
-fn commands_without_a_reason_are_confirmed_as_before() {
-    let mut ui = asking(ReasonPrompt::Required);
+fn a_typed_command_is_confirmed_without_a_reason_unless_one_is_required() {
+    let mut ui = asking(ReasonPrompt::Ask);
     ui.press(":");
     ui.type_in("kill ben");
     ui.press("enter");
     ui.hides("Reason for the audit log");
     ui.press("right enter");
     assert_eq!(ui.lines().last(), Some(&"kill ben"), "typed by hand, with --reason if wanted");
+    let mut ui = asking(ReasonPrompt::Required);
+    ui.press(":");
+    ui.type_in("kill ben");
+    ui.press("enter");
+    ui.shows("▸ cancel ◂");
+    ui.type_in("x");
+    ui.press("enter enter");
+    assert_eq!(ui.lines().last(), Some(&"kill ben --reason \"x\""));
+}
+
+#[test]
+fn a_required_reason_is_asked_for_typed_lines_as_well() {
+    let typed = |reason, line: &str| {
+        let mut ui = asking(reason);
+        ui.press("E :");
+        ui.type_in(line);
+        ui.sent.clear();
+        ui.press("enter");
+        ui
+    };
+    let mut ui = typed(ReasonPrompt::Required, "employment_exit defer ben");
+    ui.shows("Reason for the audit log (required");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.press("enter");
+    ui.shows("Reason for the audit log (required");
+    ui.type_in("agreed");
+    ui.press("enter");
+    assert_eq!(ui.lines(), ["employment_exit defer ben --reason \"agreed\""]);
+    for (reason, line) in [
+        (ReasonPrompt::Required, "employment_exit defer ben --reason agreed"),
+        (ReasonPrompt::Required, "blackout on"),
+        (ReasonPrompt::Ask, "employment_exit defer ben"),
+    ] {
+        assert_eq!(typed(reason, line).lines(), [line], "{reason:?}");
+    }
 }

@@ -65,6 +65,7 @@ fn cell(row: &Row<'_>, head: &str, cx: &Context<'_>) -> (String, Style) {
         "rent" if agent.rent_owed_days == 0 => ("paid".to_owned(), theme.dim),
         "rent" => (count(agent.rent_owed_days, "day"), theme.warn),
         "arrived" => (ago(agent.arrived_tick), theme.dim),
+        "attend" => row.attendance().map_or_else(dash, |ratio| plain(&percent(ratio))),
         head => row.job.map_or_else(dash, |job| job_cell(job, head, cx)),
     }
 }
@@ -93,7 +94,6 @@ fn job_cell(job: &Job, head: &str, cx: &Context<'_>) -> (String, Style) {
             };
             (shift_bar::state(&job.shift_state).to_owned(), style)
         }
-        "attend" => plain(&percent(job.attendance_ratio)),
         "absent" => {
             let over = most > 0 && job.absent_shifts_7d >= most;
             let sign = if over { "!" } else { "" };

@@ -4,8 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::shift_bar;
 use crate::format::{
-    bar, capital, clip, count, days, duration, fact, pad, pad_left, percent, plain, resident, scale_of, spark_on,
-    styled_lines, thousands, time_of,
+    bar, capital, clip, count, days, duration, fact, natural_order, pad, pad_left, percent, plain, resident, scale_of,
+    spark_on, styled_lines, thousands, time_of,
 };
 use crate::metric_history::MetricHistory;
 use crate::screens::operations::exit_details;
@@ -128,7 +128,8 @@ impl<'a> ResidentDetail<'a> {
             lines.extend(self.fact("shifts", &shift_bar::letters(&shift.history, width.saturating_sub(10)), width));
         }
         let late = duration(job.late_ticks_today, self.view.clock.ticks_per_day);
-        let attendance = format!("{} · late today {late}", percent(job.attendance_ratio));
+        let attended = job.attendance(Some(self.agent)).map_or_else(|| "–".to_owned(), percent);
+        let attendance = format!("{attended} · late today {late}");
         lines.extend(self.fact("attended", &attendance, width));
         let most = self.view.employment.max_absent_shifts;
         lines.extend(self.fact("absent", &format!("{} of {most} in 7 days", job.absent_shifts_7d), width));
@@ -185,7 +186,7 @@ impl<'a> ResidentDetail<'a> {
             self.view.relationships.ties.iter().filter(|tie| tie.agent == self.agent.id).collect();
         ties.sort_by(|a, b| {
             let weight = |tie: &Tie| tie.trust.abs().max(tie.rivalry).max(tie.familiarity.abs() / 2.0);
-            weight(b).total_cmp(&weight(a)).then_with(|| a.other.cmp(&b.other))
+            weight(b).total_cmp(&weight(a)).then_with(|| natural_order(&a.other, &b.other))
         });
         for tie in &ties {
             let name = resident(self.view, &tie.other);

@@ -16,12 +16,12 @@ use self::inspector::ResidentDetail;
 use self::table::{FIELDS, Order, Row, TABLE, next_column, rows};
 use crate::chart;
 use crate::detail_view::DetailView;
-use crate::export::Record;
-use crate::format::{self, clip, duration, percent};
+use crate::export::{Record, record};
+use crate::format::{self, clip, duration, percent, thousands};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Context, KeyHint, Reaction, draw_empty, require};
+use crate::pane::{Context, KeyHint, Reaction, draw_empty};
 use crate::screens::filter;
 use crate::table::{FittedColumns, Table};
 use crate::text_drawing::draw_text;
@@ -123,12 +123,14 @@ impl ListContent for ResidentTable {
     const TITLE: &'static str = "Residents";
 
     fn title(&self, view: &ListView<'_, Row<'_>>, cx: &Context<'_>) -> String {
-        let (shown, all) = (view.items.len(), cx.view.agents.len());
+        let number = |number: usize| thousands(number as u64);
+        let (shown, all) = (number(view.items.len()), number(cx.view.agents.len()));
         if let Some(row) = view.selected().filter(|_| self.inspector.open) {
             let instead = if view.is_replaced() { ", in place of one that is gone" } else { "" };
-            return format!("Residents · {} ({} of {shown}){instead}", clip(&row.agent.name, 24), view.at() + 1);
+            let at = number(view.at() + 1);
+            return format!("Residents · {} ({at} of {shown}){instead}", clip(&row.agent.name, 24));
         }
-        let shown = if shown == all { all.to_string() } else { format!("{shown} of {all}") };
+        let shown = if shown == all { all } else { format!("{shown} of {all}") };
         let arrow = if self.order.reversed { "▴" } else { "▾" };
         format!("Residents · {shown} · by {} {arrow}", self.order.column)
     }
@@ -147,25 +149,16 @@ impl ListContent for ResidentTable {
 
     fn record(row: &Row<'_>, _cx: &Context<'_>) -> Record {
         let of_job = |text: &dyn Fn(&Job) -> String| row.job.map_or_else(String::new, text);
-        vec![
+        let mut fields = record([
             ("id", row.agent.id.clone()),
             ("name", row.agent.name.clone()),
             ("option", row.agent.option.clone()),
             ("activity", row.agent.activity.clone()),
             ("place", row.agent.place.clone()),
-            (
-                "needs",
-                row.agent
-                    .needs
-                    .iter()
-                    .map(|need| format!("{} {}", need.name, need.value))
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            ),
             ("wallet", of_job(&|job| job.wallet.to_string())),
             ("job", of_job(&|job| job.job_id.clone())),
             ("shift", of_job(&|job| job.shift_state.clone())),
-            ("attendance_ratio", of_job(&|job| job.attendance_ratio.to_string())),
+            ("attendance_ratio", row.attendance().map_or_else(String::new, |ratio| ratio.to_string())),
             ("absent_shifts_7d", of_job(&|job| job.absent_shifts_7d.to_string())),
             ("exit_pending", of_job(&|job| job.exit_pending.to_string())),
             ("option_since", row.agent.option_since.to_string()),
@@ -178,7 +171,12 @@ impl ListContent for ResidentTable {
             ("home", row.agent.home.clone()),
             ("rent_owed_days", row.agent.rent_owed_days.to_string()),
             ("arrived_tick", row.agent.arrived_tick.to_string()),
-        ]
+        ]);
+        // Each need has a column.
+        let needs = row.agent.needs.iter().map(|need| (format!("needs.{}", need.name).into(), need.value.to_string()));
+        let place = fields.iter().position(|(name, _)| name == "wallet").unwrap_or_default();
+        fields.splice(place..place, needs);
+        fields
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Row<'_>>, cx: &Context<'_>) {
@@ -231,8 +229,8 @@ impl ListContent for ResidentTable {
         self.columns.at(offset).map(|head| self.sort(head))
     }
 
-    fn bindings(&self, selected: Option<&Row<'_>>, _cx: &Context<'_>) -> Vec<KeyHint> {
-        let has_resident = require(selected.is_some(), "no resident is selected");
+    fn bindings(&self, selected: Option<&Row<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let has_resident = cx.require_row(selected.is_some(), "no residents");
         let mut hints = vec![
             KeyHint::when(Action::Open, if self.inspector.open { "table" } else { "inspect" }, has_resident.clone()),
             KeyHint::new(Action::Sort, "sort"),

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::format::natural_order;
 use crate::screens::filter;
 use crate::table::{Column, EXTRA, Table};
 use townlet_wire::Snapshot;
@@ -73,6 +74,11 @@ impl Row<'_> {
         chosen.map_or(0.0, |top| top.probability)
     }
 
+    /// See [`Job::attendance`].
+    pub(super) fn attendance(&self) -> Option<f64> {
+        self.job.and_then(|job| job.attendance(Some(self.agent)))
+    }
+
     /// Words for the filter field `is`.
     fn tags(&self) -> String {
         let critical = self.agent.needs.iter().any(|need| need.value < need.critical);
@@ -101,16 +107,23 @@ impl Row<'_> {
             of(self).total_cmp(&of(other))
         };
         let value = |row: &Self| row.agent.value.unwrap_or(f64::INFINITY);
-        let text = |pick: fn(&Job) -> &str| self.job.map(pick).cmp(&other.job.map(pick));
+        let text = |pick: fn(&Job) -> &str| match (self.job.map(pick), other.job.map(pick)) {
+            (Some(one), Some(other)) => natural_order(one, other),
+            (one, other) => one.cmp(&other),
+        };
         match column {
             "option" => self.agent.option.cmp(&other.agent.option),
-            "activity" => self.agent.activity.cmp(&other.agent.activity),
-            "place" => self.agent.place.cmp(&other.agent.place),
+            "activity" => natural_order(&self.agent.activity, &other.agent.activity),
+            "place" => natural_order(&self.agent.place, &other.agent.place),
             "needs" => self.worst_need().total_cmp(&other.worst_need()),
             "wallet" => number(|job| job.wallet),
             "job" => text(|job| &job.job_id),
             "shift" => text(|job| &job.shift_state),
-            "attend" => number(|job| job.attendance_ratio),
+            // Those without a shift yet come last.
+            "attend" => {
+                let of = |row: &Self| row.attendance().unwrap_or(f64::INFINITY);
+                of(self).total_cmp(&of(other))
+            }
             // Most absences first.
             "absent" => number(|job| -(job.absent_shifts_7d as f64)),
             "exit" => number(|job| if job.exit_pending { 0.0 } else { 1.0 }),
@@ -121,7 +134,7 @@ impl Row<'_> {
             "late" => number(|job| -(job.late_ticks_today as f64)),
             "wages" => number(|job| job.wages_earned),
             "meals" => number(|job| job.meals_consumed as f64),
-            "home" => self.agent.home.cmp(&other.agent.home),
+            "home" => natural_order(&self.agent.home, &other.agent.home),
             "rent" => other.agent.rent_owed_days.cmp(&self.agent.rent_owed_days),
             "arrived" => self.agent.arrived_tick.cmp(&other.agent.arrived_tick),
             _ => Ordering::Equal,
@@ -138,8 +151,8 @@ pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row
     let mut rows: Vec<Row<'a>> = view.agents.iter().map(row).filter(|row| row.passes(typed)).collect();
     rows.sort_by(|a, b| {
         let by_column = a.compare(b, order.column);
-        let by_name = a.agent.name.cmp(&b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));
-        let ordering = by_column.then(by_name);
+        let by_name = || natural_order(&a.agent.name, &b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));
+        let ordering = by_column.then_with(by_name);
         if order.reversed { ordering.reverse() } else { ordering }
     });
     rows
@@ -183,6 +196,16 @@ mod tests {
         assert_eq!(names("", "needs", false), "Ben Cleo Ada");
         assert_eq!(names("", "absent", false), "Ben Cleo Ada");
         assert_eq!(names("", "exit", false), "Ben Ada Cleo");
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_their_numbers() {
+        let agents = ["Abel-10", "Abel-2", "Abel"]
+            .map(|name| Agent { id: name.into(), name: name.into(), ..Agent::default() })
+            .to_vec();
+        let view = Snapshot { agents, ..Snapshot::default() };
+        let rows = rows(&view, "", Order::default());
+        assert_eq!(rows.iter().map(|row| &*row.agent.name).collect::<Vec<_>>(), ["Abel", "Abel-2", "Abel-10"]);
     }
 
     #[test]

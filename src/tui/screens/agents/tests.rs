@@ -4,6 +4,7 @@ use super::*;
 use crate::fixtures;
 use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::pane::Pane;
+use crate::screens::operations::Employment;
 use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.
@@ -80,6 +81,30 @@ fn missing_data_has_empty_states() {
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
+}
+
+#[test]
+fn before_the_first_shift_there_is_no_attendance() {
+    let mut harness = PaneHarness::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    let exported = |harness: &PaneHarness, pane: &Residents| {
+        let rows = pane.export(&harness.cx()).rows;
+        rows[0].iter().find(|(name, _)| name == "attendance_ratio").map(|(_, value)| value.clone())
+    };
+    let row = |text: &str| text.lines().find(|line| line.contains("▸Ada")).unwrap_or_default().to_owned();
+    assert!(row(&harness.text(&mut pane, SIZES[1])).contains(" 71 % "));
+    assert_eq!(exported(&harness, &pane).as_deref(), Some("0.71"));
+    harness.view.agents[0].shift.as_mut().unwrap().history.clear();
+    let text = harness.text(&mut pane, SIZES[1]);
+    assert!(row(&text).contains(" – ") && !row(&text).contains('%'), "{text}");
+    assert_eq!(exported(&harness, &pane).as_deref(), Some(""));
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[1]);
+    assert!(text.contains("attended  – · late today"), "{text}");
+    // The same in the exit queue, into which an operator can put everybody.
+    let text = harness.text(&mut Employment::default(), SIZES[2]);
+    assert!(text.contains("Ada, barista for 4 days; no shift yet."), "{text}");
+    assert!(!text.lines().any(|line| line.contains("▸ Ada") && line.contains('%')), "{text}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
 use crate::theme::Theme;
 use crate::wall_clock::{date_time, offset_label, time_of_day};
 use townlet_source::RECORDING;
+use townlet_wire::telemetry::AuditRow;
 
 /// Columns of mark and sign.
 const MARKS: usize = 3;
@@ -51,12 +52,23 @@ pub(super) fn short(id: &str) -> String {
     if id.is_empty() { "–".into() } else { clip(&abbreviated(id), 9) }
 }
 
-fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {
-    let row = command.last();
-    // The lines that the log writes for itself.
+/// A command with its arguments, or what a line says that the log has written for itself.
+pub(crate) fn in_words(row: &AuditRow, args: fn(&serde_json::Value) -> String) -> String {
+    let number = |name: &str| row.args[name].as_u64().map(thousands);
     match row.stage.as_str() {
-        "begin" if row.args["number"].is_u64() => return format!("run {} of this home begins", row.args["number"]),
+        "begin" => {
+            if let Some(number) = number("number") {
+                return format!("run {number} of this home begins");
+            }
+        }
         "rotate" if row.args["cause"].is_string() => return format!("new log file: {}", raw(&row.args["cause"])),
+        "seal" => {
+            if let (Some(seal), Some(from), Some(to)) = (number("number"), number("from"), number("seq")) {
+                let cause = raw(&row.args["cause"]).replace('_', " ");
+                let lines = if from == to { format!("line {to}") } else { format!("lines {from}–{to}") };
+                return format!("seal {seal}: {lines} ({cause})");
+            }
+        }
         _ => {}
     }
     let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };
@@ -113,7 +125,7 @@ pub(super) fn entry(
         "cmd_id" => (short(&row.cmd_id), theme.dim),
         "line" => (thousands(row.seq), theme.dim),
         "status" => (status.word.to_owned(), (status.style)(theme)),
-        _ => (line_of(command, values), theme.text),
+        _ => (in_words(row, values), theme.text),
     };
     let mark = if selected { "▸" } else { " " }.to_owned();
     let prefix = vec![(mark, theme.accent), (format!("{} ", status.sign), (status.style)(theme))];
@@ -156,10 +168,13 @@ pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, cx: &Conte
     let status = command.status();
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str, style: Style| {
-        lines.extend(crate::format::fact((name, theme.dim), (value, style), 10, across.max(12)));
+        lines.extend(crate::format::fact_in_full((name, theme.dim), (value, style), 10, across.max(12)));
     };
-    fact("command", &line_of(command, arguments), theme.strong);
+    fact("command", &in_words(row, arguments), theme.strong);
     fact("status", &format!("{} {}", status.sign, status.word), (status.style)(theme));
+    if row.stage == "seal" {
+        fact("seal", &arguments(&row.args), theme.text);
+    }
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);
     }

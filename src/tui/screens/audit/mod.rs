@@ -11,13 +11,14 @@ use ratatui::layout::{Constraint, Direction, Layout, Rect};
 use ratatui::text::Line;
 
 use self::command_records::{CommandRecords, commands};
+pub(crate) use self::draw::in_words;
 use self::draw::{TABLE, chain, columns, detail, entry, heads};
 use crate::detail_view::DetailView;
-use crate::export::{Export, Record};
-use crate::format::{arguments, clip, count, width};
+use crate::export::{Export, Record, record};
+use crate::format::{arguments, clip, count, thousands, width};
 use crate::keymap::Action;
 use crate::layouts::Division;
-use crate::pane::{Context, FILTER_SHOWN, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block, require};
+use crate::pane::{Context, FILTER_SHOWN, KeyHint, Pane, Reaction, draw_empty, draw_on_border, pane_block};
 use crate::screens::filter;
 use crate::table::{FittedColumns, Table};
 use crate::text_drawing::draw_text;
@@ -75,7 +76,7 @@ impl AuditLog {
             Some(_) if newer == 0 => " paused · end to follow".to_owned(),
             Some(_) => format!(" paused · {} below · end to follow", count(newer as u64, "newer command")),
         };
-        let filter = if filtered { format!(" · {} match", commands.len()) } else { String::new() };
+        let filter = if filtered { format!(" · {} match", thousands(commands.len() as u64)) } else { String::new() };
         format!("{following}{filter} ")
     }
 
@@ -129,7 +130,10 @@ impl Pane for AuditLog {
         let commands = shown(cx);
         let title = match commands.len() {
             0 => "Audit log".to_owned(),
-            all => format!("Audit log · {} of {all}", self.at(&commands) + 1),
+            all => {
+                let [at, all] = [self.at(&commands) + 1, all].map(|number| thousands(number as u64));
+                format!("Audit log · {at} of {all}")
+            }
         };
         let block = pane_block(&title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
@@ -229,7 +233,7 @@ impl Pane for AuditLog {
     fn export(&self, cx: &Context<'_>) -> Export {
         let row = |command: CommandRecords<'_>| -> Record {
             let row = command.last();
-            vec![
+            record([
                 ("seq", row.seq.to_string()),
                 ("ts", row.ts.clone()),
                 ("tick", row.tick.to_string()),
@@ -242,13 +246,13 @@ impl Pane for AuditLog {
                 ("issuer", row.issuer.clone()),
                 ("role", row.role.clone()),
                 ("transport", row.transport.clone()),
-            ]
+            ])
         };
         Export { rows: shown(cx).into_iter().map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = require(!shown(cx).is_empty(), "no command is selected");
+        let some = cx.require_row(!shown(cx).is_empty(), "no commands yet");
         let mut hints = vec![
             KeyHint::when(Action::Up, "older, newer", some.clone()),
             KeyHint::when(Action::Down, "older, newer", some.clone()),

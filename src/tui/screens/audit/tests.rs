@@ -53,6 +53,24 @@ fn log() -> Snapshot {
 }
 
 #[test]
+fn lines_of_the_log_itself_are_in_words() {
+    let seal = json!({
+        "key_id": "bcb90f868db0c30d", "number": 1004, "run_id": "r", "from": 12, "seq": 20, "hash": "ab".repeat(32),
+        "at": "2026-03-01T09:38:00Z", "cause": "left_open", "mac": "cd".repeat(32),
+    });
+    let mut view = log();
+    view.audit.records = vec![line(21, "", "seal", "", "audit", seal)];
+    let harness = PaneHarness::new(&view);
+    let mut pane = AuditLog::default();
+    let text = harness.text(&mut pane, SIZES[1]);
+    assert!(text.contains("seal 1,004: lines 12–20 (left open)"), "{text}");
+    harness.act(&mut pane, Action::Open);
+    // The whole record, also what is wider than a line.
+    let text = harness.text(&mut pane, (62, 24)).replace(['┃', '\n', ' '], "");
+    assert!(text.contains(&"cd".repeat(32)) && text.contains(&"ab".repeat(32)), "{text}");
+}
+
+#[test]
 fn pictures() {
     let harness = PaneHarness::new(&log());
     for size in SIZES {

@@ -6,8 +6,8 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 
 use crate::chart;
-use crate::export::{ChartData, Record};
-use crate::format::{bar, thousands, trend_on};
+use crate::export::{ChartData, Record, record};
+use crate::format::{bar, natural_order, thousands, trend_on};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
@@ -24,8 +24,8 @@ static TABLE: Table = Table {
     name: "Goods",
     columns: &[
         Column::text("item", 12, 22, 0),
-        Column::number("now", 14, 16, 0),
-        Column::text("note", 12, 34, 1),
+        Column::number("now", 14, 16, 0).of(&["value", "unit"]),
+        Column::text("note", 12, 34, 1).of(&["list_price_or_capacity"]),
         Column::text("trend", 8, REST, 2),
     ],
 };
@@ -41,6 +41,8 @@ pub(crate) struct Item<'a> {
     id: String,
     name: String,
     now: String,
+    /// What an export has of it: the value, its unit, and the list price or the capacity.
+    plain: [String; 3],
     sign: &'static str,
     style: Style,
     note: String,
@@ -74,7 +76,8 @@ fn utility<'a>(name: &'a str, on: bool, theme: &Theme) -> Item<'a> {
         ("OFF", "✗", theme.bad, format!("{what}; approved may leave"))
     };
     let (id, utility) = (format!("utility {name}"), Some((name, on)));
-    Item { id, name: name.to_owned(), now: now.into(), sign, style, note, scale: None, utility }
+    let plain = [now.to_lowercase(), String::new(), String::new()];
+    Item { id, name: name.to_owned(), now: now.into(), plain, sign, style, note, scale: None, utility }
 }
 
 fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
@@ -92,11 +95,14 @@ fn price<'a>(name: &str, price: f64, cx: &Context<'_>) -> Item<'a> {
         }
     };
     let (id, title, now) = (format!("price {name}"), format!("price of {name}"), format!("{price:.2} meals"));
-    Item { id, name: title, now, sign, style, note, scale: None, utility: None }
+    let plain = [price.to_string(), "meals".to_owned(), list.map_or_else(String::new, |list| list.to_string())];
+    Item { id, name: title, now, plain, sign, style, note, scale: None, utility: None }
 }
 
 fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
     let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
+    let capacity = if store.capacity > 0 { store.capacity.to_string() } else { String::new() };
+    let plain = [count.to_string(), kind.cloned().unwrap_or_default(), capacity];
     // The kinds of stock are plurals.
     let kind = match kind.map_or("", String::as_str) {
         "meals" if count == 1 => "meal",
@@ -114,7 +120,7 @@ fn stock<'a>(name: &str, store: &Store, theme: &Theme) -> Item<'a> {
         _ => (" ", theme.text, text()),
     };
     let scale = Some((0.0, store.capacity as f64)).filter(|_| store.capacity > 0);
-    Item { id: format!("stock {name}"), name: name.to_owned(), now, sign, style, note, scale, utility: None }
+    Item { id: format!("stock {name}"), name: name.to_owned(), now, plain, sign, style, note, scale, utility: None }
 }
 
 fn row(item: &Item<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
@@ -152,7 +158,9 @@ impl ListContent for GoodsList {
         let view = cx.view;
         let utilities = view.utilities.iter().map(|(name, on)| utility(name, *on, cx.theme));
         let prices = view.prices.iter().map(|(name, value)| price(name, *value, cx));
-        let stock = view.economy.iter().map(|(name, store)| stock(name, store, cx.theme));
+        let mut stores: Vec<_> = view.economy.iter().collect();
+        stores.sort_by(|one, other| natural_order(one.0, other.0));
+        let stock = stores.into_iter().map(|(name, store)| stock(name, store, cx.theme));
         let fits = |item: &Item<'_>| cx.matches(&[&item.name, &item.now, &item.note]);
         utilities.chain(prices).chain(stock).filter(fits).collect()
     }
@@ -170,7 +178,8 @@ impl ListContent for GoodsList {
     }
 
     fn record(item: &Item<'_>, _cx: &Context<'_>) -> Record {
-        vec![("item", item.name.clone()), ("now", item.now.clone()), ("note", item.note.clone())]
+        let [value, unit, of] = item.plain.clone();
+        record([("item", item.name.clone()), ("value", value), ("unit", unit), ("list_price_or_capacity", of)])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
@@ -221,8 +230,9 @@ impl ListContent for GoodsList {
     }
 
     fn bindings(&self, selected: Option<&Item<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = cx.require_row(selected.is_some(), "no prices or stock yet");
         let switch = selected_switch(selected, cx);
         let label = if matches!(switch, Ok((_, false, ..))) { "switch on" } else { "switch off" };
-        vec![KeyHint::when(Action::Switch, label, switch.map(|_| ())), KeyHint::new(Action::Copy, "copy")]
+        vec![KeyHint::when(Action::Switch, label, switch.map(|_| ())), KeyHint::when(Action::Copy, "copy", some)]
     }
 }

@@ -5,8 +5,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::export::Record;
-use crate::format::{clip, duration, moment, pad, percent, thousands, time_of};
+use crate::export::{Record, record};
+use crate::format::{self, clip, duration, moment, pad, percent, thousands, time_of};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Reaction};
@@ -145,7 +145,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
             fact("chance", &format!("{} per day", percent(event.chance))),
         ]);
     }
-    DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines }
+    DetailCard { title: format!("Perturbation: {}", escape(item.name)), lines, live: true }
 }
 
 fn head(cx: &Context<'_>) -> Line<'static> {
@@ -192,23 +192,26 @@ fn today(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-fn row(item: Item<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
+fn cell(item: Item<'_>, head: &str, cx: &Context<'_>) -> (String, Style) {
     let theme = cx.theme;
-    let (sign, style) = item.style(cx);
     let per_day = cx.view.clock.ticks_per_day;
     let dash = || "–".to_owned();
-    let cell = |head: &str, _| match head {
+    match head {
         "perturbation" => (item.name.to_owned(), theme.text),
         "kind" => (item.kind.replace('_', " "), theme.dim),
-        "state" => (item.state.to_owned(), style),
+        "state" => (item.state.to_owned(), item.style(cx).1),
         "when" => (item.when(cx), theme.text),
         "chance" => (item.event.map_or_else(dash, |event| percent(event.chance)), theme.dim),
         "duration" => (item.event.map_or_else(dash, |event| lasts(event, per_day)), theme.dim),
         _ => (item.detail.to_owned(), theme.dim),
-    };
+    }
+}
+
+fn row(item: Item<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
+    let (sign, style) = item.style(cx);
     let mark = if selected { "▸" } else { " " }.to_owned();
-    let prefix = vec![(mark, theme.accent), (format!("{sign} "), style)];
-    columns.row(prefix, selected.then(|| cx.row(true)), |head, width| cell(head, width).into())
+    let prefix = vec![(mark, cx.theme.accent), (format!("{sign} "), style)];
+    columns.row(prefix, selected.then(|| cx.row(true)), |head, _| cell(item, head, cx).into())
 }
 
 impl ListContent for Perturbations {
@@ -246,7 +249,7 @@ impl ListContent for Perturbations {
     }
 
     fn record(item: &Item<'_>, _cx: &Context<'_>) -> Record {
-        vec![
+        record([
             ("name", item.name.to_owned()),
             ("kind", item.kind.to_owned()),
             ("state", item.state.to_owned()),
@@ -254,7 +257,7 @@ impl ListContent for Perturbations {
             ("ends_tick", item.occurring.and_then(|it| it.ends_tick).map_or_else(String::new, |tick| tick.to_string())),
             ("chance_per_day", item.event.map_or_else(String::new, |event| event.chance.to_string())),
             ("detail", item.detail.to_owned()),
-        ]
+        ])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
@@ -267,7 +270,13 @@ impl ListContent for Perturbations {
             let none = ("No perturbations.", "The perturbation file has no events. Use :blackout on or :outage on.");
             return cx.draw_no_items(frame, table, "perturbations", none);
         }
-        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(3), &[]);
+        // No column is wider than what it holds, so that the description has the rest.
+        let widest = |head| {
+            let cells = view.items.iter().map(|item| format::width(&cell(*item, head, cx).0));
+            (head, cells.max().unwrap_or(0))
+        };
+        let contents = ["perturbation", "when", "kind", "what"].map(widest);
+        let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(3), &contents);
         draw_text(frame, titles, columns.heads(3, None, cx.theme));
         view.draw(frame, table, cx, |item, selected| row(*item, selected, &columns, cx));
         if let Some(item) = view.selected().filter(|_| below.height >= MIN_ROWS_BELOW) {

@@ -48,6 +48,40 @@ fn pictures() {
 }
 
 #[test]
+fn no_text_is_cut_beside_blank_columns() {
+    let text = admin(|_| {}).text(&mut PerturbationsPane::default(), (98, 50));
+    let row = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default();
+    assert!(row(" storm ").contains("starts in 4 h 45 m · tick 3,600 expected today"), "{text}");
+    assert!(row("burst_main").contains("water is off: showers …"), "{text}");
+}
+
+#[test]
+fn exported_values_are_plain() {
+    let harness = admin(|_| {});
+    let rows: Vec<String> = (Goods::default().export(&harness.cx()).rows.iter())
+        .map(|row| row.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
+        .collect();
+    for row in [
+        "item=power value=on unit= list_price_or_capacity=",
+        "item=price of meal value=0.56 unit=meals list_price_or_capacity=0.4",
+        "item=till_1 value=1 unit=meals list_price_or_capacity=20",
+    ] {
+        assert!(rows.iter().any(|other| other == row), "{row}: {rows:#?}");
+    }
+}
+
+#[test]
+fn stock_is_listed_in_the_order_of_the_numbers() {
+    let harness = admin(|view| {
+        let store = view.economy["fridge_1"].clone();
+        view.economy = ["fridge_1", "fridge_10", "fridge_2"].map(|name| (name.to_owned(), store.clone())).into();
+    });
+    let text = harness.text(&mut Goods::default(), SIZES[1]);
+    let at = |name: &str| text.find(name).unwrap_or_else(|| panic!("{name}\n{text}"));
+    assert!(at("fridge_1 ") < at("fridge_2 ") && at("fridge_2 ") < at("fridge_10 "), "{text}");
+}
+
+#[test]
 fn a_perturbation_starts_after_confirmation_and_ends_at_once() {
     let harness = admin(|_| {});
     let mut pane = PerturbationsPane::default();

@@ -2,13 +2,14 @@
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::export::Record;
-use crate::format::{clip, count, fact, pad, thousands, time_of, wrap};
+use crate::export::{Record, record};
+use crate::format::{clip, count, fact, pad, thousands, time_of, width, wrap};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty, mark, require};
+use crate::pane::{Context, DetailCard, FILTER_SHOWN, KeyHint, Reaction, draw_empty, draw_on_border, mark};
 use crate::screens::promotion;
 use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
@@ -160,19 +161,37 @@ fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
         fact("cmd_id", id),
         fact("reason", &step.why),
     ];
-    DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
+    DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines, live: false }
 }
 
-fn row(step: &PromotionStep, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
+fn cell(step: &PromotionStep, head: &str, cx: &Context<'_>) -> (String, Style) {
     let theme = cx.theme;
-    let cell = |head: &str| match head {
+    match head {
         "time" => (time_of(step.tick, cx.view), theme.dim),
         "change" => (change(step), theme.text),
         "issuer" => (step.issuer.clone(), theme.text),
         "tick" => (thousands(step.tick), theme.dim),
         _ => (step.why.clone(), theme.dim),
-    };
-    columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), |head, _| cell(head).into())
+    }
+}
+
+fn row(step: &PromotionStep, selected: bool, columns: &FittedColumns, cx: &Context<'_>) -> Line<'static> {
+    let prefix = vec![(mark(selected), cx.theme.accent)];
+    columns.row(prefix, selected.then(|| cx.row(true)), |head, _| cell(step, head, cx).into())
+}
+
+/// The selected change on the border of a pane that has no space for the history.
+fn draw_selected_change(frame: &mut Frame<'_>, view: &ListView<'_, &PromotionStep>, cx: &Context<'_>) {
+    let Some(step) = view.selected() else { return };
+    let [at, all] = [view.at() + 1, view.items.len()].map(|number| thousands(number as u64));
+    let text = format!(" history {at} of {all}: {} {} ", time_of(step.tick, cx.view), change(step));
+    let room = usize::from(view.pane.width.saturating_sub(2)).saturating_sub(filter_width(cx));
+    draw_on_border(frame, view.pane, Line::styled(clip(&text, room), cx.theme.accent).right_aligned());
+}
+
+/// Columns of the filter at the left of the border.
+fn filter_width(cx: &Context<'_>) -> usize {
+    if cx.filter.is_empty() { 0 } else { width(cx.filter).min(FILTER_SHOWN) + 5 }
 }
 
 fn draw_history(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
@@ -182,7 +201,12 @@ fn draw_history(frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Promo
         let words = if cx.filter.is_empty() { "  none yet" } else { "  none that matches" };
         return draw_text(frame, rows, Line::styled(words, cx.theme.dim));
     }
-    let columns = TABLE.fit(cx.layouts, usize::from(rows.width).saturating_sub(2), &[]);
+    let widest = |head| {
+        let cells = view.items.iter().map(|step| width(&cell(step, head, cx).0));
+        (head, cells.max().unwrap_or(0))
+    };
+    let contents = ["time", "change", "issuer"].map(widest);
+    let columns = TABLE.fit(cx.layouts, usize::from(rows.width).saturating_sub(2), &contents);
     view.draw(frame, rows, cx, |step, selected| row(step, selected && cx.focused, &columns, cx));
 }
 
@@ -199,7 +223,7 @@ impl ListContent for PromotionHistory {
     }
 
     fn record(step: &&PromotionStep, _cx: &Context<'_>) -> Record {
-        vec![
+        record([
             ("number", step.number.to_string()),
             ("tick", step.tick.to_string()),
             ("ts", step.ts.clone()),
@@ -208,7 +232,7 @@ impl ListContent for PromotionHistory {
             ("issuer", step.issuer.clone()),
             ("cmd_id", step.cmd_id.clone()),
             ("why", step.why.clone()),
-        ]
+        ])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
@@ -236,6 +260,8 @@ impl ListContent for PromotionHistory {
         draw_text(frame, upper, blockers);
         if lower.height > 1 {
             draw_history(frame, lower, view, cx);
+        } else {
+            draw_selected_change(frame, &view, cx);
         }
     }
 
@@ -252,8 +278,8 @@ impl ListContent for PromotionHistory {
         }
     }
 
-    fn bindings(&self, _selected: Option<&&PromotionStep>, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = require(!cx.view.promotion.history.is_empty(), "no changes yet");
+    fn bindings(&self, selected: Option<&&PromotionStep>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = cx.require_row(selected.is_some(), "no changes yet");
         let [promote, rollback] = promotion::hints(cx);
         vec![promote, rollback, KeyHint::when(Action::Open, "details", some), KeyHint::new(Action::Copy, "copy id")]
     }

@@ -153,8 +153,12 @@ fn a_recording_without_training_and_promotion_does_not_ask_for_an_upgrade() {
     };
     assert!(shown(&harness).iter().all(|text| text.contains("does not support")));
     harness.record();
+    harness.forget("training pause");
     let [training, candidate] = shown(&harness);
     assert!(training.contains("A recording holds the town without its training."), "{training}");
+    assert!(training.contains("– not recorded") && !training.contains("off"), "{training}");
+    let why = harness.refused(&Training::default(), Action::Train);
+    assert_eq!(why, "a recording cannot be changed; `training pause` needs a running town");
     assert!(candidate.contains("A recording holds the town without its promotion."), "{candidate}");
 }
 
@@ -169,7 +173,7 @@ fn promotion_needs_eligibility_and_confirmation() {
     let question = asked(harness.act(&mut pane, Action::Promote));
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
     let text = question.text.join(" ");
-    assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
+    assert!(text.contains("better +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
     assert!(text.contains("starvation events: passed after 604 pairs. involuntary exits: passed after"), "{text}");
     assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
     harness.view.promotion.candidate = None;
@@ -248,6 +252,19 @@ fn the_interval_is_drawn_with_zero_marked() {
     assert!(zero < low);
     let [_, zero, _, high] = drawn(-0.08, -0.04, -0.01)[..] else { panic!() };
     assert!(high < zero);
+}
+
+#[test]
+fn without_space_for_the_history_the_border_has_the_selected_change() {
+    let harness = harness(|_| {});
+    let mut pane = Candidate::default();
+    let text = harness.text(&mut pane, (80, 15));
+    let border = |text: &str| text.lines().last().unwrap_or_default().to_owned();
+    assert!(!text.contains("History, newest first") && border(&text).contains(" history 1 of 4: "), "{text}");
+    harness.act(&mut pane, Action::Down);
+    let text = harness.text(&mut pane, (80, 15));
+    assert!(border(&text).contains(" history 2 of 4: "), "{text}");
+    assert!(!border(&harness.text(&mut pane, SIZES[2])).contains("history"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::training_metrics::{HELD_OUT_SCORE, RETURN, TRAINING_METRICS, TrainingMetric};
 use crate::chart;
-use crate::export::{ChartData, Record};
+use crate::export::{ChartData, Record, record};
 use crate::format::{bar, clip, count, fact, figure, percent, range, seconds, short, thousands, trend, width, wrap};
 use crate::keymap::Action;
 use crate::layouts::Division;
@@ -59,6 +59,7 @@ fn state<'a>(cx: &Context<'a>) -> (&'static str, Style, &'a str) {
         "paused" => ("‖", theme.warn, "paused"),
         "finished" => ("✓", theme.good, "finished"),
         word @ ("diverged" | "failed") => ("✗", theme.bad, word),
+        "off" | "" if cx.session.transport == RECORDING => ("–", theme.dim, "not recorded"),
         "off" | "" => ("○", theme.dim, "off"),
         other => ("·", theme.accent, other),
     }
@@ -319,12 +320,12 @@ impl ListContent for TrainingCharts {
     }
 
     fn record(metric: &&'static TrainingMetric, cx: &Context<'_>) -> Record {
-        vec![
+        record([
             ("metric", metric.name.to_owned()),
             ("title", metric.title.to_owned()),
             ("unit", metric.unit.to_owned()),
             ("now", metric.points(&cx.view.learning).last().map_or_else(String::new, |point| point.1.to_string())),
-        ]
+        ])
     }
 
     fn draw(
@@ -402,12 +403,14 @@ impl ListContent for TrainingCharts {
         self.grid.iter().position(|tile| tile.contains(at)).map(|index| view.select(index))
     }
 
-    fn bindings(&self, _selected: Option<&&'static TrainingMetric>, cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, selected: Option<&&'static TrainingMetric>, cx: &Context<'_>) -> Vec<KeyHint> {
         let learning = &cx.view.learning;
-        let some = require(!learning.history.is_empty(), "no update yet");
+        let some = require(!learning.history.is_empty(), "no update yet")
+            .and_then(|()| cx.require_row(selected.is_some(), "no update yet"));
         let (verb, may) = match learning.state.as_str() {
             "paused" => ("resume training", cx.check_allowed("training resume")),
             "training" => ("pause training", cx.check_allowed("training pause")),
+            "off" | "" if cx.session.transport == RECORDING => ("pause training", cx.check_allowed("training pause")),
             "off" | "" => ("pause training", Err("training is off; start the shard with `--train`".to_owned())),
             other => ("pause training", Err(format!("training has {}", other.replace('_', " ")))),
         };

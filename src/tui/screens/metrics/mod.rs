@@ -11,8 +11,8 @@ use ratatui::text::{Line, Span};
 
 use super::filter;
 use crate::chart;
-use crate::export::{ChartData, Record};
-use crate::format::{figure, range, scale_of, trend_on};
+use crate::export::{ChartData, Record, record};
+use crate::format::{figure, natural_order, range, scale_of, thousands, trend_on};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
@@ -54,7 +54,7 @@ fn compare(order: &str, one: &Metric, other: &Metric) -> Ordering {
         _ => 2,
     };
     match order {
-        "name" => one.title.cmp(&other.title),
+        "name" => natural_order(&one.title, &other.title),
         "value" => value(other).total_cmp(&value(one)),
         "verdict" => rank(one).cmp(&rank(other)),
         _ => Ordering::Equal,
@@ -209,7 +209,7 @@ impl ListContent for MetricList {
 
     fn title(&self, view: &ListView<'_, Metric>, _cx: &Context<'_>) -> String {
         let arrow = if self.reversed { "▴" } else { "▾" };
-        format!("Metrics · {} · by {} {arrow}", view.items.len(), ORDERS[self.order])
+        format!("Metrics · {} · by {} {arrow}", thousands(view.items.len() as u64), ORDERS[self.order])
     }
 
     fn items(&self, cx: &Context<'_>) -> Vec<Metric> {
@@ -253,7 +253,7 @@ impl ListContent for MetricList {
     }
 
     fn record(metric: &Metric, _cx: &Context<'_>) -> Record {
-        vec![
+        record([
             ("group", metric.group.to_owned()),
             ("metric", metric.name.clone()),
             ("title", metric.title.clone()),
@@ -261,7 +261,7 @@ impl ListContent for MetricList {
             ("unit", metric.unit.clone()),
             ("target", metric.target.as_ref().map_or_else(String::new, |target| target.0.to_string())),
             ("verdict", metric.verdict.clone()),
-        ]
+        ])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Metric>, cx: &Context<'_>) {
@@ -328,14 +328,15 @@ impl ListContent for MetricList {
         Some(&TABLE)
     }
 
-    fn bindings(&self, _selected: Option<&Metric>, _cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, selected: Option<&Metric>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = cx.require_row(selected.is_some(), "no metrics yet");
         let mut hints = vec![
-            KeyHint::new(Action::Open, if self.expanded { "list" } else { "chart" }),
-            KeyHint::new(Action::Left, "rate, total"),
-            KeyHint::new(Action::Right, "rate, total"),
+            KeyHint::when(Action::Open, if self.expanded { "list" } else { "chart" }, some.clone()),
+            KeyHint::when(Action::Left, "rate, total", some.clone()),
+            KeyHint::when(Action::Right, "rate, total", some.clone()),
             KeyHint::new(Action::Sort, "sort"),
             KeyHint::new(Action::Reverse, "reverse"),
-            KeyHint::new(Action::Copy, "copy"),
+            KeyHint::when(Action::Copy, "copy", some),
         ];
         if self.expanded {
             hints.push(KeyHint::new(Action::Back, "list"));

@@ -4,11 +4,11 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use crate::export::{Export, Record};
+use crate::export::{Export, Record, record};
 use crate::format::{clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block, require};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block};
 use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Alert, Narration};
@@ -146,7 +146,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
             vec![fact("when", &when), fact("category", &story.category.replace('_', " ")), fact("text", &story.text)],
         ),
     };
-    DetailCard { title: title.into(), lines }
+    DetailCard { title: title.into(), lines, live: false }
 }
 
 impl Pane for Alerts {
@@ -241,13 +241,20 @@ impl Pane for Alerts {
                 Item::Narration(_) => String::new(),
             };
             let what = what.to_owned();
-            vec![("what", what), ("tick", tick), ("kind", kind), ("level", level), ("text", text), ("seen by", seen)]
+            record([
+                ("what", what),
+                ("tick", tick),
+                ("kind", kind),
+                ("level", level),
+                ("text", text),
+                ("seen by", seen),
+            ])
         };
         Export { rows: Self::shown(cx).into_iter().map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = require(cx.view.alerts.len() + cx.view.narrations.len() > 0, "no alerts and no events");
+        let some = cx.require_row(!Self::shown(cx).is_empty(), "no alerts and no events");
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),

@@ -6,11 +6,11 @@ use ratatui::text::{Line, Span};
 
 use crate::app::short_cmd_id;
 use crate::console::Entry;
-use crate::export::{Export, Record};
+use crate::export::{Export, Record, record};
 use crate::format::{clip, pad, pad_left, seconds, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block, require};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 use crate::text_drawing::draw_text;
 use townlet_source::{RECORDING, UnconfirmedCommand};
 use townlet_wire::escape;
@@ -125,7 +125,7 @@ impl Pane for Console {
     fn export(&self, cx: &Context<'_>) -> Export {
         let row = |entry: &Entry| -> Record {
             let answer = &entry.answer;
-            vec![
+            record([
                 ("tick", answer.shard_tick().map_or_else(String::new, |tick| tick.to_string())),
                 ("command", answer.command.clone()),
                 ("status", answer.status.word().to_owned()),
@@ -133,13 +133,13 @@ impl Pane for Console {
                 ("cmd_id", answer.cmd_id.clone()),
                 ("role", entry.role.word().to_owned()),
                 ("audit", answer.audit.clone()),
-            ]
+            ])
         };
         Export { rows: shown(cx).into_iter().map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = require(cx.log.entries().len() > 0, "no commands yet");
+        let some = cx.require_row(!ids(cx).is_empty(), "no commands yet");
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),

@@ -9,14 +9,14 @@ use ratatui::text::{Line, Span};
 
 use super::exit_details;
 use crate::chart;
-use crate::export::Record;
+use crate::export::{Record, record};
 use crate::format::{
     days, duration, moment, pad, pad_left, percent, resident, samples, scale_of, short, spark_on, styled_lines,
     thousands, time_of, width,
 };
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Confirmation, Context, KeyHint, Reaction, require};
+use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, Table};
 use crate::text_drawing::draw_text;
 use townlet_wire::telemetry::{ExitEntry, Job, Kpi};
@@ -122,7 +122,7 @@ impl ExitQueue {
                 let absent = job.map_or(0, |job| job.absent_shifts_7d);
                 format!("{absent}/{}", view.employment.max_absent_shifts)
             }
-            "attend" => of_job(&|job| percent(job.attendance_ratio)),
+            "attend" => exit_details::attendance(cx.view, &entry.agent),
             "waiting" => duration(view.tick.saturating_sub(entry.enqueued_tick), view.clock.ticks_per_day),
             "leaves" => leaves(view, entry, width >= 27),
             "reason" => entry.reason.replace('_', " "),
@@ -150,7 +150,15 @@ impl ExitQueue {
         let reason = if approve { exit_reason(cx.view, &chosen) } else { String::new() };
         let only_reason = !approve && chosen.len() == 1;
         let verb = if chosen.len() > 1 { format!("{verb} {}", chosen.len()) } else { verb.to_owned() };
-        Reaction::Confirm(Confirmation { title: title.into(), text, verb, requests, reason, only_reason })
+        Reaction::Confirm(Confirmation {
+            title: title.into(),
+            text,
+            verb,
+            requests,
+            reason,
+            only_reason,
+            ..Confirmation::default()
+        })
     }
 }
 
@@ -308,7 +316,7 @@ impl ListContent for ExitQueue {
     }
 
     fn record(entry: &&ExitEntry, cx: &Context<'_>) -> Record {
-        vec![
+        record([
             ("agent", entry.agent.clone()),
             ("name", resident(cx.view, &entry.agent)),
             ("job", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.job_id.clone())),
@@ -316,17 +324,14 @@ impl ListContent for ExitQueue {
                 "absent_shifts_7d",
                 cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.absent_shifts_7d.to_string()),
             ),
-            (
-                "attendance_ratio",
-                cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.attendance_ratio.to_string()),
-            ),
+            ("attendance_ratio", cx.view.attendance(&entry.agent).map_or_else(String::new, |ratio| ratio.to_string())),
             ("reason", entry.reason.clone()),
             ("enqueued_tick", entry.enqueued_tick.to_string()),
             ("releases_at_tick", entry.releases_at_tick.to_string()),
             ("approved", entry.approved.to_string()),
             ("tenure_days", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.tenure_days.to_string())),
             ("wallet", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.wallet.to_string())),
-        ]
+        ])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &ExitEntry>, cx: &Context<'_>) {
@@ -362,7 +367,12 @@ impl ListContent for ExitQueue {
         let mut heads = columns.heads(2, None, cx.theme);
         if !self.marked.is_empty() {
             // The head of the last columns makes room for the number.
-            let text = format!(" {} marked ", self.marked.len());
+            // Only those that the filter shows are acted on.
+            let all = self.marked.len();
+            let text = match view.items.iter().filter(|entry| self.marked.contains(&entry.agent)).count() {
+                shown if shown == all => format!(" {all} marked "),
+                shown => format!(" {shown} of {all} marked "),
+            };
             let room = usize::from(head.width).saturating_sub(width(&text));
             heads = Line::styled(pad(&heads.to_string(), room), cx.theme.head);
             heads.push_span(Span::styled(text, cx.theme.accent));
@@ -416,8 +426,8 @@ impl ListContent for ExitQueue {
         })
     }
 
-    fn bindings(&self, _selected: Option<&&ExitEntry>, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = require(!cx.view.employment.queue.is_empty(), "the exit queue is empty");
+    fn bindings(&self, selected: Option<&&ExitEntry>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = cx.require_row(selected.is_some(), "the exit queue is empty");
         let may = |command: &str| some.clone().and_then(|()| cx.check_allowed(command));
         let mut hints = vec![
             KeyHint::when(Action::Mark, "mark", some.clone()),

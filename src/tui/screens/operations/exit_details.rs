@@ -27,21 +27,27 @@ fn tenure(view: &Snapshot, id: &str) -> String {
     match view.jobs.get(id).filter(|job| !job.job_id.is_empty()) {
         Some(job) => {
             let (name, job_name) = (resident(view, id), escape(&job.job_id));
-            format!("{name}, {job_name} for {}; attended {}.", days(job.tenure_days), attended(job))
+            format!("{name}, {job_name} for {}; {}.", days(job.tenure_days), attended(view, id))
         }
         None => service(view, id),
     }
 }
 
-/// `71 % of the latest shifts`. The number of shifts is not on the wire.
-fn attended(job: &Job) -> String {
-    format!("{} of the latest shifts", percent(job.attendance_ratio))
+/// `attended 71 % of the latest shifts`, or `no shift yet`. The number of shifts is not on the wire.
+fn attended(view: &Snapshot, id: &str) -> String {
+    let ratio = view.attendance(id).map(percent);
+    ratio.map_or_else(|| "no shift yet".to_owned(), |ratio| format!("attended {ratio} of the latest shifts"))
 }
 
 /// `3 absent shifts in 7 days (limit 3), attendance 71 %.`
 pub(super) fn absences(view: &Snapshot, id: &str) -> String {
     let Some(job) = view.jobs.get(id) else { return String::new() };
-    format!("{}, attendance {}.", absent(view, job), percent(job.attendance_ratio))
+    format!("{}, attendance {}.", absent(view, job), attendance(view, id))
+}
+
+/// `71 %`, or a dash before the first shift.
+pub(super) fn attendance(view: &Snapshot, id: &str) -> String {
+    view.attendance(id).map_or_else(|| "–".to_owned(), percent)
 }
 
 fn absent(view: &Snapshot, job: &Job) -> String {
@@ -100,7 +106,7 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
     let leaves = if entry.approved { "next tick".to_owned() } else { when(view, entry) };
     lines.push(fact("leaves", leaves));
     if let Some(job) = view.jobs.get(&entry.agent) {
-        lines.push(fact("attendance", attended(job)));
+        lines.push(fact("attendance", attended(view, &entry.agent)));
         lines.push(fact("absent", absent(view, job)));
         lines.push(fact("late today", count(job.late_ticks_today, "tick")));
         lines
@@ -127,5 +133,5 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
         let text = format!("  {}  {}", event.event.replace('_', " "), fields.join(", "));
         lines.push(Line::from(vec![Span::styled(when, theme.dim), Span::styled(escape(&text), theme.text)]));
     }
-    DetailCard { title: format!("Exit: {name}"), lines }
+    DetailCard { title: format!("Exit: {name}"), lines, live: true }
 }

@@ -4,11 +4,11 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use crate::export::Record;
+use crate::export::{Record, record};
 use crate::format::{clip, count, duration, resident, short, spark_on, thousands, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Context, DetailCard, KeyHint, Reaction, require};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
 use townlet_wire::Snapshot;
@@ -26,8 +26,8 @@ static TABLE: Table = Table {
     name: "Queues",
     columns: &[
         Column::text("object", 8, 24, 0),
-        Column::text("in use", 12, 32, 0).of(&["users"]),
-        Column::text("waiting", 9, REST, 0),
+        Column::text("in use", 12, 32, 0).of(&["users", "remaining_ticks"]),
+        Column::text("waiting", 9, REST, 0).of(&["waiting", "waited_ticks"]),
         Column::number("longest", 8, 8, 1).of(&["longest_wait"]),
         Column::number("cooling", 7, 7, 2).of(&["cooldowns"]),
         Column::number("ghosts", 7, 7, 3).of(&["ghost_steps"]),
@@ -49,6 +49,11 @@ fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
 fn waiters(view: &Snapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.waiting.iter().map(|waiter| (resident(view, &waiter.agent), String::new()));
     listed(&entries.collect::<Vec<_>>(), columns)
+}
+
+/// The values of a list in an export.
+fn blank_separated(values: impl Iterator<Item = String>) -> String {
+    values.collect::<Vec<_>>().join(" ")
 }
 
 /// As many entries as fit, then the number of the others, or `…`. If the first entry is too long, its name is cut.
@@ -119,7 +124,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
         format!("  {} · until tick {}", resident(view, &cooldown.agent), thousands(cooldown.until_tick))
     });
     listed(&mut lines, out.collect());
-    DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines }
+    DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines, live: true }
 }
 
 fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {
@@ -199,19 +204,24 @@ impl ListContent for QueueList {
         users.chain(queue.waiting.iter().map(|waiter| waiter.agent.clone())).collect()
     }
 
-    fn record(queue: &&Queue, cx: &Context<'_>) -> Record {
-        vec![
+    fn record(queue: &&Queue, _cx: &Context<'_>) -> Record {
+        let users = queue.users.iter();
+        let left = users.clone().map(|user| user.remaining.map_or_else(|| "–".to_owned(), |left| left.to_string()));
+        let waiting = queue.waiting.iter();
+        record([
             ("object", queue.object.clone()),
             ("kind", queue.kind.clone()),
             ("place", queue.place.clone()),
             ("working", queue.working.to_string()),
             ("capacity", queue.capacity.to_string()),
-            ("users", users(cx.view, queue, usize::MAX)),
-            ("waiting", waiters(cx.view, queue, usize::MAX)),
+            ("users", blank_separated(users.map(|user| user.agent.clone()))),
+            ("remaining_ticks", blank_separated(left)),
+            ("waiting", blank_separated(waiting.clone().map(|waiter| waiter.agent.clone()))),
+            ("waited_ticks", blank_separated(waiting.map(|waiter| waiter.waited.to_string()))),
             ("longest_wait", queue.longest_wait.to_string()),
             ("cooldowns", queue.cooldowns.len().to_string()),
             ("ghost_steps", queue.ghost_steps.to_string()),
-        ]
+        ])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Queue>, cx: &Context<'_>) {
@@ -259,8 +269,8 @@ impl ListContent for QueueList {
         }
     }
 
-    fn bindings(&self, _selected: Option<&&Queue>, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = require(!cx.view.conflict.queues.is_empty(), "this town has no objects");
+    fn bindings(&self, selected: Option<&&Queue>, cx: &Context<'_>) -> Vec<KeyHint> {
+        let some = cx.require_row(selected.is_some(), "this town has no objects");
         vec![KeyHint::when(Action::Open, "details", some.clone()), KeyHint::when(Action::Copy, "copy", some)]
     }
 }

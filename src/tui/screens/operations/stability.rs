@@ -6,7 +6,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use crate::chart;
-use crate::export::Record;
+use crate::export::{Record, record};
 use crate::format::{bar, clip, count, pad, percent, samples, scale_of, spark_on, thousands, width};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
@@ -126,6 +126,8 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "check" => (check.name.replace('_', " "), theme.text),
         "now" => (value(check), style),
         "limit" => (check.limit.clone(), theme.dim),
+        // Said in place of the trend.
+        "samples" if check.value.is_none() && columns.width("trend or samples") > 0 => (String::new(), theme.dim),
         "samples" => (format!("{}/{}", thousands(check.samples), thousands(check.samples_required)), theme.dim),
         _ if check.value.is_none() => (samples(check.samples, check.samples_required, width), theme.dim),
         _ => (spark_on(&trend(check, cx), width, scale_of(&check.unit)), theme.chart),
@@ -185,7 +187,7 @@ fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
             Span::styled(format!("   window {}", escape(&window.verdict)), theme.dim),
         ]));
     }
-    DetailCard { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines }
+    DetailCard { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines, live: true }
 }
 
 impl ListContent for CheckList {
@@ -201,7 +203,7 @@ impl ListContent for CheckList {
     }
 
     fn record(check: &&Check, _cx: &Context<'_>) -> Record {
-        vec![
+        record([
             ("check", check.name.clone()),
             ("value", check.value.map_or_else(String::new, |value| value.to_string())),
             ("unit", check.unit.clone()),
@@ -210,7 +212,7 @@ impl ListContent for CheckList {
             ("verdict", check.verdict.clone()),
             ("samples", check.samples.to_string()),
             ("samples_required", check.samples_required.to_string()),
-        ]
+        ])
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Check>, cx: &Context<'_>) {
@@ -260,8 +262,14 @@ impl ListContent for CheckList {
         }
     }
 
-    fn bindings(&self, _selected: Option<&&Check>, cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, selected: Option<&&Check>, cx: &Context<'_>) -> Vec<KeyHint> {
         let [promote, rollback] = promotion::hints(cx);
-        vec![KeyHint::new(Action::Open, "past windows"), promote, rollback, KeyHint::new(Action::Copy, "copy")]
+        let some = cx.require_row(selected.is_some(), "no checks");
+        vec![
+            KeyHint::when(Action::Open, "past windows", some.clone()),
+            promote,
+            rollback,
+            KeyHint::when(Action::Copy, "copy", some),
+        ]
     }
 }

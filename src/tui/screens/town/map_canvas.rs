@@ -13,7 +13,7 @@ use townlet_wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
 
 /// Kinds of places with the texture of their ground.
 pub(super) const PLACE_TEXTURES: [(&str, char); 7] =
-    [("road", '·'), ("home", '.'), ("grocer", ':'), ("cafe", '~'), ("office", '-'), ("park", '"'), ("gym", '=')];
+    [("road", '·'), ("home", ','), ("grocer", ':'), ("cafe", '~'), ("office", '-'), ("park", '"'), ("gym", '=')];
 
 /// Kinds of objects with their signs. Letters are reserved for residents, digits for counts.
 const OBJECT_SIGNS: [(&str, char); 8] = [
@@ -23,7 +23,7 @@ const OBJECT_SIGNS: [(&str, char); 8] = [
     ("shower", '╬'),
     ("till", '$'),
     ("desk", '╥'),
-    ("table", '┬'),
+    ("table", '╤'),
     ("shelf", '≡'),
 ];
 

@@ -14,7 +14,7 @@ use self::map_canvas::{Canvas, Window, object_at, place_at};
 use self::resident_letters::ResidentLetters;
 pub(crate) use self::side_panel::legend;
 use self::side_panel::{SidePanel, utilities};
-use crate::export::{Export, Record};
+use crate::export::{Export, Record, record};
 use crate::format::clip;
 use crate::keymap::Action;
 use crate::layouts::{Division, Layouts};
@@ -246,7 +246,7 @@ impl Pane for Map {
 
     fn export(&self, cx: &Context<'_>) -> Export {
         let row = |agent: &Agent| -> Record {
-            vec![
+            record([
                 ("id", agent.id.clone()),
                 ("name", agent.name.clone()),
                 ("x", agent.x.to_string()),
@@ -254,7 +254,7 @@ impl Pane for Map {
                 ("place", agent.place.clone()),
                 ("option", agent.option.clone()),
                 ("activity", agent.activity.clone()),
-            ]
+            ])
         };
         let shown = cx.view.agents.iter().filter(|agent| cx.matches(&[&agent.name, &agent.option, &agent.place]));
         Export { rows: shown.map(row).collect(), chart: None }

@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::map_canvas::{PLACE_TEXTURES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
 use super::resident_letters::ResidentLetters;
-use crate::format::{bar, clip, count, duration, pad, resident, thousands};
+use crate::format::{bar, clip, count, duration, natural_order, pad, resident, thousands};
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Agent, Map, MapObject, Queue};
 use townlet_wire::{Snapshot, escape};
@@ -178,7 +178,7 @@ impl<'a> SidePanel<'a> {
     fn queues(&self) -> Vec<Line<'a>> {
         let mut queues: Vec<&Queue> =
             self.view.conflict.queues.iter().filter(|queue| !queue.waiting.is_empty()).collect();
-        queues.sort_by(|a, b| b.longest_wait.cmp(&a.longest_wait).then_with(|| a.object.cmp(&b.object)));
+        queues.sort_by(|a, b| b.longest_wait.cmp(&a.longest_wait).then_with(|| natural_order(&a.object, &b.object)));
         let line = |queue: &&Queue| {
             let waiting: Vec<String> =
                 queue.waiting.iter().map(|waiter| self.letters.of(&waiter.agent).to_string()).collect();
@@ -219,7 +219,8 @@ impl<'a> SidePanel<'a> {
             drawn.lines.push(self.entry(agent));
         }
         if shown.len() > room {
-            drawn.lines.push(self.dim(&format!("{}–{} of {}", first + 1, first + room, shown.len())));
+            let [from, to, all] = [first + 1, first + room, shown.len()].map(|number| thousands(number as u64));
+            drawn.lines.push(self.dim(&format!("{from}–{to} of {all}")));
         }
     }
 

@@ -1,0 +1,78 @@
+//! What is open over a pane follows the state: figures and names are those of now, what is gone is not asked for, and nothing
+//! that was asked or typed for one run goes to another.
+//! Rule: "Operator actions".
+
+use super::{App, PaneState};
+use crate::format::clip_middle;
+use crate::keymap::Action;
+use crate::pane::Reaction;
+
+const CHANGED: &str = "what it asked about has changed";
+/// Columns of a shard's name in the title of a question.
+const NAME: usize = 28;
+
+impl App {
+    /// Notes which pane and action asked the question that is open, if one is.
+    pub(super) fn note_question(&mut self, index: usize, action: Action) {
+        if let Some(overlay) = &mut self.overlay {
+            overlay.set_origin((index, action));
+        }
+    }
+
+    /// Closes what was asked or typed for the run before.
+    pub(super) fn close_for_another_run(&mut self, run_id: &str) {
+        let asks = self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town());
+        if asks {
+            self.overlay = None;
+            self.set_status(format!("the shard runs {run_id} now; the question about the run before is closed"));
+        } else if std::mem::take(&mut self.line_open) && !self.line.text().trim().is_empty() {
+            let line = self.line.text().trim().to_owned();
+            // It stays among the lines of this session, where the operator can take it again for this run.
+            self.line.remember(&line);
+            self.line.open("", &[]);
+            self.set_status(format!("the shard runs {run_id} now; the line for the run before is closed, ↑ has it"));
+        }
+    }
+
+    /// Asks the open question again in the present state, or closes it when it would be about something else.
+    pub(super) fn renew_question(&mut self) {
+        let Some((index, action)) = self.overlay.as_ref().and_then(|overlay| overlay.origin()) else { return };
+        let Some(view) = self.view.clone() else { return };
+        let mut panes = std::mem::take(&mut self.panes);
+        let PaneState { pane, filter, .. } = &mut panes[index];
+        let cx = self.context(&view, filter, true);
+        let hint = pane.bindings(&cx).into_iter().find(|hint| hint.action == action);
+        let reaction = match hint.map(|hint| hint.enabled) {
+            Some(Err(why)) => Reaction::Status(why),
+            _ => pane.act(action, &cx),
+        };
+        self.panes = panes;
+        if let Some(overlay) = self.overlay.as_mut().filter(|overlay| !overlay.asks_about_the_town()) {
+            return overlay.renew_details(match reaction {
+                Reaction::ShowDetail(card) => Some(card),
+                _ => None,
+            });
+        }
+        let why = match reaction {
+            Reaction::Confirm(mut asked) => {
+                asked.title = self.titled(&asked.title);
+                if self.overlay.as_mut().is_some_and(|overlay| overlay.renew(asked)) {
+                    return;
+                }
+                CHANGED.to_owned()
+            }
+            Reaction::Status(why) => why,
+            _ => CHANGED.to_owned(),
+        };
+        self.overlay = None;
+        self.set_status(format!("the question is closed: {why}"));
+    }
+
+    /// The title of a question; where several shards are watched, with the name of this one.
+    pub(super) fn titled(&self, title: &str) -> String {
+        match self.label.as_ref().filter(|_| self.fleet) {
+            Some(label) => format!("{title} · {}", clip_middle(&label.name, NAME)),
+            None => title.to_owned(),
+        }
+    }
+}
