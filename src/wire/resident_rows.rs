@@ -103,8 +103,8 @@ impl<'a> Chosen<'a> {
             let Some(known) = old.get(queue.object.as_str()) else { return true };
             // Nobody's turn brings the row of a free object.
             let free = queue.users.is_empty() && queue.waiting.is_empty();
-            let told = free || known.waiting.len() != queue.waiting.len() || known.working != queue.working;
-            let changed = || told || [known, queue].into_iter().any(|queue| concerns(queue, &self.changed));
+            let is_always_sent = free || known.waiting.len() != queue.waiting.len() || known.working != queue.working;
+            let changed = || is_always_sent || [known, queue].into_iter().any(|queue| concerns(queue, &self.changed));
             concerns(queue, &self.anew) || (known != queue && changed())
         });
         let upsert: Vec<Queue> = sent.cloned().collect();

@@ -9,13 +9,19 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
-use townlet_bounded::{BoundedError, measure, most_for};
+use townlet_bounded::{BoundedError, measure};
 use townlet_text::hex;
 
 use super::field_change::{Change as _, Mismatch};
 use super::sorted_json;
 use super::sse::MAX_EVENT;
 use super::{Diff, SCHEMA_VERSION, Snapshot};
+
+/// Most bytes of memory of a state that a reader keeps, together with the message that it applies, for a whole state in a message of
+/// this length. A state of many residents takes about three times its text.
+pub const fn max_memory(length: usize) -> usize {
+    32 * 1024 * 1024 + 3 * length
+}
 
 /// Why a message cannot be parsed.
 pub type MessageError = BoundedError<serde_json::Error>;
@@ -42,6 +48,7 @@ pub struct Envelope {
     pub tick: u64,
     /// When the message was made, in milliseconds since the process began to number messages; a reader finds by it how far it is
     /// behind.
+    #[serde(default)]
     pub sent_ms: u64,
     /// The content.
     #[serde(flatten)]
@@ -104,7 +111,7 @@ impl Body {
 }
 
 impl Envelope {
-    /// Parses a message whose state or changes take at most [`most_for`] its length.
+    /// Parses a message whose state or changes take at most [`max_memory`] bytes.
     ///
     /// # Errors
     /// Invalid JSON, a missing field, an unknown `kind`, or larger content.
@@ -118,13 +125,13 @@ impl Envelope {
     /// As [`Self::from_json`].
     pub fn measured(text: &str) -> Result<(Self, usize), MessageError> {
         let raw: RawEnvelope<'_> = serde_json::from_str(text).map_err(BoundedError::Invalid)?;
-        let payload = raw.payload.map_or("null", RawValue::get);
+        let (payload, most) = (raw.payload.map_or("null", RawValue::get), max_memory(text.len()));
         let (body, memory) = match raw.kind.as_str() {
-            "snapshot" => content(payload, Body::Snapshot)?,
-            "diff" => content(payload, Body::Diff)?,
-            "aggregate" => content(payload, Body::Aggregate)?,
+            "snapshot" => content(payload, most, Body::Snapshot)?,
+            "diff" => content(payload, most, Body::Diff)?,
+            "aggregate" => content(payload, most, Body::Aggregate)?,
             "heartbeat" => (Body::Heartbeat, 0),
-            "resync" => content(payload, Body::Resync)?,
+            "resync" => content(payload, most, Body::Resync)?,
             kind => {
                 let why = format!("there is no message kind `{kind}`");
                 return Err(BoundedError::Invalid(serde_json::Error::custom(why)));
@@ -167,8 +174,12 @@ impl Envelope {
     }
 }
 
-fn content<T: DeserializeOwned>(payload: &str, body: fn(T) -> Body) -> Result<(Body, usize), MessageError> {
-    let (content, memory) = measure(&mut serde_json::Deserializer::from_str(payload), most_for(payload.len()))?;
+fn content<T: DeserializeOwned>(
+    payload: &str,
+    most: usize,
+    body: fn(T) -> Body,
+) -> Result<(Body, usize), MessageError> {
+    let (content, memory) = measure(&mut serde_json::Deserializer::from_str(payload), most)?;
     Ok((body(content), memory))
 }
 
@@ -274,7 +285,7 @@ pub struct Mirror {
     sent_ms: u64,
     /// Upper bound of the memory of the state in bytes: its own when it was last measured, and that of the messages since.
     memory: usize,
-    /// Most bytes that the state may take, together with the message that is applied: [`most_for`] the last whole state.
+    /// Most bytes that the state may take, together with the message that is applied: [`max_memory`] of the last whole state.
     most: usize,
 }
 
@@ -316,7 +327,7 @@ impl Mirror {
     /// Measures the state if it may be too large to apply a message that takes so many bytes.
     fn make_room(&mut self, body: &Body, memory: usize, length: usize) -> Result<(), Lost> {
         if matches!(body, Body::Snapshot(_) | Body::Resync(_)) {
-            *self = Self { memory, most: most_for(length), ..Self::default() };
+            *self = Self { memory, most: max_memory(length), ..Self::default() };
             return Ok(());
         }
         let most = self.most;

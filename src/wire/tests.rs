@@ -6,13 +6,12 @@ use serde_json::json;
 
 use super::command_line::parse;
 use super::field_change::{Change, Entries, Rows, Tail};
-use super::stream::{Body, Envelope, Lost, Mirror, Position, digest};
+use super::stream::{Body, Envelope, Lost, Mirror, Position, digest, max_memory};
 use super::telemetry::{
     Agent, Alert, AuditRow, Event, Job, MaskBit, Narration, Need, Objective, ObjectiveTerm, Queue, Tie, TopOption,
     Trait, Window,
 };
 use super::{ArgKind, ArgSpec, CommandSpec, Diff, Effect, Request, Role, SCHEMA_VERSION, Snapshot};
-use townlet_bounded::most_for;
 
 fn id() -> impl Strategy<Value = String> {
     "[a-e]"
@@ -255,9 +254,10 @@ fn a_message_of_empty_rows_is_refused_before_it_takes_memory() {
     assert_eq!(mirror.read(&raw(1, "snapshot", &state.to_string())), Ok(true));
     state["agents"] = rows(1_000_000);
     let mut refused = |kind: &str, payload: &str| {
-        let most = most_for(payload.len());
+        let message = raw(2, kind, payload);
+        let most = max_memory(message.len());
         let why = Lost::Unreadable(format!("its content takes more than {most} bytes of memory"));
-        assert_eq!(mirror.read(&raw(2, kind, payload)), Err(why));
+        assert_eq!(mirror.read(&message), Err(why));
         assert!(mirror.state().is_none());
     };
     refused("snapshot", &state.to_string());
@@ -278,7 +278,7 @@ fn a_state_that_grows_without_end_is_given_up() {
         assert_eq!(mirror.read(&raw(seq, "diff", &diff(10_000))), Ok(true), "message {seq}");
     }
     let grown = (40..120).find_map(|seq| mirror.read(&raw(seq, "diff", &diff(0))).err());
-    assert_eq!(grown, Some(Lost::TooLarge { most: most_for(whole.len()) }));
+    assert_eq!(grown, Some(Lost::TooLarge { most: max_memory(whole.len()) }));
     assert!(mirror.state().is_none());
 }
 

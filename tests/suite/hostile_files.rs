@@ -18,6 +18,7 @@ use townlet_town::ids::Column;
 use townlet_town::{Rules, Town, snapshot};
 use townlet_wire::service::{COMMANDS, ServiceInfo};
 use townlet_wire::sse::MAX_EVENT;
+use townlet_wire::stream::max_memory;
 use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
 
 use crate::kit::{BINARY, default_sources, temp_home};
@@ -193,21 +194,32 @@ fn event(seq: u64, kind: &str, payload: &str) -> String {
 }
 
 /// Streams that cost their reader memory, each with what is said about it.
-fn hostile_streams() -> Vec<(Vec<String>, &'static str)> {
+fn hostile_streams() -> Vec<(Vec<String>, String)> {
     let state = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() }.to_json();
     let empty_rows = format!("{{\"agents\":[{}{{}}]}}", "{},".repeat(1_000_000));
     let meals = vec![r#"{"event":"meal","tick":1}"#; 20_000].join(",");
     let growth = (2..100).map(|seq| event(seq, "diff", &format!("{{\"events\":{{\"append\":[{meals}],\"cut\":0}}}}")));
     let start = event(1, "snapshot", &state);
+    let most = |event: &str| {
+        let data = event.split_once("data: ").expect("an event").1.trim_end();
+        format!("takes more than {} bytes of memory", max_memory(data.len()))
+    };
+    let [whole, diff] = [event(1, "snapshot", &empty_rows), event(2, "diff", &empty_rows)];
+    let (of_whole, of_diff, of_start) = (most(&whole), most(&diff), most(&start));
     vec![
-        (vec![event(1, "snapshot", &empty_rows)], "its content takes more than 33554432 bytes of memory"),
-        (vec![start.clone(), event(2, "diff", &empty_rows)], "its content takes more than 33554432 bytes of memory"),
+        (vec![whole], format!("its content {of_whole}")),
+        (vec![start.clone(), diff], format!("its content {of_diff}")),
         (
             vec![format!("event: snapshot\ndata: {}\n\n", "x".repeat(MAX_EVENT - 100))],
-            "cannot parse a message from the shard",
+            "cannot parse a message from the shard".into(),
         ),
-        ([start].into_iter().chain(growth).collect(), "the state takes more than 33554432 bytes of memory"),
+        ([start].into_iter().chain(growth).collect(), format!("the state {of_start}")),
     ]
+}
+
+/// Bytes of the longest of these events.
+fn longest(events: &[String]) -> usize {
+    events.iter().map(String::len).max().unwrap_or_default()
 }
 
 #[test]
@@ -216,11 +228,12 @@ fn a_hostile_stream_does_not_take_the_memory_of_its_reader() {
     let snapshots = (1..=60).map(|seq| event(seq, "snapshot", &state));
     // The reader goes on after each, so the last snapshots are printed.
     for (events, expected) in hostile_streams() {
+        let size = longest(&events);
         let url = stream(events.into_iter().chain(snapshots.clone()).collect());
         let home = temp_home();
-        let (status, said) = bounded(home.path(), &format!("telemetry tail --connect {url} --count 60"), 0);
+        let (status, said) = bounded(home.path(), &format!("telemetry tail --connect {url} --count 60"), size);
         let shown: String = said.chars().take(400).collect();
-        assert!(status == Some(0) && said.contains(expected), "{status:?}, without {expected}: {shown}");
+        assert!(status == Some(0) && said.contains(&expected), "{status:?}, without {expected}: {shown}");
     }
 }
 
@@ -260,14 +273,15 @@ fn a_hostile_stream_does_not_take_the_memory_of_an_observer() {
     let me = std::env::current_exe().unwrap();
     let mut streams = hostile_streams();
     let farewell = format!("event: bye\ndata: {{\"reason\":\"\",\"more\":[{}[]]}}\n\n", "[],".repeat(2_000_000));
-    streams.push((vec![farewell], "lost: "));
+    streams.push((vec![farewell], "lost: ".into()));
     for (events, expected) in streams {
+        let size = longest(&events);
         let url = stream(events);
         let test = "hostile_files::a_hostile_stream_does_not_take_the_memory_of_an_observer";
         let program = format!("env {STREAM_URL}={url} {} --exact {test} --nocapture", me.display());
         let home = temp_home();
-        let (status, said) = bounded_program(home.path(), &program, 0);
+        let (status, said) = bounded_program(home.path(), &program, size);
         let shown: String = said.chars().take(400).collect();
-        assert!(status == Some(0) && said.contains(expected), "{status:?}, without {expected}: {shown}");
+        assert!(status == Some(0) && said.contains(&expected), "{status:?}, without {expected}: {shown}");
     }
 }

@@ -245,7 +245,7 @@ fn a_command_that_waited_for_the_connection_is_not_sent_to_another_history() {
     let (_restarted, mut source, notices) = observed_after_a_forgery();
     until(&notices, "its commands", |notice| matches!(notice, SourceEvent::SourceInfo(_)).then_some(()));
     // Nothing was compared on this connection yet.
-    let id = source.send(Request::line("pause"));
+    let id = source.send(Request::line("set_exit_cap 2"));
     let error = until(&notices, "an answer", |notice| match notice {
         SourceEvent::Answer(answer) if answer.cmd_id == id => Some(answer.error),
         _ => None,
