@@ -245,7 +245,7 @@ fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, show: 
                 Start::View(view) => hub.subscribe_view(now, queue, view),
             },
             Err(RecvTimeoutError::Timeout) => hub.on_timer(now),
-            Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
+            Err(RecvTimeoutError::Disconnected) => return hub.end(townlet_wire::sse::STOPPING),
         }
         shared.wanted.store(hub.is_wanted(), Ordering::Release);
         shared.interval.store(hub.interval().as_millis() as u64, Ordering::Release);
