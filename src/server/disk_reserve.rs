@@ -31,6 +31,12 @@ impl DiskReserve {
                 low
             }
         };
-        low.then(|| format!("less than {} bytes are free on the disk of the audit log", self.bytes))
+        low.then(|| {
+            let size = match self.bytes {
+                bytes @ ..1_048_576 => format!("{bytes} bytes"),
+                bytes => format!("{} MiB", bytes.div_ceil(1_048_576)),
+            };
+            format!("less than {size} are free on the disk of the audit log")
+        })
     }
 }

@@ -130,7 +130,7 @@ fn quitting_a_town_that_is_served_as_well_tells_its_observers() {
     remote.shows("· live");
     local.press("q");
     assert_eq!(local.ended(), 0, "{}", local.text());
-    remote.shows("the shard has stopped");
+    remote.shows("‼ the shard has stopped; trying again");
     remote.press("q");
     assert_eq!(remote.ended(), 0, "{}", remote.text());
 }

@@ -119,6 +119,8 @@ fn missing_and_damaged_files_are_refused_by_name() {
     refused(&[("x.txt", "")], "audit verify x.txt", &["x.txt", "not an audit log file"]);
     refused(&[], "audit tail", &["logs/console", "--home"]);
     refused(&[], "replay harbour-1", &["harbour-1", "--home"]);
+    let words = ["--policy", "`junk` is a file", "ends with `.safetensors`", "townlet policy list"];
+    refused(&[("junk", "nonsense")], "eval --policy junk --seeds 1 --days 1", &words);
     refused(&[("x.tlj", "nonsense")], "replay x.tlj", &["x.tlj", "does not begin with an intact journal header"]);
     refused(&[("x.tls", "nonsense")], "snapshot inspect x.tls", &["x.tls", "not a townlet snapshot"]);
     refused(&[], "snapshot inspect x.tls", &["x.tls", "no such file"]);

@@ -55,10 +55,12 @@ pub(crate) struct Fleet {
 }
 
 /// Actions of the list, for the palette and the help.
-const ACTIONS_HERE: [Action; 8] = [
+const ACTIONS_HERE: [Action; 10] = [
     Action::Help,
     Action::Console,
+    Action::Unconfirmed,
     Action::Palette,
+    Action::Search,
     Action::Filter,
     Action::Zoom,
     Action::Settings,
@@ -251,11 +253,21 @@ impl Fleet {
             Action::Quit => return self.quit(),
             Action::Save => return vec![(0, Task::Save(0))],
             Action::Open | Action::Right => self.open = self.selected(),
-            // A command belongs to a shard, so its line is opened there.
-            Action::Console => {
+            // A command belongs to a shard, and a search looks through one, so they are opened there.
+            Action::Console | Action::Search => {
                 if let Some(selected) = self.selected() {
                     self.open = Some(selected);
-                    return self.deliver(selected, Message::Act(Action::Console));
+                    return self.deliver(selected, Message::Act(action));
+                }
+            }
+            Action::Unconfirmed => {
+                let mut from_selected = self.selected().into_iter().chain(0..self.apps.len());
+                match from_selected.find(|index| !self.apps[*index].unconfirmed().is_empty()) {
+                    Some(index) => {
+                        self.open = Some(index);
+                        return self.deliver(index, Message::Act(action));
+                    }
+                    None => self.status = Some("every command is confirmed, on every shard".to_owned()),
                 }
             }
             Action::Help => self.overlay = Some(Box::new(self.help())),
@@ -289,6 +301,8 @@ impl Fleet {
         let words = |action: &Action| match action {
             Action::Open => "open the selected shard",
             Action::Console => "open the selected shard and its console line",
+            Action::Unconfirmed => "open a shard with commands that are not confirmed, and their list",
+            Action::Search => "open the selected shard and search it",
             Action::Palette => "find a shard by name",
             Action::Filter => "filter the shards by name, address, connection or any other column",
             Action::Zoom => "hide or show the details of the selected shard",

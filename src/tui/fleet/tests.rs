@@ -246,6 +246,17 @@ fn a_shard_with_another_history_is_marked() {
 }
 
 #[test]
+fn the_list_searches_the_selected_shard_and_has_no_command_unconfirmed() {
+    let mut fleet = fleet();
+    press(&mut fleet, "u");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(fleet.open.is_none() && text.contains("every command is confirmed, on every shard"), "{text}");
+    press(&mut fleet, "down ctrl-f");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(fleet.open == Some(1) && text.contains("╔ Search"), "{text}");
+}
+
+#[test]
 fn a_list_that_is_not_shown_takes_no_key_but_quit() {
     let mut fleet = fleet();
     assert!(screenshot::text(&picture(&mut fleet, (59, 40))).contains("59 × 40 is too small"));
@@ -336,6 +347,11 @@ fn every_shard_with_unconfirmed_commands_asks_before_quitting() {
     }
     let text = screenshot::text(&picture(&mut fleet, (80, 24)));
     assert!(text.lines().next().unwrap_or_default().contains("… 2 commands not confirmed"), "{text}");
+    press(&mut fleet, "down down down u");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(fleet.open == Some(0) && text.contains("▸ … kill ada"), "{text}");
+    press(&mut fleet, "esc 0 up");
+    assert_eq!(fleet.open, None);
     assert_eq!(press(&mut fleet, "q"), []);
     assert_eq!(fleet.open, Some(0), "the first is opened and asks");
     assert_eq!(press(&mut fleet, "tab enter"), []);
