@@ -60,8 +60,11 @@ impl Reader {
             start = end + 1;
             self.searched = start;
         }
-        self.buffer.drain(..start);
-        self.buffer.shrink_to(KEPT_BYTES);
+        if start > 0 {
+            self.buffer.drain(..start);
+            // Not with every piece: a long line would be copied for each.
+            self.buffer.shrink_to(KEPT_BYTES);
+        }
         self.searched = self.buffer.len();
         if self.buffer.len() + self.event.data.len() + self.event.id.len() + self.event.kind.len() > MAX_EVENT {
             return Err(format!("an event has more than {MAX_EVENT} bytes"));

@@ -79,8 +79,9 @@ impl App {
 
     /// Quits, or asks first when that would give up commands or ticks. A screen that shows nothing asks in its own words.
     pub(crate) fn quit(&mut self) {
-        let (list, not_saved) = (self.given_up_by_quitting(), self.not_saved());
-        if (list.is_empty() && not_saved.is_empty()) || (self.too_small && self.quit_asked) {
+        let (list, not_saved, steps) = (self.given_up_by_quitting(), self.not_saved(), self.steps_left());
+        let asks = !list.is_empty() || !not_saved.is_empty() || steps.is_some();
+        if !asks || (self.too_small && self.quit_asked) {
             return self.tasks.push(Task::Quit);
         }
         self.quit_asked = true;
@@ -88,8 +89,11 @@ impl App {
             return;
         }
         self.overlay = Some(if list.is_empty() {
-            let (title, verb) = ("Quit without saving?".to_owned(), "quit".to_owned());
-            let confirmation = Confirmation { title, text: not_saved, verb, quits: true, ..Confirmation::default() };
+            let title = if not_saved.is_empty() { "Quit?" } else { "Quit without saving?" };
+            let steps = steps.map(|(left, all)| format!("{} of {} are not done.", thousands(left), count(all, "step")));
+            let text = not_saved.into_iter().chain(steps).collect();
+            let (title, verb) = (title.to_owned(), "quit".to_owned());
+            let confirmation = Confirmation { title, text, verb, quits: true, ..Confirmation::default() };
             Box::new(ConfirmDialog::new(confirmation))
         } else {
             Box::new(UnconfirmedDialog::quitting(list))
@@ -117,6 +121,13 @@ impl App {
         text
     }
 
+    /// How many of how many steps a town of this process has still to do. They end with it.
+    fn steps_left(&self) -> Option<(u64, u64)> {
+        let view = self.view.as_ref().filter(|_| self.link == Link::Local && self.ended.is_none())?;
+        let steps = view.clock.stepping.as_ref().filter(|steps| steps.done < steps.total)?;
+        Some((steps.total - steps.done, steps.total))
+    }
+
     /// Whether the question before quitting is open.
     pub(crate) fn is_asking_to_quit(&self) -> bool {
         self.quit_asked
@@ -131,7 +142,8 @@ impl App {
         if number > 0 {
             return Some(format!("{} not confirmed; again gives up", count(number, "command")));
         }
-        (!self.not_saved().is_empty()).then(|| "the town is not saved; again quits".to_owned())
+        let not_saved = (!self.not_saved().is_empty()).then(|| "the town is not saved; again quits".to_owned());
+        not_saved.or_else(|| self.steps_left().map(|(left, _)| format!("{} left; again quits", count(left, "step"))))
     }
 
     /// The lines of the commands that quitting gives up, with their ids, for the file of the console history.

@@ -2,6 +2,7 @@
 
 use super::*;
 use townlet_source::UnconfirmedCommand;
+use townlet_wire::telemetry::Stepping;
 
 fn late(cmd_id: &str, command: &str, maybe_received: bool) -> UnconfirmedCommand {
     UnconfirmedCommand {
@@ -181,4 +182,32 @@ fn quitting_asks_while_the_town_cannot_be_saved() {
     assert_eq!(small.press("q"), []);
     small.shows("the town is not saved");
     assert_eq!(small.press("q"), [Task::Quit]);
+}
+
+#[test]
+fn quitting_asks_while_a_town_of_this_process_has_steps_to_do() {
+    let stepping = |done| {
+        let mut view = snapshot();
+        view.clock.stepping = Some(Stepping { done, total: 507 });
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        ui.view(view);
+        ui
+    };
+    let mut ui = stepping(10);
+    assert_eq!(ui.press("q"), []);
+    ui.shows("╔ Quit? ");
+    ui.shows("497 of 507 steps are not done.");
+    assert_eq!(ui.press("enter"), [], "stay has the focus");
+    assert_eq!(ui.press("q tab enter"), [Task::Quit]);
+    assert_eq!(stepping(507).press("q"), [Task::Quit]);
+    // A remote town goes on with them.
+    let mut ui = stepping(10);
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Live { url: "http://x".into() })));
+    assert_eq!(ui.press("q"), [Task::Quit]);
+    let mut ui = stepping(10);
+    ui.size = (30, 8);
+    ui.screen();
+    assert_eq!(ui.press("q"), []);
+    ui.shows("497 steps left; again quits");
+    assert_eq!(ui.press("q"), [Task::Quit]);
 }
