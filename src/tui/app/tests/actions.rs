@@ -49,7 +49,7 @@ fn every_marked_resident_is_a_command() {
 fn a_key_is_not_taken_for_the_row_that_slid_under_the_cursor() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     let mut view = snapshot();
-    let [first, second] = [0, 1].map(|at| view.employment.queue[at].agent.clone());
+    let [second, third] = [1, 2].map(|at| view.employment.queue[at].agent.clone());
     ui.press("down");
     view.employment.queue.remove(1);
     ui.view(view);
@@ -57,7 +57,7 @@ fn a_key_is_not_taken_for_the_row_that_slid_under_the_cursor() {
     assert!(ui.sent.is_empty(), "{second} is gone: {:?}", ui.lines());
     ui.shows("the selected row is gone; press the key again for the one in its place");
     ui.press("d");
-    assert_eq!(ui.lines(), [format!("employment_exit defer {first}")]);
+    assert_eq!(ui.lines(), [format!("employment_exit defer {third}")]);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn an_open_question_has_the_figures_of_now() {
     view.employment.queue.remove(0);
     ui.view(view.clone());
     ui.hides("Approve exit");
-    ui.shows("the question is closed: what it asked about has changed");
+    ui.shows("the question is closed: the selected row is gone; press the key again for the one in its place");
     view.employment.queue.clear();
     ui.press("a");
     ui.view(view);
