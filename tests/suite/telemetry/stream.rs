@@ -162,5 +162,5 @@ fn stalled_readers_do_not_hold_up_the_town() {
     assert!(stalled.iter().all(|stream| !matches!(stream.try_next(), StreamItem::Ended(_))));
     assert!(live.shard.stop().is_ok());
     let last = std::iter::repeat_with(|| reader.stream.next(TIMEOUT)).find(|next| matches!(next, StreamItem::Ended(_)));
-    assert_eq!(last, Some(StreamItem::Ended("the shard has stopped".into())));
+    assert_eq!(last, Some(StreamItem::Ended(townlet_wire::sse::STOPPING.into())));
 }
