@@ -55,6 +55,7 @@ pub struct Agent {
 
 impl Agent {
     /// The row of a list: without what only an inspector shows, which is most of its length.
+    #[must_use]
     pub fn without_details(&self) -> Self {
         Self {
             id: self.id.clone(),
