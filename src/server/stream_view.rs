@@ -18,10 +18,10 @@ use townlet_wire::service::{Focus, MAX_LOOKED_AT, ViewRequest};
 
 /// Most messages a second that may be asked for.
 pub(super) const MAX_RATE: u32 = 1_000;
-/// Streams of their own state: the shard keeps one for each.
-const MAX_VIEWS: usize = 32;
+/// Streams with a view: the changes for each are found apart.
+const MAX_VIEWS: usize = 64;
 /// Of these, for clients with a token only.
-const RESERVED_FOR_TOKENS: usize = 8;
+const RESERVED_FOR_TOKENS: usize = 16;
 /// Length of the id of a view.
 pub(super) const ID_LENGTH: std::ops::RangeInclusive<usize> = 8..=64;
 
@@ -33,7 +33,7 @@ pub(super) struct StreamQuery {
     rate: Option<u32>,
 }
 
-/// The open streams with a state of their own: by the id of their view, if they have one.
+/// The open streams with a view: by the id of their view, if they have one.
 #[derive(Debug, Default)]
 pub(super) struct OpenViews(Mutex<Views>);
 
@@ -130,9 +130,11 @@ pub(super) async fn look_at(
             "Send JSON: {\"view\": ID, \"focus\": {\"residents\": [ID, …]}}, at most 64 KiB.",
         )
     })?;
-    if focus.residents.len() > MAX_LOOKED_AT {
-        let hint = "A stream without `view` has all residents in every message.";
-        return Err(Rejection::new("E_INVALID_ARG", format!("more than {MAX_LOOKED_AT} residents."), hint));
+    for (ids, what) in [(&focus.residents, "residents"), (&focus.objects, "objects")] {
+        if ids.len() > MAX_LOOKED_AT {
+            let hint = "A stream without `view` has all of them in every message.";
+            return Err(Rejection::new("E_INVALID_ARG", format!("more than {MAX_LOOKED_AT} {what}."), hint));
+        }
     }
     let open = app.views.lock().by_id.get(&view).cloned();
     let open = open.ok_or_else(|| {

@@ -228,9 +228,9 @@ impl<'a> Shell<'a> {
                     // The hint appears again when this cannot be noted.
                     drop(file.map(|file| files::append(file, "seen")));
                 }
-                Task::Export(exported) => {
+                Task::Export(note, exported) => {
                     let status = match files::write_exports(&self.screens, &exported) {
-                        Ok(written) => format!("exported {written}"),
+                        Ok(written) => format!("exported {written}{note}"),
                         Err(error) => format!("cannot export to {}: {error}", self.screens.display()),
                     };
                     self.fleet.update(Message::Status(status));

@@ -127,6 +127,7 @@ actions! {
         Reverse "reverse" "r" "reverse the sort order"
         Follow "follow" "f" "follow the selected resident"
         Overlay "overlay" "o" "show or hide the ties between residents"
+        Overview "overview" "V" "map: show all of it with where residents are, or the part around the cursor"
         Train "train" "t" "pause or resume training"
         Promote "promote" "m" "promote the candidate to release (asks for confirmation)"
         Rollback "rollback" "b" "roll back to the previous release (asks for confirmation)"

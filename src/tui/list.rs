@@ -18,7 +18,7 @@ use townlet_wire::service::Focus;
 pub(crate) struct List {
     id: Option<String>,
     moved: bool,
-    /// Whether the item that the operator had selected is gone, and another one stands in its place.
+    /// Whether the item that was drawn as the selected one is gone, and another one stands in its place.
     replaced: bool,
     row: usize,
     offset: usize,
@@ -39,9 +39,9 @@ impl List {
         (self.row, self.offset)
     }
 
-    /// Whether the item that the operator had selected is gone, among `ids` or when they were last drawn.
+    /// Whether the item that was drawn as the selected one is gone, among `ids` or when they were last drawn.
     fn is_replaced(&self, ids: &[String]) -> bool {
-        self.moved && (self.replaced || self.id.as_ref().is_some_and(|id| !ids.contains(id)))
+        self.replaced || self.id.as_ref().is_some_and(|id| !ids.contains(id))
     }
 
     /// Row of the selected id among `ids`.
@@ -128,7 +128,7 @@ impl<'l, T> ListView<'l, T> {
         self.items.get(self.at())
     }
 
-    /// Whether the item that the operator had selected is gone, and another one stands in its place.
+    /// Whether the item that was drawn as the selected one is gone, and another one stands in its place.
     pub(crate) fn is_replaced(&self) -> bool {
         self.list.is_replaced(&self.ids)
     }
@@ -207,6 +207,11 @@ pub(crate) trait ListContent {
         Record::new()
     }
 
+    /// The object whose queue an item shows.
+    fn object(_item: &Self::Item<'_>) -> Option<String> {
+        None
+    }
+
     /// The residents that an item shows.
     fn residents(_item: &Self::Item<'_>) -> Vec<String> {
         Vec::new()
@@ -236,8 +241,8 @@ pub(crate) trait ListContent {
 #[derive(Debug, Default)]
 pub(crate) struct ListPane<C> {
     list: List,
-    /// The residents that were last drawn.
-    residents: Vec<String>,
+    /// What the items that were last drawn show.
+    focus: Focus,
     pub(crate) content: C,
 }
 
@@ -250,12 +255,14 @@ impl<C: ListContent> Pane for ListPane<C> {
         frame.render_widget(block, area);
         view.list.hide();
         self.content.draw(frame, inner, view, cx);
-        let drawn = self.list.drawn().filter_map(|row| items.get(row));
-        self.residents = drawn.flat_map(|item| C::residents(item)).collect();
+        let drawn = || self.list.drawn().filter_map(|row| items.get(row));
+        let residents = drawn().flat_map(|item| C::residents(item)).collect();
+        self.focus = Focus { residents, objects: drawn().filter_map(|item| C::object(item)).collect(), area: None };
     }
 
     fn add_to_focus(&self, focus: &mut Focus) {
-        focus.residents.extend(self.residents.iter().cloned());
+        focus.residents.extend(self.focus.residents.iter().cloned());
+        focus.objects.extend(self.focus.objects.iter().cloned());
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
@@ -347,8 +354,10 @@ mod tests {
     fn notes_that_another_row_took_the_place_of_the_selected_one() {
         let mut list = List::default();
         list.update(&ids("a b c"), rows(2));
+        list.update(&ids("x a b c"), rows(2));
+        assert!(!list.is_replaced(&ids("x a b c")), "it is on screen, one row lower");
         list.update(&ids("b c"), rows(2));
-        assert!(!list.is_replaced(&ids("b c")), "nothing was selected");
+        assert!(list.is_replaced(&ids("b c")), "also before a row was selected");
         list.act(Action::Down, &ids("b c"));
         assert!(!list.is_replaced(&ids("x b c")) && list.is_replaced(&ids("b")));
         list.update(&ids("b d"), rows(2));

@@ -23,10 +23,17 @@ impl Snapshot {
 
 impl Diff {
     /// What a subscriber with the state `from` gets of `to`. It looked at `before` and looks at `now`; rows of the residents in `turn`
-    /// are sent although it does not look at them. Rows of residents that came, left, or began or ended to wait are always included.
-    /// Rows that are added come last, whatever their order in `to`.
-    pub fn of_focus(from: &Snapshot, to: &Snapshot, before: &Focus, now: &Focus, turn: &BTreeSet<&str>) -> Self {
-        let chosen = Chosen::new(from, to, before, now, turn);
+    /// are sent although it does not look at them: only if they have changed, where it has every row `as_known` in `from`. Rows of
+    /// residents that came, left, or began or ended to wait are always included. Rows that are added come last, whatever their order
+    /// in `to`.
+    pub fn of_focus(
+        (from, as_known): (&Snapshot, bool),
+        to: &Snapshot,
+        before: &Focus,
+        now: &Focus,
+        turn: &BTreeSet<&str>,
+    ) -> Self {
+        let chosen = Chosen::new((from, as_known), to, before, now, turn);
         let mut diff = Self::between_except(from, to, &["agents", "jobs", "relationships", "conflict"]);
         diff.agents = chosen.agents(from, to, now);
         diff.jobs = chosen.jobs(&from.jobs, &to.jobs);
@@ -38,7 +45,7 @@ impl Diff {
         ties.ties = Rows::between(&own(from, before), &own(to, now)).and_then(unordered);
         diff.relationships = (ties != RelationshipsDiff::default()).then_some(ties);
         let mut conflict = ConflictDiff::between_except(&from.conflict, &to.conflict, &["queues"]);
-        conflict.queues = chosen.queues(&from.conflict.queues, &to.conflict.queues);
+        conflict.queues = chosen.queues(&from.conflict.queues, &to.conflict.queues, before, now);
         diff.conflict = (conflict != ConflictDiff::default()).then_some(conflict);
         diff
     }
@@ -53,7 +60,13 @@ struct Chosen<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    fn new(from: &'a Snapshot, to: &'a Snapshot, before: &Focus, now: &Focus, turn: &BTreeSet<&str>) -> Self {
+    fn new(
+        (from, as_known): (&'a Snapshot, bool),
+        to: &'a Snapshot,
+        before: &Focus,
+        now: &Focus,
+        turn: &BTreeSet<&str>,
+    ) -> Self {
         let known: HashMap<&str, &Agent> = from.agents.iter().map(|agent| (agent.id.as_str(), agent)).collect();
         let inside = |agent: &Agent| now.area.is_some_and(|area| area.contains(agent.x, agent.y));
         let mut chosen = Self { anew: HashSet::new(), changed: HashSet::new() };
@@ -62,12 +75,12 @@ impl<'a> Chosen<'a> {
             let (is_watched, was_watched) = (now.residents.contains(id), before.residents.contains(id));
             let known = known.get(id);
             if known.is_none()
-                || turn.contains(id)
+                || (turn.contains(id) && !as_known)
                 || (is_watched && !was_watched)
                 || (now.area != before.area && inside(agent))
             {
                 chosen.anew.insert(id);
-            } else if is_watched || inside(agent) || known.is_some_and(|known| inside(known)) {
+            } else if turn.contains(id) || is_watched || inside(agent) || known.is_some_and(|known| inside(known)) {
                 chosen.changed.insert(id);
             }
         }
@@ -97,15 +110,20 @@ impl<'a> Chosen<'a> {
         (!upsert.is_empty() || !remove.is_empty()).then_some(Entries { upsert, remove })
     }
 
-    fn queues(&self, from: &[Queue], to: &[Queue]) -> Option<Rows<Queue>> {
+    fn queues(&self, from: &[Queue], to: &[Queue], before: &Focus, now: &Focus) -> Option<Rows<Queue>> {
         let old: HashMap<&str, &Queue> = from.iter().map(|queue| (queue.object.as_str(), queue)).collect();
         let sent = to.iter().filter(|queue| {
             let Some(known) = old.get(queue.object.as_str()) else { return true };
             // Nobody's turn brings the row of a free object.
             let free = queue.users.is_empty() && queue.waiting.is_empty();
             let is_always_sent = free || known.waiting.len() != queue.waiting.len() || known.working != queue.working;
-            let changed = || is_always_sent || [known, queue].into_iter().any(|queue| concerns(queue, &self.changed));
-            concerns(queue, &self.anew) || (known != queue && changed())
+            let is_watched = now.objects.contains(&queue.object);
+            let changed = || {
+                is_watched || is_always_sent || [known, queue].into_iter().any(|queue| concerns(queue, &self.changed))
+            };
+            (is_watched && !before.objects.contains(&queue.object))
+                || concerns(queue, &self.anew)
+                || (known != queue && changed())
         });
         let upsert: Vec<Queue> = sent.cloned().collect();
         let new: HashSet<&str> = to.iter().map(|queue| queue.object.as_str()).collect();
@@ -179,7 +197,7 @@ mod tests {
     }
 
     fn looking_at(ids: &[&str]) -> Focus {
-        Focus { residents: ids.iter().map(|id| (*id).to_owned()).collect(), area: None }
+        Focus { residents: ids.iter().map(|id| (*id).to_owned()).collect(), ..Focus::default() }
     }
 
     fn in_turn<'a>(ids: &[&'a str]) -> BTreeSet<&'a str> {
@@ -192,10 +210,10 @@ mod tests {
         let mut state = from.without_details();
         assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![1, 1, 1], 0), "no ties, no details");
         let (nobody, ada) = (Focus::default(), looking_at(&["ada"]));
-        let first = Diff::of_focus(&from, &from, &nobody, &ada, &in_turn(&[]));
+        let first = Diff::of_focus((&from, false), &from, &nobody, &ada, &in_turn(&[]));
         first.apply(&mut state).expect("it fits");
         assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![1, 1, 1, 1, 1], 1), "looked at now");
-        let diff = Diff::of_focus(&from, &to, &ada, &ada, &in_turn(&[]));
+        let diff = Diff::of_focus((&from, false), &to, &ada, &ada, &in_turn(&[]));
         diff.apply(&mut state).expect("it fits");
         assert_eq!(state.tick, 2, "what is not a resident's is told");
         assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![2, 2, 2, 2, 2], 1));
@@ -203,13 +221,14 @@ mod tests {
         assert_eq!((values(&state, "dee"), details(&state, "dee")), (vec![2, 2, 2], 0));
         assert_eq!(values(&state, "cy"), [0; 0]);
         // Nothing of theirs changes meanwhile.
-        let diff = Diff::of_focus(&to, &to, &ada, &looking_at(&["dee"]), &in_turn(&["bo", "ada"]));
+        let diff = Diff::of_focus((&to, false), &to, &ada, &looking_at(&["dee"]), &in_turn(&["bo", "ada"]));
         diff.apply(&mut state).expect("it fits");
         assert_eq!(values(&state, "bo"), [2, 2, 2]);
         assert_eq!((values(&state, "ada"), details(&state, "ada")), (vec![2, 2, 2], 0), "no longer looked at");
         assert_eq!((values(&state, "dee"), details(&state, "dee")), (vec![2, 2, 2, 2, 2], 1));
-        let unchanged = Diff::of_focus(&to, &to, &looking_at(&["dee"]), &looking_at(&["dee"]), &in_turn(&[]));
-        assert!(unchanged.is_empty());
+        let dee = looking_at(&["dee"]);
+        assert!(Diff::of_focus((&to, false), &to, &dee, &dee, &in_turn(&[])).is_empty());
+        assert!(Diff::of_focus((&to, true), &to, &dee, &dee, &in_turn(&["bo"])).is_empty(), "it has this row");
     }
 
     #[test]
@@ -222,12 +241,17 @@ mod tests {
         to.conflict.queues[2].ghost_steps = 3;
         let nobody = Focus::default();
         let mut state = from.clone();
-        Diff::of_focus(&from, &to, &nobody, &nobody, &in_turn(&[])).apply(&mut state).expect("it fits");
+        Diff::of_focus((&from, false), &to, &nobody, &nobody, &in_turn(&[])).apply(&mut state).expect("it fits");
         let queues = &state.conflict.queues;
         assert_eq!((&queues[0], &queues[2]), (&to.conflict.queues[0], &to.conflict.queues[2]));
         assert_eq!(queues[1], from.conflict.queues[1]);
+        let bed = Focus { objects: ["bed_bo".to_owned()].into(), ..Focus::default() };
+        let mut watching = from.clone();
+        Diff::of_focus((&from, false), &to, &bed, &bed, &in_turn(&[])).apply(&mut watching).expect("it fits");
+        assert_eq!(watching.conflict.queues[1], to.conflict.queues[1], "on screen");
+        assert!(!Diff::of_focus((&to, false), &to, &nobody, &bed, &in_turn(&[])).is_empty(), "looked at now");
         // Its waiter's turn comes when it does not change.
-        Diff::of_focus(&to, &to, &nobody, &nobody, &in_turn(&["bo"])).apply(&mut state).expect("it fits");
+        Diff::of_focus((&to, false), &to, &nobody, &nobody, &in_turn(&["bo"])).apply(&mut state).expect("it fits");
         assert_eq!(state.conflict.queues, to.conflict.queues);
     }
 }

@@ -79,6 +79,9 @@ pub struct ViewRequest {
 pub struct Focus {
     /// Ids, at most 1,000.
     pub residents: BTreeSet<String>,
+    /// Ids of objects whose queues are shown, at most 1,000.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub objects: BTreeSet<String>,
     /// A part of the map: everybody in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub area: Option<Area>,
@@ -109,6 +112,8 @@ impl Area {
 
 /// Most residents that a focus names.
 pub const MAX_LOOKED_AT: usize = 1_000;
+/// Residents whose rows every message to a stream with a view has at least, whether or not it looks at them.
+pub const ROWS_AT_ONCE: usize = 256;
 
 /// Major and minor number: in 0.x a step of the middle number is a breaking change, the last one never is. A number is its
 /// count of digits and the digits, which have the order of numbers of any size.

@@ -209,7 +209,7 @@ fn focus(view: &Snapshot) -> Focus {
     let (width, height) = WINDOW;
     let area = Area { x: middle(view.map.width, width), y: middle(view.map.height, height), width, height };
     let residents = view.agents.iter().take(LISTED).map(|agent| agent.id.clone()).collect();
-    Focus { residents, area: Some(area) }
+    Focus { residents, area: Some(area), ..Focus::default() }
 }
 
 /// What a client receives after the first message.

@@ -13,7 +13,7 @@ use townlet_wire::telemetry::Agent;
 use townlet_wire::{Mirror, SCHEMA_VERSION, Snapshot};
 
 const FRAME: Duration = Duration::from_millis(50);
-const RESIDENTS: u64 = 200;
+const RESIDENTS: u64 = 1_000;
 
 /// A town whose residents all change in every frame.
 struct Town {
@@ -102,7 +102,7 @@ impl Reader {
 }
 
 fn focus(ids: &[&str]) -> Focus {
-    Focus { residents: ids.iter().map(|id| (*id).to_owned()).collect(), area: None }
+    Focus { residents: ids.iter().map(|id| (*id).to_owned()).collect(), ..Focus::default() }
 }
 
 #[test]
@@ -116,14 +116,14 @@ fn rows_in_focus_are_new_and_the_others_follow_in_turn() {
         town.frames(1, &mut reader);
         assert_eq!(reader.tick_of(150), town.tick);
         let old = reader.state().agents.iter().filter(|agent| agent.groceries < town.tick).count();
-        assert!(old > 150, "{old} rows are older: few are sent");
+        assert!(old > 700, "{old} rows are older: few are sent");
     }
     let oldest = reader.state().agents.iter().map(|agent| agent.groceries).min().unwrap();
-    assert!(town.tick - oldest <= 101 && town.tick - oldest > 50, "five seconds at most: {oldest} at {}", town.tick);
-    view.look_at(Focus { area: Some(Area { x: 10, y: 0, width: 2, height: 1 }), ..focus(&["r7"]) });
+    assert!((2..=4).contains(&(town.tick - oldest)), "four messages have everybody: {oldest} at {}", town.tick);
+    view.look_at(Focus { area: Some(Area { x: 610, y: 0, width: 2, height: 1 }), ..focus(&["r607"]) });
     town.frames(1, &mut reader);
-    assert_eq!([7, 10, 11].map(|number| reader.tick_of(number)), [town.tick; 3]);
-    assert!(reader.tick_of(12) < town.tick && reader.tick_of(150) == town.tick - 1);
+    assert_eq!([607, 610, 611].map(|number| reader.tick_of(number)), [town.tick; 3]);
+    assert!([608, 612, 150].into_iter().all(|number| reader.tick_of(number) < town.tick), "their turn has not come");
     assert!(reader.kinds[1..].iter().all(|kind| *kind == "diff"), "{:?}", reader.kinds);
 }
 

@@ -1,7 +1,7 @@
 //! A subscriber that says which residents it looks at, and how often it wants a message.
 //!
-//! Rows of those residents are as new as each message. The others follow in turn, without details, each once in [`ROUND`], so that
-//! all rows are known and none is older than that. At most one message waits: a slow reader gets fewer messages, not older ones. The caller passes in
+//! Rows of those residents are as new as each message. The others follow in turn, without details: [`ROWS_AT_ONCE`] in each message,
+//! or more, so that each has its turn once in [`ROUND`]. At most one message waits: a slow reader gets fewer messages, not older ones. The caller passes in
 //! the time. Rule: "Telemetry".
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::hub::{HEARTBEAT, TIMEOUT, encode, milliseconds};
 use super::queue::{EncodedMessage, Queue};
-use townlet_wire::service::Focus;
+use townlet_wire::service::{Focus, ROWS_AT_ONCE};
 use townlet_wire::{Body, Diff, Envelope, Snapshot};
 
 /// The time in which the rows of all residents are sent.
@@ -61,6 +61,8 @@ pub(super) struct Viewer {
     unsent: usize,
     /// Place of the next resident whose turn it is.
     turn: usize,
+    /// Whether the last message had everybody's turn.
+    everybody: bool,
     last_compared: Duration,
     /// When the next message is due.
     next: Duration,
@@ -78,6 +80,7 @@ impl Viewer {
             focus: None,
             unsent: 0,
             turn: 0,
+            everybody: false,
             last_compared: now,
             next: now,
             last_sent: now,
@@ -108,7 +111,7 @@ impl Viewer {
         let dropped = self.queue.clear() as u64;
         (self.compared, self.compared_seq, self.at) = (Some(Arc::clone(state)), seq, seq);
         // It looked at nobody so far, so the details of those in focus follow.
-        (self.focus, self.unsent) = (self.has_focus().then(Arc::default), 0);
+        (self.focus, self.unsent, self.everybody) = (self.has_focus().then(Arc::default), 0, true);
         (self.last_compared, self.next, self.last_sent) = (now, now + self.view.interval, now);
         self.queue.push(message);
         dropped
@@ -138,8 +141,11 @@ impl Viewer {
             let turn: BTreeSet<&str> = turn.collect();
             self.turn = (self.turn + in_turn) % newest.agents.len().max(1);
             self.unsent = self.unsent.saturating_sub(in_turn);
+            // Where it is everybody's turn each time, the subscriber has every row of the last message.
+            let everybody = in_turn == newest.agents.len();
+            let as_known = std::mem::replace(&mut self.everybody, everybody);
             let nobody = Arc::default();
-            Diff::of_focus(&compared, newest, self.focus.as_ref().unwrap_or(&nobody), focus, &turn)
+            Diff::of_focus((&compared, as_known), newest, self.focus.as_ref().unwrap_or(&nobody), focus, &turn)
         } else {
             self.unsent = 0;
             Diff::between(&compared, newest)
@@ -170,5 +176,5 @@ impl Viewer {
 /// How many of so many residents have their turn in a message after this time.
 fn turns(residents: usize, time: Duration) -> usize {
     let share = residents as u128 * time.as_millis();
-    (share.div_ceil(ROUND.as_millis()) as usize).clamp(residents.min(1), residents)
+    (share.div_ceil(ROUND.as_millis()) as usize).clamp(residents.min(ROWS_AT_ONCE), residents)
 }

@@ -105,9 +105,15 @@ async fn open(shared: &Shared, client: &Client) -> Result<EventStream, ClientErr
     shared.apply_welcome(welcome, client.url());
     // The shard does not keep what this stream had when its connection is lost, so it begins with the whole state again.
     let view = uuid::Uuid::now_v7().to_string();
-    let response = client.stream_view(&view, RATE).await?;
-    shared.view.opened(view);
-    Ok(response)
+    match client.stream_view(&view, RATE).await {
+        Ok(response) => {
+            shared.view.opened(view);
+            Ok(response)
+        }
+        // Too many look at parts of it; everybody may read everything.
+        Err(ClientError::Refused(error)) if error.code == "E_TOO_MANY" => client.stream(None).await,
+        Err(failure) => Err(failure),
+    }
 }
 
 async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut stream: EventStream) -> String {

@@ -37,8 +37,9 @@ impl View {
 
     /// This is on screen now.
     pub(super) fn look_at(&self, focus: &Focus) {
-        let residents = focus.residents.iter().take(MAX_LOOKED_AT).cloned().collect();
-        let focus = Focus { residents, ..focus.clone() };
+        let [residents, objects] =
+            [&focus.residents, &focus.objects].map(|ids| ids.iter().take(MAX_LOOKED_AT).cloned().collect());
+        let focus = Focus { residents, objects, area: focus.area };
         let mut state = self.lock();
         if state.focus != focus {
             state.focus = focus;
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn each_change_is_sent_once_and_everything_on_a_new_stream() {
-        let focus = |id: &str| Focus { residents: [id.to_owned()].into(), area: None };
+        let focus = |id: &str| Focus { residents: [id.to_owned()].into(), ..Focus::default() };
         let view = View::default();
         view.look_at(&focus("ada"));
         assert_eq!(view.next_request(), None, "there is no stream");

@@ -10,6 +10,7 @@ use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_sche
 use crate::screens::town;
 use crate::text_field::TextField;
 use townlet_source::RECORDING;
+use townlet_wire::service::ROWS_AT_ONCE;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line, holds_token};
 
 /// Actions of a pane that act on its selection without asking. From another pane they are not done unseen.
@@ -135,7 +136,9 @@ impl App {
         if files.is_empty() {
             return self.set_status(format!("{} has nothing to export now", PANES[focused].title));
         }
-        self.tasks.push(Task::Export(files));
+        let is_partial = self.url().is_some() && view.agents.len() > ROWS_AT_ONCE;
+        let note = if is_partial { "; rows that were not on screen are up to five seconds old" } else { "" };
+        self.tasks.push(Task::Export(note, files));
     }
 
     /// Makes the focused pane larger or smaller; if it is alone along `direction`, the list inside it.

@@ -80,8 +80,8 @@ pub enum Task {
     KeepSettings(Box<ChangedSettings>),
     /// Note that this user has seen the first-run hint.
     HintSeen,
-    /// Write exported tables and charts.
-    Export(Vec<ExportFile>),
+    /// Write exported tables and charts, and say this after their names.
+    Export(&'static str, Vec<ExportFile>),
     /// Save the screen to files named after this tick.
     Save(u64),
     /// Keep these sizes and columns.

@@ -5,6 +5,7 @@
 use super::{App, PaneState};
 use crate::format::clip_middle;
 use crate::keymap::Action;
+use crate::overlay::ClosedDialog;
 use crate::pane::Reaction;
 
 const CHANGED: &str = "what it asked about has changed";
@@ -23,15 +24,20 @@ impl App {
     pub(super) fn close_for_another_run(&mut self, run_id: &str) {
         let asks = self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town());
         if asks {
-            self.overlay = None;
-            self.set_status(format!("the shard runs {run_id} now; the question about the run before is closed"));
+            self.close_with(format!("the shard runs {run_id} now; the question about the run before is closed"));
         } else if std::mem::take(&mut self.line_open) && !self.line.text().trim().is_empty() {
             let line = self.line.text().trim().to_owned();
             // It stays among the lines of this session, where the operator can take it again for this run.
             self.line.remember(&line);
             self.line.open("", &[]);
-            self.set_status(format!("the shard runs {run_id} now; the line for the run before is closed, ↑ has it"));
+            self.close_with(format!("the shard runs {run_id} now; the line for the run before is closed, ↑ has it"));
         }
+    }
+
+    /// Puts a word in place of what was open, so that no key that was meant for it does anything else.
+    fn close_with(&mut self, why: String) {
+        self.overlay = Some(Box::new(ClosedDialog::new(why.clone())));
+        self.set_status(why);
     }
 
     /// Asks the open question again in the present state, or closes it when it would be about something else.
@@ -64,8 +70,7 @@ impl App {
             Reaction::Status(why) => why,
             _ => CHANGED.to_owned(),
         };
-        self.overlay = None;
-        self.set_status(format!("the question is closed: {why}"));
+        self.close_with(format!("the question is closed: {why}"));
     }
 
     /// The title of a question; where several shards are watched, with the name of this one.

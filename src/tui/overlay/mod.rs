@@ -15,7 +15,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear};
 
 pub(crate) use columns::ColumnsDialog;
-pub(crate) use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
+pub(crate) use dialogs::{ClosedDialog, ConfirmDialog, DetailDialog, EscalateDialog};
 pub(crate) use help::Help;
 pub(crate) use hint::draw_hint;
 pub(crate) use palette::{Palette, PaletteTarget};

@@ -78,7 +78,7 @@ fn a_stream_has_what_it_looks_at() {
         assert!(again.message().contains("another stream has this view"), "{}", again.message());
         let area = Some(Area { x: 0, y: 0, width: 1_000, height: 1_000 });
         let ada: BTreeSet<String> = ["ada".to_owned()].into();
-        for focus in [Focus::default(), Focus { residents: ada, area }] {
+        for focus in [Focus::default(), Focus { residents: ada, area, ..Focus::default() }] {
             client.look_at(&ViewRequest { view: ID.into(), focus }).await.expect("it is open");
         }
         let shard = Arc::clone(&served.shard);
@@ -109,7 +109,7 @@ fn what_is_on_screen_is_sent_and_the_rest_follows() {
     let mut source = Remote::new(served.client(None));
     let notices = deliveries(&mut source);
     until(&notices, "a state", view);
-    source.look_at(&Focus { residents: ["ada".to_owned()].into(), area: None });
+    source.look_at(&Focus { residents: ["ada".to_owned()].into(), ..Focus::default() });
     served.shard.run_to(80, |_| true);
     let here = served.shard.view().unwrap().0;
     // Nobody is left out: what is not on screen comes within seconds.

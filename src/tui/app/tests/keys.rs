@@ -218,7 +218,7 @@ fn every_pane_exports_its_table_and_charts_as_they_are_shown() {
         ui.answer(done("0192aaaa-7c", "employment_status", "3 wait"));
         ui.press(&pane.key.to_string());
         let tasks = ui.press("e");
-        let [Task::Export(files)] = &tasks[..] else { panic!("{}: {tasks:?}", pane.title) };
+        let [Task::Export(_, files)] = &tasks[..] else { panic!("{}: {tasks:?}", pane.title) };
         let rows = files[0].text.lines().count();
         assert!(files[0].extension == "csv" && rows > 1, "{}: {}", pane.title, files[0].text);
         let chart = files.iter().any(|file| file.extension == "svg");
@@ -238,7 +238,7 @@ fn an_export_has_the_chosen_columns_in_their_order_and_all_fields_on_request() {
     ui.press("R");
     let heads = |ui: &mut AppHarness, key: &str| {
         let tasks = ui.press(key);
-        let [Task::Export(files)] = &tasks[..] else { panic!("{tasks:?}") };
+        let [Task::Export(_, files)] = &tasks[..] else { panic!("{tasks:?}") };
         files[0].text.lines().next().expect("heads").to_owned()
     };
     let all = heads(&mut ui, "e");
@@ -267,7 +267,7 @@ fn every_column_of_a_table_is_exported_unless_it_is_a_drawing() {
             ui.app.layouts.choose(table, Some(&[number]));
             let fields = table.chosen_fields(&ui.app.layouts).expect("a choice");
             let tasks = ui.press("e");
-            let [Task::Export(files)] = &tasks[..] else { panic!("{}: {tasks:?}", pane.title) };
+            let [Task::Export(_, files)] = &tasks[..] else { panic!("{}: {tasks:?}", pane.title) };
             // A field such as `needs` can have a column for each of its values.
             let heads = files[0].text.lines().next().unwrap_or_default().split(',');
             let mut heads: Vec<&str> = heads.map(|head| head.split('.').next().unwrap_or_default()).collect();
@@ -285,9 +285,25 @@ fn an_exported_alert_names_its_viewer() {
     ui.view(view);
     ui.press("A");
     let tasks = ui.press("e");
-    let [Task::Export(files)] = &tasks[..] else { panic!("{tasks:?}") };
+    let [Task::Export(_, files)] = &tasks[..] else { panic!("{tasks:?}") };
     assert!(files[0].text.lines().next().unwrap().ends_with(",seen by"), "{}", files[0].text);
     assert!(files[0].text.contains(",tui:ada"), "{}", files[0].text);
+}
+
+#[test]
+fn an_export_of_a_large_remote_town_says_that_rows_may_be_older() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let note = |ui: &mut AppHarness| match &ui.press("e")[..] {
+        [Task::Export(note, _)] => *note,
+        tasks => panic!("{tasks:?}"),
+    };
+    ui.view(crate::fixtures::crowded::crowded());
+    ui.press("3");
+    assert_eq!(note(&mut ui), "", "this process has every row");
+    ui.app.link = townlet_source::Link::Live { url: "http://x".into() };
+    assert!(note(&mut ui).contains("five seconds"));
+    ui.view(snapshot());
+    assert_eq!(note(&mut ui), "", "every message has all rows");
 }
 
 /// A filter that nothing matches leaves nothing to act on, and every key that needs a row says so.

@@ -221,11 +221,31 @@ fn an_open_question_has_the_figures_of_now() {
     ui.view(view.clone());
     ui.hides("Approve exit");
     ui.shows("the question is closed: the selected row is gone; press the key again for the one in its place");
+    // What was typed on is no key for anything else.
+    assert_eq!(ui.press("p . a q"), []);
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.press("esc");
     view.employment.queue.clear();
     ui.press("a");
     ui.view(view);
     ui.shows("the question is closed: the exit queue is empty");
     assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+}
+
+#[test]
+fn a_key_for_marked_rows_that_are_gone_acts_on_no_other() {
+    let mut ui = changed((120, 40), |_| {});
+    ui.press("E space");
+    ui.shows("1 marked");
+    let mut view = snapshot();
+    view.employment.queue.remove(0);
+    let left = view.employment.queue[0].agent.clone();
+    ui.view(view);
+    ui.press("d");
+    ui.shows("the marked rows are gone; press the key again for the selected one");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.press("d");
+    assert_eq!(ui.lines(), [format!("employment_exit defer {left}")]);
 }
 
 #[test]
@@ -257,7 +277,7 @@ fn a_rollback_is_not_confirmed_for_another_release() {
     ui.view(view.clone());
     ui.hides("Roll back");
     ui.shows("the question is closed: what it asked about has changed");
-    ui.press("b");
+    ui.press("esc b");
     ui.shows("rel-7f3a replaces rel-9999 from the next tick");
     view.promotion.previous = None;
     ui.view(view);

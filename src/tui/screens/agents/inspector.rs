@@ -196,6 +196,8 @@ impl<'a> ResidentDetail<'a> {
         }
         if ties.is_empty() {
             lines.push(match self.view.relationships.stage.as_str() {
+                // They come with the other details.
+                _ if self.agent.mask.is_empty() => self.dim("not received", width),
                 "OFF" => self.dim("disabled: features.stages.relationships is OFF", width),
                 _ => self.dim("none yet; ties grow with shared meals and chats", width),
             });

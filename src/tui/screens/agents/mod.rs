@@ -132,7 +132,11 @@ impl ListContent for ResidentTable {
         }
         let shown = if shown == all { all } else { format!("{shown} of {all}") };
         let arrow = if self.order.reversed { "▴" } else { "▾" };
-        format!("Residents · {shown} · by {} {arrow}", self.order.column)
+        let age = match cx.age_of_rows() {
+            0 => String::new(),
+            seconds => format!(" · rows up to {} s old", seconds + 1),
+        };
+        format!("Residents · {shown} · by {} {arrow}{age}", self.order.column)
     }
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<Row<'a>> {

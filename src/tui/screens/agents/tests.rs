@@ -84,6 +84,30 @@ fn missing_data_has_empty_states() {
 }
 
 #[test]
+fn the_title_says_how_old_rows_of_a_large_remote_town_may_be() {
+    let mut harness = PaneHarness::new(&fixtures::snapshot());
+    let few = harness.view.agents.clone();
+    harness.view.agents = few.into_iter().cycle().take(6_000).collect();
+    assert!(!harness.text(&mut Residents::default(), SIZES[1]).contains("s old"));
+    harness.remote();
+    let text = harness.text(&mut Residents::default(), SIZES[1]);
+    assert!(text.contains("6,000 · by resident ▾ · rows up to 3 s old"), "{text}");
+}
+
+#[test]
+fn ties_of_a_resident_without_details_are_not_denied() {
+    let mut view = fixtures::snapshot();
+    view.agents = view.agents.iter().map(Agent::without_details).collect();
+    view.relationships.ties.clear();
+    let harness = PaneHarness::new(&view);
+    let mut pane = Residents::default();
+    harness.draw(&mut pane, SIZES[2]);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[2]);
+    assert!(!text.contains("none yet") && text.matches("not received").count() == 3, "{text}");
+}
+
+#[test]
 fn before_the_first_shift_there_is_no_attendance() {
     let mut harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();

@@ -35,6 +35,8 @@ pub(crate) type Employment = ListPane<ExitQueue>;
 #[derive(Default)]
 pub(crate) struct ExitQueue {
     marked: BTreeSet<String>,
+    /// Whether all that were marked are gone or decided, so that a key was not meant for the selected row.
+    marks_gone: bool,
 }
 
 /// The columns of the queue.
@@ -60,6 +62,14 @@ impl ExitQueue {
         let agents = view.items.iter().map(|entry| &entry.agent);
         let marked: Vec<String> = agents.filter(|id| self.marked.contains(*id)).cloned().collect();
         if marked.is_empty() { view.selected().map(|entry| entry.agent.clone()).into_iter().collect() } else { marked }
+    }
+
+    /// Removes marks of residents who are gone or decided: a mark on them would act on them again.
+    fn update_marks(&mut self, cx: &Context<'_>) {
+        let open = |id: &String| cx.view.employment.queue.iter().any(|entry| entry.agent == *id && !entry.approved);
+        let had_marks = !self.marked.is_empty();
+        self.marked.retain(open);
+        self.marks_gone |= had_marks && self.marked.is_empty();
     }
 
     fn summary(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
@@ -335,9 +345,7 @@ impl ListContent for ExitQueue {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &ExitEntry>, cx: &Context<'_>) {
-        // What was approved is decided; a mark on it would act on it again.
-        let open = |id: &String| cx.view.employment.queue.iter().any(|entry| entry.agent == *id && !entry.approved);
-        self.marked.retain(open);
+        self.update_marks(cx);
         let wanted = view.items.len().max(1) as u16;
         let rows = [
             Constraint::Length(2),
@@ -404,10 +412,15 @@ impl ListContent for ExitQueue {
     }
 
     fn act(&mut self, action: Action, view: &mut ListView<'_, &ExitEntry>, cx: &Context<'_>) -> Option<Reaction> {
+        self.update_marks(cx);
         Some(match action {
+            Action::Approve | Action::Defer if std::mem::take(&mut self.marks_gone) => {
+                Reaction::Status("the marked rows are gone; press the key again for the selected one".into())
+            }
             Action::Approve => self.confirm(view, cx, APPROVE),
             Action::Defer => self.confirm(view, cx, DEFER),
             Action::Mark => {
+                self.marks_gone = false;
                 if let Some(entry) = view.selected()
                     && !self.marked.remove(&entry.agent)
                 {
@@ -418,6 +431,7 @@ impl ListContent for ExitQueue {
             }
             Action::Back => {
                 self.marked.clear();
+                self.marks_gone = false;
                 Reaction::Redraw
             }
             Action::Open => Reaction::ShowDetail(exit_details::card(cx, view.selected()?)),

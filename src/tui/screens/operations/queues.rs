@@ -199,6 +199,10 @@ impl ListContent for QueueList {
         queue.object.clone()
     }
 
+    fn object(queue: &&Queue) -> Option<String> {
+        Some(queue.object.clone())
+    }
+
     fn residents(queue: &&Queue) -> Vec<String> {
         let users = queue.users.iter().map(|user| user.agent.clone());
         users.chain(queue.waiting.iter().map(|waiter| waiter.agent.clone())).collect()

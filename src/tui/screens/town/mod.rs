@@ -1,6 +1,7 @@
 //! The Town screen: the map with a cursor that may follow a resident, and a side panel. Rule: "Screens".
 
 mod map_canvas;
+mod overview;
 mod resident_letters;
 mod side_panel;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use ratatui::layout::{Constraint, Direction, Rect};
 use ratatui::text::{Line, Span};
 
 use self::map_canvas::{Canvas, Window, object_at, place_at};
+use self::overview::Overview;
 use self::resident_letters::ResidentLetters;
 pub(crate) use self::side_panel::legend;
 use self::side_panel::{SidePanel, utilities};
@@ -47,6 +49,9 @@ pub(crate) struct Map {
     mode: CursorMode,
     cursor: (u64, u64),
     ties: bool,
+    /// Whether the whole map is shown, and as it was last drawn.
+    whole: bool,
+    overview: Option<Overview>,
     window: Option<Window>,
     /// The followed resident, or the one under the cursor, as last drawn.
     shown: Option<String>,
@@ -105,7 +110,10 @@ impl Map {
         agents.iter().min_by_key(distance)
     }
 
+    /// Moves the cursor by tiles, or by cells of the overview.
     fn step(&mut self, across: i64, down: i64, map: &Plan) -> Reaction {
+        let [wide, high] = self.overview.map_or([1, 1], |overview| overview.step().map(u64::cast_signed));
+        let (across, down) = (across * wide, down * high);
         let move_by = |at: u64, by: i64, size: u64| at.saturating_add_signed(by).min(size.saturating_sub(1));
         self.cursor = (move_by(self.cursor.0, across, map.width), move_by(self.cursor.1, down, map.height));
         self.mode = CursorMode::Free;
@@ -160,20 +168,34 @@ impl Pane for Map {
         let panel = Rect { x: beside.x + 1, width: beside.width.saturating_sub(1), ..beside };
         self.division = division;
         let window = Window::centred_on(plan, ground, self.cursor);
-        let caption = Line::styled(clip(&self.caption(cx), usize::from(inner.width) / 2), cx.theme.dim);
+        let overview = self.whole.then(|| Overview::fitting(plan, ground));
+        let filtered = |agent: &Agent| cx.matches(&[&agent.name, &agent.option, &agent.place]);
+        let caption = match overview {
+            Some(overview) => format!(" {} ", overview.caption(cx.view, self.cursor, filtered)),
+            None => self.caption(cx),
+        };
+        let caption = Line::styled(clip(&caption, usize::from(inner.width) / 2), cx.theme.dim);
         // A filter stands at the left of the border.
         let caption = if cx.filter.is_empty() { caption } else { caption.right_aligned() };
         block = block.title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned()).title_bottom(caption);
-        if let Some(scrolled) = window.scrolled(plan) {
+        let part = match overview {
+            Some(overview) => Some(format!("whole map · a dot is {0} × {0} tiles", overview.tiles)),
+            None => window.scrolled(plan),
+        };
+        if let Some(scrolled) = part {
             block =
                 block.title_bottom(Line::from(Span::styled(format!(" {scrolled} "), cx.theme.accent)).right_aligned());
         }
         frame.render_widget(block, area);
-        let mut canvas = Canvas { buffer: frame.buffer_mut(), window, theme: cx.theme };
-        canvas.ground(plan);
-        canvas.objects(cx.view);
-        canvas.residents(cx.view, &self.letters, focus, self.ties);
-        canvas.cursor(self.cursor);
+        if let Some(overview) = overview {
+            overview.draw(frame.buffer_mut(), cx.view, filtered, self.cursor, cx.theme);
+        } else {
+            let mut canvas = Canvas { buffer: frame.buffer_mut(), window, theme: cx.theme };
+            canvas.ground(plan);
+            canvas.objects(cx.view);
+            canvas.residents(cx.view, &self.letters, focus, self.ties);
+            canvas.cursor(self.cursor);
+        }
         if panel.width > 0 {
             let (width, height) = (usize::from(panel.width), usize::from(panel.height));
             let (view, letters, theme) = (cx.view, &self.letters, cx.theme);
@@ -184,7 +206,7 @@ impl Pane for Map {
             draw_text(frame, panel, drawn.lines);
             self.listed = listed;
         }
-        (self.window, self.panel) = (Some(window), panel);
+        (self.window, self.overview, self.panel) = (Some(window), overview, panel);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
@@ -204,6 +226,16 @@ impl Pane for Map {
                 self.ties = !self.ties;
                 Reaction::Redraw
             }
+            Action::Overview => {
+                self.whole = !self.whole;
+                // Until it is drawn, the cursor moves by tiles.
+                self.overview = None;
+                Reaction::Redraw
+            }
+            Action::Open if self.whole => {
+                (self.whole, self.overview) = (false, None);
+                Reaction::Redraw
+            }
             Action::Open => self.focus(cx).map_or(Reaction::None, |agent| Reaction::OpenAgent(agent.id.clone())),
             _ => Reaction::None,
         }
@@ -215,14 +247,19 @@ impl Pane for Map {
             let id = self.listed.iter().find(|(listed, _)| *listed == row).map(|(_, id)| id.clone());
             return self.follow(cx.view.agents.iter().find(|agent| Some(&agent.id) == id.as_ref()), cx);
         }
-        let Some(tile) = self.window.and_then(|window| window.tile(column, row)) else { return Reaction::None };
+        let tile = match self.overview {
+            Some(overview) => overview.tile(column, row, &cx.view.map),
+            None => self.window.and_then(|window| window.tile(column, row)),
+        };
+        let Some(tile) = tile else { return Reaction::None };
         self.cursor = tile;
         self.mode = CursorMode::Free;
         Reaction::Redraw
     }
 
     fn add_to_focus(&self, focus: &mut Focus) {
-        focus.area = self.window.map(|window| Area {
+        // Of the whole map, positions of a few seconds ago are new enough.
+        focus.area = self.window.filter(|_| !self.whole).map(|window| Area {
             x: window.left,
             y: window.top,
             width: window.columns,
@@ -271,7 +308,12 @@ impl Pane for Map {
         let following = matches!(self.mode, CursorMode::Following(_));
         vec![
             KeyHint::when(Action::Follow, if following { "follow next" } else { "follow" }, has_resident.clone()),
-            KeyHint::when(Action::Open, "inspect", here),
+            if self.whole {
+                KeyHint::new(Action::Open, "look closer")
+            } else {
+                KeyHint::when(Action::Open, "inspect", here)
+            },
+            KeyHint::new(Action::Overview, if self.whole { "part of the map" } else { "whole map" }),
             KeyHint::when(Action::Overlay, "ties", ties),
             KeyHint::new(Action::Up, "move cursor"),
             KeyHint::new(Action::Down, "move cursor"),

@@ -175,3 +175,81 @@ fn all_arrow_keys_are_listed() {
         assert!(hints.iter().any(|hint| hint.action == action && hint.label == "move cursor"), "{action:?}");
     }
 }
+
+/// The fixture's residents spread over a map of 640 × 640, in four homes.
+fn city() -> Snapshot {
+    let mut view = fixtures::snapshot();
+    view.map.rows = vec![".".repeat(640); 640];
+    (view.map.width, view.map.height) = (640, 640);
+    let few = view.agents.clone();
+    view.agents = (0..200)
+        .map(|number| {
+            let (home, tile) = (number % 4, number / 4);
+            let mut agent = few[number % few.len()].clone();
+            (agent.id, agent.name) = (format!("r{number}"), format!("R{number}"));
+            (agent.x, agent.y) =
+                ([20, 600, 20, 600][home] + tile as u64 % 8, [20, 20, 600, 600][home] + tile as u64 / 8);
+            agent.needs.iter_mut().for_each(|need| need.value = 0.9);
+            agent
+        })
+        .collect();
+    view
+}
+
+#[test]
+fn the_whole_map_shows_crowds_and_what_needs_attention() {
+    let mut harness = PaneHarness::new(&city());
+    let mut pane = Map::default();
+    harness.text(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Overview);
+    insta::assert_snapshot!("whole_map", harness.picture(&mut pane, SIZES[0]));
+    let hungry = harness.view.agents[3].needs.iter_mut().find(|need| need.name == "hunger").expect("a need");
+    hungry.value = hungry.critical / 2.0;
+    let shower = harness.view.map.objects.iter_mut().find(|object| object.id == "shower_1").expect("a shower");
+    (shower.x, shower.y) = (320, 320);
+    let bed = harness.view.map.objects.iter_mut().find(|object| object.id == "bed_1").expect("a bed");
+    (bed.x, bed.y) = (320, 100);
+    let queue = harness.view.conflict.queues.iter_mut().find(|queue| queue.object == "bed_1");
+    if let Some(queue) = queue {
+        queue.working = false;
+    }
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains('!') && text.contains('2') && text.contains("whole map · a dot is"), "{text}");
+    // The mark for the waiting is where the cursor is put.
+    let overview = pane.overview.expect("it was drawn");
+    pane.cursor = (320, 320);
+    pane.mode = CursorMode::Free;
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("0 residents · 2 waiting"), "{text}");
+    // An arrow goes on by a cell, and `enter` looks closer there.
+    harness.act(&mut pane, Action::Right);
+    assert_eq!(cursor(&pane), (320 + overview.step()[0], 320));
+    let focus = |pane: &Map| {
+        let mut focus = Focus::default();
+        pane.add_to_focus(&mut focus);
+        focus
+    };
+    assert_eq!(focus(&pane).area, None, "nobody's row is needed at once");
+    assert_eq!(harness.act(&mut pane, Action::Open), Reaction::Redraw);
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("columns ") && !text.contains("whole map"), "{text}");
+    assert!(focus(&pane).area.is_some());
+}
+
+#[test]
+fn every_tile_has_a_cell_on_the_whole_map() {
+    let mut map = fixtures::snapshot().map;
+    for (width, height) in [(1, 1), (24, 12), (80, 300), (624, 624), (960, 40)] {
+        (map.width, map.height) = (width, height);
+        for area in [Rect::new(3, 2, 56, 20), Rect::new(0, 0, 1, 1), Rect::new(0, 0, 176, 54)] {
+            let overview = Overview::fitting(&map, area);
+            assert_eq!(overview.area.intersection(area), overview.area, "{width} × {height} in {area}");
+            for (x, y) in [(0, 0), (width - 1, height - 1), (width / 2, height / 3)] {
+                let (column, row) =
+                    overview.cell(x, y).unwrap_or_else(|| panic!("{x},{y} of {width} × {height} in {area}"));
+                let tile = overview.tile(column, row, &map).expect("a tile");
+                assert_eq!(overview.cell(tile.0, tile.1), Some((column, row)));
+            }
+        }
+    }
+}
