@@ -137,6 +137,13 @@ impl<'l, T> ListView<'l, T> {
         self.list.select(&self.ids, index)
     }
 
+    /// Makes the selection stay with its item, also before the operator moves it.
+    pub(crate) fn pin(&mut self) {
+        let is_replaced = self.is_replaced();
+        self.select(self.at());
+        self.list.replaced = is_replaced;
+    }
+
     /// Moves by a navigation action.
     pub(crate) fn act(&mut self, action: Action) -> Reaction {
         self.list.act(action, &self.ids)

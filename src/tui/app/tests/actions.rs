@@ -73,6 +73,7 @@ fn an_inspector_says_that_its_resident_is_gone() {
     assert_eq!(view.agents.len(), before - 1);
     ui.view(view);
     ui.shows(", in place of one that is gone");
+    ui.shows(", in place of one that is gone");
     ui.press("down");
     ui.hides("in place of");
 }

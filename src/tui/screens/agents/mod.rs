@@ -196,8 +196,7 @@ impl ListContent for ResidentTable {
             };
             return draw_empty(frame, area, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);
         }
-        // The selection stays with a resident, also before the operator moves it.
-        view.select(view.at());
+        view.pin();
         if self.inspector.open {
             return self.draw_inspector(frame, area, &view, cx);
         }
