@@ -90,6 +90,7 @@ pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -
         session: caller.visitor.session,
         commands: specs(),
         facts: app.facts.clone(),
+        sent_ms: app.shard.stream_ms(),
     })
     .into_response())
 }

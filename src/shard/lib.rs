@@ -141,6 +141,8 @@ pub struct Handle {
     recorder: Arc<IncidentRecorder>,
     watchdog: Mutex<Option<Watchdog>>,
     progress: Progress,
+    /// Since when messages of streams carry the time.
+    stream_started: Instant,
     reader: CommandReader,
     requests: Arc<RequestQueue<Submission>>,
     sessions: AtomicU64,
@@ -257,7 +259,8 @@ fn launch(
         shown.0.show(Arc::clone(view));
         shown.1.show(view);
     });
-    let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, show, report);
+    let stream_started = Instant::now();
+    let publisher = publish::Publisher::start(stream_started, telemetry, home.archives(), &run_id, show, report);
     let subscribers = Arc::new(Subscribers::new(local, publisher));
     let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
     let records = UnsyncedRecords::new(&log, sender.clone(), config.server.limits.audited_requests);
@@ -323,6 +326,7 @@ fn launch(
         recorder,
         watchdog,
         progress,
+        stream_started,
         reader,
         requests,
         sessions,

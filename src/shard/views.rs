@@ -51,6 +51,11 @@ impl Handle {
         }
     }
 
+    /// What a message of a stream would carry now as `sent_ms`.
+    pub fn stream_ms(&self) -> u64 {
+        self.stream_started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
     /// The states published so far, and the time that the town's thread has spent on them.
     pub fn publishing(&self) -> (u64, Duration) {
         let [states, nanoseconds] = [0, 1].map(|at| self.progress.published[at].load(Ordering::Relaxed));

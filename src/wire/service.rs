@@ -51,6 +51,9 @@ pub struct ServiceInfo {
     pub commands: Vec<CommandSpec>,
     /// Label → version or path on the shard's machine, for the help screen.
     pub facts: Vec<(String, String)>,
+    /// What a message of the stream would carry now as `sent_ms`; 0 for shards that do not say so.
+    #[serde(default)]
+    pub sent_ms: u64,
 }
 
 /// The body of every refusal that is not an answer to a command.

@@ -113,8 +113,10 @@ struct Shared {
 }
 
 impl Publisher {
-    /// Starts the thread. `show` gets every snapshot; `report` receives the state of telemetry whenever it changes.
+    /// Starts the thread, whose messages carry the time since `started`. `show` gets every snapshot; `report` receives the state of
+    /// telemetry whenever it changes.
     pub(super) fn start(
+        started: Instant,
         config: &Telemetry,
         folder: PathBuf,
         run_id: &str,
@@ -127,7 +129,7 @@ impl Publisher {
         let (sender, inbox) = channel();
         let shared = Arc::new(Shared::default());
         let theirs = (Arc::clone(&shared), Arc::clone(&show));
-        let run = move || run(hub, &inbox, &theirs.0, &theirs.1, &report);
+        let run = move || run(hub, started, &inbox, &theirs.0, &theirs.1, &report);
         let spawned = std::thread::Builder::new().name("publisher".into()).spawn(run);
         let sender = spawned.is_ok().then_some(sender);
         Self { sender, thread: spawned.ok(), shared, show }
@@ -226,8 +228,14 @@ impl Drop for Busy<'_> {
     }
 }
 
-fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, show: &ShowFn, report: &impl Fn(Transport)) {
-    let started = Instant::now();
+fn run(
+    mut hub: Hub,
+    started: Instant,
+    inbox: &Receiver<PublisherMessage>,
+    shared: &Shared,
+    show: &ShowFn,
+    report: &impl Fn(Transport),
+) {
     let mut reported = Transport { queue_length: 0, ..hub.report() };
     loop {
         let message = inbox.recv_timeout(TIMER);

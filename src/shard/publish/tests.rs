@@ -343,7 +343,14 @@ fn a_publisher_that_has_crashed_is_not_waited_for() {
     let home = tempfile::tempdir().unwrap();
     let telemetry = townlet_town::Sources::default_town(&[]).unwrap().config.telemetry;
     let crash = |_| panic!("the report of this test");
-    let publisher = super::Publisher::start(&telemetry, home.path().into(), "run", Arc::new(|_| ()), crash);
+    let publisher = super::Publisher::start(
+        std::time::Instant::now(),
+        &telemetry,
+        home.path().into(),
+        "run",
+        Arc::new(|_| ()),
+        crash,
+    );
     // A new subscriber is reported.
     let (request, _stream) = super::stream(super::Start::Everything(None), || {});
     publisher.subscribe(request);

@@ -79,8 +79,9 @@ async fn count_down(shared: &Shared, wait: Duration) {
 /// Follows the stream until it is lost. Returns the reason.
 async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     let client = shared.client();
+    let (started, mut delay) = (Instant::now(), Delay::default());
     let opened = {
-        let opening = open(shared, &client);
+        let opening = open(shared, &client, started, &mut delay);
         tokio::pin!(opening);
         // An attempt takes seconds when nothing answers; the age of what is shown goes on.
         let mut second = interval_at(Instant::now() + SECOND, SECOND);
@@ -93,15 +94,22 @@ async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> Loss {
     };
     match opened {
         Ok(response) => {
-            let why = read(shared, &client, decoder, response).await;
+            let why = read(shared, &client, decoder, response, (started, delay)).await;
             Loss { stopped: why == STOPPING, why, denied: None }
         }
         Err(failure) => shared.with(|info| Loss::of(&failure, client.url(), info.loss.as_ref())),
     }
 }
 
-async fn open(shared: &Shared, client: &Client) -> Result<EventStream, ClientError> {
+async fn open(
+    shared: &Shared,
+    client: &Client,
+    started: Instant,
+    delay: &mut Delay,
+) -> Result<EventStream, ClientError> {
     let welcome = client.welcome().await?;
+    // This answer is short; the first message of the stream may be long.
+    delay.of(started.elapsed(), welcome.sent_ms);
     shared.apply_welcome(welcome, client.url());
     // The shard does not keep what this stream had when its connection is lost, so it begins with the whole state again.
     let view = uuid::Uuid::now_v7().to_string();
@@ -116,10 +124,15 @@ async fn open(shared: &Shared, client: &Client) -> Result<EventStream, ClientErr
     }
 }
 
-async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut stream: EventStream) -> String {
+async fn read(
+    shared: &Shared,
+    client: &Client,
+    decoder: &mut StreamDecoder,
+    mut stream: EventStream,
+    (started, mut delay): (Instant, Delay),
+) -> String {
     let mut silent = Duration::ZERO;
     let url = client.url().to_owned();
-    let (opened, mut delay) = (Instant::now(), Delay::default());
     let mut shown = None;
     loop {
         let events = match timeout(POLL_INTERVAL, stream.next()).await {
@@ -162,7 +175,7 @@ async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut
             shared.with(|info| info.loss = None);
             shown = None;
         }
-        let behind = delay.of(opened.elapsed(), decoder.sent_ms());
+        let behind = delay.of(started.elapsed(), decoder.sent_ms());
         let seconds = if behind < BEHIND_AFTER { 0 } else { behind.as_secs() };
         if shown.replace(seconds) != Some(seconds) {
             let url = url.clone();
@@ -172,7 +185,7 @@ async fn read(shared: &Shared, client: &Client, decoder: &mut StreamDecoder, mut
     }
 }
 
-/// How much longer messages take than the fastest one of the connection. The clocks of both sides need not agree.
+/// How much longer messages take than the fastest one of the connection, the answer that came before the stream included. The clocks of both sides need not agree.
 #[derive(Default)]
 struct Delay {
     /// The shortest time from the shard's clock to this one's, in milliseconds.

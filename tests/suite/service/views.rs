@@ -104,6 +104,24 @@ fn a_stream_has_what_it_looks_at() {
 }
 
 #[test]
+fn messages_and_the_answer_before_them_have_the_same_clock() {
+    let served = Served::start();
+    let client: Client = served.client(None);
+    wait(async {
+        let before = client.welcome().await.expect("an answer").sent_ms;
+        let mut stream = client.stream_view(ID, 20).await.expect("a stream");
+        let mut decoder = StreamDecoder::default();
+        while decoder.state().is_none() {
+            for event in stream.next().await.expect("it is read").expect("it goes on") {
+                decoder.take(&event);
+            }
+        }
+        let after = client.welcome().await.expect("an answer").sent_ms;
+        assert!((before..=after).contains(&decoder.sent_ms()), "{before} {} {after}", decoder.sent_ms());
+    });
+}
+
+#[test]
 fn what_is_on_screen_is_sent_and_the_rest_follows() {
     let served = Served::start();
     let mut source = Remote::new(served.client(None));
