@@ -1,4 +1,4 @@
-//! Owns the terminal and the input and signal threads. [`super::event_loop`] does the rest.
+//! Owns the terminal and the input and signal threads. `event_loop` does the rest.
 //!
 //! The terminal is restored exactly once, however the process ends.
 //! Rule: "Terminal behaviour".

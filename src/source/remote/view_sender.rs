@@ -88,12 +88,13 @@ pub(super) async fn serve(shared: &Shared) {
                 shared.view.note_sent(request);
                 SHORTEST_INTERVAL
             }
-            Err(ClientError::Refused(_) | ClientError::NotAShard(_)) => {
+            Err(ClientError::Refused(error)) if error.code == "E_NOT_FOUND" => {
                 shared.view.forget(&request.view);
                 SHORTEST_INTERVAL
             }
             Err(ClientError::Busy(_, wait)) => wait,
-            Err(ClientError::Unreachable(_) | ClientError::Lost(_)) => RETRY_INTERVAL,
+            // Something between may answer for the shard, for a while.
+            Err(_) => RETRY_INTERVAL,
         };
         sleep(wait).await;
     }

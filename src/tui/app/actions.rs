@@ -290,13 +290,14 @@ impl App {
         if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
             let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
             let effect = preview.unwrap_or_else(|| format!("{}.", crate::format::capital(&spec.help)));
-            self.overlay = Some(Box::new(ConfirmDialog::new(Confirmation {
+            let asked = Confirmation {
                 title: self.titled("This cannot be undone"),
                 text: vec![typed.to_owned(), effect],
                 verb: "execute".into(),
                 requests,
                 ..Confirmation::default()
-            })));
+            };
+            self.overlay = Some(Box::new(ConfirmDialog::new(asked).typed()));
         } else {
             self.send(requests);
         }

@@ -43,7 +43,7 @@ impl App {
     }
 
     /// A request that only the run on screen carries out.
-    fn for_this_run(&self, request: Request) -> Request {
+    pub(super) fn for_this_run(&self, request: Request) -> Request {
         let run_id = self.view.as_ref().map(|view| view.run_id.clone()).filter(|run_id| !run_id.is_empty());
         Request { run_id, ..request }
     }
@@ -68,6 +68,7 @@ impl App {
             waited.map_or((RequestPurpose::Execute, self.session.role), |waiting| (waiting.purpose, waiting.role));
         match purpose {
             RequestPurpose::Preview(text) => self.line.set_preview(&text, Ok(answer)),
+            RequestPurpose::Question(line) => self.answer_question(&line, &answer),
             RequestPurpose::Execute => {
                 if self.is_pace_command(&answer.command) {
                     self.pace_answered(&answer);

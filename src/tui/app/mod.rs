@@ -107,6 +107,8 @@ pub enum RequestPurpose {
     Execute,
     /// Preview this text on the console line.
     Preview(String),
+    /// Say what this line would do now, in the open question about it.
+    Question(String),
 }
 
 /// A message in the footer until the next key.
@@ -187,6 +189,8 @@ pub struct App {
     overlay: Option<Box<dyn Dialog>>,
     line: CommandLine,
     line_open: bool,
+    /// Whether the state has changed since the effect of the line of an open question was asked for.
+    question_is_old: bool,
     /// The filter of the focused pane while it is typed.
     filtering: Option<TextField>,
     status: Option<StatusMessage>,
@@ -242,6 +246,7 @@ impl App {
             overlay: None,
             line: CommandLine::new(&setup.console_history),
             line_open: false,
+            question_is_old: false,
             filtering: None,
             status: None,
             ended: None,

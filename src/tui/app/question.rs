@@ -2,11 +2,12 @@
 //! that was asked or typed for one run goes to another.
 //! Rule: "Operator actions".
 
-use super::{App, PaneState};
+use super::{App, PaneState, RequestPurpose, Task};
 use crate::format::clip_middle;
 use crate::keymap::Action;
 use crate::overlay::ClosedDialog;
 use crate::pane::Reaction;
+use townlet_wire::{Answer, Request};
 
 const CHANGED: &str = "what it asked about has changed";
 /// Columns of a shard's name in the title of a question.
@@ -40,8 +41,34 @@ impl App {
         self.set_status(why);
     }
 
+    /// Asks again what the line of an open question would do now, once at a time.
+    pub(super) fn renew_typed_question(&mut self) {
+        let Some(line) = self.overlay.as_ref().and_then(|overlay| overlay.typed_line()) else { return };
+        let purpose = RequestPurpose::Question(line.to_owned());
+        self.question_is_old = self.waiting.values().any(|waiting| waiting.purpose == purpose);
+        if !self.question_is_old {
+            let request = self.for_this_run(Request { dry_run: true, query: true, ..Request::line(line) });
+            self.tasks.push(Task::Send(request, purpose));
+        }
+    }
+
+    /// Takes what the line of an open question would do now; closes the question when it would do nothing.
+    pub(super) fn answer_question(&mut self, line: &str, answer: &Answer) {
+        let Some(overlay) = self.overlay.as_mut().filter(|overlay| overlay.typed_line() == Some(line)) else { return };
+        match &answer.error {
+            None => overlay.renew_effect(answer.summary()),
+            // Not known is not the same as refused.
+            Some(error) if matches!(error.code.as_str(), "E_UNREACHABLE" | "E_RATE_LIMITED" | "E_TIMEOUT") => {}
+            Some(_) => return self.close_with(format!("the question is closed: {}", answer.summary())),
+        }
+        if std::mem::take(&mut self.question_is_old) {
+            self.renew_typed_question();
+        }
+    }
+
     /// Asks the open question again in the present state, or closes it when it would be about something else.
     pub(super) fn renew_question(&mut self) {
+        self.renew_typed_question();
         let Some((index, action)) = self.overlay.as_ref().and_then(|overlay| overlay.origin()) else { return };
         let Some(view) = self.view.clone() else { return };
         let mut panes = std::mem::take(&mut self.panes);

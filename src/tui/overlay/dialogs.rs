@@ -22,6 +22,8 @@ pub(crate) struct ConfirmDialog {
     reason: Option<ReasonField>,
     /// The pane and the action that asked.
     origin: Option<(usize, Action)>,
+    /// Whether it was typed: then its text is the line and what it would do.
+    typed: bool,
     /// Where the buttons were drawn.
     buttons: [Rect; 2],
 }
@@ -86,7 +88,12 @@ fn with_reason(line: &str, reason: &str) -> String {
 impl ConfirmDialog {
     /// A confirmation that asks for no reason.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
-        Self { confirmation, focus: Focus::Cancel, reason: None, origin: None, buttons: [Rect::ZERO; 2] }
+        Self { confirmation, focus: Focus::Cancel, reason: None, origin: None, typed: false, buttons: [Rect::ZERO; 2] }
+    }
+
+    /// The same for a typed line, which is its first text, before what it would do.
+    pub(crate) fn typed(self) -> Self {
+        Self { typed: true, ..self }
     }
 
     /// A confirmation of commands that take a reason; `history` has those given before, newest first.
@@ -101,7 +108,7 @@ impl ConfirmDialog {
             missing: false,
         };
         let focus = if confirmation.only_reason { Focus::Reason } else { Focus::Cancel };
-        Self { focus, reason: Some(reason), confirmation, origin: None, buttons: [Rect::ZERO; 2] }
+        Self { focus, reason: Some(reason), confirmation, origin: None, typed: false, buttons: [Rect::ZERO; 2] }
     }
 
     fn send(&mut self) -> DialogResult {
@@ -175,6 +182,15 @@ impl Dialog for ConfirmDialog {
         let only_reason = self.confirmation.only_reason;
         self.confirmation = Confirmation { only_reason, ..asked };
         true
+    }
+
+    fn typed_line(&self) -> Option<&str> {
+        self.confirmation.text.first().map(String::as_str).filter(|_| self.typed)
+    }
+
+    fn renew_effect(&mut self, effect: String) {
+        self.confirmation.text.truncate(1);
+        self.confirmation.text.push(effect);
     }
 
     fn paste(&mut self, text: &str) {

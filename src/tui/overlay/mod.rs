@@ -96,6 +96,14 @@ pub(crate) trait Dialog: std::fmt::Debug {
     /// Takes its details as they are now; `None` when they are those of something else or of nothing.
     fn renew_details(&mut self, _card: Option<DetailCard>) {}
 
+    /// The typed line that it asks about, if it does.
+    fn typed_line(&self) -> Option<&str> {
+        None
+    }
+
+    /// Takes what the typed line would do now.
+    fn renew_effect(&mut self, _effect: String) {}
+
     /// Takes the commands that are not confirmed now.
     fn update(&mut self, _unconfirmed: &[UnconfirmedCommand]) {}
 

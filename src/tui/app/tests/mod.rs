@@ -65,11 +65,13 @@ impl AppHarness {
     }
 
     fn view(&mut self, view: Snapshot) {
-        self.app.update(Message::SourceEvent(SourceEvent::View(Arc::new(view))));
+        let tasks = self.app.update(Message::SourceEvent(SourceEvent::View(Arc::new(view))));
+        self.carry_out(&tasks);
     }
 
     fn answer(&mut self, answer: Answer) {
-        self.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
+        let tasks = self.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
+        self.carry_out(&tasks);
     }
 
     /// Presses keys in the notation of the keymap. Returns the tasks of the last one.

@@ -286,14 +286,32 @@ fn a_rollback_is_not_confirmed_for_another_release() {
 }
 
 #[test]
-fn a_typed_question_stays_as_it_was_asked() {
+fn a_typed_question_says_what_the_line_would_do_now() {
     let mut ui = changed((120, 40), |_| {});
     ui.press("E a esc :");
     ui.type_in("kill ada");
     ui.press("enter");
+    let asked = ui.sent.len();
     ui.view(snapshot());
     ui.shows("This cannot be undone");
-    ui.shows("kill ada");
+    assert_eq!((ui.sent.len(), ui.sent[asked].dry_run, ui.lines()[asked]), (asked + 1, true, "kill ada"));
+    // Another state comes before the answer: it is asked for once more, and not more often.
+    ui.view(snapshot());
+    ui.view(snapshot());
+    assert_eq!(ui.sent.len(), asked + 1);
+    ui.answer(done(&format!("id-{}", asked + 1), "kill ada", "Ada leaves with her money."));
+    ui.shows("Ada leaves with her money.");
+    assert_eq!(ui.sent.len(), asked + 2);
+    ui.answer(done(&format!("id-{}", asked + 2), "kill ada", "Ada leaves at once."));
+    ui.shows("Ada leaves at once.");
+    ui.hides("with her money");
+    assert_eq!(ui.sent.len(), asked + 2, "no state has come since");
+    // What would be refused is not asked for.
+    ui.view(snapshot());
+    ui.answer(refused(&format!("id-{}", asked + 3), "kill ada"));
+    ui.shows("the question is closed: E_FORBIDDEN This command needs the admin role.");
+    ui.press("tab enter");
+    assert!(ui.sent[asked..].iter().all(|request| request.dry_run), "{:?}", ui.lines());
 }
 
 #[test]
