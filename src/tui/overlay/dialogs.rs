@@ -326,7 +326,7 @@ impl Dialog for EscalateDialog {
     }
 }
 
-/// Says why what was open is closed. It takes the keys that were meant for it, until the operator closes it.
+/// Says why what was open is closed. It takes the keys that were meant for it, also `enter`, until the operator closes it.
 #[derive(Debug)]
 pub(crate) struct ClosedDialog {
     text: String,
@@ -341,14 +341,14 @@ impl ClosedDialog {
 
 impl Dialog for ClosedDialog {
     fn key(&mut self, key: KeyEvent) -> DialogResult {
-        if is_cancel(key) || key.code == KeyCode::Enter { DialogResult::Closed } else { DialogResult::Open }
+        if is_cancel(key) { DialogResult::Closed } else { DialogResult::Open }
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let width = 64.min(area.width.saturating_sub(4));
         let text = crate::format::capital(&self.text);
         let lines: Vec<Line<'_>> = styled_lines(&text, usize::from(width.saturating_sub(4)), theme.text).collect();
-        let inside = window(frame, area, (width, lines.len() as u16 + 4), "Closed", "esc or enter closes", theme);
+        let inside = window(frame, area, (width, lines.len() as u16 + 4), "Closed", "esc closes", theme);
         draw_text(frame, Rect { y: inside.y + 1, ..inside }.intersection(inside), lines);
     }
 }

@@ -222,7 +222,8 @@ fn an_open_question_has_the_figures_of_now() {
     ui.hides("Approve exit");
     ui.shows("the question is closed: the selected row is gone; press the key again for the one in its place");
     // What was typed on is no key for anything else.
-    assert_eq!(ui.press("p . a q"), []);
+    assert_eq!(ui.press("p . a q enter"), []);
+    ui.shows("The question is closed: ");
     assert!(ui.sent.is_empty(), "{:?}", ui.lines());
     ui.press("esc");
     view.employment.queue.clear();

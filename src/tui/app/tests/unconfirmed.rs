@@ -136,7 +136,7 @@ fn commands_carry_the_run_on_screen_and_a_question_does_not_outlive_it() {
     ui.shows("the shard runs run-2 now; the question about the run before is closed");
     ui.press("tab enter");
     assert_eq!(ui.sent.len(), 1);
-    ui.press("E d");
+    ui.press("esc E d");
     assert_eq!(ui.sent[1].run_id.as_deref(), Some("run-2"));
 }
 
