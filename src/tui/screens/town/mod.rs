@@ -170,8 +170,9 @@ impl Pane for Map {
         let window = Window::centred_on(plan, ground, self.cursor);
         let overview = self.whole.then(|| Overview::fitting(plan, ground));
         let filtered = |agent: &Agent| cx.matches(&[&agent.name, &agent.option, &agent.place]);
-        let caption = match overview {
-            Some(overview) => format!(" {} ", overview.caption(cx.view, self.cursor, filtered)),
+        let whole = overview.map(|overview| (overview, overview.squares(cx.view, filtered)));
+        let caption = match &whole {
+            Some((overview, squares)) => format!(" {} ", overview.caption(squares, self.cursor)),
             None => self.caption(cx),
         };
         let caption = Line::styled(clip(&caption, usize::from(inner.width) / 2), cx.theme.dim);
@@ -187,8 +188,8 @@ impl Pane for Map {
                 block.title_bottom(Line::from(Span::styled(format!(" {scrolled} "), cx.theme.accent)).right_aligned());
         }
         frame.render_widget(block, area);
-        if let Some(overview) = overview {
-            overview.draw(frame.buffer_mut(), cx.view, filtered, self.cursor, cx.theme);
+        if let Some((overview, squares)) = &whole {
+            overview.draw(frame.buffer_mut(), squares, self.cursor, cx.theme);
         } else {
             let mut canvas = Canvas { buffer: frame.buffer_mut(), window, theme: cx.theme };
             canvas.ground(plan);

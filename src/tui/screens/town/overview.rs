@@ -32,9 +32,12 @@ pub(super) struct Overview {
     pub(super) tiles: u64,
 }
 
+/// The cells that have something to show.
+pub(super) type Squares = BTreeMap<(u16, u16), Square>;
+
 /// What a cell shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Square {
+pub(super) struct Square {
     /// Bits of the dots with residents.
     dots: u32,
     residents: u32,
@@ -76,27 +79,20 @@ impl Overview {
         inside.then(|| (middle(column - self.area.x, across, map.width), middle(row - self.area.y, down, map.height)))
     }
 
-    /// Draws the residents that pass the filter, and the marks.
-    pub(super) fn draw(
-        &self,
-        buffer: &mut Buffer,
-        view: &Snapshot,
-        shown: impl Fn(&Agent) -> bool,
-        cursor: (u64, u64),
-        theme: &Theme,
-    ) {
-        for ((column, row), square) in self.squares(view, shown) {
+    /// Draws the residents and the marks.
+    pub(super) fn draw(&self, buffer: &mut Buffer, squares: &Squares, cursor: (u64, u64), theme: &Theme) {
+        for (cell, square) in squares {
             let (sign, style) = square.sign(theme);
-            buffer[(column, row)].set_char(sign).set_style(style);
+            buffer[*cell].set_char(sign).set_style(style);
         }
         if let Some(cell) = self.cell(cursor.0, cursor.1) {
             buffer[cell].set_style(Style::new().add_modifier(Modifier::REVERSED));
         }
     }
 
-    /// The cells that have something to show.
-    fn squares(&self, view: &Snapshot, shown: impl Fn(&Agent) -> bool) -> BTreeMap<(u16, u16), Square> {
-        let mut squares: BTreeMap<(u16, u16), Square> = BTreeMap::new();
+    /// Where residents that pass the filter are, and what needs attention.
+    pub(super) fn squares(&self, view: &Snapshot, shown: impl Fn(&Agent) -> bool) -> Squares {
+        let mut squares = Squares::new();
         for agent in view.agents.iter().filter(|agent| shown(agent)) {
             let Some(cell) = self.cell(agent.x, agent.y) else { continue };
             let square = squares.entry(cell).or_default();
@@ -119,9 +115,8 @@ impl Overview {
     }
 
     /// What is at the cursor, in words: `12 residents · 3 waiting · 1 hungry`.
-    pub(super) fn caption(&self, view: &Snapshot, cursor: (u64, u64), shown: impl Fn(&Agent) -> bool) -> String {
-        let here = self.cell(cursor.0, cursor.1);
-        let square = here.and_then(|here| self.squares(view, shown).remove(&here)).unwrap_or_default();
+    pub(super) fn caption(&self, squares: &Squares, cursor: (u64, u64)) -> String {
+        let square = self.cell(cursor.0, cursor.1).and_then(|here| squares.get(&here).copied()).unwrap_or_default();
         let mut words = vec![count(u64::from(square.residents), "resident")];
         let more = [(square.waiting, "waiting"), (square.hungry, "hungry"), (square.off, "off")];
         words.extend(
