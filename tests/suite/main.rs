@@ -6,6 +6,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod acknowledgement;
 mod audit_forgery;
 mod audit_replay;
 mod cli;
