@@ -43,8 +43,6 @@ fn operation(endpoint: &Endpoint) -> Value {
     )];
     if endpoint.path == STREAM {
         parameters.push(header("Last-Event-ID", "The id of the last event received.", &json!({ "type": "string" })));
-    }
-    if endpoint.path == STREAM {
         let (least, most) = (ID_LENGTH.start(), ID_LENGTH.end());
         let id = json!({ "type": "string", "minLength": least, "maxLength": most, "pattern": "^[A-Za-z0-9-]+$" });
         let rate = json!({ "type": "integer", "minimum": 1, "maximum": MAX_RATE });

@@ -53,7 +53,7 @@ impl Handle {
 
     /// What a message of a stream would carry now as `sent_ms`.
     pub fn stream_ms(&self) -> u64 {
-        self.stream_started.elapsed().as_millis().try_into().unwrap_or(u64::MAX)
+        publish::milliseconds(self.stream_started.elapsed())
     }
 
     /// The states published so far, and the time that the town's thread has spent on them.

@@ -22,7 +22,7 @@ use super::text_drawing::draw_text;
 use super::theme::Theme;
 use townlet_source::{RECORDING, UnconfirmedCommand};
 use townlet_wire::escape;
-use townlet_wire::service::{Focus, ROWS_AT_ONCE, is_newer};
+use townlet_wire::service::{Focus, ROWS_AT_ONCE, SCREEN_RATE, is_newer};
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
 
 /// Input of a pane for drawing and for handling keys.
@@ -62,7 +62,7 @@ impl Context<'_> {
 
     /// Seconds that rows of residents who are not on screen may be old: those of a large remote town arrive in turn.
     pub fn age_of_rows(&self) -> u64 {
-        const ROWS_A_SECOND: usize = 10 * ROWS_AT_ONCE;
+        const ROWS_A_SECOND: usize = SCREEN_RATE as usize * ROWS_AT_ONCE;
         if self.session.transport == "http" { (self.view.agents.len() / ROWS_A_SECOND) as u64 } else { 0 }
     }
 

@@ -204,6 +204,11 @@ impl Request {
     pub fn line(command: impl Into<String>) -> Self {
         Self { command: command.into(), ..Self::default() }
     }
+
+    /// What a line would do, asked by a screen of its own accord.
+    pub fn preview(command: impl Into<String>) -> Self {
+        Self { dry_run: true, query: true, ..Self::line(command) }
+    }
 }
 
 word_enum! {

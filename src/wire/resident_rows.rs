@@ -15,7 +15,7 @@ impl Snapshot {
     pub fn without_details(&self) -> Self {
         Self {
             agents: self.agents.iter().map(Agent::without_details).collect(),
-            relationships: Relationships { ties: Vec::new(), ..self.relationships.clone() },
+            relationships: Relationships { stage: self.relationships.stage.clone(), ties: Vec::new() },
             ..self.clone()
         }
     }
@@ -33,9 +33,10 @@ impl Diff {
         now: &Focus,
         turn: &BTreeSet<&str>,
     ) -> Self {
-        let chosen = Chosen::new((from, as_known), to, before, now, turn);
+        let known = by_id(&from.agents, |agent| &agent.id);
+        let chosen = Chosen::new((&known, as_known), to, before, now, turn);
         let mut diff = Self::between_except(from, to, &["agents", "jobs", "relationships", "conflict"]);
-        diff.agents = chosen.agents(from, to, now);
+        diff.agents = chosen.agents(&known, &to.agents, now);
         diff.jobs = chosen.jobs(&from.jobs, &to.jobs);
         let mut ties = RelationshipsDiff::between_except(&from.relationships, &to.relationships, &["ties"]);
         let own = |state: &Snapshot, focus: &Focus| {
@@ -61,13 +62,12 @@ struct Chosen<'a> {
 
 impl<'a> Chosen<'a> {
     fn new(
-        (from, as_known): (&'a Snapshot, bool),
+        (known, as_known): (&HashMap<&str, &Agent>, bool),
         to: &'a Snapshot,
         before: &Focus,
         now: &Focus,
         turn: &BTreeSet<&str>,
     ) -> Self {
-        let known: HashMap<&str, &Agent> = from.agents.iter().map(|agent| (agent.id.as_str(), agent)).collect();
         let inside = |agent: &Agent| now.area.is_some_and(|area| area.contains(agent.x, agent.y));
         let mut chosen = Self { anew: HashSet::new(), changed: HashSet::new() };
         for agent in &to.agents {
@@ -87,18 +87,15 @@ impl<'a> Chosen<'a> {
         chosen
     }
 
-    fn agents(&self, from: &Snapshot, to: &Snapshot, now: &Focus) -> Option<Rows<Agent>> {
-        let old: HashMap<&str, &Agent> = from.agents.iter().map(|agent| (agent.id.as_str(), agent)).collect();
-        let sent = to.agents.iter().filter(|agent| {
+    fn agents(&self, known: &HashMap<&str, &Agent>, to: &[Agent], now: &Focus) -> Option<Rows<Agent>> {
+        let sent = |agent: &Agent| {
             let id = agent.id.as_str();
-            self.anew.contains(id) || (self.changed.contains(id) && old.get(id) != Some(agent))
-        });
+            self.anew.contains(id) || (self.changed.contains(id) && known.get(id) != Some(&agent))
+        };
         let row =
             |agent: &Agent| if now.residents.contains(&agent.id) { agent.clone() } else { agent.without_details() };
-        let upsert: Vec<Agent> = sent.map(row).collect();
-        let new: HashSet<&str> = to.agents.iter().map(|agent| agent.id.as_str()).collect();
-        let remove = old.into_keys().filter(|id| !new.contains(id)).map(str::to_owned).collect();
-        some(SomeRows { remove, upsert, order: None })
+        let upsert = to.iter().filter(|agent| sent(agent)).map(row).collect();
+        some(SomeRows { remove: removed(known, &by_id(to, |agent| &agent.id)), upsert, order: None })
     }
 
     fn jobs(&self, from: &BTreeMap<String, Job>, to: &BTreeMap<String, Job>) -> Option<Entries<Job>> {
@@ -111,9 +108,9 @@ impl<'a> Chosen<'a> {
     }
 
     fn queues(&self, from: &[Queue], to: &[Queue], before: &Focus, now: &Focus) -> Option<Rows<Queue>> {
-        let old: HashMap<&str, &Queue> = from.iter().map(|queue| (queue.object.as_str(), queue)).collect();
-        let sent = to.iter().filter(|queue| {
-            let Some(known) = old.get(queue.object.as_str()) else { return true };
+        let old = by_id(from, |queue| &queue.object);
+        let sent = |queue: &Queue| {
+            let Some(known) = old.get(queue.object.as_str()).copied() else { return true };
             // Nobody's turn brings the row of a free object.
             let free = queue.users.is_empty() && queue.waiting.is_empty();
             let is_always_sent = free || known.waiting.len() != queue.waiting.len() || known.working != queue.working;
@@ -124,12 +121,20 @@ impl<'a> Chosen<'a> {
             (is_watched && !before.objects.contains(&queue.object))
                 || concerns(queue, &self.anew)
                 || (known != queue && changed())
-        });
-        let upsert: Vec<Queue> = sent.cloned().collect();
-        let new: HashSet<&str> = to.iter().map(|queue| queue.object.as_str()).collect();
-        let remove = old.into_keys().filter(|object| !new.contains(object)).map(str::to_owned).collect();
-        some(SomeRows { remove, upsert, order: None })
+        };
+        let upsert = to.iter().filter(|queue| sent(queue)).cloned().collect();
+        some(SomeRows { remove: removed(&old, &by_id(to, |queue| &queue.object)), upsert, order: None })
     }
+}
+
+/// The rows of a list by their id.
+fn by_id<T>(rows: &[T], id: impl Fn(&T) -> &String) -> HashMap<&str, &T> {
+    rows.iter().map(|row| (id(row).as_str(), row)).collect()
+}
+
+/// The ids that are no longer in a list.
+fn removed<T>(old: &HashMap<&str, &T>, new: &HashMap<&str, &T>) -> BTreeSet<String> {
+    old.keys().filter(|id| !new.contains_key(*id)).map(|id| (*id).to_owned()).collect()
 }
 
 /// Whether one of these residents uses an object, or waits for it.

@@ -115,6 +115,8 @@ impl Area {
 
 /// Most residents that a focus names.
 pub const MAX_LOOKED_AT: usize = 1_000;
+/// Messages a second that a screen asks for.
+pub const SCREEN_RATE: u32 = 10;
 /// Residents whose rows every message to a stream with a view has at least, whether or not it looks at them.
 pub const ROWS_AT_ONCE: usize = 256;
 

@@ -27,15 +27,13 @@ use townlet_source::{Remote, Source as _, SourceEvent};
 use townlet_tui::app::Message;
 use townlet_tui::pane::Screen;
 use townlet_wire::Snapshot;
-use townlet_wire::service::{Area, Focus, ViewRequest};
+use townlet_wire::service::{Area, Focus, SCREEN_RATE, ViewRequest};
 
 /// Rounds, each with and without a reader.
 const ROUNDS: u32 = 5;
 /// Time between two frames of a screen, and frames before the next of the interface's screens.
 const FRAME: Duration = Duration::from_millis(33);
 const FRAMES_PER_SCREEN: usize = 15;
-/// Messages a second that a screen asks for.
-const RATE: u32 = 10;
 /// Size of the part of the map that a large terminal shows, and residents in its lists.
 const WINDOW: (u64, u64) = (90, 50);
 const LISTED: usize = 50;
@@ -92,10 +90,14 @@ impl ReaderCosts {
         let turn = budget / (6 * ROUNDS + 3);
         tick_rate(&shard, turn);
         let before = shard.publishing();
-        let subscriber = share(&shard, turn, || Ok(subscriber(&shard)))?;
+        let subscriber = share(&shard, turn, || Ok(subscriber(&shard)), Reader::stop)?;
         let after = shard.publishing();
-        let fifty = share(&shard, turn, || Ok(over_sockets(address)))?;
-        let screen = share(&shard, turn, || Ok(operators_screen(address)))?;
+        let close = |fifty: Subscribers| {
+            fifty.disconnect();
+            Ok(())
+        };
+        let fifty = share(&shard, turn, || over_sockets(address), close)?;
+        let screen = share(&shard, turn, || Ok(operators_screen(address)), Reader::stop)?;
         let everything = Traffic::measure(address, None, turn)?;
         let on_screen = Traffic::measure(address, Some(focus(&view)), turn)?;
         drop(server);
@@ -126,14 +128,19 @@ impl Reader {
     }
 }
 
-/// The share of the tick rate that remains with a reader: the median and the lowest of the rounds.
-fn share(shard: &Handle, turn: Duration, mut open: impl FnMut() -> Result<Reader>) -> Result<[f64; 2]> {
+/// The share of the tick rate that remains with readers: the median and the lowest of the rounds.
+fn share<R>(
+    shard: &Handle,
+    turn: Duration,
+    open: impl Fn() -> Result<R>,
+    close: impl Fn(R) -> Result<()>,
+) -> Result<[f64; 2]> {
     let mut shares = Vec::new();
     for _ in 0..ROUNDS {
         let alone = tick_rate(shard, turn);
-        let reader = open()?;
+        let readers = open()?;
         let with = tick_rate(shard, turn);
-        reader.stop()?;
+        close(readers)?;
         shares.push(100.0 * with / alone);
     }
     let middle = median(&mut shares);
@@ -150,15 +157,8 @@ fn subscriber(shard: &Arc<Handle>) -> Reader {
 }
 
 /// Fifty subscribers over local sockets, ten of which read nothing.
-fn over_sockets(address: SocketAddr) -> Reader {
-    Reader::start(move |over| {
-        let subscribers = Subscribers::connect(address).context("the service accepts no subscribers")?;
-        while !over.load(Ordering::Relaxed) {
-            std::thread::sleep(FRAME);
-        }
-        subscribers.disconnect();
-        Ok(())
-    })
+fn over_sockets(address: SocketAddr) -> Result<Subscribers> {
+    Subscribers::connect(address).context("the service accepts no subscribers")
 }
 
 /// The interface of `townlet observe` on a large terminal, over a local socket.
@@ -240,7 +240,7 @@ impl Traffic {
             let mut stream = match focus {
                 None => client.stream(None).await.map_err(failed)?,
                 Some(focus) => {
-                    let stream = client.stream_view(&view, RATE).await.map_err(failed)?;
+                    let stream = client.stream_view(&view, SCREEN_RATE).await.map_err(failed)?;
                     client.look_at(&ViewRequest { view, focus }).await.map_err(failed)?;
                     stream
                 }

@@ -408,7 +408,7 @@ impl Prompt {
         }
         let help = capital(&parsed.spec.help);
         // Asked now: what was previewed while it was typed may have changed.
-        let why = match preview(&Request { dry_run: true, query: true, ..Request::line(text) }, console) {
+        let why = match preview(&Request::preview(text), console) {
             Ok(answer) if answer.error.is_some() => return None,
             Ok(answer) => return Some(answer.summary()),
             Err(ClientError::Refused(_)) => return None,

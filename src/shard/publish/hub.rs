@@ -561,7 +561,8 @@ impl Hub {
     }
 }
 
-pub(super) fn milliseconds(time: Duration) -> u64 {
+/// Whole milliseconds.
+pub(crate) fn milliseconds(time: Duration) -> u64 {
     time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 

@@ -15,7 +15,7 @@ mod viewer;
 pub use queue::{EncodedMessage, Stream, StreamItem};
 pub use viewer::StreamView;
 
-pub(super) use hub::{Frame, Mode};
+pub(super) use hub::{Frame, Mode, milliseconds};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! A subscriber that says which residents it looks at, and how often it wants a message.
 //!
 //! Rows of those residents are as new as each message. The others follow in turn, without details: [`ROWS_AT_ONCE`] in each message,
-//! or more, so that each has its turn once in [`ROUND`]. At most one message waits: a slow reader gets fewer messages, not older ones. The caller passes in
-//! the time. Rule: "Telemetry".
+//! or more, so that each has its turn once in [`ROUND`]. At most one message waits: a slow reader gets fewer messages, not older
+//! ones. The caller passes in the time. Rule: "Telemetry".
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,7 @@ use tokio::time::{interval, sleep};
 use super::{ClientError, HistoryState, Shared};
 use crate::SourceEvent;
 use townlet_wire::escape;
-use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, SCHEMA_VERSION, Status};
 
 const PAUSE: Duration = Duration::from_millis(400);
 const SECOND: Duration = Duration::from_secs(1);
@@ -64,7 +64,7 @@ async fn given_up(shared: &Shared, cmd_id: &str) {
 
 /// Sends a request once. The error is the time after which it has to be sent again.
 async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<Answer, Duration> {
-    let acts = shared.acts(&request.command);
+    let acts = shared.is_command(&request.command, CommandSpec::acts);
     if acts
         && !request.dry_run
         && let Some(theirs) = shared.newer_schema_version()

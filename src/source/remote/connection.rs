@@ -6,6 +6,7 @@ use tokio::time::{Instant, interval_at, sleep, timeout};
 
 use super::{Client, ClientError, EventStream, HistoryState, Loss, Shared, StreamDecoder, StreamEvent};
 use crate::{Link, SourceEvent};
+use townlet_wire::service::SCREEN_RATE;
 use townlet_wire::sse::STOPPING;
 
 use std::sync::Arc;
@@ -17,8 +18,6 @@ const STALE_AFTER: Duration = Duration::from_millis(1_500);
 const LOST_AFTER: Duration = Duration::from_secs(8);
 /// Age from which messages count as late.
 const BEHIND_AFTER: Duration = Duration::from_secs(2);
-/// Messages a second at most.
-const RATE: u32 = 10;
 /// First and longest wait before an attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
@@ -113,7 +112,7 @@ async fn open(
     shared.apply_welcome(welcome, client.url());
     // The shard does not keep what this stream had when its connection is lost, so it begins with the whole state again.
     let view = uuid::Uuid::now_v7().to_string();
-    match client.stream_view(&view, RATE).await {
+    match client.stream_view(&view, SCREEN_RATE).await {
         Ok(response) => {
             shared.view.opened(view);
             Ok(response)

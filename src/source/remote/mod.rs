@@ -198,14 +198,9 @@ impl Shared {
         })));
     }
 
-    /// Whether a line is a mutating command, according to the shard's command table.
-    fn is_mutating(&self, command: &str) -> bool {
-        self.with(|info| command_line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
-    }
-
-    /// Whether a line does anything but read, according to the shard's command table.
-    fn acts(&self, command: &str) -> bool {
-        self.with(|info| command_line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.acts()))
+    /// Whether a line is a command of the shard's table that is so.
+    fn is_command(&self, line: &str, is_so: impl FnOnce(&CommandSpec) -> bool) -> bool {
+        self.with(|info| command_line::parse(&info.commands, line).is_ok_and(|parsed| is_so(parsed.spec)))
     }
 
     /// The shard's run, if it is known and not the one that a request is meant for.
@@ -305,7 +300,7 @@ impl Source for Remote {
         if let Some(shared) = &self.shared {
             let run_id = shared.with(|info| info.run_id.clone());
             request.run_id = request.run_id.or(Some(run_id).filter(|run_id| !run_id.is_empty()));
-            let changes = !request.dry_run && shared.is_mutating(&request.command);
+            let changes = !request.dry_run && shared.is_command(&request.command, |spec| spec.mutating);
             shared.outbox.push(request, changes);
         }
         cmd_id

@@ -47,7 +47,7 @@ impl App {
         let purpose = RequestPurpose::Question(line.to_owned());
         self.question_is_old = self.waiting.values().any(|waiting| waiting.purpose == purpose);
         if !self.question_is_old {
-            let request = self.for_this_run(Request { dry_run: true, query: true, ..Request::line(line) });
+            let request = self.for_this_run(Request::preview(line));
             self.tasks.push(Task::Send(request, purpose));
         }
     }

@@ -247,7 +247,7 @@ impl CommandLine {
         let text = self.field.text();
         let parsed = command_line::parse(specs, text).ok()?;
         let tells = parsed.spec.mutating && may_be_stored(text);
-        tells.then(|| Request { dry_run: true, query: true, ..Request::line(text) })
+        tells.then(|| Request::preview(text))
     }
 
     /// Rows that the line and its help need at this width.
