@@ -78,7 +78,23 @@ fn changes_of_pace_are_logged_once_the_disk_accepts_writes_again() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::paused(home.path());
+    let lines = || {
+        let mut lines = Vec::new();
+        townlet_audit::records(&home.path().join("logs/console"), |_, _, record| {
+            if let Ok(record) = record
+                && ["pause", "speed", "step"].contains(&&*record.command)
+                && record.stage == townlet_audit::Stage::Outcome
+            {
+                lines.push(format!("{} {}", record.command, record.args).replace(['{', '}', '"'], ""));
+            }
+            Ok(())
+        })
+        .unwrap();
+        lines
+    };
     live.expect_ok("pause");
+    // Nobody waits for such a record.
+    wait_until("the record of the first pause", || lines() == ["pause "]);
     fail::cfg("audit_write", "return").unwrap();
     // The first one finds out that the log cannot be written.
     live.expect_ok("speed 10x");
@@ -94,20 +110,6 @@ fn changes_of_pace_are_logged_once_the_disk_accepts_writes_again() {
     let again = request("once", "step 5");
     assert_eq!((first.replayed, again.replayed, again.tick), (false, true, first.tick));
     assert_eq!(refusal(&request("once", "step 6")), "E_CMD_ID_REUSED");
-    let lines = || {
-        let mut lines = Vec::new();
-        townlet_audit::records(&home.path().join("logs/console"), |_, _, record| {
-            if let Ok(record) = record
-                && ["pause", "speed", "step"].contains(&&*record.command)
-                && record.stage == townlet_audit::Stage::Outcome
-            {
-                lines.push(format!("{} {}", record.command, record.args).replace(['{', '}', '"'], ""));
-            }
-            Ok(())
-        })
-        .unwrap();
-        lines
-    };
     assert_eq!(lines(), ["pause "]);
     fail::remove("audit_write");
     let expected = ["pause ", "speed rate:10x", "pause ", "step ticks:5"];
