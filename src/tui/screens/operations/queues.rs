@@ -6,14 +6,17 @@ use ratatui::text::{Line, Span};
 
 use crate::export::{Record, record};
 use crate::format::{clip, count, duration, resident, short, spark_on, thousands, width};
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
-use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
+
+/// Queues whose contents set the widths of the columns. A large town has thousands; the busy ones come first.
+const MEASURED: usize = 256;
 
 pub(crate) type Queues = ListPane<QueueList>;
 
@@ -38,7 +41,7 @@ static TABLE: Table = Table {
 };
 
 /// Users with the remaining ticks: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` if `columns` is small.
-fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+fn users(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.users.iter().map(|user| {
         let left = user.remaining.map_or_else(|| " coming".to_owned(), |left| format!(" {} t", thousands(left)));
         (resident(view, &user.agent), left)
@@ -46,7 +49,7 @@ fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
     listed(&entries.collect::<Vec<_>>(), columns)
 }
 
-fn waiters(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+fn waiters(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.waiting.iter().map(|waiter| (resident(view, &waiter.agent), String::new()));
     listed(&entries.collect::<Vec<_>>(), columns)
 }
@@ -143,7 +146,7 @@ fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "cooling" => number(queue.cooldowns.len() as u64, ""),
         "ghosts" => ghosts(queue.ghost_steps),
         "waiting over time" => {
-            let series = cx.history.recent(&format!("waiting.{}", queue.object), width);
+            let series = cx.history.waiting(&queue.object, width);
             let none = series.iter().all(|waiting| *waiting == 0.0);
             if none { String::new() } else { spark_on(&series, width, Some((0.0, 1.0))) }
         }
@@ -183,20 +186,15 @@ impl ListContent for QueueList {
             let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
             cx.matches(&[&queue.object, &queue.place, &users, &waiters])
         };
-        let mut shown: Vec<&Queue> =
-            cx.view.conflict.queues.iter().filter(|queue| cx.filter.is_empty() || fits(queue)).collect();
-        // Objects in use first, then those with cooldowns or ghost steps, then the others. The order within each group is
-        // stable, so that rows stay in place.
-        shown.sort_by_key(|queue| {
-            let busy = !queue.users.is_empty() || !queue.waiting.is_empty();
-            let troubled = !queue.cooldowns.is_empty() || queue.ghost_steps > 0;
-            (!busy, !troubled)
-        });
-        shown
+        cx.view.queues_in_order().filter(|queue| cx.filter.is_empty() || fits(queue)).collect()
     }
 
     fn id(queue: &&Queue) -> String {
         queue.object.clone()
+    }
+
+    fn is(queue: &&Queue, id: &str) -> bool {
+        queue.object == id
     }
 
     fn object(queue: &&Queue) -> Option<String> {
@@ -236,12 +234,11 @@ impl ListContent for QueueList {
             let none = ("This town has no objects.", "Objects are defined in the town plan.");
             return cx.draw_no_items(frame, table, "queues", none);
         }
-        // A quarter of the width each at most, so that the waiting residents keep theirs. The first object that needs it ends the
-        // search: a large town has thousands.
+        // A quarter of the width each at most, so that the waiting residents keep theirs.
         let most = usize::from(area.width) / 4;
         let widest = |wide: &dyn Fn(&Queue) -> usize| {
             let mut found = 0;
-            for queue in view.items {
+            for queue in view.items.iter().take(MEASURED) {
                 found = wide(queue).max(found);
                 if found >= most {
                     return most;
