@@ -9,6 +9,7 @@ pub mod command_line;
 mod diff;
 mod escape;
 pub mod field_change;
+pub mod json_text;
 pub mod learning;
 pub mod perturbations;
 pub mod renamed;

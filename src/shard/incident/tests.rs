@@ -7,6 +7,8 @@ use townlet_town::{Rules, Sources, Town, snapshot};
 use super::*;
 use crate::journal::{self, Base, Entry, Header, SegmentPlace};
 use crate::snapshots;
+use crate::telemetry::{CapturedState, ShardStatus};
+use townlet_wire::telemetry::AuditTail;
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -222,4 +224,17 @@ fn texts_before_the_replay_are_not_reported_as_redacted() {
 fn a_record_with_an_old_name_is_refused_with_the_new_name() {
     let why = parse(br#"{ "id": "x", "lacking": [] }"#).unwrap_err();
     assert!(why.ends_with("`lacking` is now `missing`"), "{why}");
+}
+
+#[test]
+fn the_snapshot_of_a_kept_state_is_built_once_and_hides_names_as_then() {
+    let rules = Rules::new(Sources::default_town(&[]).unwrap()).unwrap();
+    let (town, status) = (Town::new(Arc::new(rules), 7), ShardStatus::default());
+    let diagnostics = Diagnostics::default();
+    assert!(diagnostics.view().is_none());
+    diagnostics.keep(CapturedState::new(&town, None, &status, AuditTail::default()));
+    status.names.hide(true);
+    let view = diagnostics.view().unwrap();
+    assert!(view.agents.len() == 8 && view.agents[0].id != "ada", "{}", view.agents[0].id);
+    assert!(Arc::ptr_eq(&view, &diagnostics.view().unwrap()));
 }

@@ -136,7 +136,7 @@ pub(super) fn snapshot(
         promotion: status.promotion.clone(),
         learning: status.learning.clone(),
     };
-    status.names.apply_to_snapshot(view)
+    status.names.apply(view)
 }
 
 /// The exit queue, as `employment_status` and the Employment pane show it.
