@@ -126,7 +126,8 @@ impl ListContent for ResidentTable {
         let number = |number: usize| thousands(number as u64);
         let (shown, all) = (number(view.items.len()), number(cx.view.agents.len()));
         if let Some(row) = view.selected().filter(|_| self.inspector.open) {
-            let instead = if view.is_replaced() { ", in place of one that is gone" } else { "" };
+            let instead =
+                view.replaced.map_or_else(String::new, |why| format!(", in place of one that {}", why.words()));
             let at = number(view.at() + 1);
             return format!("Residents · {} ({at} of {shown}){instead}", clip(&row.agent.name, 24));
         }

@@ -215,6 +215,10 @@ impl ListContent for CheckList {
         ])
     }
 
+    fn is_about_item(action: Action) -> bool {
+        !matches!(action, Action::Promote | Action::Rollback)
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Check>, cx: &Context<'_>) {
         let checks = view.items.len() as u16;
         let spaced = u16::from(area.height > checks + 4);
