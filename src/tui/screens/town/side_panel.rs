@@ -148,7 +148,9 @@ impl<'a> SidePanel<'a> {
             lines.push(self.dim(&format!("a {}, free to use", object.kind)));
             return lines;
         };
-        if !queue.working {
+        if queue.closed {
+            lines.push(self.dim("closed at this hour"));
+        } else if !queue.working {
             let off = self.view.utilities.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str());
             let off = off.collect::<Vec<_>>().join(" and ");
             let why = if off.is_empty() { "closed".to_owned() } else { format!("{off} off, or closed") };
@@ -157,7 +159,7 @@ impl<'a> SidePanel<'a> {
         for user in &queue.users {
             let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{} left", count(left, "tick")));
             let name = resident(self.view, &user.agent);
-            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance)));
+            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance.replace('_', " "))));
         }
         if queue.users.is_empty() {
             lines.push(self.dim("not in use"));
@@ -210,8 +212,11 @@ impl<'a> SidePanel<'a> {
             drawn.lines.push(self.dim("No match; esc clears."));
             return;
         }
-        let room = height.saturating_sub(drawn.lines.len()).max(1);
-        let room = if shown.len() > room { room - 1 } else { room };
+        let free = height.saturating_sub(drawn.lines.len());
+        let room = if shown.len() > free { free.saturating_sub(1) } else { free };
+        if room == 0 {
+            return;
+        }
         let at = shown.iter().position(|agent| self.focus.is_some_and(|focus| focus.id == agent.id)).unwrap_or(0);
         let first = at.saturating_sub(room / 2).min(shown.len().saturating_sub(room));
         for agent in shown.iter().skip(first).take(room) {
