@@ -114,7 +114,7 @@ fn users_keep_their_unit_in_narrow_columns() {
 }
 
 #[test]
-fn objects_in_use_are_first_and_rows_stay_in_place() {
+fn objects_in_use_come_before_others_and_rows_stay_in_place() {
     let mut ui = changed((120, 40), |view| {
         let idle = view.conflict.queues[2].clone();
         let named = |name: &str| townlet_wire::telemetry::Queue { object: name.into(), ..idle.clone() };
@@ -124,9 +124,59 @@ fn objects_in_use_are_first_and_rows_stay_in_place() {
         view.conflict.queues.swap(3, 4);
     });
     let screen = ui.screen();
-    let order = ["till_1", "shower_1", "desk_5", "bed_1", "bed_2", "stove_2"];
+    let order = ["shower_1", "till_1", "desk_5", "bed_1", "bed_2", "stove_2"];
     let rows: Vec<usize> = order.iter().map(|name| screen.find(&format!(" {name} ")).expect("it is shown")).collect();
     assert!(rows.is_sorted(), "{screen}");
+}
+
+#[test]
+fn objects_waited_for_are_first_with_the_longest_wait_at_the_head() {
+    let mut ui = changed((120, 40), |view| {
+        let queue = view.conflict.queues[0].clone();
+        let waited = |name: &str, longest_wait| townlet_wire::telemetry::Queue {
+            object: name.into(),
+            longest_wait,
+            ..queue.clone()
+        };
+        // In the order of the plan the object in use is first.
+        view.conflict.queues.swap(0, 1);
+        view.conflict.queues.push(waited("table_7", 93));
+        view.conflict.queues.push(waited("table_8", 3));
+    });
+    ui.press("U z");
+    let rows = |ui: &mut AppHarness| {
+        let screen = ui.screen();
+        let names = ["table_7", "shower_1", "table_8", "till_1", "stove_2"];
+        names.map(|name| screen.find(&format!(" {name} ")))
+    };
+    assert!(rows(&mut ui).iter().all(Option::is_some) && rows(&mut ui).is_sorted(), "{}", ui.screen());
+    ui.press("/");
+    ui.type_in("is:waiting");
+    ui.press("enter");
+    assert_eq!(rows(&mut ui).map(|row| row.is_some()), [true, true, true, false, false], "{}", ui.screen());
+    ui.press("/ ctrl-u");
+    ui.type_in("is:off");
+    ui.press("enter");
+    assert_eq!(rows(&mut ui).map(|row| row.is_some()), [false, false, false, false, true], "{}", ui.screen());
+    ui.press("/ ctrl-u");
+    ui.type_in("what:till");
+    ui.press("enter");
+    ui.shows("`what` is not a field. Fields: object, place, user, waiting, is.");
+}
+
+#[test]
+fn a_shop_that_is_closed_is_not_off() {
+    let mut ui = changed((120, 40), |view| view.conflict.queues[2].closed = true);
+    ui.press("U z /");
+    ui.type_in("is:closed");
+    ui.press("enter");
+    ui.shows("⊘ stove_2");
+    ui.press("enter");
+    ui.shows("state     closed at this hour; capacity 1");
+    ui.press("esc / ctrl-u");
+    ui.type_in("is:off");
+    ui.press("enter");
+    ui.shows("No queues match the filter.");
 }
 
 #[test]
