@@ -180,6 +180,50 @@ fn a_shop_that_is_closed_is_not_off() {
 }
 
 #[test]
+fn large_figures_of_employment_are_whole_and_apart_from_their_sparkline() {
+    for (late, absent) in [(301, "1,099"), (1_342, "12,871"), (123_456, "1,234,567")] {
+        for size in [(80, 24), (100, 30), (120, 40), (200, 60)] {
+            let mut ui = changed(size, |view| {
+                view.employment.late_today = late;
+                view.employment.absent_7d = absent.replace(',', "").parse().unwrap();
+            });
+            ui.press("E z");
+            ui.shows(&format!(" late today {} ", townlet_wire::thousands(late)));
+            ui.shows(&format!(" absent 7d {absent}"));
+        }
+    }
+}
+
+#[test]
+fn the_limit_on_exits_of_all_causes_is_named_when_it_holds_the_queue() {
+    let held = |view: &mut Snapshot| {
+        view.employment.daily_exit_cap = 9;
+        (view.employment.all_exits_today, view.employment.all_exits_cap) = (12, Some(12));
+        view.employment.queue[0].releases_at_tick = 3_000;
+    };
+    let mut ui = changed((120, 40), held);
+    ui.press("z");
+    ui.shows("exits today 2 / 9 ! all exits 12 / 12");
+    ui.shows(" tomorrow ");
+    ui.shows("(limit 3). Leaves tomorrow ");
+    ui.shows("at the earliest: 12 of 12 exits of all causes today, unless deferred.");
+    ui.press("enter");
+    ui.shows("leaves      tomorrow at the earliest: 12 of 12 exits of all causes today");
+    let mut ui = changed((60, 18), held);
+    ui.shows("exits today 2 / 9 ! all");
+    // The exit cap itself comes first, and one of 0 never lets anybody leave.
+    let mut ui = changed((120, 40), |view| {
+        held(view);
+        (view.employment.daily_exit_cap, view.employment.exits_today) = (0, 0);
+    });
+    ui.press("z");
+    ui.shows("exits today 0 / 0 ! cap reached");
+    ui.shows(" by approval ");
+    ui.shows("(limit 3). Leaves only by ");
+    ui.shows(" approval: the exit cap is 0, unless deferred.");
+}
+
+#[test]
 fn the_newest_alert_is_selected_until_the_selection_moves() {
     let mut ui = changed((120, 40), |view| view.alerts = vec![alert("early", 3_000)]);
     ui.press("A");
