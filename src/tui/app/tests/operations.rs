@@ -328,6 +328,20 @@ fn an_open_question_has_the_figures_of_now() {
 }
 
 #[test]
+fn a_question_of_a_screen_that_is_behind_says_how_old_it_is() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let link = townlet_source::Link::Behind { url: "http://x".into(), seconds: 8 };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
+    ui.press("a");
+    ui.shows(" Approve exit · as of 8 s ago ");
+    let link = townlet_source::Link::Live { url: "http://x".into() };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
+    ui.view(snapshot());
+    ui.shows(" Approve exit ");
+    ui.hides("as of 8 s ago");
+}
+
+#[test]
 fn a_key_for_marked_rows_that_are_gone_acts_on_no_other() {
     let mut ui = changed((120, 40), |_| {});
     ui.press("E space");
