@@ -31,6 +31,29 @@ impl Replaced {
     }
 }
 
+/// The rows of a list by their ids.
+pub(crate) trait Rows {
+    fn count(&self) -> usize;
+
+    fn id(&self, row: usize) -> Option<String>;
+
+    fn is(&self, row: usize, id: &str) -> bool;
+}
+
+impl<T: AsRef<[String]> + ?Sized> Rows for T {
+    fn count(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    fn id(&self, row: usize) -> Option<String> {
+        self.as_ref().get(row).cloned()
+    }
+
+    fn is(&self, row: usize, id: &str) -> bool {
+        self.as_ref().get(row).is_some_and(|other| other == id)
+    }
+}
+
 /// The selection and scroll offset of a list with one line per row, and where it was last drawn. Until the operator moves
 /// the selection, it is always the first row.
 #[derive(Clone, Debug, Default)]
@@ -45,36 +68,43 @@ pub(crate) struct List {
 }
 
 impl List {
-    /// Updates to `ids` and draws nothing yet: `rows` is where the list will be. Returns the selected row and the first
+    /// Updates to these rows and draws nothing yet: `area` is where the list will be. Returns the selected row and the first
     /// visible row. When the selected id is gone, the row in its place is selected.
-    pub(crate) fn update(&mut self, ids: &[String], rows: Rect) -> (usize, usize) {
-        self.rows = rows;
-        self.replaced = self.replaced(ids, |_| false);
-        self.row = if self.moved { self.selected(ids) } else { 0 };
-        self.id = ids.get(self.row).cloned();
-        let height = usize::from(rows.height).max(1);
+    pub(crate) fn update(&mut self, rows: &(impl Rows + ?Sized), area: Rect) -> (usize, usize) {
+        self.rows = area;
+        self.replaced = self.replaced(rows, |_| false);
+        self.row = if self.moved { self.selected(rows) } else { 0 };
+        self.id = rows.id(self.row);
+        let height = usize::from(area.height).max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
-        self.offset = self.offset.min(ids.len().saturating_sub(height));
+        self.offset = self.offset.min(rows.count().saturating_sub(height));
         (self.row, self.offset)
     }
 
-    /// Why another item stands in the place of the selected one, among `ids` or when they were last drawn. `exists` says
+    /// Row of the selected id, which is looked for around the row that it had.
+    fn find(&self, rows: &(impl Rows + ?Sized)) -> Option<usize> {
+        let (id, count) = (self.id.as_deref()?, rows.count());
+        let around =
+            (0..count.max(self.row)).flat_map(|far| [self.row.checked_add(far), self.row.checked_sub(far + 1)]);
+        around.flatten().find(|row| *row < count && rows.is(*row, id))
+    }
+
+    /// Why another item stands in the place of the selected one, among these rows or when they were last drawn. `exists` says
     /// whether an item that is not among them is there all the same.
-    fn replaced(&self, ids: &[String], exists: impl FnOnce(&str) -> bool) -> Option<Replaced> {
-        let reason = |id: &String| if exists(id) { Replaced::Hidden } else { Replaced::Gone };
-        self.replaced.or_else(|| self.id.as_ref().filter(|id| !ids.contains(id)).map(reason))
+    fn replaced(&self, rows: &(impl Rows + ?Sized), exists: impl FnOnce(&str) -> bool) -> Option<Replaced> {
+        let reason = |id: &str| if exists(id) { Replaced::Hidden } else { Replaced::Gone };
+        self.replaced.or_else(|| self.id.as_deref().filter(|_| self.find(rows).is_none()).map(reason))
     }
 
     /// Selects what is in the place of the selected item, as after the operator has changed what is listed.
-    fn settle(&mut self, ids: &[String]) {
-        self.row = self.selected(ids);
-        (self.id, self.replaced) = (ids.get(self.row).cloned(), None);
+    fn settle(&mut self, rows: &(impl Rows + ?Sized)) {
+        self.row = self.selected(rows);
+        (self.id, self.replaced) = (rows.id(self.row), None);
     }
 
-    /// Row of the selected id among `ids`.
-    pub(crate) fn selected(&self, ids: &[String]) -> usize {
-        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
-        found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
+    /// Row of the selected id, or what is in its place.
+    pub(crate) fn selected(&self, rows: &(impl Rows + ?Sized)) -> usize {
+        self.find(rows).unwrap_or(self.row).min(rows.count().saturating_sub(1))
     }
 
     /// Id of the selected row as of the last [`List::update`].
@@ -83,10 +113,10 @@ impl List {
     }
 
     /// Moves by a navigation action; a page is what was visible.
-    pub(crate) fn act(&mut self, action: Action, ids: &[String]) -> Reaction {
-        let last = ids.len().saturating_sub(1);
+    pub(crate) fn act(&mut self, action: Action, rows: &(impl Rows + ?Sized)) -> Reaction {
+        let last = rows.count().saturating_sub(1);
         let page = usize::from(self.rows.height).max(1);
-        let row = self.selected(ids);
+        let row = self.selected(rows);
         let to = match action {
             Action::Up => row.saturating_sub(1),
             Action::Down => (row + 1).min(last),
@@ -96,27 +126,27 @@ impl List {
             Action::Last => last,
             _ => row,
         };
-        self.select(ids, to);
+        self.select(rows, to);
         // `First` makes the selection stay at the first row again.
         self.moved &= action != Action::First;
         if to == row { Reaction::None } else { Reaction::Redraw }
     }
 
     /// Selects a row, if it exists.
-    pub(crate) fn select(&mut self, ids: &[String], row: usize) -> Reaction {
-        if let Some(id) = ids.get(row) {
-            self.id = Some(id.clone());
+    pub(crate) fn select(&mut self, rows: &(impl Rows + ?Sized), row: usize) -> Reaction {
+        if let Some(id) = rows.id(row) {
+            self.id = Some(id);
             (self.row, self.moved, self.replaced) = (row, true, None);
         }
         Reaction::Redraw
     }
 
     /// Selects the row at these screen coordinates.
-    pub(crate) fn click(&mut self, at: Position, ids: &[String]) -> Reaction {
+    pub(crate) fn click(&mut self, at: Position, rows: &(impl Rows + ?Sized)) -> Reaction {
         if !self.rows.contains(at) {
             return Reaction::None;
         }
-        self.select(ids, self.offset + usize::from(at.y - self.rows.y))
+        self.select(rows, self.offset + usize::from(at.y - self.rows.y))
     }
 
     /// The rows that were last drawn, and the selected one.
@@ -131,12 +161,39 @@ impl List {
     }
 }
 
+/// The items of a pane by their ids.
+struct ItemRows<'l, T> {
+    items: &'l [T],
+    id: fn(&T) -> String,
+    is: fn(&T, &str) -> bool,
+}
+
+impl<'l, T> ItemRows<'l, T> {
+    fn new<'a, C: ListContent<Item<'a> = T>>(items: &'l [T]) -> Self {
+        Self { items, id: |item| C::id(item), is: |item, id| C::is(item, id) }
+    }
+}
+
+impl<T> Rows for ItemRows<'_, T> {
+    fn count(&self) -> usize {
+        self.items.len()
+    }
+
+    fn id(&self, row: usize) -> Option<String> {
+        self.items.get(row).map(self.id)
+    }
+
+    fn is(&self, row: usize, id: &str) -> bool {
+        self.items.get(row).is_some_and(|item| (self.is)(item, id))
+    }
+}
+
 /// The items of a [`ListPane`] with its selection.
 pub(crate) struct ListView<'l, T> {
     /// The items that pass the filter.
     pub(crate) items: &'l [T],
     list: &'l mut List,
-    ids: Vec<String>,
+    rows: ItemRows<'l, T>,
     /// Why another item stands in the place of the selected one, if one does.
     pub(crate) replaced: Option<Replaced>,
     /// Area of the pane with its border.
@@ -152,19 +209,19 @@ impl<'l, T> ListView<'l, T> {
         pane: Rect,
         cx: &Context<'a>,
     ) -> Self {
-        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let rows = ItemRows::new::<C>(items);
         if filter != cx.filter {
             cx.filter.clone_into(filter);
-            list.settle(&ids);
+            list.settle(&rows);
         }
-        let exists = |id: &str| content.items(&Context { filter: "", ..*cx }).iter().any(|item| C::id(item) == id);
-        let replaced = list.replaced(&ids, exists);
-        Self { items, list, ids, replaced, pane }
+        let exists = |id: &str| content.items(&Context { filter: "", ..*cx }).iter().any(|item| C::is(item, id));
+        let replaced = list.replaced(&rows, exists);
+        Self { items, list, rows, replaced, pane }
     }
 
     /// Index of the selected item.
     pub(crate) fn at(&self) -> usize {
-        self.list.selected(&self.ids)
+        self.list.selected(&self.rows)
     }
 
     pub(crate) fn selected(&self) -> Option<&T> {
@@ -172,7 +229,7 @@ impl<'l, T> ListView<'l, T> {
     }
 
     pub(crate) fn select(&mut self, index: usize) -> Reaction {
-        self.list.select(&self.ids, index)
+        self.list.select(&self.rows, index)
     }
 
     /// Makes the selection stay with its item, also before the operator moves it.
@@ -183,7 +240,7 @@ impl<'l, T> ListView<'l, T> {
 
     /// Moves by a navigation action.
     pub(crate) fn act(&mut self, action: Action) -> Reaction {
-        self.list.act(action, &self.ids)
+        self.list.act(action, &self.rows)
     }
 
     /// Draws the visible items into `area`, and the scroll position on the border. `row` also gets whether the item is
@@ -207,8 +264,8 @@ impl<'l, T> ListView<'l, T> {
         row: impl Fn(usize, &T, usize, bool) -> Line<'a>,
     ) {
         self.list.replaced = self.replaced;
-        let (at, first) = self.list.update(&self.ids, area);
-        draw_scroll_position(frame, self.pane, (first, area.height, self.ids.len()), cx.theme);
+        let (at, first) = self.list.update(&self.rows, area);
+        draw_scroll_position(frame, self.pane, (first, area.height, self.items.len()), cx.theme);
         let seen = self.items.iter().enumerate().skip(first).take(area.height.into());
         let lines: Vec<Line<'_>> = seen.map(|(index, item)| row(index, item, first, index == at)).collect();
         draw_text(frame, area, lines);
@@ -228,6 +285,11 @@ pub(crate) trait ListContent {
 
     /// Identifies an item when the list changes.
     fn id(item: &Self::Item<'_>) -> String;
+
+    /// Whether an item has this id. Lists of thousands compare without a copy.
+    fn is(item: &Self::Item<'_>, id: &str) -> bool {
+        Self::id(item) == id
+    }
 
     /// Draws inside the border.
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, Self::Item<'_>>, cx: &Context<'_>);
@@ -346,14 +408,14 @@ impl<C: ListContent> Pane for ListPane<C> {
         let (at, items) = (Position::new(column, row), self.content.items(cx));
         let kept = (&mut self.list, &mut self.filter);
         let mut view = ListView::new((&self.content, &items), kept, Rect::ZERO, cx);
-        self.content.click(at, &mut view).unwrap_or_else(|| view.list.click(at, &view.ids))
+        self.content.click(at, &mut view).unwrap_or_else(|| view.list.click(at, &view.rows))
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let items = self.content.items(cx);
-        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let selected = self.list.selected(&ItemRows::new::<C>(&items));
         let mut hints = vec![KeyHint::new(Action::Up, "select"), KeyHint::new(Action::Down, "select")];
-        hints.extend(self.content.bindings(items.get(self.list.selected(&ids)), cx));
+        hints.extend(self.content.bindings(items.get(selected), cx));
         hints
     }
 
@@ -363,9 +425,9 @@ impl<C: ListContent> Pane for ListPane<C> {
 
     fn export(&self, cx: &Context<'_>) -> Export {
         let items = self.content.items(cx);
-        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let selected = self.list.selected(&ItemRows::new::<C>(&items));
         let rows = items.iter().map(|item| C::record(item, cx)).filter(|record| !record.is_empty()).collect();
-        let chart = items.get(self.list.selected(&ids)).and_then(|item| self.content.chart_data(item, cx));
+        let chart = items.get(selected).and_then(|item| self.content.chart_data(item, cx));
         Export { rows, chart }
     }
 
