@@ -9,6 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::indexed_snapshot::IndexedSnapshot;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 pub use townlet_wire::{count, thousands};
@@ -391,8 +392,8 @@ pub fn abbreviated(id: &str) -> String {
 }
 
 /// Name of the resident with this id, escaped; the id if the snapshot does not contain the resident.
-pub fn resident(view: &Snapshot, id: &str) -> String {
-    let named = view.agents.iter().find(|agent| agent.id == id).filter(|agent| !agent.name.is_empty());
+pub(crate) fn resident(view: &IndexedSnapshot, id: &str) -> String {
+    let named = view.resident(id).filter(|agent| !agent.name.is_empty());
     escape(named.map_or(id, |agent| &agent.name))
 }
 

@@ -39,7 +39,8 @@ impl App {
             Action::Help => self.open_help(),
             Action::Palette => self.overlay = Some(Box::new(Palette::new(&self.hello.commands, &self.keymap))),
             Action::Search => {
-                let search = Palette::search(&self.hello.commands, &self.keymap, self.view.as_deref());
+                let search =
+                    Palette::search(&self.hello.commands, &self.keymap, self.view.as_deref().map(|view| &**view));
                 self.overlay = Some(Box::new(search));
             }
             Action::Filter => self.filtering = Some(TextField::with(&self.panes[self.focused_pane()].filter)),
@@ -200,7 +201,7 @@ impl App {
         let others = self.other_panes_hints().into_iter();
         here.extend(others.map(|hint| (self.keymap.labels(hint.action), format!("{}, in another pane", hint.label))));
         let here = (PANES[self.focused_pane()].title, here);
-        let map = self.view.as_ref().map(|view| town::legend(&view.map, &self.theme)).unwrap_or_default();
+        let map = self.view.as_ref().map(|view| town::legend(view, &self.theme)).unwrap_or_default();
         let map = map.into_iter().map(|(sign, word)| (sign.content.into_owned(), word)).collect();
         let mut facts = self.hello.facts.clone();
         facts.push(("schema".into(), format!("{SCHEMA_VERSION} (this program)")));
@@ -269,7 +270,7 @@ impl App {
         }
         let parsed = command_line::parse(&self.hello.commands, typed);
         let spec = parsed.as_ref().ok().map(|parsed| parsed.spec);
-        let newer = self.view.as_deref().is_some_and(has_newer_schema);
+        let newer = self.view.as_deref().is_some_and(|view| has_newer_schema(view));
         if newer && spec.is_some_and(CommandSpec::acts) {
             return self.set_status("the shard uses a newer schema; upgrade this program to send commands");
         }

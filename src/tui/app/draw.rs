@@ -90,7 +90,8 @@ impl App {
         let line = self.draw_body(frame, body, &here, single_pane || self.zoomed);
         self.draw_footer(frame, footer);
         if let Some(line) = line.filter(|_| self.line_open) {
-            let known = (self.hello.commands.as_slice(), &self.session, self.view.as_deref());
+            let view = self.view.as_deref().map(|view| &**view);
+            let known = (self.hello.commands.as_slice(), &self.session, view);
             self.line.draw(frame, line, area, known, &self.theme);
         }
         if let Some(overlay) = &mut self.overlay {
@@ -155,7 +156,7 @@ impl App {
 
     /// What the console line knows of the shard.
     fn known(&self) -> KnownShard<'_> {
-        (self.hello.commands.as_slice(), &self.session, self.view.as_deref())
+        (self.hello.commands.as_slice(), &self.session, self.view.as_deref().map(|view| &**view))
     }
 
     /// Rows of the console line below the panes; 0 unless it is open.

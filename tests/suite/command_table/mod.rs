@@ -17,6 +17,7 @@ use town_commands::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
 use townlet_tui::console::AnswerLog;
+use townlet_tui::indexed_snapshot::IndexedSnapshot;
 use townlet_tui::layouts::Layouts;
 use townlet_tui::metric_history::MetricHistory;
 use townlet_tui::pane::{Context, PANES};
@@ -258,6 +259,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     // As a remote screen receives it.
     let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
     around(&mut view);
+    let view = IndexedSnapshot::from(view);
     let (mut history, mut log) = (MetricHistory::default(), AnswerLog::default());
     history.record(&view);
     for answer in answers {

@@ -14,13 +14,14 @@ use crate::format::{
     days, duration, moment, pad, pad_left, percent, resident, samples, scale_of, short, spark_on, styled_lines,
     thousands, time_of, width,
 };
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, Table};
 use crate::text_drawing::draw_text;
+use townlet_wire::Request;
 use townlet_wire::telemetry::{ExitEntry, Job, Kpi};
-use townlet_wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
 /// Rows for the words about an empty queue.
@@ -182,7 +183,7 @@ impl ExitQueue {
 }
 
 /// When a resident leaves; in full words where there is room.
-fn leaves(view: &Snapshot, entry: &ExitEntry, in_full: bool) -> String {
+fn leaves(view: &IndexedSnapshot, entry: &ExitEntry, in_full: bool) -> String {
     if entry.approved {
         return "next tick".to_owned();
     }
@@ -240,7 +241,7 @@ fn draw_charts(frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
     tiles.iter().zip(names).for_each(|(tile, name)| chart::draw_metric(frame, *tile, name, cx));
 }
 
-fn names(view: &Snapshot, ids: &[String]) -> String {
+fn names(view: &IndexedSnapshot, ids: &[String]) -> String {
     let mut names: Vec<String> = ids.iter().take(MAX_NAMED).map(|id| resident(view, id)).collect();
     if ids.len() > MAX_NAMED {
         names.push(format!("{} more", ids.len() - MAX_NAMED));
@@ -251,7 +252,7 @@ fn names(view: &Snapshot, ids: &[String]) -> String {
     }
 }
 
-fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
+fn approval(view: &IndexedSnapshot, ids: &[String]) -> Vec<String> {
     let used = exit_cap(view, ids);
     if let [id] = ids {
         let name = resident(view, id);
@@ -270,7 +271,7 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
 
 /// What the approvals come to beside the exit cap of the day in which they take effect: those who left, those approved
 /// before, and these. At midnight the exits of the state are still yesterday's.
-fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
+fn exit_cap(view: &IndexedSnapshot, ids: &[String]) -> String {
     let employment = &view.employment;
     let used = if view.clock.tick_of_day == 0 { 0 } else { employment.exits_today };
     let cap = employment.daily_exit_cap;
@@ -296,7 +297,7 @@ fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
 }
 
 /// The suggested reason of an approval: why the residents are in the queue.
-fn exit_reason(view: &Snapshot, ids: &[String]) -> String {
+fn exit_reason(view: &IndexedSnapshot, ids: &[String]) -> String {
     let chosen = view.employment.queue.iter().filter(|entry| ids.contains(&entry.agent));
     let absences = |id: &str| view.jobs.get(id).map_or(0, |job| job.absent_shifts_7d);
     let reason = |entry: &ExitEntry| match (entry.reason.as_str(), ids.len()) {
@@ -306,7 +307,7 @@ fn exit_reason(view: &Snapshot, ids: &[String]) -> String {
     chosen.map(reason).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
+fn deferral(view: &IndexedSnapshot, ids: &[String]) -> Vec<String> {
     if let [id] = ids {
         return vec![format!("{} stays, and the absences are forgiven.", resident(view, id))];
     }
@@ -330,6 +331,10 @@ impl ListContent for ExitQueue {
 
     fn id(entry: &&ExitEntry) -> String {
         entry.agent.clone()
+    }
+
+    fn is(entry: &&ExitEntry, id: &str) -> bool {
+        entry.agent == id
     }
 
     fn residents(entry: &&ExitEntry) -> Vec<String> {

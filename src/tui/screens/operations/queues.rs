@@ -1,22 +1,23 @@
 //! Queues at objects: users, waiting residents and waiting times; and the state of the telemetry transport. Rule: "Queues and reservations", "Screens".
 
-use std::cmp::Reverse;
-
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::export::{Record, record};
 use crate::format::{clip, count, duration, resident, short, spark_on, thousands, width};
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty};
 use crate::screens::filter;
 use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
-use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
+
+/// Queues whose contents set the widths of the columns. A large town has thousands; the busy ones come first.
+const MEASURED: usize = 256;
 
 pub(crate) type Queues = ListPane<QueueList>;
 
@@ -57,7 +58,7 @@ fn passes(queue: &Queue, cx: &Context<'_>) -> bool {
 }
 
 /// Users with the remaining ticks: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` if `columns` is small.
-fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+fn users(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.users.iter().map(|user| {
         let left = user.remaining.map_or_else(|| " coming".to_owned(), |left| format!(" {} t", thousands(left)));
         (resident(view, &user.agent), left)
@@ -65,7 +66,7 @@ fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
     listed(&entries.collect::<Vec<_>>(), columns)
 }
 
-fn waiters(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+fn waiters(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.waiting.iter().map(|waiter| (resident(view, &waiter.agent), String::new()));
     listed(&entries.collect::<Vec<_>>(), columns)
 }
@@ -167,7 +168,7 @@ fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "cooling" => number(queue.cooldowns.len() as u64, ""),
         "ghosts" => ghosts(queue.ghost_steps),
         "waiting over time" => {
-            let series = cx.history.recent(&format!("waiting.{}", queue.object), width);
+            let series = cx.history.waiting(&queue.object, width);
             let none = series.iter().all(|waiting| *waiting == 0.0);
             if none { String::new() } else { spark_on(&series, width, Some((0.0, 1.0))) }
         }
@@ -203,20 +204,15 @@ impl ListContent for QueueList {
     const TITLE: &'static str = "Queues";
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Queue> {
-        let queues = cx.view.conflict.queues.iter();
-        let mut shown: Vec<&Queue> = queues.filter(|queue| cx.filter.is_empty() || passes(queue, cx)).collect();
-        // Objects waited for first, the longest wait at the head, then those in use, those with cooldowns or ghost steps, and
-        // the others. All waits grow alike, and the order within the other groups is stable, so that rows stay in place.
-        shown.sort_by_key(|queue| {
-            let longest = (!queue.waiting.is_empty()).then_some(queue.longest_wait);
-            let troubled = !queue.cooldowns.is_empty() || queue.ghost_steps > 0;
-            (Reverse(longest), queue.users.is_empty(), !troubled)
-        });
-        shown
+        cx.view.queues_in_order().filter(|queue| cx.filter.is_empty() || passes(queue, cx)).collect()
     }
 
     fn id(queue: &&Queue) -> String {
         queue.object.clone()
+    }
+
+    fn is(queue: &&Queue, id: &str) -> bool {
+        queue.object == id
     }
 
     fn object(queue: &&Queue) -> Option<String> {
@@ -263,12 +259,11 @@ impl ListContent for QueueList {
             };
             return draw_empty(frame, table, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);
         }
-        // A quarter of the width each at most, so that the waiting residents keep theirs. The first object that needs it ends the
-        // search: a large town has thousands.
+        // A quarter of the width each at most, so that the waiting residents keep theirs.
         let most = usize::from(area.width) / 4;
         let widest = |wide: &dyn Fn(&Queue) -> usize| {
             let mut found = 0;
-            for queue in view.items {
+            for queue in view.items.iter().take(MEASURED) {
                 found = wide(queue).max(found);
                 if found >= most {
                     return most;

@@ -11,7 +11,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Direction, Rect};
 use ratatui::text::{Line, Span};
 
-use self::map_canvas::{Canvas, Window, object_at, place_at};
+use self::map_canvas::{Canvas, Window, place_at};
 use self::overview::Overview;
 use self::resident_letters::ResidentLetters;
 pub(crate) use self::side_panel::legend;
@@ -74,7 +74,7 @@ impl Map {
             }
         }
         if let CursorMode::Following(id) = &self.mode {
-            match cx.view.agents.iter().find(|agent| agent.id == *id) {
+            match cx.view.resident(id) {
                 Some(agent) => self.cursor = (agent.x, agent.y),
                 // The resident has left; the cursor stays.
                 None => self.mode = CursorMode::Free,
@@ -86,10 +86,10 @@ impl Map {
 
     /// The followed resident, or the one under the cursor.
     fn focus<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
-        cx.view.agents.iter().find(|agent| match &self.mode {
-            CursorMode::Following(id) => agent.id == *id,
-            _ => (agent.x, agent.y) == self.cursor,
-        })
+        match &self.mode {
+            CursorMode::Following(id) => cx.view.resident(id),
+            _ => cx.view.residents_at(self.cursor).next(),
+        }
     }
 
     fn follow(&mut self, agent: Option<&Agent>, cx: &Context<'_>) -> Reaction {
@@ -103,7 +103,7 @@ impl Map {
     fn next<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
         let agents = &cx.view.agents;
         if let CursorMode::Following(id) = &self.mode {
-            let at = agents.iter().position(|agent| agent.id == *id)?;
+            let at = cx.view.resident_position(id)?;
             return agents.get((at + 1) % agents.len());
         }
         let distance = |agent: &&Agent| agent.x.abs_diff(self.cursor.0) + agent.y.abs_diff(self.cursor.1);
@@ -124,7 +124,7 @@ impl Map {
         let (x, y) = self.cursor;
         let place = place_at(&cx.view.map, x, y);
         let place = place.map_or_else(|| "open ground".into(), |place| format!("{} ({})", place.name, place.kind));
-        let object = object_at(&cx.view.map, x, y).map_or_else(String::new, |object| format!(" · {}", object.id));
+        let object = cx.view.object_at(x, y).map_or_else(String::new, |object| format!(" · {}", object.id));
         format!(" {x},{y} · {place}{object} ")
     }
 }
@@ -248,7 +248,7 @@ impl Pane for Map {
         self.update_cursor(cx);
         if self.panel.contains((column, row).into()) {
             let id = self.listed.iter().find(|(listed, _)| *listed == row).map(|(_, id)| id.clone());
-            return self.follow(cx.view.agents.iter().find(|agent| Some(&agent.id) == id.as_ref()), cx);
+            return self.follow(id.and_then(|id| cx.view.resident(&id)), cx);
         }
         let tile = match self.overview {
             Some(overview) => overview.tile(column, row, &cx.view.map),
