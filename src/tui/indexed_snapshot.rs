@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_in_use_come_first_and_those_without_trouble_last() {
+    fn queues_waited_for_come_first_then_those_in_use_and_those_without_trouble_last() {
         let queue = |object: &str, users, ghost_steps| Queue {
             object: object.into(),
             users: vec![townlet_wire::telemetry::QueueUser::default(); users],
@@ -482,9 +482,14 @@ mod tests {
         let mut view = Snapshot::default();
         view.conflict.queues =
             vec![queue("a", 0, 0), queue("b", 0, 3), queue("c", 1, 0), queue("d", 0, 0), queue("e", 1, 2)];
+        view.conflict.queues.extend([(4, "f"), (90, "g"), (4, "a_2")].map(|(longest_wait, object)| Queue {
+            waiting: vec![townlet_wire::telemetry::QueueWaiter::default()],
+            longest_wait,
+            ..queue(object, 0, 0)
+        }));
         let view = IndexedSnapshot::from(view);
         let order: String = view.queues_in_order().map(|queue| queue.object.as_str()).collect();
-        assert_eq!(order, "cebad");
+        assert_eq!(order, "ga_2fcebad");
     }
 
     #[test]

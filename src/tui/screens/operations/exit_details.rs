@@ -74,7 +74,7 @@ pub(super) fn suspension(view: &IndexedSnapshot) -> Option<&str> {
 }
 
 /// When the limits let an exit happen whose review window is over.
-fn limits(view: &Snapshot) -> String {
+fn limits(view: &IndexedSnapshot) -> String {
     let employment = &view.employment;
     if employment.daily_exit_cap == 0 {
         return "only by approval: the exit cap is 0".to_owned();
