@@ -169,8 +169,8 @@ fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "ghosts" => ghosts(queue.ghost_steps),
         "waiting over time" => {
             let series = cx.history.waiting(&queue.object, width);
-            let none = series.iter().all(|waiting| *waiting == 0.0);
-            if none { String::new() } else { spark_on(&series, width, Some((0.0, 1.0))) }
+            let some = series.iter().any(|waiting| *waiting > 0.0);
+            if some { spark_on(&series, width, Some((0.0, 1.0))) } else { String::new() }
         }
         "place" => queue.place.clone(),
         "seats" => queue.capacity.to_string(),
