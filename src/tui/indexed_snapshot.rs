@@ -239,8 +239,8 @@ impl IndexedSnapshot {
         self.queues_by_object().candidates(object).find(|position| self.conflict.queues[*position].object == object)
     }
 
-    /// The queues: objects in use first, then those with cooldowns or ghost steps, then the others. The order within each group is
-    /// that of the snapshot, so that rows stay in place.
+    /// The queues: objects waited for first, the longest wait at the head, then those in use, those with cooldowns or ghost steps,
+    /// and the others. All waits grow alike, and the order within the other groups is that of the snapshot, so that rows stay in place.
     pub(crate) fn queues_in_order(&self) -> impl ExactSizeIterator<Item = &Queue> {
         self.queue_order().iter().map(|position| &self.conflict.queues[*position as usize])
     }
@@ -249,12 +249,11 @@ impl IndexedSnapshot {
         let queues = &self.conflict.queues;
         self.indexes.queues_in_order.get_or_init(|| {
             let mut groups: [Vec<u32>; 3] = Default::default();
-            for (queue, position) in queues.iter().zip(0..) {
-                let busy = !queue.users.is_empty() || !queue.waiting.is_empty();
+            for (queue, position) in queues.iter().zip(0..).filter(|(queue, _)| queue.waiting.is_empty()) {
                 let troubled = !queue.cooldowns.is_empty() || queue.ghost_steps > 0;
-                groups[if busy { 0 } else { 1 + usize::from(!troubled) }].push(position);
+                groups[if queue.users.is_empty() { 1 + usize::from(!troubled) } else { 0 }].push(position);
             }
-            groups.concat()
+            [self.waiting_order(), &groups.concat()].concat()
         })
     }
 
@@ -276,7 +275,7 @@ impl IndexedSnapshot {
         })
     }
 
-    /// The queues in which residents wait, and those of objects that do not work.
+    /// The queues in which residents wait, and those of objects whose power or water is off.
     pub(crate) fn queues_of_note(&self) -> impl Iterator<Item = &Queue> {
         self.positions_of_note().iter().map(|position| &self.conflict.queues[*position as usize])
     }
@@ -285,7 +284,7 @@ impl IndexedSnapshot {
         self.indexes.queues_of_note.get_or_init(|| {
             let queues = self.conflict.queues.iter().zip(0..);
             queues
-                .filter(|(queue, _)| !queue.working || !queue.waiting.is_empty())
+                .filter(|(queue, _)| queue.is_off() || !queue.waiting.is_empty())
                 .map(|(_, position)| position)
                 .collect()
         })
@@ -473,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn queues_in_use_come_first_and_those_without_trouble_last() {
+    fn queues_waited_for_come_first_then_those_in_use_and_those_without_trouble_last() {
         let queue = |object: &str, users, ghost_steps| Queue {
             object: object.into(),
             users: vec![townlet_wire::telemetry::QueueUser::default(); users],
@@ -483,9 +482,14 @@ mod tests {
         let mut view = Snapshot::default();
         view.conflict.queues =
             vec![queue("a", 0, 0), queue("b", 0, 3), queue("c", 1, 0), queue("d", 0, 0), queue("e", 1, 2)];
+        view.conflict.queues.extend([(4, "f"), (90, "g"), (4, "a_2")].map(|(longest_wait, object)| Queue {
+            waiting: vec![townlet_wire::telemetry::QueueWaiter::default()],
+            longest_wait,
+            ..queue(object, 0, 0)
+        }));
         let view = IndexedSnapshot::from(view);
         let order: String = view.queues_in_order().map(|queue| queue.object.as_str()).collect();
-        assert_eq!(order, "cebad");
+        assert_eq!(order, "ga_2fcebad");
     }
 
     #[test]

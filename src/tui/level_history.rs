@@ -118,21 +118,18 @@ impl LevelHistory {
         }
     }
 
-    /// The newest `most` levels of a resident's need, oldest first. Half hours in which it was unknown are left out.
-    pub(crate) fn need(&self, agent: &Agent, need: &str, most: usize) -> Vec<f64> {
-        self.recent(key_of_resident(agent), need, most)
+    /// The levels of a resident's need with their half hours, oldest first. Half hours in which it was unknown are left out.
+    pub(crate) fn need(&self, agent: &Agent, need: &str) -> Vec<(u64, f64)> {
+        self.samples(key_of_resident(agent), need)
     }
 
-    /// The newest `most` numbers of those who waited at an object, oldest first.
-    pub(crate) fn waiting(&self, object: &str, most: usize) -> Vec<f64> {
-        self.recent(hash(object), "", most)
+    /// The numbers of those who waited at an object with their half hours, oldest first.
+    pub(crate) fn waiting(&self, object: &str) -> Vec<(u64, f64)> {
+        self.samples(hash(object), "")
     }
 
-    fn recent(&self, key: u64, name: &str, most: usize) -> Vec<f64> {
-        let newest = self.levels.iter().rev().filter_map(|(_, levels)| levels.value(key, name));
-        let mut values: Vec<f64> = newest.take(most).collect();
-        values.reverse();
-        values
+    fn samples(&self, key: u64, name: &str) -> Vec<(u64, f64)> {
+        self.levels.iter().filter_map(|(slot, levels)| Some((*slot, levels.value(key, name)?))).collect()
     }
 }
 
@@ -159,11 +156,10 @@ mod tests {
         let (ada, ben) = (agent("ada", &[("hunger", 0.5), ("energy", 0.25)]), agent("ben", &[("hunger", 0.75)]));
         let later = agent("ada", &[("energy", 1.0), ("hunger", 0.0)]);
         let history = recorded(&[vec![ada.clone(), ben.clone()], vec![ben.clone(), later]]);
-        assert_eq!(history.need(&ada, "hunger", 9), [0.5, 0.0]);
-        assert_eq!(history.need(&ada, "energy", 9), [0.25, 1.0]);
-        assert_eq!(history.need(&ben, "hunger", 9), [0.75, 0.75]);
-        assert_eq!(history.need(&ben, "hunger", 1), [0.75]);
-        assert!(history.need(&ben, "energy", 9).is_empty() && history.need(&ben, "thirst", 9).is_empty());
+        assert_eq!(history.need(&ada, "hunger"), [(0, 0.5), (1, 0.0)]);
+        assert_eq!(history.need(&ada, "energy"), [(0, 0.25), (1, 1.0)]);
+        assert_eq!(history.need(&ben, "hunger"), [(0, 0.75), (1, 0.75)]);
+        assert!(history.need(&ben, "energy").is_empty() && history.need(&ben, "thirst").is_empty());
     }
 
     #[test]
@@ -171,18 +167,18 @@ mod tests {
         let (ada, ben) = (agent("ada", &[("hunger", 0.5)]), agent("ben", &[("hunger", 0.75)]));
         let again = Agent { arrived_tick: 90, ..agent("ada", &[("hunger", 0.25)]) };
         let history = recorded(&[vec![ada.clone(), ben.clone()], vec![ben.clone()], vec![ben.clone(), again.clone()]]);
-        assert_eq!(history.need(&again, "hunger", 9), [0.25]);
-        assert_eq!(history.need(&ben, "hunger", 9), [0.75, 0.75, 0.75]);
+        assert_eq!(history.need(&again, "hunger"), [(2, 0.25)]);
+        assert_eq!(history.need(&ben, "hunger"), [(0, 0.75), (1, 0.75), (2, 0.75)]);
         let history = recorded(&[vec![ada.clone()], vec![ben], vec![], vec![], vec![]]);
-        assert!(history.need(&ada, "hunger", 9).is_empty(), "its half hour is no longer kept");
+        assert!(history.need(&ada, "hunger").is_empty(), "its half hour is no longer kept");
     }
 
     #[test]
     fn half_hours_without_needs_are_left_out() {
         let with = |value| vec![agent("ada", &[("hunger", value)]), agent("ben", &[])];
         let history = recorded(&[with(0.5), vec![agent("ada", &[])], with(0.25)]);
-        assert_eq!(history.need(&agent("ada", &[]), "hunger", 9), [0.5, 0.25]);
-        assert!(history.need(&agent("ben", &[]), "hunger", 9).is_empty());
+        assert_eq!(history.need(&agent("ada", &[]), "hunger"), [(0, 0.5), (2, 0.25)]);
+        assert!(history.need(&agent("ben", &[]), "hunger").is_empty());
     }
 
     #[test]
@@ -198,7 +194,7 @@ mod tests {
         let agents: Vec<Agent> = (0..99).map(|at| agent(&format!("a{at}"), &[(&format!("n{at}"), 0.5)])).collect();
         let levels = Levels::of_needs(&agents);
         assert_eq!((levels.names.len(), levels.values.len()), (MAX_NEEDS, MAX_NEEDS * 99));
-        assert_eq!(LevelHistory { levels: [(0, levels)].into(), most: 4 }.need(&agents[3], "n3", 9), [0.5]);
+        assert_eq!(LevelHistory { levels: [(0, levels)].into(), most: 4 }.need(&agents[3], "n3"), [(0, 0.5)]);
     }
 
     #[test]
@@ -212,7 +208,7 @@ mod tests {
         for (slot, waiting) in [(0, 1), (0, 2), (1, 3), (7, 4), (7, 5)] {
             history.record(slot, &Levels::of_queues(&[queue(waiting)]));
         }
-        assert_eq!(history.waiting("till_1", 9), [3.0, 5.0]);
-        assert!(history.waiting("till_2", 9).is_empty());
+        assert_eq!(history.waiting("till_1"), [(1, 3.0), (7, 5.0)]);
+        assert!(history.waiting("till_2").is_empty());
     }
 }

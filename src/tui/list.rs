@@ -12,6 +12,25 @@ use super::table::Table;
 use super::text_drawing::draw_text;
 use townlet_wire::service::Focus;
 
+/// Why another item stands in the place of the one that was drawn as the selected one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It is gone.
+    Gone,
+    /// It has changed, so that the same filter hides it.
+    Hidden,
+}
+
+impl Replaced {
+    /// What is said of an item.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Gone => "is gone",
+            Self::Hidden => "no longer matches the filter",
+        }
+    }
+}
+
 /// The rows of a list by their ids.
 pub(crate) trait Rows {
     fn count(&self) -> usize;
@@ -41,8 +60,8 @@ impl<T: AsRef<[String]> + ?Sized> Rows for T {
 pub(crate) struct List {
     id: Option<String>,
     moved: bool,
-    /// Whether the item that was drawn as the selected one is gone, and another one stands in its place.
-    replaced: bool,
+    /// Why another item stands in the place of the selected one, if one does.
+    replaced: Option<Replaced>,
     row: usize,
     offset: usize,
     rows: Rect,
@@ -53,7 +72,7 @@ impl List {
     /// visible row. When the selected id is gone, the row in its place is selected.
     pub(crate) fn update(&mut self, rows: &(impl Rows + ?Sized), area: Rect) -> (usize, usize) {
         self.rows = area;
-        self.replaced = self.is_replaced(rows);
+        self.replaced = self.replaced(rows, |_| false);
         self.row = if self.moved { self.selected(rows) } else { 0 };
         self.id = rows.id(self.row);
         let height = usize::from(area.height).max(1);
@@ -70,9 +89,17 @@ impl List {
         around.flatten().find(|row| *row < count && rows.is(*row, id))
     }
 
-    /// Whether the item that was drawn as the selected one is gone, among these rows or when they were last drawn.
-    fn is_replaced(&self, rows: &(impl Rows + ?Sized)) -> bool {
-        self.replaced || (self.id.is_some() && self.find(rows).is_none())
+    /// Why another item stands in the place of the selected one, among these rows or when they were last drawn. `exists` says
+    /// whether an item that is not among them is there all the same.
+    fn replaced(&self, rows: &(impl Rows + ?Sized), exists: impl FnOnce(&str) -> bool) -> Option<Replaced> {
+        let reason = |id: &str| if exists(id) { Replaced::Hidden } else { Replaced::Gone };
+        self.replaced.or_else(|| self.id.as_deref().filter(|_| self.find(rows).is_none()).map(reason))
+    }
+
+    /// Selects what is in the place of the selected item, as after the operator has changed what is listed.
+    fn settle(&mut self, rows: &(impl Rows + ?Sized)) {
+        self.row = self.selected(rows);
+        (self.id, self.replaced) = (rows.id(self.row), None);
     }
 
     /// Row of the selected id, or what is in its place.
@@ -109,7 +136,7 @@ impl List {
     pub(crate) fn select(&mut self, rows: &(impl Rows + ?Sized), row: usize) -> Reaction {
         if let Some(id) = rows.id(row) {
             self.id = Some(id);
-            (self.row, self.moved, self.replaced) = (row, true, false);
+            (self.row, self.moved, self.replaced) = (row, true, None);
         }
         Reaction::Redraw
     }
@@ -167,13 +194,29 @@ pub(crate) struct ListView<'l, T> {
     pub(crate) items: &'l [T],
     list: &'l mut List,
     rows: ItemRows<'l, T>,
+    /// Why another item stands in the place of the selected one, if one does.
+    pub(crate) replaced: Option<Replaced>,
     /// Area of the pane with its border.
     pub(crate) pane: Rect,
 }
 
 impl<'l, T> ListView<'l, T> {
-    fn new<'a, C: ListContent<Item<'a> = T>>(items: &'l [T], list: &'l mut List, pane: Rect) -> Self {
-        Self { items, list, rows: ItemRows::new::<C>(items), pane }
+    /// The items of `content`. `filter` is the one of the operator's last sight or key: when it has changed since, what it hides is
+    /// no surprise.
+    fn new<'a, C: ListContent<Item<'a> = T>>(
+        (content, items): (&C, &'l [T]),
+        (list, filter): (&'l mut List, &mut String),
+        pane: Rect,
+        cx: &Context<'a>,
+    ) -> Self {
+        let rows = ItemRows::new::<C>(items);
+        if filter != cx.filter {
+            cx.filter.clone_into(filter);
+            list.settle(&rows);
+        }
+        let exists = |id: &str| content.items(&Context { filter: "", ..*cx }).iter().any(|item| C::is(item, id));
+        let replaced = list.replaced(&rows, exists);
+        Self { items, list, rows, replaced, pane }
     }
 
     /// Index of the selected item.
@@ -185,20 +228,14 @@ impl<'l, T> ListView<'l, T> {
         self.items.get(self.at())
     }
 
-    /// Whether the item that was drawn as the selected one is gone, and another one stands in its place.
-    pub(crate) fn is_replaced(&self) -> bool {
-        self.list.is_replaced(&self.rows)
-    }
-
     pub(crate) fn select(&mut self, index: usize) -> Reaction {
         self.list.select(&self.rows, index)
     }
 
     /// Makes the selection stay with its item, also before the operator moves it.
     pub(crate) fn pin(&mut self) {
-        let is_replaced = self.is_replaced();
         self.select(self.at());
-        self.list.replaced = is_replaced;
+        self.list.replaced = self.replaced;
     }
 
     /// Moves by a navigation action.
@@ -226,6 +263,7 @@ impl<'l, T> ListView<'l, T> {
         cx: &Context<'_>,
         row: impl Fn(usize, &T, usize, bool) -> Line<'a>,
     ) {
+        self.list.replaced = self.replaced;
         let (at, first) = self.list.update(&self.rows, area);
         draw_scroll_position(frame, self.pane, (first, area.height, self.items.len()), cx.theme);
         let seen = self.items.iter().enumerate().skip(first).take(area.height.into());
@@ -255,6 +293,11 @@ pub(crate) trait ListContent {
 
     /// Draws inside the border.
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, Self::Item<'_>>, cx: &Context<'_>);
+
+    /// Whether an action is about the selected item; otherwise it may ask something while the list moves on.
+    fn is_about_item(_action: Action) -> bool {
+        true
+    }
 
     /// Handles an action; `None` leaves it to the list, which moves the selection.
     fn act(&mut self, action: Action, view: &mut ListView<'_, Self::Item<'_>>, cx: &Context<'_>) -> Option<Reaction>;
@@ -310,6 +353,8 @@ pub(crate) trait ListContent {
 #[derive(Debug, Default)]
 pub(crate) struct ListPane<C> {
     list: List,
+    /// The filter of the operator's last sight or key.
+    filter: String,
     /// What the items that were last drawn show.
     focus: Focus,
     pub(crate) content: C,
@@ -318,7 +363,8 @@ pub(crate) struct ListPane<C> {
 impl<C: ListContent> Pane for ListPane<C> {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         let items = self.content.items(cx);
-        let view = ListView::new::<C>(&items, &mut self.list, area);
+        let kept = (&mut self.list, &mut self.filter);
+        let view = ListView::new((&self.content, &items), kept, area, cx);
         let block = pane_block(&self.content.title(&view, cx), area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
@@ -336,13 +382,20 @@ impl<C: ListContent> Pane for ListPane<C> {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let items = self.content.items(cx);
-        let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
-        let is_replaced = view.is_replaced();
+        let kept = (&mut self.list, &mut self.filter);
+        let mut view = ListView::new((&self.content, &items), kept, Rect::ZERO, cx);
+        let replaced = view.replaced;
         let reaction = self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action));
-        if is_replaced && matches!(reaction, Reaction::Send(_) | Reaction::Confirm(_)) {
-            // The key was meant for the row that is gone.
+        if !C::is_about_item(action) {
+            return reaction;
+        }
+        if let Some(replaced) = replaced
+            && matches!(reaction, Reaction::Send(_) | Reaction::Confirm(_))
+        {
+            // The key was meant for the row that was there.
             view.select(view.at());
-            return Reaction::Status("the selected row is gone; press the key again for the one in its place".into());
+            let what = replaced.words();
+            return Reaction::Status(format!("the selected row {what}; press the key again for the one in its place"));
         }
         if matches!(reaction, Reaction::Confirm(_) | Reaction::ShowDetail(_)) {
             // The window stays with what it is about, also before the operator has moved the selection.
@@ -353,7 +406,8 @@ impl<C: ListContent> Pane for ListPane<C> {
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
         let (at, items) = (Position::new(column, row), self.content.items(cx));
-        let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
+        let kept = (&mut self.list, &mut self.filter);
+        let mut view = ListView::new((&self.content, &items), kept, Rect::ZERO, cx);
         self.content.click(at, &mut view).unwrap_or_else(|| view.list.click(at, &view.rows))
     }
 
@@ -424,17 +478,18 @@ mod tests {
         let mut list = List::default();
         list.update(&ids("a b c"), rows(2));
         list.update(&ids("x a b c"), rows(2));
-        assert!(!list.is_replaced(&ids("x a b c")), "it is on screen, one row lower");
+        let is_gone = |list: &List, now: &str| list.replaced(&ids(now), |_| false) == Some(Replaced::Gone);
+        assert!(!is_gone(&list, "x a b c"), "it is on screen, one row lower");
         list.update(&ids("b c"), rows(2));
-        assert!(list.is_replaced(&ids("b c")), "also before a row was selected");
+        assert!(is_gone(&list, "b c"), "also before a row was selected");
         list.act(Action::Down, &ids("b c"));
-        assert!(!list.is_replaced(&ids("x b c")) && list.is_replaced(&ids("b")));
+        assert!(!is_gone(&list, "x b c") && is_gone(&list, "b"));
         list.update(&ids("b d"), rows(2));
-        assert!(list.is_replaced(&ids("b d")), "also after it was drawn");
+        assert!(is_gone(&list, "b d"), "also after it was drawn");
         list.update(&ids("b c d"), rows(2));
-        assert!(list.is_replaced(&ids("b c d")), "the row that came back is another selection");
+        assert!(is_gone(&list, "b c d"), "the row that came back is another selection");
         list.act(Action::Up, &ids("b c d"));
-        assert!(!list.is_replaced(&ids("b c d")), "the operator has moved on");
+        assert!(!is_gone(&list, "b c d"), "the operator has moved on");
     }
 
     #[test]

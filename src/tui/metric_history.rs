@@ -16,11 +16,11 @@ const QUEUE_SAMPLES: usize = 24;
 /// Samples per town day.
 const SAMPLES_PER_DAY: u64 = 48;
 
-/// Named series with one value per half hour of town time.
+/// Named series with one value per half hour of town time in which a view came.
 #[derive(Clone, Debug)]
 pub struct MetricHistory {
-    /// Name → the half hour last written, and the values.
-    series: BTreeMap<String, (u64, VecDeque<f64>)>,
+    /// Name → half hours and values, oldest first.
+    series: BTreeMap<String, VecDeque<(u64, f64)>>,
     full: TimeSeries,
     needs: LevelHistory,
     queues: LevelHistory,
@@ -51,7 +51,8 @@ impl MetricHistory {
         }
         let slot = view.tick * SAMPLES_PER_DAY / view.clock.ticks_per_day.max(1);
         if slot != self.slot {
-            self.series.retain(|_, (written, _)| slot.saturating_sub(*written) <= MAX_SAMPLES as u64);
+            let is_new = |newest: &(u64, f64)| slot.saturating_sub(newest.0) <= MAX_SAMPLES as u64;
+            self.series.retain(|_, series| series.back().is_some_and(is_new));
         }
         (self.slot, self.tick) = (slot, view.tick);
         let figures = view.metrics().iter().map(|metric| (metric.name.as_str(), metric.value));
@@ -69,13 +70,13 @@ impl MetricHistory {
     fn push(&mut self, name: &str, value: Option<f64>) {
         let Some(value) = value else { return };
         if !self.series.contains_key(name) {
-            self.series.insert(name.to_owned(), (u64::MAX, VecDeque::new()));
+            self.series.insert(name.to_owned(), VecDeque::new());
         }
-        let (written, series) = self.series.get_mut(name).expect("inserted above");
-        if std::mem::replace(written, self.slot) == self.slot {
+        let series = self.series.get_mut(name).expect("inserted above");
+        if series.back().is_some_and(|newest| newest.0 == self.slot) {
             series.pop_back();
         }
-        series.push_back(value);
+        series.push_back((self.slot, value));
         if series.len() > MAX_SAMPLES {
             series.pop_front();
         }
@@ -86,20 +87,36 @@ impl MetricHistory {
         &self.full
     }
 
-    /// The newest `most` values of a series, oldest first. Names: `attendance`, `late_today`, `kpi.<name>`.
+    /// The values of a series in the newest `most` half hours, oldest first; NaN where none was seen. Names: `attendance`,
+    /// `late_today`, `kpi.<name>`.
     pub fn recent(&self, name: &str, most: usize) -> Vec<f64> {
-        let Some((_, series)) = self.series.get(name) else { return Vec::new() };
-        series.iter().skip(series.len().saturating_sub(most)).copied().collect()
+        self.by_half_hour(self.series.get(name).into_iter().flatten().copied(), most)
     }
 
-    /// The newest `most` levels of a resident's need, oldest first.
+    /// The levels of a resident's need in the newest `most` half hours, oldest first; NaN where none was seen.
     pub(crate) fn need(&self, agent: &Agent, need: &str, most: usize) -> Vec<f64> {
-        self.needs.need(agent, need, most)
+        self.by_half_hour(self.needs.need(agent, need).into_iter(), most)
     }
 
-    /// The newest `most` numbers of those who waited at an object, oldest first.
+    /// The kept levels of a resident's need with their half hours, oldest first.
+    pub(crate) fn need_samples(&self, agent: &Agent, need: &str) -> Vec<(f64, f64)> {
+        self.needs.need(agent, need).into_iter().map(|(slot, level)| (slot as f64, level)).collect()
+    }
+
+    /// The numbers of those who waited at an object in the newest `most` half hours, oldest first; NaN where none was seen.
     pub(crate) fn waiting(&self, object: &str, most: usize) -> Vec<f64> {
-        self.queues.waiting(object, most)
+        self.by_half_hour(self.queues.waiting(object).into_iter(), most)
+    }
+
+    /// The samples of the newest `most` half hours, each in its place.
+    fn by_half_hour(&self, samples: impl Iterator<Item = (u64, f64)>, most: usize) -> Vec<f64> {
+        let shown: Vec<(u64, f64)> = samples.filter(|(slot, _)| self.slot - slot < most as u64).collect();
+        let Some((first, _)) = shown.first() else { return Vec::new() };
+        let mut values = vec![f64::NAN; (self.slot - first) as usize + 1];
+        for (slot, value) in &shown {
+            values[(slot - first) as usize] = *value;
+        }
+        values
     }
 }
 
@@ -136,7 +153,35 @@ mod tests {
             view.employment.attendance = attendance;
             history.record(&view);
         }
-        assert_eq!(history.recent("attendance", 9), [0.5, 0.75]);
+        history.record(&view(23, 0));
+        let spark = |most| crate::format::spark(&history.recent("attendance", most), most);
+        assert_eq!([spark(9), spark(2), spark(1)], ["▁█ ", "▄ ", ""], "unknown in the newest half hour");
+    }
+
+    #[test]
+    fn a_value_stays_in_its_half_hour_when_others_were_not_seen() {
+        let mut history = MetricHistory::default();
+        let ada = Agent { id: "ada".into(), ..Agent::default() };
+        let seen = |tick, late: u64| {
+            let mut view = view(tick, late);
+            let needs = vec![Need { name: "hunger".into(), value: late as f64, critical: 0.1 }];
+            view.agents.push(Agent { needs, ..ada.clone() });
+            view
+        };
+        for (tick, late) in [(0, 1), (10, 2), (45, 3)] {
+            history.record(&seen(tick, late));
+        }
+        let spark = |values: Vec<f64>| crate::format::spark(&values, 9);
+        let late = |most| spark(history.recent("late_today", most));
+        assert_eq!([late(9), late(4), late(1)], ["▁▅  █", "▁  █", "▄"]);
+        assert_eq!(spark(history.need(&ada, "hunger", 9)), "▁▅  █");
+        assert_eq!(history.need_samples(&ada, "hunger"), [(0.0, 1.0), (1.0, 2.0), (4.0, 3.0)]);
+        // A screen that sees a town run through many days has the newest column and keeps the samples.
+        for day in 1..200 {
+            history.record(&seen(day * 480, day));
+        }
+        assert_eq!(history.recent("late_today", 9), [199.0]);
+        assert_eq!(history.need_samples(&ada, "hunger").len(), MAX_SAMPLES);
     }
 
     #[test]
@@ -162,8 +207,8 @@ mod tests {
         with_kpi.kpis.push(Kpi { name: "tenure".into(), value: Some(1.0), ..Kpi::default() });
         history.record(&with_kpi.into());
         history.record(&view(10 * MAX_SAMPLES as u64, 1));
-        assert_eq!(history.recent("kpi.tenure", 9), [1.0]);
+        assert_eq!(history.recent("kpi.tenure", usize::MAX)[0].to_bits(), 1.0_f64.to_bits());
         history.record(&view(10 * (MAX_SAMPLES as u64 + 1), 1));
-        assert!(history.recent("kpi.tenure", 9).is_empty());
+        assert!(history.recent("kpi.tenure", usize::MAX).is_empty());
     }
 }

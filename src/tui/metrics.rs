@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::format::natural_order;
+use super::format::{natural_order, thousands};
 use super::screens::learning::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use townlet_wire::Snapshot;
 
@@ -58,7 +58,7 @@ impl Metric {
     /// Sets a maximum as the target.
     fn at_most(self, limit: u64) -> Self {
         let verdict = if self.value.is_some_and(|value| value > limit as f64) { "missed" } else { "met" };
-        self.bound(Some(limit as f64), &format!("≤ {limit}"), verdict)
+        self.bound(Some(limit as f64), &format!("≤ {}", thousands(limit)), verdict)
     }
 }
 

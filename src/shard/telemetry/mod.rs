@@ -170,6 +170,8 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
         attendance: (!ratios.is_empty()).then(|| ratios.iter().sum::<f64>() / ratios.len() as f64),
         late_today: present().filter(|agent| state.agents.late_ticks_today[*agent] > 0).count() as u64,
         absent_7d: present().map(|agent| u64::from(state.agents.absent_shifts(agent))).sum(),
+        all_exits_today: u64::from(state.lifecycle.exits_today),
+        all_exits_cap: Some(u64::from(rules.config.lifecycle.max_exits_per_day)),
     }
 }
 

@@ -303,16 +303,21 @@ impl App {
         }
     }
 
+    /// What a screen shows that hears nothing.
+    const fn what_is_shown(&self) -> &'static str {
+        if self.view.is_some() { "the screen is out of date" } else { "no state was received yet" }
+    }
+
     fn banners(&self) -> Vec<String> {
         // A rewritten history comes first: it puts everything else in doubt.
         let mut banners = self.history_alarms.clone();
         match &self.link {
             Link::Behind { .. } => {
                 let age = connection::data_age(&self.link).unwrap_or_default();
-                banners.push(format!("the screen is {age} behind the shard: the connection is slow"));
+                banners.push(format!("the screen is {age} behind the shard: the connection or a machine is slow"));
             }
             Link::Stale { .. } => {
-                banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
+                banners.push(format!("{}; {}", connection::silence(&self.link), self.what_is_shown()));
             }
             Link::Reconnecting { stopped: true, denied: false, .. } => {
                 banners.push(format!("the shard has stopped; {}", connection::next_attempt(&self.link)));
@@ -321,8 +326,9 @@ impl App {
             Link::Reconnecting { denied, why, .. } => {
                 let advice = if *denied { ": `:escalate` gives another token" } else { "" };
                 banners.push(format!(
-                    "{}; the screen is out of date; {}{advice} ({why})",
+                    "{}; {}; {}{advice} ({why})",
                     connection::silence(&self.link),
+                    self.what_is_shown(),
                     connection::next_attempt(&self.link)
                 ));
             }

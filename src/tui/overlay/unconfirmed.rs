@@ -136,7 +136,7 @@ impl Dialog for UnconfirmedDialog {
         let below = if self.quitting.is_some() { 2 } else { 0 };
         let title = match (self.commands.len() as u64, self.quitting.is_some()) {
             (0, true) => "Quit?".to_owned(),
-            (0, false) => "Every command is confirmed".to_owned(),
+            (0, false) => "Every command is answered".to_owned(),
             (number, true) => format!("Quit with {} not confirmed?", count(number, "command")),
             (number, false) => format!("{} not confirmed", count(number, "command")),
         };

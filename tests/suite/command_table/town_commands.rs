@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use townlet_shard::specs;
 use townlet_wire::Snapshot;
+use townlet_wire::telemetry::Queue;
 
 use crate::kit::{TestShard, temp_home};
 
@@ -526,6 +527,16 @@ fn shock(kind: &str, utility: &str) {
 
 fn blackout() {
     shock("blackout", "power");
+    with(|live| {
+        let count = |live: &TestShard, is: fn(&Queue) -> bool| {
+            live.view().conflict.queues.iter().filter(|queue| is(queue)).count()
+        };
+        // The town begins at midnight.
+        assert!(count(live, |queue| queue.closed && !queue.working) > 0, "shops are closed");
+        assert_eq!(count(live, Queue::is_off), 0, "and nothing is off");
+        live.expect_ok("blackout on");
+        assert!(count(live, Queue::is_off) > 0);
+    });
 }
 
 fn outage() {
@@ -560,6 +571,18 @@ fn set_exit_cap() {
         live.run(1);
         let alert = live.view().alerts.into_iter().find(|alert| alert.name == "exit_cap_reached").expect("it stands");
         assert_eq!(alert.message, "exit cap reached: 0 exits today, limit 0; 1 resident waits.");
+        // The limit on exits of all causes is named when it holds them.
+        live.expect_ok("set_exit_cap 5");
+        live.expect_ok("kill ben");
+        live.expect_ok("kill cleo");
+        live.run(1);
+        let view = live.view();
+        assert_eq!((view.employment.all_exits_today, view.employment.all_exits_cap), (2, Some(2)));
+        let alert = view.alerts.into_iter().find(|alert| alert.name == "exit_cap_reached").expect("it stands");
+        assert_eq!(alert.message, "exit cap reached: 2 exits of all causes today, limit 2; 1 resident waits.");
+        let status = live.expect_ok("employment_status");
+        let held = "0 of 5 exits today. The limit on exits of all causes is reached: 2 exits today, limit 2.";
+        assert!(status.summary().ends_with(held), "{}", status.summary());
     });
 }
 

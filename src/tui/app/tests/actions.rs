@@ -79,6 +79,49 @@ fn an_inspector_says_that_its_resident_is_gone() {
 }
 
 #[test]
+fn a_row_that_a_filter_hides_is_not_called_gone() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.screen();
+    ui.press("/");
+    ui.type_in("cleo");
+    ui.press("enter d");
+    assert_eq!(ui.lines(), ["employment_exit defer cleo"], "the key is for the row that the filter left");
+    ui.press("3");
+    ui.screen();
+    for keys in [["e", "v", "a"], ["g", "w", "e"]] {
+        ui.press("/ ctrl-u");
+        ui.press(&keys.join(" "));
+        ui.screen();
+        ui.press("enter enter");
+        ui.shows(" (1 of 1)");
+        ui.hides("in place of");
+        ui.press("esc");
+    }
+    // Also when no frame was drawn since the filter was typed.
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.screen();
+    ui.press("/ c l e o enter d");
+    assert_eq!(ui.lines(), ["employment_exit defer cleo"]);
+}
+
+#[test]
+fn a_row_that_no_longer_matches_the_filter_is_not_called_gone() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("/");
+    ui.type_in("3 absent");
+    ui.press("enter");
+    ui.screen();
+    let mut view = snapshot();
+    view.employment.queue[0].reason = "moved".into();
+    ui.view(view);
+    ui.press("d");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.shows("the selected row no longer matches the filter; press the key again for the one in its place");
+    ui.press("d");
+    assert_eq!(ui.lines(), ["employment_exit defer ben"]);
+}
+
+#[test]
 fn marks_end_with_an_approval_and_with_esc() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("space space");

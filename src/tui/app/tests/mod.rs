@@ -300,6 +300,9 @@ fn banners_and_connection_states() {
     ui.app.update(lost(false));
     ui.shows("Harbour · no answer for 12 s, trying again in 4 s   http://x");
     ui.shows("no answer for 12 s; the screen is out of date; trying again in 4 s (the connection broke)");
+    let mut empty = AppHarness::without_view(Role::Viewer, (120, 40));
+    empty.app.update(lost(false));
+    empty.shows("no answer for 12 s; no state was received yet; trying again in 4 s (the connection broke)");
     // A shard that is not heard neither runs nor grants a role.
     ui.hides("▶ 10×");
     ui.shows("? was 10×");

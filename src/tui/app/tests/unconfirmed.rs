@@ -45,7 +45,7 @@ fn commands_without_an_answer_are_counted_and_listed_with_their_age() {
     unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false)]);
     ui.shows("1 command not confirmed");
     unconfirmed(&mut ui, Vec::new());
-    ui.shows("Every command is confirmed");
+    ui.shows("Every command is answered");
     ui.shows("Every command has an answer.");
     ui.hides("x give up");
     ui.press("esc u");

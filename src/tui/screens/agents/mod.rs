@@ -116,13 +116,12 @@ fn draw_need_charts(frame: &mut Frame<'_>, area: Rect, agent: &Agent, cx: &Conte
             Span::styled(format!("  min {}", percent(need.critical)), cx.theme.dim),
         ]);
         draw_text(frame, title, now);
-        let values = cx.history.need(agent, &need.name, usize::MAX);
-        if values.len() < 2 {
+        let points = cx.history.need_samples(agent, &need.name);
+        if points.len() < 2 {
             draw_text(frame, below, Line::styled("The chart is recorded while the town runs.", cx.theme.dim));
             continue;
         }
-        let newest = values.len() as f64 - 1.0;
-        let points: Vec<(f64, f64)> = values.into_iter().enumerate().map(|(x, value)| (x as f64, value)).collect();
+        let newest = points[points.len() - 1].0;
         let ago = |x: f64| match newest - x {
             0.0 => "now".to_owned(),
             half_hours => format!("{} ago", duration((half_hours * 30.0) as u64, 1_440)),
@@ -141,7 +140,8 @@ impl ListContent for ResidentTable {
         let number = |number: usize| thousands(number as u64);
         let (shown, all) = (number(view.items.len()), number(cx.view.agents.len()));
         if let Some(row) = view.selected().filter(|_| self.inspector.open) {
-            let instead = if view.is_replaced() { ", in place of one that is gone" } else { "" };
+            let instead =
+                view.replaced.map_or_else(String::new, |why| format!(", in place of one that {}", why.words()));
             let at = number(view.at() + 1);
             return format!("Residents · {} ({at} of {shown}){instead}", clip(&row.agent.name, 24));
         }

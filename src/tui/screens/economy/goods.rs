@@ -7,7 +7,7 @@ use ratatui::text::Line;
 
 use crate::chart;
 use crate::export::{ChartData, Record, record};
-use crate::format::{bar, thousands, trend_on};
+use crate::format::{bar, thousands, trend_over};
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction, mark};
@@ -163,8 +163,7 @@ fn row(good: Good<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>
         "note" => Cell::Pieces(vec![(format!("{} ", item.sign), item.style), (item.note.clone(), item.style)]),
         _ => {
             let points = cx.history.full().points(&good.series());
-            let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
-            Cell::Text(trend_on(&values, width, item.scale), theme.chart)
+            Cell::Text(trend_over(&points, width, item.scale), theme.chart)
         }
     };
     columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)

@@ -235,6 +235,10 @@ impl ListContent for PromotionHistory {
         ])
     }
 
+    fn is_about_item(action: Action) -> bool {
+        !matches!(action, Action::Promote | Action::Rollback)
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {
         if cx.view.promotion.state.is_empty() {
             let (missing, advice) = if cx.session.transport == RECORDING {

@@ -268,6 +268,20 @@ fn without_space_for_the_history_the_border_has_the_selected_change() {
 }
 
 #[test]
+fn a_question_about_the_release_leaves_the_newest_change_selected() {
+    let mut harness = harness(|_| {});
+    harness.role(townlet_wire::Role::Admin);
+    let mut pane = Candidate::default();
+    harness.draw(&mut pane, (80, 15));
+    assert!(matches!(harness.act(&mut pane, Action::Rollback), Reaction::Confirm(_)));
+    let mut newest = harness.view.promotion.history.last().expect("a change").clone();
+    newest.number += 1;
+    harness.view.promotion.history.push(newest);
+    let text = harness.text(&mut pane, (80, 15));
+    assert!(text.contains(" history 1 of 5: "), "{text}");
+}
+
+#[test]
 fn history_opens_and_nothing_emits_escapes_or_panics() {
     let mut harness = harness(|_| {});
     let mut pane = Candidate::default();

@@ -12,7 +12,7 @@ use ratatui::text::{Line, Span};
 use super::filter;
 use crate::chart;
 use crate::export::{ChartData, Record, record};
-use crate::format::{figure, natural_order, range, scale_of, thousands, trend_on};
+use crate::format::{figure, natural_order, range, scale_of, thousands, trend_over};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
@@ -109,9 +109,10 @@ fn row(
     let theme = cx.theme;
     let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
     let unit = drawn_unit(metric, false);
-    let values: Vec<f64> = series(metric, false, cx).into_iter().map(|point| point.1).collect();
-    let range = range(values.iter().copied());
-    let finite = || values.iter().filter(|value| value.is_finite());
+    let points = series(metric, false, cx);
+    let values = || points.iter().map(|point| point.1);
+    let range = range(values());
+    let finite = || values().filter(|value| value.is_finite());
     let mean = range.map(|_| finite().sum::<f64>() / finite().count() as f64);
     let end =
         |value: Option<f64>| Cell::Text(value.map_or_else(|| "–".to_owned(), |value| figure(value, unit)), theme.dim);
@@ -126,7 +127,7 @@ fn row(
         "min" => end(range.map(|range| range.0)),
         "max" => end(range.map(|range| range.1)),
         "mean" => end(mean),
-        _ => Cell::Text(trend_on(&values, width, scale_of(unit)), theme.chart),
+        _ => Cell::Text(trend_over(&points, width, scale_of(unit)), theme.chart),
     };
     columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)
 }

@@ -77,19 +77,28 @@ impl ExitQueue {
         let (theme, employment) = (cx.theme, &cx.view.employment);
         let over = employment.pending_count > employment.queue_limit;
         let full = employment.exits_today >= employment.daily_exit_cap;
+        let held = employment.reached_all_exits_cap();
         let value = |text: String, bad: bool| Span::styled(text, if bad { theme.warn } else { theme.strong });
         let limit = |text: String| Span::styled(text, theme.dim);
         let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
+        let (late, absent) = (thousands(employment.late_today), thousands(employment.absent_7d));
+        // A blank before the sparkline.
+        let late = pad(&late, (width(&late) + 1).max(3));
         // Width left for the two sparklines.
-        let wide = (usize::from(columns).saturating_sub(49) / 2).min(16);
+        let taken = 41 + width(&late) + width(&absent).max(5);
+        let wide = (usize::from(columns).saturating_sub(taken) / 2).min(16);
         let trend = |name: &str, scale| {
             Span::styled(pad(&spark_on(&cx.history.recent(name, wide), wide, scale), wide), theme.chart)
         };
         let pending = format!("{} / {}", thousands(employment.pending_count), thousands(employment.queue_limit));
-        let reached = match (full, columns >= 56) {
-            (true, true) => " ! cap reached",
-            (true, false) => " ! cap",
-            (false, _) => "",
+        let reached = match (full, held) {
+            (true, _) if columns >= 56 => " ! cap reached".to_owned(),
+            (true, _) => " ! cap".to_owned(),
+            (false, Some(cap)) if columns >= 66 => {
+                format!(" ! all exits {} / {}", thousands(employment.all_exits_today), thousands(cap))
+            }
+            (false, Some(_)) => " ! all".to_owned(),
+            (false, None) => String::new(),
         };
         let attendance = employment.attendance.map_or_else(|| "–".to_owned(), percent);
         vec![
@@ -99,8 +108,8 @@ impl ExitQueue {
                 Span::styled(if over { " ! " } else { "   " }, theme.warn),
                 Span::raw(" ".repeat(8_usize.saturating_sub(width(&pending)))),
                 label("exits today "),
-                value(employment.exits_today.to_string(), full),
-                limit(format!(" / {}", employment.daily_exit_cap)),
+                value(thousands(employment.exits_today), full),
+                limit(format!(" / {}", thousands(employment.daily_exit_cap))),
                 Span::styled(reached, theme.warn),
             ]),
             Line::from(vec![
@@ -108,10 +117,10 @@ impl ExitQueue {
                 value(pad(&attendance, 6), false),
                 trend("attendance", scale_of("ratio")),
                 label(" late today "),
-                value(pad(&employment.late_today.to_string(), 3), false),
+                value(late, false),
                 trend("late_today", None),
                 label(" absent 7d "),
-                value(employment.absent_7d.to_string(), false),
+                value(absent, false),
             ]),
         ]
     }
@@ -182,6 +191,8 @@ fn leaves(view: &IndexedSnapshot, entry: &ExitEntry, in_full: bool) -> String {
         return if in_full { format!("after the {kind}") } else { "suspended".to_owned() };
     }
     match (exit_details::waits_for_cap(view, entry), in_full) {
+        (true, _) if view.employment.daily_exit_cap == 0 => "by approval".to_owned(),
+        (true, _) if view.employment.reached_all_exits_cap().is_some() => "tomorrow".to_owned(),
         (true, true) => "when cap and gap allow".to_owned(),
         (true, false) => "when allowed".to_owned(),
         (false, true) => moment(entry.releases_at_tick, view),

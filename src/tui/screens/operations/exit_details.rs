@@ -73,13 +73,28 @@ pub(super) fn suspension(view: &IndexedSnapshot) -> Option<&str> {
     view.perturbations.iter().find(active).map(|it| it.kind.as_str())
 }
 
+/// When the limits let an exit happen whose review window is over.
+fn limits(view: &IndexedSnapshot) -> String {
+    let employment = &view.employment;
+    if employment.daily_exit_cap == 0 {
+        return "only by approval: the exit cap is 0".to_owned();
+    }
+    match employment.reached_all_exits_cap() {
+        Some(cap) => {
+            let all = thousands(employment.all_exits_today);
+            format!("tomorrow at the earliest: {all} of {} exits of all causes today", thousands(cap))
+        }
+        None => "as soon as the exit cap and exit gap allow".to_owned(),
+    }
+}
+
 /// When an exit that is not approved takes effect.
 pub(in crate::screens) fn when(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
     match (suspension(view), waits_for_cap(view, entry)) {
         (None, false) => moment(entry.releases_at_tick, view),
-        (None, true) => "as soon as the exit cap and exit gap allow".to_owned(),
+        (None, true) => limits(view),
         (Some(kind), false) => format!("after the {kind}, not before tick {}", thousands(entry.releases_at_tick)),
-        (Some(kind), true) => format!("after the {kind}, as soon as the exit cap and exit gap allow"),
+        (Some(kind), true) => format!("after the {kind}, {}", limits(view)),
     }
 }
 

@@ -9,7 +9,8 @@ use crate::format::{clip, count, duration, resident, short, spark_on, thousands,
 use crate::indexed_snapshot::IndexedSnapshot;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Context, DetailCard, KeyHint, Reaction};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty};
+use crate::screens::filter;
 use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
 use townlet_wire::escape;
@@ -20,7 +21,7 @@ const MEASURED: usize = 256;
 
 pub(crate) type Queues = ListPane<QueueList>;
 
-/// The queues at objects; objects in use come first.
+/// The queues at objects; those waited for come first.
 #[derive(Default)]
 pub(crate) struct QueueList;
 
@@ -39,6 +40,22 @@ static TABLE: Table = Table {
         Column::number("seats", 5, 5, EXTRA).of(&["capacity"]),
     ],
 };
+
+/// The fields of the filter.
+const FIELDS: [&str; 5] = ["object", "place", "user", "waiting", "is"];
+
+/// Words for the filter field `is`.
+fn tags(queue: &Queue) -> String {
+    let tags = [(!queue.waiting.is_empty(), "waiting"), (queue.is_off(), "off"), (queue.closed, "closed")].into_iter();
+    tags.filter(|(is, _)| *is).map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+}
+
+fn passes(queue: &Queue, cx: &Context<'_>) -> bool {
+    let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
+    let texts = [&queue.object, &queue.place, &users, &waiters, &tags(queue)];
+    let fields: [_; FIELDS.len()] = std::array::from_fn(|at| (FIELDS[at], texts[at].as_str()));
+    filter::passes(cx.filter, &fields)
+}
 
 /// Users with the remaining ticks: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` if `columns` is small.
 fn users(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
@@ -95,7 +112,11 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     let (view, theme) = (cx.view, cx.theme);
     let per_day = view.clock.ticks_per_day;
     let fact = |label: &str, value: String| DetailCard::fact(label, &value, 10, theme);
-    let state = if queue.working { "available" } else { "unavailable: no power, no water or closed" };
+    let state = match (queue.working, queue.closed) {
+        (true, _) => "available",
+        (false, true) => "closed at this hour",
+        (false, false) => "unavailable: no power, no water or closed",
+    };
     let mut lines = vec![
         fact("object", format!("{} ({}) in {}", queue.object, queue.kind, queue.place)),
         fact("state", format!("{state}; capacity {}", queue.capacity)),
@@ -113,7 +134,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     };
     let using = queue.users.iter().map(|user| {
         let left = user.remaining.map_or_else(|| "coming".to_owned(), |left| format!("{} left", count(left, "tick")));
-        format!("  {} · {} · {left}", resident(view, &user.agent), user.affordance)
+        format!("  {} · {} · {left}", resident(view, &user.agent), user.affordance.replace('_', " "))
     });
     listed(&mut lines, using.collect());
     lines.extend([Line::default(), Line::styled("Waiting, next first", theme.head)]);
@@ -132,10 +153,11 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
 
 fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {
     let (view, theme) = (cx.view, cx.theme);
-    let (sign, style) = match (queue.working, queue.waiting.is_empty()) {
-        (false, _) => ("⊘", theme.bad),
-        (true, false) => ("!", theme.warn),
-        (true, true) => (" ", theme.text),
+    let (sign, style) = match queue {
+        queue if queue.is_off() => ("⊘", theme.bad),
+        queue if !queue.waiting.is_empty() => ("!", theme.warn),
+        queue if queue.closed => ("⊘", theme.dim),
+        _ => (" ", theme.text),
     };
     let base = if queue.users.is_empty() { theme.dim } else { theme.text };
     let text = |head: &str, width: usize| match head {
@@ -147,8 +169,8 @@ fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "ghosts" => ghosts(queue.ghost_steps),
         "waiting over time" => {
             let series = cx.history.waiting(&queue.object, width);
-            let none = series.iter().all(|waiting| *waiting == 0.0);
-            if none { String::new() } else { spark_on(&series, width, Some((0.0, 1.0))) }
+            let some = series.iter().any(|waiting| *waiting > 0.0);
+            if some { spark_on(&series, width, Some((0.0, 1.0))) } else { String::new() }
         }
         "place" => queue.place.clone(),
         "seats" => queue.capacity.to_string(),
@@ -182,11 +204,7 @@ impl ListContent for QueueList {
     const TITLE: &'static str = "Queues";
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Queue> {
-        let fits = |queue: &&Queue| {
-            let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
-            cx.matches(&[&queue.object, &queue.place, &users, &waiters])
-        };
-        cx.view.queues_in_order().filter(|queue| cx.filter.is_empty() || fits(queue)).collect()
+        cx.view.queues_in_order().filter(|queue| cx.filter.is_empty() || passes(queue, cx)).collect()
     }
 
     fn id(queue: &&Queue) -> String {
@@ -231,8 +249,15 @@ impl ListContent for QueueList {
         let [head, table, below] = Layout::vertical(rows).areas(area);
         draw_text(frame, below, foot(cx, area.width));
         if view.items.is_empty() {
-            let none = ("This town has no objects.", "Objects are defined in the town plan.");
-            return cx.draw_no_items(frame, table, "queues", none);
+            let (missing, advice) = if cx.filter.is_empty() {
+                ("This town has no objects.", "Objects are defined in the town plan.")
+            } else {
+                (
+                    "No queues match the filter.",
+                    "Press esc to clear it. Words match any column; place:cafe matches one. `is:` takes waiting, off and closed.",
+                )
+            };
+            return draw_empty(frame, table, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);
         }
         // A quarter of the width each at most, so that the waiting residents keep theirs.
         let most = usize::from(area.width) / 4;

@@ -177,7 +177,7 @@ impl Canvas<'_> {
         tiles
     }
 
-    /// Draws objects, with a mark if they are unavailable or the number of waiting residents. With one cell per tile, the
+    /// Draws objects, with a mark if their power or water is off or the number of waiting residents. With one cell per tile, the
     /// mark replaces the sign.
     pub(super) fn objects(&mut self, view: &IndexedSnapshot) {
         let (columns, rows) = self.window.tiles();
@@ -187,7 +187,7 @@ impl Canvas<'_> {
             let style = if used { self.theme.accent.add_modifier(Modifier::BOLD) } else { self.theme.text };
             self.put(tile, 0, object_sign(&object.kind), style);
             let mark = match queue {
-                Some(queue) if !queue.working => Some(('✗', self.theme.bad)),
+                Some(queue) if queue.is_off() => Some(('✗', self.theme.bad)),
                 Some(queue) if !queue.waiting.is_empty() => {
                     let digit = char::from_digit(queue.waiting.len() as u32, 10).unwrap_or('9');
                     Some((digit, self.theme.warn.add_modifier(Modifier::BOLD)))

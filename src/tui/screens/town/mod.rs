@@ -17,7 +17,7 @@ use self::resident_letters::ResidentLetters;
 pub(crate) use self::side_panel::legend;
 use self::side_panel::{SidePanel, utilities};
 use crate::export::{Export, Record, record};
-use crate::format::clip;
+use crate::format::{clip, width};
 use crate::keymap::Action;
 use crate::layouts::{Division, Layouts};
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
@@ -175,17 +175,19 @@ impl Pane for Map {
             Some((overview, squares)) => format!(" {} ", overview.caption(squares, self.cursor)),
             None => self.caption(cx),
         };
-        let caption = Line::styled(clip(&caption, usize::from(inner.width) / 2), cx.theme.dim);
-        // A filter stands at the left of the border.
-        let caption = if cx.filter.is_empty() { caption } else { caption.right_aligned() };
-        block = block.title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned()).title_bottom(caption);
         let part = match overview {
             Some(overview) => Some(format!("whole map · a dot is {0} × {0} tiles", overview.tiles)),
             None => window.scrolled(plan),
         };
-        if let Some(scrolled) = part {
-            block =
-                block.title_bottom(Line::from(Span::styled(format!(" {scrolled} "), cx.theme.accent)).right_aligned());
+        let part = part.map_or_else(String::new, |part| format!(" {part} "));
+        // At most half of the border, and what the other caption leaves.
+        let room = usize::from(inner.width).saturating_sub(width(&part) + 1).min(usize::from(inner.width) / 2);
+        let caption = Line::styled(clip(&caption, room), cx.theme.dim);
+        // A filter stands at the left of the border.
+        let caption = if cx.filter.is_empty() { caption } else { caption.right_aligned() };
+        block = block.title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned()).title_bottom(caption);
+        if !part.is_empty() {
+            block = block.title_bottom(Line::from(Span::styled(part, cx.theme.accent)).right_aligned());
         }
         frame.render_widget(block, area);
         if let Some((overview, squares)) = &whole {

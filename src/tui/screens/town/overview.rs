@@ -1,4 +1,4 @@
-//! The whole map at once: where residents are, as dots of braille, and where they wait, are hungry, or find an object off.
+//! The whole map at once: where residents are, as dots of braille, and where they are hungry, find an object off, or wait.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub(super) struct Square {
     /// Residents whose hunger is below its critical level.
     hungry: u32,
     waiting: u32,
-    /// Objects that do not work.
+    /// Objects whose power or water is off.
     off: u32,
 }
 
@@ -104,7 +104,7 @@ impl Overview {
             let Some(cell) = self.cell(object.x, object.y) else { continue };
             let square = squares.entry(cell).or_default();
             square.waiting += queue.waiting.len() as u32;
-            square.off += u32::from(!queue.working);
+            square.off += u32::from(queue.is_off());
         }
         squares
     }
@@ -124,11 +124,11 @@ impl Overview {
 impl Square {
     /// The most urgent of what it has.
     fn sign(&self, theme: &Theme) -> (char, Style) {
-        if self.off > 0 {
-            return ('✗', theme.bad);
-        }
         if self.hungry > 0 {
             return ('!', theme.bad.add_modifier(Modifier::BOLD));
+        }
+        if self.off > 0 {
+            return ('✗', theme.bad);
         }
         if self.waiting > 0 {
             let digit = char::from_digit(self.waiting, 10).unwrap_or('9');

@@ -150,7 +150,9 @@ impl<'a> SidePanel<'a> {
             lines.push(self.dim(&format!("a {}, free to use", object.kind)));
             return lines;
         };
-        if !queue.working {
+        if queue.closed {
+            lines.push(self.dim("closed at this hour"));
+        } else if !queue.working {
             let off = self.view.utilities.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str());
             let off = off.collect::<Vec<_>>().join(" and ");
             let why = if off.is_empty() { "closed".to_owned() } else { format!("{off} off, or closed") };
@@ -159,7 +161,7 @@ impl<'a> SidePanel<'a> {
         for user in &queue.users {
             let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{} left", count(left, "tick")));
             let name = resident(self.view, &user.agent);
-            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance)));
+            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance.replace('_', " "))));
         }
         if queue.users.is_empty() {
             lines.push(self.dim("not in use"));
@@ -206,8 +208,11 @@ impl<'a> SidePanel<'a> {
             drawn.lines.push(self.dim("No match; esc clears."));
             return;
         }
-        let room = height.saturating_sub(drawn.lines.len()).max(1);
-        let room = if shown.len() > room { room - 1 } else { room };
+        let free = height.saturating_sub(drawn.lines.len());
+        let room = if shown.len() > free { free.saturating_sub(1) } else { free };
+        if room == 0 {
+            return;
+        }
         let at = self.focus.and_then(|focus| match self.filter {
             "" => self.view.resident_position(&focus.id),
             _ => shown.iter().position(|agent| agent.id == focus.id),
