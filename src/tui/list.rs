@@ -22,7 +22,7 @@ pub(crate) enum Replaced {
 }
 
 impl Replaced {
-    /// What is said of an item.
+    /// The words that follow the item.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Gone => "is gone",
