@@ -22,7 +22,7 @@ pub(crate) enum Replaced {
 }
 
 impl Replaced {
-    /// What is said of an item.
+    /// The words that follow the item.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Gone => "is gone",
@@ -97,7 +97,7 @@ impl List {
     }
 
     /// Selects what is in the place of the selected item, as after the operator has changed what is listed.
-    fn settle(&mut self, rows: &(impl Rows + ?Sized)) {
+    fn select_in_place(&mut self, rows: &(impl Rows + ?Sized)) {
         self.row = self.selected(rows);
         (self.id, self.replaced) = (rows.id(self.row), None);
     }
@@ -212,7 +212,7 @@ impl<'l, T> ListView<'l, T> {
         let rows = ItemRows::new::<C>(items);
         if filter != cx.filter {
             cx.filter.clone_into(filter);
-            list.settle(&rows);
+            list.select_in_place(&rows);
         }
         let exists = |id: &str| content.items(&Context { filter: "", ..*cx }).iter().any(|item| C::is(item, id));
         let replaced = list.replaced(&rows, exists);

@@ -5,7 +5,6 @@ use std::path::Path;
 use serde_json::Value;
 use townlet_shard::specs;
 use townlet_wire::Snapshot;
-use townlet_wire::telemetry::Queue;
 
 use crate::kit::{TestShard, temp_home};
 
@@ -527,16 +526,6 @@ fn shock(kind: &str, utility: &str) {
 
 fn blackout() {
     shock("blackout", "power");
-    with(|live| {
-        let count = |live: &TestShard, is: fn(&Queue) -> bool| {
-            live.view().conflict.queues.iter().filter(|queue| is(queue)).count()
-        };
-        // The town begins at midnight.
-        assert!(count(live, |queue| queue.closed && !queue.working) > 0, "shops are closed");
-        assert_eq!(count(live, Queue::is_off), 0, "and nothing is off");
-        live.expect_ok("blackout on");
-        assert!(count(live, Queue::is_off) > 0);
-    });
 }
 
 fn outage() {

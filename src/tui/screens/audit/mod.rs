@@ -26,7 +26,7 @@ use crate::wall_clock::offset_at;
 
 /// Commands of a page.
 const PAGE: isize = 10;
-/// What is said about a filter without a match.
+/// The advice about a filter without a match.
 const CLEAR: &str = "Press esc to clear it.";
 const EXAMPLES: &str = "Examples: status:rejected, issuer:tui, a command name.";
 /// Where the lines are that the shard does not send.
