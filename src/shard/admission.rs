@@ -197,7 +197,10 @@ impl Engine {
     /// The checks of an execution without its effect; what would be answered.
     fn preview(&mut self, admission: &Admission) -> Result<Value, ErrorBody> {
         let summary = match &admission.operation {
-            Operation::Town(command) => self.town.preview(command).map_err(refused)?,
+            Operation::Town(command) => {
+                let approver = self.approver(command);
+                self.town.preview(command).map_err(refused)? + &approver
+            }
             Operation::Reload(files) => return self.preview_reload(files.as_ref()),
             Operation::Release(request) => self.releases.describe(request)?,
             Operation::Shard(action) => self.check_action(action).map(|()| self.describe_action(action))?,
