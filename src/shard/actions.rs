@@ -189,7 +189,8 @@ impl Engine {
         self.refresh();
         let view = Some(Arc::new(self.snapshot()));
         let now = Some(LiveState { tick: self.town.tick(), digest: self.town.digest() });
-        let path = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
+        let (path, announced) = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
+        self.releases.announced = Some(announced);
         Ok(path.display().to_string())
     }
 }

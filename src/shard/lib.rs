@@ -216,6 +216,7 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
+    notes.extend(incident::unfinished(&home, &run_id));
     let config_not_in_force = options.reloader.as_ref().and_then(|reloader| reloader.not_in_force.clone());
     notes.extend(config_not_in_force.clone());
     let status = ShardStatus {

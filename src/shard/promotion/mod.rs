@@ -23,6 +23,7 @@ pub(super) use state_machine::Event;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
@@ -52,6 +53,8 @@ pub(super) struct Releases {
     /// Whether a release change is in progress; no other change starts and nothing else is written until it ends.
     pub(super) busy: bool,
     file: release_pointer::Writer,
+    /// Ends once the incident of a rollback has a note; the next write of the file waits for it.
+    pub(super) announced: Option<Receiver<()>>,
     release: LoadedPolicy,
     previous: Option<LoadedPolicy>,
     /// Other policies by requested name, or why they cannot be loaded; newest last.
@@ -149,6 +152,7 @@ impl Releases {
             writing: 0,
             busy: false,
             file,
+            announced: None,
             release,
             previous,
             loaded: Vec::new(),

@@ -285,7 +285,10 @@ impl Engine {
             fail_point!("release_written");
             let rollouts = if written.is_ok() { rows.write() } else { Ok(()) };
             (written, rollouts)
+        let announced = releases.announced.take();
         };
+            // The note of a rollback is there before its answer.
+            let _ended = announced.map(|note| note.recv());
         self.on_disk(job, move |done| {
             let (written, rollouts) = done.unwrap_or_else(|why| (Err(why), Ok(())));
             Message::ReleaseFileWritten(Box::new(ReleaseFileWritten { machine, waiting, written, rollouts }))
@@ -467,7 +470,6 @@ impl Engine {
         self.log.append(logged, true, |_| {});
         self.write_release_file(None);
         self.after_release_change();
-        self.record_rollback(trigger);
     }
 
     /// The incident of the rollback that was just applied, with the windows that led to it.
@@ -476,6 +478,7 @@ impl Engine {
         let step = steps.last().filter(|step| step.to == Stage::RolledBack)?;
         let view = self.snapshot();
         let (old, headline) = (step.replaced.as_deref().unwrap_or("–"), &step.why);
+        self.record_rollback(trigger);
         let headline = format!("the release `{old}` was rolled back: {headline}");
         Some(IncidentTrigger {
             sections: rollback_note::sections(&view, step, steps),
