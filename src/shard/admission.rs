@@ -229,15 +229,20 @@ impl Engine {
     pub(super) fn check_action(&self, action: &ShardAction) -> Result<(), ErrorBody> {
         match action {
             ShardAction::Train(_) => check_training_active(&self.status.learning),
-            ShardAction::Acknowledge(name) => self.check_alert(name),
+            ShardAction::Acknowledge(name, seen) => self.check_alert(name, seen.as_deref()),
             _ => Ok(()),
         }
     }
 
-    fn check_alert(&self, name: &str) -> Result<(), ErrorBody> {
+    fn check_alert(&self, name: &str, seen: Option<&str>) -> Result<(), ErrorBody> {
         let active = super::telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status);
-        if active.iter().any(|alert| alert.name == name) {
-            return Ok(());
+        // Hashed names come back as ids, which are the names in lower case.
+        let says = |message: &str| seen.is_none_or(|seen| seen.to_lowercase() == message.to_lowercase());
+        let mut named = active.iter().filter(|alert| alert.name == name).peekable();
+        if let Some(first) = named.peek().map(|alert| alert.message.clone()) {
+            let hint = "Nothing was acknowledged. Read it, and send the command again.";
+            let changed = || error("E_CONFLICT", format!("the alert `{name}` says now: {first}"), hint);
+            return if named.any(|alert| says(&alert.message)) { Ok(()) } else { Err(changed()) };
         }
         let names: Vec<&str> = active.iter().map(|alert| alert.name.as_str()).collect();
         let hint =
