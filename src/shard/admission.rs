@@ -202,7 +202,7 @@ impl Engine {
                 self.town.preview(command).map_err(refused)? + &approver
             }
             Operation::Reload(files) => return self.preview_reload(files.as_ref()),
-            Operation::Release(request) => self.releases.describe(request)?,
+            Operation::Release(request) => self.releases.describe(request, &self.town)?,
             Operation::Shard(action) => self.check_action(action).map(|()| self.describe_action(action))?,
             Operation::Session(role) => {
                 let (context, secret) = (&admission.context, admission.secret.as_deref());
