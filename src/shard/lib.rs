@@ -224,7 +224,7 @@ fn launch(
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
-        ranges: [driver.range(), Default::default()],
+        ranges: [driver.range(), Driver::Scripted.range()],
         // Until the publisher says otherwise.
         transport: Transport { mode: "full".into(), ..Transport::default() },
         names: privacy::PrivacyFilter::open(&options.home, &header.shard, config.telemetry.privacy.enabled)

@@ -95,8 +95,9 @@ impl Outbox {
     pub(super) fn take_unattempted(&self) -> Vec<Request> {
         let waits = |it: &Outgoing| it.changes || it.maybe_received || it.request.secret.is_some();
         let taken: Vec<Request> = self.with(|queue| {
-            let taken = queue.commands.extract_if(.., |it| !waits(it)).map(|it| it.request).collect();
-            taken
+            let (keep, taken): (_, Vec<Outgoing>) = std::mem::take(&mut queue.commands).into_iter().partition(waits);
+            queue.commands = keep;
+            taken.into_iter().map(|it| it.request).collect()
         });
         if !taken.is_empty() {
             self.changed.notify_one();

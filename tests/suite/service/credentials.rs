@@ -215,7 +215,7 @@ fn a_token_that_is_kept_waiting_is_refused() {
     let shard = std::thread::spawn(move || {
         for stream in listener.incoming().take(2) {
             let mut stream = stream.expect("a client");
-            stream.read(&mut [0; 4_096]).expect("a request");
+            assert!(stream.read(&mut [0; 4_096]).expect("a request") > 0);
             let error = ErrorBody::new("E_TOO_MANY", "too many invalid tokens from this address.", "Wait 9 s.");
             let body = json!({ "error": error }).to_string();
             let head = format!("HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-length: {}", body.len());
