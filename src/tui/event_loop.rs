@@ -101,8 +101,19 @@ impl<'a> Shell<'a> {
         Self { session, sources, views, webhook, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
-    /// Handles every pending event, then draws if anything changed, at most once per [`FRAME`], until the operator quits.
+    /// Handles events until the operator quits or the terminal is gone, and notes the commands that this gives up.
     pub(super) fn run_loop(&mut self) -> io::Result<()> {
+        let ended = self.handle_events();
+        let file = self.session.options.history.as_deref();
+        for line in self.fleet.given_up_lines() {
+            // The closing lines say it in any case.
+            drop(file.map(|file| files::append(file, &line)));
+        }
+        ended
+    }
+
+    /// Handles every pending event, then draws if anything changed, at most once per [`FRAME`].
+    fn handle_events(&mut self) -> io::Result<()> {
         let mut drawn: Option<Instant> = None;
         while !self.quit {
             let early = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
@@ -120,11 +131,6 @@ impl<'a> Shell<'a> {
                 self.draw()?;
                 drawn = Some(Instant::now());
             }
-        }
-        let file = self.session.options.history.as_deref();
-        for line in self.fleet.given_up_lines() {
-            // The closing lines say it in any case.
-            drop(file.map(|file| files::append(file, &line)));
         }
         Ok(())
     }

@@ -48,7 +48,9 @@ impl TextField {
 
     /// Inserts pasted text: line breaks and tabs become spaces, other control characters are dropped.
     pub fn paste(&mut self, text: &str) {
-        let clean = text.chars().map(|character| if matches!(character, '\n' | '\r' | '\t') { ' ' } else { character });
+        // Terminals send the end of a line as a carriage return.
+        let text = text.replace("\r\n", " ");
+        let clean = text.chars().map(|character| if matches!(character, '\r' | '\n' | '\t') { ' ' } else { character });
         let clean: String = clean.filter(|character| !character.is_control()).collect();
         self.area.insert_str(clean);
     }

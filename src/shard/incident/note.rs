@@ -11,6 +11,7 @@ use super::timeline::{TimelineEntry, merged, table};
 use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
 use crate::markdown;
 
+const REPETITIONS: &str = "\n## Repetitions\n\n";
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;
 
@@ -79,8 +80,50 @@ pub(super) fn note(
     missing(&mut text, incident);
     text.push_str("\n## Cause, actions taken, follow-up\n\nTo be filled in after the investigation.\n");
     let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
-    text.push_str("\n## Repetitions\n\n");
+    text.push_str(REPETITIONS);
     text
+}
+
+/// The note of an incident whose bundle is still to be made, or could not be.
+pub(super) fn announcement(run: &Run, trigger: &IncidentTrigger, incident: &Incident) -> String {
+    let headline = markdown::text(&trigger.headline);
+    let mut text = format!("# {}: {headline}\n\n", incident.kind.tag());
+    let tick = trigger.now.as_ref().map(|now| format!("{} ({})", now.tick, now.digest));
+    let who = trigger.requested_by.as_ref().map(
+        |(who, why)| {
+            if why.is_empty() { who.clone() } else { format!("{who}: {why}") }
+        },
+    );
+    let rows = [
+        ("", Some(String::new())),
+        ("---", Some("---".to_owned())),
+        ("tag", Some(incident.kind.tag())),
+        ("when", Some(incident.ts.clone())),
+        ("run", Some(incident.run_id.clone())),
+        ("tick", tick),
+        ("requested by", who),
+    ];
+    for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        let _ = writeln!(text, "| {name} | {} |", markdown::text(&value));
+    }
+    let _ = writeln!(text, "\n## What happened\n\n{headline}");
+    if !trigger.sections.is_empty() {
+        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
+    }
+    missing(&mut text, incident);
+    let bundle = format!("townlet incident bundle{} --run {}", run.home.option(), run.id);
+    let _ = writeln!(
+        text,
+        "\nThis note is replaced when the bundle is finished. If it is not, make one: {}.",
+        markdown::code(&bundle)
+    );
+    text.push_str(REPETITIONS);
+    text
+}
+
+/// The lines about repetitions at the end of a note.
+pub(super) fn repetitions(note: &str) -> Option<&str> {
+    note.rsplit_once(REPETITIONS).map(|(_, lines)| lines)
 }
 
 fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, incident: &Incident) {

@@ -79,9 +79,9 @@ impl ClientError {
         matches!(self, Self::Refused(error) if error.code == "E_UNAUTHORIZED")
     }
 
-    /// Whether the shard asks to wait, as it does after several wrong tokens.
-    pub(super) fn says_wait(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.code == "E_TOO_MANY")
+    /// Whether the shard has nothing of this name.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == "E_NOT_FOUND")
     }
 
     /// The error as one sentence.
@@ -174,7 +174,15 @@ impl Client {
 
     /// Fetches the session, command table and facts.
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
-        parse(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
+        let body = self.fetch(self.get(COMMANDS)).await.map_err(|failure| match failure {
+            // Only tokens that are not valid are kept waiting.
+            ClientError::Refused(ErrorBody { code, hint, .. }) if code == "E_TOO_MANY" && self.token.is_some() => {
+                let message = "the token is not valid, and too many such tokens came from this address.";
+                ClientError::Refused(ErrorBody::new("E_UNAUTHORIZED", message, hint))
+            }
+            other => other,
+        })?;
+        parse(&body).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the snapshot as JSON.

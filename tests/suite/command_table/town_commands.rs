@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 use townlet_shard::specs;
-use townlet_wire::Snapshot;
+use townlet_wire::{Request, Role, Snapshot};
 
-use crate::kit::{TestShard, temp_home};
+use crate::kit::{TestShard, temp_home, test_session};
 
 /// The tests of one row.
 pub(crate) struct Case {
@@ -593,4 +593,36 @@ fn set_feature() {
             assert_eq!(live.view().conflict.queue_fairness, on);
         }
     });
+}
+
+#[test]
+fn a_deferral_says_whose_approval_it_takes_back() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let other = live.shard.open(test_session("test:other", Role::Admin, false), |_| {});
+    let plain = "Ada stays; the entry is removed and 0 absences are forgiven.";
+    live.expect_ok("employment_exit request ada");
+    assert_eq!(live.expect_ok("employment_exit defer ada").summary(), plain);
+    live.expect_ok("employment_exit request ada");
+    live.expect_ok("employment_exit approve ada");
+    let line = "employment_exit defer ada";
+    let preview = live.ask(other, Request { dry_run: true, ..Request::line(line) });
+    let answer = live.ask(other, Request::line(line));
+    let said = "Ada stays; the approval is taken back, the entry is removed and 0 absences are forgiven. It was the approval of \
+                test:admin.";
+    assert_eq!((preview.summary().as_str(), answer.summary().as_str()), (said, said));
+    // The approval before counts no longer.
+    live.expect_ok("employment_exit request ada");
+    assert_eq!(live.expect_ok(line).summary(), plain);
+    live.shard.stop().expect("it is saved");
+    let mut issuers = Vec::new();
+    let read = townlet_audit::records(&home.path().join("logs/console"), |_, _, record| {
+        let record = record.expect("the log is whole");
+        if record.result.as_ref().is_some_and(|result| result["summary"] == said) {
+            issuers.push(record.issuer);
+        }
+        Ok(())
+    });
+    read.expect("it is read");
+    assert_eq!(issuers, ["test:other"]);
 }

@@ -294,7 +294,7 @@ fn stability_asks_before_promoting_and_rolling_back() {
     ui.press("b");
     ui.shows("shipped replaces rel-7f3a");
     ui.press("tab enter");
-    assert_eq!(ui.lines().last(), Some(&"rollback_policy"));
+    assert_eq!(ui.lines().last(), Some(&"rollback_policy --restores shipped"));
     ui.app.session.role = Role::Viewer;
     ui.press("b");
     ui.shows("b rollback: `rollback_policy` needs the admin role; you are viewer");
@@ -392,6 +392,25 @@ fn a_rollback_is_not_confirmed_for_another_release() {
     ui.view(view);
     ui.shows("the question is closed: there is no previous release");
     assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+}
+
+#[test]
+fn a_typed_rollback_names_the_release_that_it_restores() {
+    let mut ui = changed((120, 40), |view| view.promotion.state = "canary".into());
+    let mut typed = |line: &str| {
+        ui.press(":");
+        ui.type_in(line);
+        ui.press("enter");
+        ui.shows("This cannot be undone");
+        ui.press("tab enter");
+        ui.lines().last().map(ToString::to_string).unwrap_or_default()
+    };
+    assert_eq!(typed("rollback_policy --reason late"), "rollback_policy --reason late --restores shipped");
+    assert_eq!(typed("rollback_policy --restores rel-1"), "rollback_policy --restores rel-1");
+    // An older shard does not know the argument.
+    ui.app.hello.commands.iter_mut().for_each(|spec| spec.args.retain(|arg| arg.name != "restores"));
+    ui.press("P b tab enter");
+    assert_eq!(ui.lines().last(), Some(&"rollback_policy"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, Table};
 use crate::text_drawing::draw_text;
 use townlet_wire::Request;
-use townlet_wire::telemetry::{ExitEntry, Job, Kpi};
+use townlet_wire::telemetry::{AuditRow, ExitEntry, Job, Kpi};
 
 const APPROVE: &str = "employment_exit approve";
 /// Rows for the words about an empty queue.
@@ -168,7 +168,8 @@ impl ExitQueue {
         };
         // Nothing on screen says why somebody is kept.
         let reason = if approve { exit_reason(cx.view, &chosen) } else { String::new() };
-        let only_reason = !approve && chosen.len() == 1;
+        // What another operator decided is not taken back unasked.
+        let only_reason = !approve && matches!(&chosen[..], [id] if !is_approved(cx.view, id));
         let verb = if chosen.len() > 1 { format!("{verb} {}", chosen.len()) } else { verb.to_owned() };
         Reaction::Confirm(Confirmation {
             title: title.into(),
@@ -309,12 +310,29 @@ fn exit_reason(view: &IndexedSnapshot, ids: &[String]) -> String {
 
 fn deferral(view: &IndexedSnapshot, ids: &[String]) -> Vec<String> {
     if let [id] = ids {
-        return vec![format!("{} stays, and the absences are forgiven.", resident(view, id))];
+        let mut text = vec![format!("{} stays, and the absences are forgiven.", resident(view, id))];
+        if is_approved(view, id) {
+            let whose = approved_by(view, id).map_or_else(String::new, |issuer| format!(" of {issuer}"));
+            text.push(format!("This takes back the approval{whose}."));
+        }
+        return text;
     }
+    // An approval ends the mark of a row, so none of these is approved.
     vec![
         format!("{} stay, and their absences are forgiven.", names(view, ids)),
         "Each resident is a separate command in the audit log.".to_owned(),
     ]
+}
+
+fn is_approved(view: &IndexedSnapshot, id: &str) -> bool {
+    view.employment.queue.iter().any(|entry| entry.approved && entry.agent == id)
+}
+
+/// The operator who approved a resident's exit, as far as the newest lines of the audit log say.
+fn approved_by<'a>(view: &'a IndexedSnapshot, id: &str) -> Option<&'a str> {
+    let is_approval =
+        |row: &&AuditRow| row.command == "employment_exit approve" && row.status == "ok" && row.args["agent"] == id;
+    view.audit.records.iter().rev().find(is_approval).map(|row| row.issuer.as_str())
 }
 
 impl ListContent for ExitQueue {
