@@ -29,7 +29,7 @@ in_each_town! {
 fn ticks(town: TestTown) -> u64 {
     match town {
         TestTown::Default => SCRIPT_TICKS,
-        TestTown::Thousand if soak() => 10_000,
+        TestTown::Thousand if soak() => 4_000,
         TestTown::Thousand => 800,
     }
 }
