@@ -185,7 +185,7 @@ impl Formatter for HiddenTexts<'_> {
     }
 
     fn end_string<W: Write + ?Sized>(&mut self, mut out: &mut W) -> io::Result<()> {
-        Ok(serde_json::to_writer(&mut out, &self.names.text(&self.text))?)
+        Ok(serde_json::to_writer(out, &self.names.text(&self.text))?)
     }
 }
 
