@@ -282,6 +282,7 @@ impl Town {
         let rewards = self.rewards.by_agent.heap_bytes() + self.rewards.departures.heap_bytes();
         let tick = [
             self.occupancy.heap_bytes() + self.queue_index.heap_bytes() + self.vacancies.heap_bytes(),
+            self.best_ties.heap_bytes(),
             self.deciders.heap_bytes() + self.choices.heap_bytes() + self.company.heap_bytes() + rewards,
         ];
         let mut tables = self.rules.tables();

@@ -184,7 +184,7 @@ impl Formatter for HiddenTexts<'_> {
         Ok(())
     }
 
-    fn end_string<W: Write + ?Sized>(&mut self, mut out: &mut W) -> io::Result<()> {
+    fn end_string<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
         Ok(serde_json::to_writer(out, &self.names.text(&self.text))?)
     }
 }

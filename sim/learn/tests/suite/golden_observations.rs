@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
-use townlet_learn::observe_all;
+use townlet_learn::update_observations;
 use townlet_town::config::Observations;
-use townlet_town::observations::layout;
+use townlet_town::observations::{ObservationBuffer, layout};
 
 use crate::golden_digests::{SEED, STRESS, TOWNS, run, town};
 
@@ -33,12 +33,11 @@ fn observations_are_unchanged() {
     for row in TOWNS.into_iter().chain([STRESS]) {
         let mut town = town(row);
         let mut sums = [CHECKSUM_START; 3];
-        let mut seen = vec![0.0; layouts[0].width * town.rules().config.world.population as usize];
+        let mut buffers = layouts.map(ObservationBuffer::new);
         while town.tick() < TICKS {
             run(&mut town, STRIDE);
-            for (layout, sum) in layouts.iter().zip(&mut sums) {
-                let residents = observe_all(layout, &town, &mut seen, crate::threads(2));
-                add(sum, &seen[..residents * layout.width]);
+            for (buffer, sum) in buffers.iter_mut().zip(&mut sums) {
+                add(sum, update_observations(buffer, &town, crate::threads(2)));
             }
         }
         let [full, hybrid, compact] = sums;

@@ -1,9 +1,9 @@
 //! Towns of a thousand residents who decide by observations that one, two and three threads write: the digest of every tick is the
 //! same, over commands of each kind, exits and arrivals, and over snapshots.
 
-use townlet_learn::observe_all;
+use townlet_learn::update_observations;
 use townlet_town::config::Observations;
-use townlet_town::observations::{Layout, layout};
+use townlet_town::observations::{ObservationBuffer, layout};
 use townlet_town::options::OPTIONS;
 use townlet_town::{Command, Decider, EventKind, OptionKind, Policy, Town, snapshot};
 
@@ -20,29 +20,27 @@ const SNAPSHOT_TICKS: u64 = 20;
 
 /// Draws an option of the mask from the values of the resident's row, so that another value leads to another town.
 struct DecideByRow {
-    layout: &'static Layout,
     threads: usize,
-    rows: Vec<f32>,
+    rows: ObservationBuffer,
     /// Checksum of all rows so far.
     seen: u64,
 }
 
 impl DecideByRow {
     fn new(threads: usize) -> Self {
-        Self { layout: layout(Observations::Full), threads, rows: Vec::new(), seen: CHECKSUM_START }
+        Self { threads, rows: ObservationBuffer::new(layout(Observations::Full)), seen: CHECKSUM_START }
     }
 }
 
 impl Policy for DecideByRow {
     fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
-        let (present, width) = (&town.state().agents.present, self.layout.width);
-        self.rows.resize(present.len() * width, f32::NAN);
-        observe_all(self.layout, town, &mut self.rows, crate::threads(self.threads));
-        add(&mut self.seen, &self.rows);
+        let (present, width) = (&town.state().agents.present, self.rows.layout().width);
+        let rows = update_observations(&mut self.rows, town, crate::threads(self.threads));
+        add(&mut self.seen, rows);
         for decider in deciders {
             let row = present.binary_search(&decider.agent).expect("deciders are present");
             let mut sum = CHECKSUM_START;
-            add(&mut sum, &self.rows[row * width..(row + 1) * width]);
+            add(&mut sum, &rows[row * width..(row + 1) * width]);
             let allowed = || OPTIONS.iter().map(|row| row.0).filter(|option| decider.mask.allows(*option));
             choices.push(allowed().nth((sum % allowed().count() as u64) as usize).expect("waiting is allowed"));
         }
