@@ -184,8 +184,8 @@ impl Formatter for HiddenTexts<'_> {
         Ok(())
     }
 
-    fn end_string<W: Write + ?Sized>(&mut self, mut out: &mut W) -> io::Result<()> {
-        Ok(serde_json::to_writer(&mut out, &self.names.text(&self.text))?)
+    fn end_string<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        Ok(serde_json::to_writer(out, &self.names.text(&self.text))?)
     }
 }
 
