@@ -213,7 +213,9 @@ proptest! {
     #[test]
     fn a_text_is_checked_as_its_value_is(document in 0..3_usize, schema in 0..2_usize, changes in changes(), indented: bool) {
         let mut value = documents()[document].clone();
-        changes.iter().for_each(|change| change.apply(&mut value));
+        for change in changes {
+            change.apply(&mut value);
+        }
         let text = if indented { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
         let schema: Value = serde_json::from_str(SCHEMAS[schema]).unwrap();
         let found = violations(&schema, JsonText::parse(&text).unwrap(), "$");
@@ -228,12 +230,12 @@ proptest! {
 
 #[test]
 fn optional_names_hide_no_mistake_behind_them() {
-    let row = json!({ "required": ["a", "b"], "properties": { "c": { "type": "string" } } });
+    let row = json!({ "required": ["a", "bonus"], "properties": { "c": { "type": "string" } } });
     let schema = json!({ "items": row });
     let mut rows = vec![json!({ "a": 1 }); 2_000];
-    rows.push(json!({ "b": 1, "c": 1 }));
+    rows.push(json!({ "bonus": 1, "c": 1 }));
     let text = Value::from(rows).to_string();
-    let found = check(&schema, JsonText::parse(&text).unwrap(), "$", &|path| path.ends_with(".b"));
+    let found = check(&schema, JsonText::parse(&text).unwrap(), "$", &|path| path.ends_with("bonus"));
     let messages: Vec<String> = found.violations.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
     assert_eq!(messages, ["$[2000].a: is missing", "$[2000].c: expected string, found number"]);
     assert_eq!(found.optional, 2_000);
