@@ -297,7 +297,14 @@ pub(crate) fn send(address: &str, token: &str, (cmd_id, command): (&str, &str), 
         ledger.sent.insert(cmd_id.to_owned(), command.to_owned());
         ledger.known.contains(cmd_id)
     };
-    let answer = post(address, token, command, cmd_id)?;
+    // A busy shard may say that the command still runs. Sent again, it is answered.
+    let mut answer = None;
+    wait_until("an answer", || {
+        answer = post(address, token, command, cmd_id);
+        let error = answer.as_ref().and_then(|answer| answer.error.as_ref());
+        error.is_none_or(|error| error.code != "E_IN_FLIGHT")
+    });
+    let answer = answer?;
     assert_eq!(answer.status, Status::Ok, "{answer:?}");
     assert!(!known || answer.replayed, "{cmd_id} was applied twice: {answer:?}");
     ledger.lock().expect("no client panics").known.insert(cmd_id.to_owned());
