@@ -84,7 +84,7 @@ impl TestTown {
     pub(crate) fn sources(self) -> Sources {
         match self {
             Self::Default => default_sources(&[]),
-            Self::Thousand => sources("stress.yaml", &[QUIET, ("shard", "harbour")]),
+            Self::Thousand => sources("stress.yaml", &[QUIET, ("shard", "harbour"), ("config_id", "town-v1")]),
         }
     }
 }

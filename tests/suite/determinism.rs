@@ -75,7 +75,9 @@ fn script(town: TestTown) -> Vec<(u64, String)> {
     }
     lines.extend((0..40).map(|n| (n * 491 + 17, format!("setneed ada energy 0.{:02}", n + 10))));
     lines.sort_by_key(|(at, _)| *at);
-    lines.iter_mut().for_each(|(at, _)| *at = *at * ticks(town) / SCRIPT_TICKS);
+    for (at, _) in &mut lines {
+        *at = *at * ticks(town) / SCRIPT_TICKS;
+    }
     lines
 }
 
