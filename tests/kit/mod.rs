@@ -2,7 +2,7 @@
 //!
 //! Each test binary compiles this module for itself with `#[path]`.
 
-#![allow(dead_code, unused_imports, reason = "every test binary uses the part it needs")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "every test binary uses the part it needs")]
 
 mod files;
 mod program;
