@@ -226,14 +226,14 @@ pub(super) fn part(value: &impl Serialize) -> Reply {
         let message = format!("the result is longer than the {} MiB that an answer holds.", MAX_PART / 1_048_576);
         error("E_TOO_LARGE", message, "`townlet telemetry snapshot` prints the whole state of a served shard.")
     };
-    serde_json::to_writer(Room(MAX_PART), value).map_err(too_large)?;
+    serde_json::to_writer(Remaining(MAX_PART), value).map_err(too_large)?;
     serde_json::to_value(value).map_err(too_large)
 }
 
 /// The bytes that may still be written.
-struct Room(usize);
+struct Remaining(usize);
 
-impl Write for Room {
+impl Write for Remaining {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
         Ok(bytes.len())
