@@ -1,6 +1,6 @@
 //! Formatting of numbers, times and names, and text cut to a width.
 //!
-//! All external text passes [`clip`], [`pad`], [`wrap`] or [`resident`], which escape control characters. Rule: "Terminal behaviour".
+//! All external text passes [`clip`], [`pad`], [`wrap`] or `resident`, which escape control characters. Rule: "Terminal behaviour".
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
