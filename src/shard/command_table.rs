@@ -2,7 +2,6 @@
 //!
 //! A new command touches its own file in `commands` and the list here. Roles, audit and retries are `admission`'s. Rule: "Command table".
 
-use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use serde::Serialize;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use townlet_town::Refusal;
 use townlet_town::plan::Plan;
 use townlet_wire::command_line::{self, ArgValue, Parsed};
-use townlet_wire::{ArgSpec, CommandSpec, Effect, ErrorBody, Role};
+use townlet_wire::{ArgSpec, CommandSpec, Effect, ErrorBody, Role, json_length};
 
 use super::arguments::Argument;
 use super::commands::{
@@ -226,22 +225,8 @@ pub(super) fn part(value: &impl Serialize) -> Reply {
         let message = format!("the result is longer than the {} MiB that an answer holds.", MAX_PART / 1_048_576);
         error("E_TOO_LARGE", message, "`townlet telemetry snapshot` prints the whole state of a served shard.")
     };
-    serde_json::to_writer(Remaining(MAX_PART), value).map_err(too_large)?;
+    json_length(value, MAX_PART).map_err(too_large)?;
     serde_json::to_value(value).map_err(too_large)
-}
-
-/// The bytes that may still be written.
-struct Remaining(usize);
-
-impl Write for Remaining {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 pub(super) fn refused(refusal: Refusal) -> ErrorBody {

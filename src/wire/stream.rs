@@ -3,7 +3,6 @@
 //! Owns the order of messages, the detection of missing ones, and the digest of a state. Independent of the transport. Rule:
 //! "Telemetry".
 
-use std::io;
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, Error as _};
@@ -15,6 +14,7 @@ use townlet_bounded::{BoundedError, measure};
 use townlet_text::hex;
 
 use super::field_change::{Change as _, Mismatch};
+use super::json_length;
 use super::sorted_json;
 use super::sse::MAX_EVENT;
 use super::{Diff, SCHEMA_VERSION, Snapshot};
@@ -393,25 +393,9 @@ impl Mirror {
 
 /// The JSON of a state, if it fits into an event. It is written twice, so that it takes no more memory than its length.
 fn bounded_json(state: &Snapshot) -> serde_json::Result<Vec<u8>> {
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, state)?;
-    let mut text = Vec::with_capacity(length.0);
+    let mut text = Vec::with_capacity(json_length(state, MAX_EVENT)?);
     serde_json::to_writer(&mut text, state)?;
     Ok(text)
-}
-
-/// Counts what is written, up to the length of an event.
-struct Length(usize);
-
-impl io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        if self.0 > MAX_EVENT { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The digest of a state: the first 128 bits of SHA-256 over its JSON without blanks, the keys of every object in the
