@@ -30,22 +30,14 @@ const FRAME: Duration = Duration::from_millis(33);
 
 /// Starts a source. Views are passed through an exchange that holds the newest only, so they do not pile up while suspended.
 pub(super) fn start_source(index: usize, source: &mut dyn Source, sender: Sender<ShellEvent>) -> Arc<ViewExchange> {
-    let views = Arc::<ViewExchange>::default();
-    let exchange = Arc::clone(&views);
-    source.start(Box::new(move |event| {
+    ViewExchange::start(source, move |event| {
         let event = match event {
-            SourceEvent::View(view) => {
-                if !exchange.deliver(view) {
-                    return;
-                }
-                ShellEvent::View(index)
-            }
-            other => ShellEvent::SourceEvent(index, Box::new(other)),
+            Some(event) => ShellEvent::SourceEvent(index, Box::new(event)),
+            None => ShellEvent::View(index),
         };
         // Fails only after the session has ended; the source is closed then.
         let _ = sender.send(event);
-    }));
-    views
+    })
 }
 
 /// The main loop of a session.

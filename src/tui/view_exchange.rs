@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::indexed_snapshot::IndexedSnapshot;
+use townlet_source::{Source, SourceEvent};
 use townlet_wire::Snapshot;
 
 /// The newest view of a source that the main loop has not taken yet, and views that it no longer needs.
@@ -16,6 +17,22 @@ pub struct ViewExchange {
 }
 
 impl ViewExchange {
+    /// Starts a source whose views wait in an exchange, which indexes and drops them on the source's thread. `deliver` gets the other
+    /// events, and `None` when a view waits.
+    pub fn start(source: &mut dyn Source, deliver: impl Fn(Option<SourceEvent>) + Send + Sync + 'static) -> Arc<Self> {
+        let views = Arc::<Self>::default();
+        let exchange = Arc::clone(&views);
+        source.start(Box::new(move |event| match event {
+            SourceEvent::View(view) => {
+                if exchange.deliver(view) {
+                    deliver(None);
+                }
+            }
+            other => deliver(Some(other)),
+        }));
+        views
+    }
+
     /// Indexes a view for the main loop, which gets it in place of one that it has not taken. Returns whether there was none.
     pub fn deliver(&self, snapshot: Arc<Snapshot>) -> bool {
         let used = std::mem::take(&mut *lock(&self.used));

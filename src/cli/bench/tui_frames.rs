@@ -83,25 +83,11 @@ pub(super) fn key_of(screen: Screen) -> Message {
     Message::Key(KeyEvent::new(key, KeyModifiers::NONE))
 }
 
-/// Starts a source as the interface does: views are indexed and dropped on its thread, and only the newest waits. The receiver gets
-/// its events, `None` for a view.
+/// Starts a source as the interface does. The receiver gets its events, `None` for a view.
 pub(super) fn watch(source: &mut dyn Source) -> (Arc<ViewExchange>, Receiver<Option<SourceEvent>>) {
     let (sender, events) = channel();
-    let views = Arc::<ViewExchange>::default();
-    let exchange = Arc::clone(&views);
-    source.start(Box::new(move |event| {
-        let event = match event {
-            SourceEvent::View(view) => {
-                if !exchange.deliver(view) {
-                    return;
-                }
-                None
-            }
-            other => Some(other),
-        };
-        // Fails only after the measurement.
-        drop(sender.send(event));
-    }));
+    // Sending fails only after the measurement.
+    let views = ViewExchange::start(source, move |event| drop(sender.send(event)));
     (views, events)
 }
 
