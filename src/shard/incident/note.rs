@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::collect::{BundleContents, REPLAY, Run};
 use super::timeline::{TimelineEntry, merged, table};
-use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
+use super::{Incident, IncidentTrigger, Kind, LiveState, MAX_REPEAT_LINES};
 use crate::markdown;
 
 const REPETITIONS: &str = "\n## Repetitions\n\n";
@@ -67,14 +67,10 @@ pub(super) fn note(
     incident: &Incident,
     entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), markdown::text(&trigger.headline));
+    let mut text = title(trigger, incident);
     head(&mut text, all, trigger, incident);
     let _ = writeln!(text, "| bundle | `{}` |", incident.bundle);
-    text.push_str("\n## What happened\n\n");
-    let _ = writeln!(text, "{}", markdown::text(&trigger.headline));
-    if !trigger.sections.is_empty() {
-        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
-    }
+    what_happened(&mut text, trigger);
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
     missing(&mut text, incident);
@@ -86,30 +82,20 @@ pub(super) fn note(
 
 /// The note of an incident whose bundle is still to be made, or could not be.
 pub(super) fn announcement(run: &Run, trigger: &IncidentTrigger, incident: &Incident) -> String {
-    let headline = markdown::text(&trigger.headline);
-    let mut text = format!("# {}: {headline}\n\n", incident.kind.tag());
-    let tick = trigger.now.as_ref().map(|now| format!("{} ({})", now.tick, now.digest));
-    let who = trigger.requested_by.as_ref().map(
-        |(who, why)| {
-            if why.is_empty() { who.clone() } else { format!("{who}: {why}") }
-        },
-    );
+    let mut text = title(trigger, incident);
     let rows = [
         ("", Some(String::new())),
         ("---", Some("---".to_owned())),
         ("tag", Some(incident.kind.tag())),
         ("when", Some(incident.ts.clone())),
         ("run", Some(incident.run_id.clone())),
-        ("tick", tick),
-        ("requested by", who),
+        ("tick", trigger.now.as_ref().map(tick)),
+        ("requested by", requested_by(trigger)),
     ];
     for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let _ = writeln!(text, "| {name} | {} |", markdown::text(&value));
     }
-    let _ = writeln!(text, "\n## What happened\n\n{headline}");
-    if !trigger.sections.is_empty() {
-        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
-    }
+    what_happened(&mut text, trigger);
     missing(&mut text, incident);
     let bundle = format!("townlet incident bundle{} --run {}", run.home.option(), run.id);
     let _ = writeln!(
@@ -126,6 +112,26 @@ pub(super) fn repetitions(note: &str) -> Option<&str> {
     note.rsplit_once(REPETITIONS).map(|(_, lines)| lines)
 }
 
+fn title(trigger: &IncidentTrigger, incident: &Incident) -> String {
+    format!("# {}: {}\n\n", incident.kind.tag(), markdown::text(&trigger.headline))
+}
+
+fn tick(now: &LiveState) -> String {
+    format!("{} ({})", now.tick, now.digest)
+}
+
+fn requested_by(trigger: &IncidentTrigger) -> Option<String> {
+    let (who, why) = trigger.requested_by.as_ref()?;
+    Some(if why.is_empty() { who.clone() } else { format!("{who}: {why}") })
+}
+
+fn what_happened(text: &mut String, trigger: &IncidentTrigger) {
+    let _ = writeln!(text, "\n## What happened\n\n{}", markdown::text(&trigger.headline));
+    if !trigger.sections.is_empty() {
+        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
+    }
+}
+
 fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, incident: &Incident) {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {} |", markdown::text(&value));
@@ -140,7 +146,7 @@ fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, inci
         row("seed", seed.to_string());
     }
     if let Some(now) = &trigger.now {
-        row("tick", format!("{} ({})", now.tick, now.digest));
+        row("tick", tick(now));
     }
     if let Some(fault) = &trigger.fault {
         row("thread", fault.thread.clone());
@@ -153,8 +159,8 @@ fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, inci
         );
         row("last command", command);
     }
-    if let Some((who, why)) = &trigger.requested_by {
-        row("requested by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
+    if let Some(who) = requested_by(trigger) {
+        row("requested by", who);
     }
     all.origins.iter().for_each(|origin| row("other sources", origin.clone()));
     row("audit log", all.audit.clone());
