@@ -2,6 +2,7 @@
 //!
 //! A row without a case here fails by name. Rules: "Command table", "Extension tables".
 
+mod exit_commands;
 mod perturbation_commands;
 mod promotion_commands;
 mod relationship_commands;
