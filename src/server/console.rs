@@ -116,7 +116,7 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Requ
     serde_json::from_slice(&body).map_err(|why| {
         // Only the position: the text may contain a token.
         let message = format!("the body is not a request (line {}, column {}).", why.line(), why.column());
-        let fields = "Fields: command, cmd_id, dry_run, query, run_id, secret.";
+        let fields = "Fields: command, cmd_id, dry_run, query, run_id, expires_ms, secret.";
         Rejection::new("E_INVALID_ARG", message, format!("{EXAMPLE} {fields}"))
     })
 }

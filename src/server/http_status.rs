@@ -16,7 +16,7 @@ pub(super) fn of(code: &str) -> StatusCode {
         "E_NOT_FOUND" | "E_UNKNOWN_COMMAND" => StatusCode::NOT_FOUND,
         "E_METHOD" => StatusCode::METHOD_NOT_ALLOWED,
         "E_TIMEOUT" => StatusCode::REQUEST_TIMEOUT,
-        "E_CONFLICT" | "E_CMD_ID_EXPIRED" | "E_IN_FLIGHT" | "E_OTHER_RUN" => StatusCode::CONFLICT,
+        "E_CONFLICT" | "E_CMD_ID_EXPIRED" | "E_EXPIRED" | "E_IN_FLIGHT" | "E_OTHER_RUN" => StatusCode::CONFLICT,
         "E_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "E_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "E_CMD_ID_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,

@@ -93,6 +93,7 @@ pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -
         commands: specs(),
         facts: app.facts.clone(),
         sent_ms: app.shard.stream_ms(),
+        now_ms: townlet_shard::clock_ms(),
     })
     .into_response())
 }

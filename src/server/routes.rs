@@ -131,6 +131,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "E_IN_FLIGHT",
             "E_CONFLICT",
             "E_CMD_ID_EXPIRED",
+            "E_EXPIRED",
             "E_OTHER_RUN",
             "E_TOO_LARGE",
             "E_MEDIA_TYPE",

@@ -16,7 +16,7 @@ use super::operation::{FileQuery, Operation, PaceChange, ShardAction, ShardView}
 use super::pending_commands::{CommandContext, PendingCommand};
 use super::pending_writes::PendingIntent;
 use super::sessions::{NO_SESSION, SessionEvent};
-use super::submission::{AnswerFn, Caller, Submission, escaped};
+use super::submission::{AnswerFn, Caller, Submission, check_time, escaped};
 
 /// A command whose sender may send it.
 pub(super) struct Admission {
@@ -29,6 +29,8 @@ pub(super) struct Admission {
     /// Same checks, no effect.
     pub dry_run: bool,
     query: bool,
+    /// When it may no longer be executed.
+    expires_ms: Option<u64>,
     secret: Option<String>,
     reply: AnswerFn,
 }
@@ -67,13 +69,14 @@ impl Engine {
                     cmd_id,
                     dry_run,
                     query,
+                    expires_ms,
                     secret,
                     reply,
                     ..
                 },
             ) => {
                 let context = CommandContext { session, level, who, cmd_id, name: &spec.name, line, args };
-                self.prepare(Admission { context, spec, operation, dry_run, query, secret, reply });
+                self.prepare(Admission { context, spec, operation, dry_run, query, expires_ms, secret, reply });
             }
             (permitted, submission) => {
                 let quiet = submission.is_quiet();
@@ -120,14 +123,16 @@ impl Engine {
             Operation::Files(query) => {
                 self.answer_from_files(admission.context, admission.dry_run, admission.query, query, admission.reply);
             }
-            Operation::Pace(change) => self.admit_pace(&admission.context, change, admission.reply),
+            Operation::Pace(change) => {
+                self.admit_pace(&admission.context, change, admission.expires_ms, admission.reply)
+            }
             _ => self.begin(admission),
         }
     }
 
     /// A change of pace happens at once, so that a town can also be stopped while the disk is full. Its record is kept until the
     /// audit log takes it.
-    fn admit_pace(&mut self, context: &CommandContext, change: PaceChange, reply: AnswerFn) {
+    fn admit_pace(&mut self, context: &CommandContext, change: PaceChange, expires_ms: Option<u64>, reply: AnswerFn) {
         let print = fingerprint(context.name, &context.args);
         let refused = match self.look_up(context, &print) {
             Lookup::Replay(stored) => return self.replay(context, *stored, reply),
@@ -136,6 +141,7 @@ impl Engine {
                 "the audit log cannot be written, and no more records can be kept for it.",
                 "Nothing was changed. Free disk space; the write is tried again every second.",
             )),
+            Lookup::New => check_time(expires_ms).err(),
             other => retry_error(&other),
         };
         if let Some(error) = refused {
@@ -273,6 +279,7 @@ impl Engine {
     }
 
     fn check_begin(&mut self, admission: &Admission) -> Result<(), ErrorBody> {
+        check_time(admission.expires_ms)?;
         if let Some(why) = self.log_trouble() {
             let hint = "Nothing was changed. Free disk space; the write is tried again every second.";
             return Err(error("E_AUDIT_UNAVAILABLE", format!("{why}."), hint));

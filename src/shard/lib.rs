@@ -69,7 +69,7 @@ pub use reload::{ConfigFiles, ConfigReloader};
 pub use request_queue::Level;
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
-pub use submission::{RemoteCaller, UnrenderedAnswer, is_id, printable_line};
+pub use submission::{RemoteCaller, UnrenderedAnswer, clock_ms, is_id, printable_line};
 pub use townlet_town::config::{RateLimit, ServerLimits};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -140,6 +140,8 @@ pub(super) struct Submission {
     pub secret: Option<String>,
     /// Whether it is meant for this run.
     pub meant: Result<(), ErrorBody>,
+    /// When it may no longer be executed, by [`clock_ms`].
+    pub expires_ms: Option<u64>,
     /// The line as answers and the log may show it.
     pub line: String,
     pub command: Result<Invocation, ErrorBody>,
@@ -160,7 +162,7 @@ pub(super) struct CommandReader {
 impl CommandReader {
     /// Reads a request. `None` when it was refused, which the caller and the audit log were told.
     pub(super) fn read(&self, caller: Caller, request: Request, done: UnrenderedFn) -> Option<Submission> {
-        let Request { command, cmd_id, dry_run, query, secret, run_id } = request;
+        let Request { command, cmd_id, dry_run, query, secret, run_id, expires_ms } = request;
         let too_long = command.len() > command_line::MAX_LINE;
         let arrived = self.progress.arrived.load(Ordering::Relaxed) as u32;
         // A line that is too long is refused below, whatever is in it.
@@ -175,7 +177,7 @@ impl CommandReader {
         let line = printable_line(&typed);
         // What holds a token is refused by now, and goes no further.
         let cmd_id = if holds_token(&cmd_id) { REDACTED.to_owned() } else { cmd_id };
-        let submission = Submission { caller, cmd_id, dry_run, query, secret, meant, line, command, reply };
+        let submission = Submission { caller, cmd_id, dry_run, query, secret, meant, expires_ms, line, command, reply };
         match &submission.caller {
             Caller::Session(_) => Some(submission),
             Caller::Remote(remote) => match submission.permitted(&remote.session, Some((remote, has_id))) {
@@ -262,6 +264,22 @@ fn check_query(spec: &CommandSpec, query: bool) -> Result<(), ErrorBody> {
         return Err(error("E_INVALID_ARG", "a query may only read.", "Send it as a command."));
     }
     Ok(())
+}
+
+/// The clock by which requests expire, in milliseconds since 1970.
+pub fn clock_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}
+
+/// Refuses what came too late: its sender may have given it up, or decided otherwise.
+pub(super) fn check_time(expires_ms: Option<u64>) -> Result<(), ErrorBody> {
+    let Some(late) = expires_ms.and_then(|at| clock_ms().checked_sub(at)) else { return Ok(()) };
+    let message = format!("the request expired {} before the shard came to it.", seconds(late));
+    Err(error("E_EXPIRED", message, "Nothing was changed. Send it as a new command if it is still wanted."))
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
 /// Refuses what was meant for another run, such as a command that waited for the connection while the shard was started anew.

@@ -109,26 +109,31 @@ pub struct UnconfirmedCommand {
     pub retrying: bool,
     /// Whether the shard may have received it.
     pub maybe_received: bool,
+    /// Seconds in which the shard may still execute it; 0 when it no longer does, `None` when it may do so at any time.
+    pub expires_in: Option<u64>,
     /// Why the last attempt had no answer; empty before it ends.
     pub why: String,
 }
 
 impl UnconfirmedCommand {
     /// What giving it up means, in words.
-    pub const fn fate(&self) -> &'static str {
-        if self.maybe_received {
-            "given up; it may have been executed, or may still be."
-        } else {
-            "given up; it never reached the shard."
+    pub fn fate(&self) -> String {
+        match self.expires_in {
+            _ if !self.maybe_received => "given up; it never reached the shard.".into(),
+            Some(0) => "given up; it may have been executed; it will not be any more.".into(),
+            Some(seconds) => format!("given up; it may have been executed, or may be within {seconds} s."),
+            None => "given up; it may have been executed, or may still be.".into(),
         }
     }
 
     /// What to do after giving it up.
     pub const fn advice(&self) -> &'static str {
-        if self.maybe_received {
-            "Look for its cmd_id in the audit log before you send it again: a shard that was frozen finds it late."
-        } else {
-            "Nothing was changed."
+        match self.expires_in {
+            _ if !self.maybe_received => "Nothing was changed.",
+            Some(_) => "Look for its cmd_id in the audit log before you send it again.",
+            None => {
+                "Look for its cmd_id in the audit log before you send it again: a shard that was frozen finds it late."
+            }
         }
     }
 }

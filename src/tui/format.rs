@@ -10,8 +10,9 @@ use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::indexed_snapshot::IndexedSnapshot;
-use townlet_wire::Snapshot;
-use townlet_wire::escape;
+use super::time_series::TimeSpan;
+use townlet_wire::telemetry::MAX_EVENTS;
+use townlet_wire::{Snapshot, escape};
 pub use townlet_wire::{count, thousands};
 
 /// Width of `text` in columns.
@@ -362,30 +363,43 @@ pub fn trend(values: &[f64], columns: usize) -> String {
     pad(&spark(&downsampled(values, columns), columns), columns)
 }
 
-/// Sparkline of points in ascending order of x on a fixed scale, padded. Each is where it lies in time; blank columns have no point.
-pub(crate) fn trend_over(points: &[(f64, f64)], columns: usize, scale: Option<(f64, f64)>) -> String {
-    pad(&spark_on(&placed(points, columns), columns, scale), columns)
+/// Why a list of the events of somebody is empty: `none`, or since when, as the shard sends only the newest of the town.
+pub(crate) fn no_events(view: &Snapshot) -> String {
+    match view.events.first().filter(|_| view.events.len() >= MAX_EVENTS) {
+        Some(first) => {
+            format!("none since {} (newest {} of the town)", time_of(first.tick, view), view.events.len())
+        }
+        None => "none".to_owned(),
+    }
 }
 
-/// The values of points in at most `columns` columns of equal time, as many as there are usual steps between points.
-fn placed(points: &[(f64, f64)], columns: usize) -> Vec<f64> {
+/// Sparkline of points in ascending order of x on a fixed scale, with the newest column of `time` at the right. Each point is where
+/// it lies in time; blank columns have none.
+pub(crate) fn trend_over(
+    points: &[(f64, f64)],
+    columns: usize,
+    scale: Option<(f64, f64)>,
+    time: Option<TimeSpan>,
+) -> String {
+    let values = time.map_or_else(Vec::new, |time| placed(points, columns, time));
+    pad_left(&spark_on(&values, columns, scale), columns)
+}
+
+/// The values of points in at most `columns` columns of equal time, as many as there are usual steps in the time.
+fn placed(points: &[(f64, f64)], columns: usize, time: TimeSpan) -> Vec<f64> {
     /// From how many usual steps on two points have a gap between them.
     const GAP: f64 = 1.75;
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
-    let mut steps: Vec<f64> = points.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-    steps.sort_by(f64::total_cmp);
-    let usual = steps.get(steps.len() / 2).copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);
-    let span = (last.0 - first.0).max(usual);
-    let count = (((last.0 - first.0) / usual).round() as usize + 1).min(columns.max(1));
-    let column = |x: f64| ((x - first.0) / span * (count - 1) as f64).round() as usize;
+    let TimeSpan { from, to, step } = time;
+    let count = (((to - from) / step).round() as usize + 1).min(columns.max(1));
+    let column = |x: f64| (((x - from) / (to - from).max(step) * (count - 1) as f64).round() as usize).min(count - 1);
     let mut values = vec![f64::NAN; count];
-    let mut before = *first;
+    let mut before: Option<(f64, f64)> = None;
     for point in points {
-        if point.0 - before.0 < usual * GAP {
+        if let Some(before) = before.filter(|before| point.0 - before.0 < step * GAP) {
             values[column(before.0)..column(point.0)].fill(before.1);
         }
         values[column(point.0)] = point.1;
-        before = *point;
+        before = Some(*point);
     }
     values
 }
@@ -519,15 +533,22 @@ mod tests {
         assert_eq!(spark_on(&[0.0, 0.5, 1.0], 5, scale_of("ratio")), "▁▅█");
         assert_eq!(spark_on(&[0.0, 2.0], 5, scale_of("ratio")), "▁█", "the scale grows");
         assert_eq!(spark(&[0.0, f64::NAN, 1.0], 5), "▁ █", "an unknown value is a gap");
-        let over = |points: &[(f64, f64)], columns| trend_over(points, columns, None);
-        assert_eq!(over(&[(20.0, 0.0), (41.0, 1.0), (62.0, 2.0), (65.0, 3.0)], 6), "▁▃█   ");
+        let over = |points: &[(f64, f64)], columns| {
+            let ends = points.first().zip(points.last());
+            let time = ends.map(|(first, last)| TimeSpan { from: first.0, to: last.0, step: 20.0 });
+            trend_over(points, columns, None, time)
+        };
+        assert_eq!(over(&[(20.0, 0.0), (41.0, 1.0), (62.0, 2.0), (65.0, 3.0)], 6), "   ▁▃█");
+        let time = Some(TimeSpan { from: 0.0, to: 100.0, step: 20.0 });
+        let known = [(40.0, 1.0), (60.0, 2.0)];
+        assert_eq!(trend_over(&known, 6, None, time), "  ▁█  ", "unknown before, and again since");
         assert_eq!(
             over(&[(0.0, 0.0), (20.0, 1.0), (100.0, 3.0), (120.0, 3.0)], 9),
-            "▁▃   ██  ",
+            "  ▁▃   ██",
             "a gap has its length"
         );
         assert_eq!(over(&[(0.0, 0.0), (20.0, 1.0), (100.0, 3.0), (120.0, 3.0)], 4), "▁▃ █", "the newest of a column");
-        assert_eq!((over(&[(7.0, 1.0)], 3), over(&[], 2)), ("▄  ".into(), "  ".into()));
+        assert_eq!((over(&[(7.0, 1.0)], 3), over(&[], 2)), ("  ▄".into(), "  ".into()));
         assert_eq!(scale_of("days"), None);
         assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");
         assert_eq!(bar(1.0, 0.0, 3), "░░░");

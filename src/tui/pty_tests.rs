@@ -60,6 +60,7 @@ impl Source for StaticSource {
             seconds: 9,
             retrying: true,
             maybe_received: false,
+            expires_in: None,
             why: "connection refused".into(),
         };
         deliver(SourceEvent::Unconfirmed(vec![command]));

@@ -20,7 +20,25 @@ pub(crate) struct TimeSeries {
     values: BTreeMap<String, Vec<f64>>,
 }
 
+/// The time of a series: its oldest and newest tick, and the usual step between two of its points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TimeSpan {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    /// More than 0.
+    pub(crate) step: f64,
+}
+
 impl TimeSeries {
+    /// The time of all series together; `None` before the first point.
+    pub(crate) fn span(&self) -> Option<TimeSpan> {
+        let (from, to) = (*self.ticks.first()? as f64, *self.ticks.last()? as f64);
+        let mut steps: Vec<u64> = self.ticks.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        steps.sort_unstable();
+        let step = steps.get(steps.len() / 2).map_or(1.0, |step| (*step).max(1) as f64);
+        Some(TimeSpan { from, to, step })
+    }
+
     /// Records the values of a tick. Replaces the newest point if that lies in the same stride.
     pub(crate) fn record<'a>(&mut self, tick: u64, slot: u64, figures: impl Iterator<Item = (&'a str, Option<f64>)>) {
         self.stride = self.stride.max(1);

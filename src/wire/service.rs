@@ -56,6 +56,9 @@ pub struct ServiceInfo {
     /// What a message of the stream would carry now as `sent_ms`; 0 for shards that do not say so.
     #[serde(default)]
     pub sent_ms: u64,
+    /// The shard's clock in milliseconds since 1970; 0 for shards that do not know the field `expires_ms` of a request.
+    #[serde(default)]
+    pub now_ms: u64,
 }
 
 /// The body of every refusal that is not an answer to a command.

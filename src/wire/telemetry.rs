@@ -63,7 +63,7 @@ with_diff! {
         pub rewards: Rewards,
         /// Newest last, bounded.
         pub narrations: Vec<Narration> => Tail<Narration>,
-        /// Newest last, bounded.
+        /// Newest last, at most 200.
         pub events: Vec<Event> => Tail<Event>,
         /// Event → count since this process loaded the town; `exit_queue_peak` is the longest queue.
         #[serde(default)]
@@ -88,6 +88,9 @@ with_diff! {
     /// What turns one snapshot into a later one. A block that is missing has not changed.
     pub struct Diff;
 }
+
+/// Most events that a snapshot holds.
+pub const MAX_EVENTS: usize = 200;
 
 /// The time of the town and its speed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -239,6 +242,10 @@ pub struct ExitEntry {
     pub enqueued_tick: u64,
     /// Leaves from this tick on as soon as the cap allows, unless deferred.
     pub releases_at_tick: u64,
+    /// Leaves at this tick if nobody decides, nobody else leaves and no perturbation begins. `None` while exits are suspended or the
+    /// cap is 0, for all but the next hundred, and from older shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_tick: Option<u64>,
     /// Approved: leaves on the next tick.
     #[serde(default)]
     pub approved: bool,
@@ -503,6 +510,9 @@ pub struct Transport {
     /// How often a subscriber was disconnected because it read nothing.
     #[serde(default)]
     pub disconnected: u64,
+    /// Whether narration is switched off: no sentence is made of an event.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub narration_off: bool,
     /// The file to which the raw stream is archived now.
     #[serde(default)]
     pub archive: Option<String>,

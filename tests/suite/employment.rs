@@ -235,6 +235,49 @@ fn entries_older_than_the_review_window_leave() {
 }
 
 #[test]
+fn exits_happen_when_they_are_expected() {
+    for (cap, all_causes, gap) in [("2", "2", "120"), ("1", "4", "0"), ("2", "2", "0"), ("3", "3", "300")] {
+        let mut town = town(&[
+            ("employment.exit_review_window", "400"),
+            ("employment.enforce_job_loop", "false"),
+            ("employment.daily_exit_cap", cap),
+            ("lifecycle.max_exits_per_day", all_causes),
+            ("lifecycle.exit_cooldown_ticks", gap),
+        ]);
+        let expected = |town: &Town| {
+            let ticks = employment::expected_exits(town.rules(), town.state());
+            queue(town).into_iter().zip(ticks).collect::<Vec<_>>()
+        };
+        let mut left = Vec::new();
+        let mut live = |town: &mut Town, ticks: u64| {
+            for _ in 0..ticks {
+                town.step(&mut Scripted);
+                left.extend(processed(town.events()).into_iter().map(|(tick, who, _)| (who, Some(tick))));
+                town.clear_events();
+            }
+        };
+        live(&mut town, 700);
+        for who in [3, 0, 5, 1, 6, 2] {
+            request(&mut town, who);
+            live(&mut town, 30);
+        }
+        town.apply(&Command::ExitApprove { who: ResidentId(5) }).unwrap();
+        let first = expected(&town);
+        assert!(first.iter().all(|(_, tick)| tick.is_some()), "{first:?}");
+        while !queue(&town).is_empty() && town.tick() < 10_000 {
+            let still = expected(&town);
+            assert!(still.iter().all(|one| first.contains(one)), "{still:?} at {}, first {first:?}", town.tick());
+            live(&mut town, 37);
+        }
+        left.sort_by_key(|(who, _)| first.iter().position(|(other, _)| other == who));
+        assert_eq!(left, first, "cap {cap}, all causes {all_causes}, gap {gap}");
+        request(&mut town, 4);
+        town.apply(&Command::ExitCap(0)).unwrap();
+        assert_eq!(expected(&town), [(4, None)]);
+    }
+}
+
+#[test]
 fn outage_holds_back_exits_that_were_not_approved() {
     let mut town = town(&[("employment.exit_review_window", "100"), ("employment.enforce_job_loop", "false")]);
     request(&mut town, 4);

@@ -167,8 +167,16 @@ fn stream(events: Vec<String>) -> String {
     let address = listener.local_addr().unwrap();
     let session = Session { issuer: "http:x".into(), role: Role::Viewer, transport: "http".into(), owner: false };
     let (shard, run_id, schema_version) = ("harbour".into(), String::new(), SCHEMA_VERSION.into());
-    let welcome =
-        ServiceInfo { shard, run_id, schema_version, session, commands: Vec::new(), facts: Vec::new(), sent_ms: 0 };
+    let welcome = ServiceInfo {
+        shard,
+        run_id,
+        schema_version,
+        session,
+        commands: Vec::new(),
+        facts: Vec::new(),
+        sent_ms: 0,
+        now_ms: 0,
+    };
     let welcome = serde_json::to_string(&welcome).unwrap();
     let serve = move |mut client: TcpStream| {
         let mut request = [0; 4_096];

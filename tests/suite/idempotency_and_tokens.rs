@@ -158,6 +158,32 @@ fn malformed_and_expired_cmd_ids_are_refused() {
 }
 
 #[test]
+fn a_command_that_comes_after_its_time_is_refused() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let ask = |line: &str, id: &str, expires_ms| {
+        live.ask(live.admin, Request { expires_ms: Some(expires_ms), ..with_id(line, id) })
+    };
+    let (late, in_time) = (townlet_shard::clock_ms() - 5_000, u64::MAX);
+    let before = live.digest();
+    for (line, id) in [("setmoney ada 5", "a"), ("pause", "b"), ("snapshot save", "c")] {
+        let answer = ask(line, id, late);
+        let error = answer.error.clone().expect(line);
+        assert_eq!(error.code, "E_EXPIRED", "{line}");
+        assert!(error.message.starts_with("the request expired 5."), "{}", error.message);
+    }
+    assert_eq!(live.digest(), before);
+    // It was refused, so the same id may be used again; what was done in time is answered at any time.
+    assert_eq!(ask("setmoney ada 5", "a", in_time).status, Status::Ok);
+    assert!(ask("setmoney ada 5", "a", late).replayed);
+    assert!(ask("kpi", "d", late).error.is_none(), "what reads does no harm later");
+    drop(live);
+    let refused = audit_log(home.path()).into_iter().filter(|record| record.stage == Stage::Rejected);
+    let codes: Vec<String> = refused.filter_map(|record| Some(record.error?.code)).collect();
+    assert_eq!(codes, ["E_EXPIRED"; 3]);
+}
+
+#[test]
 fn concurrent_duplicates_are_all_answered_and_applied_once() {
     let home = temp_home();
     let live = TestShard::new(home.path());

@@ -333,9 +333,12 @@ fn goes_on(what: &str, died: &CrashedRun, live: TestShard) {
 fn privacy_and_telemetry_mode_survive_a_crash() {
     let running = temp_home();
     let live = TestShard::new(running.path());
-    for line in ["privacy on", "telemetry_mode aggregate", "narration off", "narration on", "narration limit 1"] {
+    live.expect_ok("narration off");
+    assert!(live.view().transport.narration_off);
+    for line in ["privacy on", "telemetry_mode aggregate", "narration on", "narration limit 1"] {
         live.expect_ok(line);
     }
+    assert!(!live.view().transport.narration_off);
     let died = temp_home();
     copy_folder(running.path(), died.path());
     // Names are hidden in the first view; the telemetry mode is reported by the thread that sends it.

@@ -66,6 +66,46 @@ pub fn review_ends_at(rules: &Rules, entry: &ExitEntry) -> u64 {
     entry.enqueued + u64::from(rules.config.employment.exit_review_window)
 }
 
+/// Exits that a forecast looks ahead.
+const FORECAST_EXITS: usize = 100;
+
+/// The tick at which each resident of the queue leaves, in the order of the queue, if nobody decides, nobody else leaves and power and
+/// water stay on. `None` for those who never leave without a decision, and beyond the next hundred exits.
+pub fn expected_exits(rules: &Rules, state: &State) -> Vec<Option<u64>> {
+    let (queue, lifecycle, day) = (&state.employment.queue, &state.lifecycle, rules.day_length());
+    let mut expected = vec![None; queue.len()];
+    // Exits of the queue and of all causes in the day of `tick`, and when the next one may be.
+    let mut tick = state.tick;
+    let begins = tick.is_multiple_of(day);
+    let mut exits = if begins { [0, 0] } else { [state.employment.exits_today, lifecycle.exits_today] };
+    let caps = [state.live_settings.daily_exit_cap, rules.config.lifecycle.max_exits_per_day];
+    let gap = u64::from(rules.config.lifecycle.exit_cooldown_ticks);
+    for at in (0..queue.len()).filter(|at| queue[*at].approved) {
+        (expected[at], exits) = (Some(tick), exits.map(|exits| exits + 1));
+    }
+    if caps.contains(&0) || !rules.config.features.systems.lifecycle {
+        return expected;
+    }
+    let last = if expected.iter().any(Option::is_some) { Some(tick) } else { lifecycle.last_exit };
+    tick = tick.max(last.map_or(0, |last| last + gap)).max(lifecycle.suppressed_until);
+    let mut left: Vec<usize> = (0..queue.len()).filter(|at| expected[*at].is_none()).collect();
+    let mut today = state.tick / day;
+    for _ in 0..FORECAST_EXITS {
+        let Some(due) = left.iter().map(|at| review_ends_at(rules, &queue[*at]) + 1).min() else { break };
+        tick = tick.max(due);
+        if tick / day == today && exits.iter().zip(caps).any(|(exits, cap)| *exits >= cap) {
+            tick = tick.max((today + 1) * day);
+        }
+        if tick / day > today {
+            (today, exits) = (tick / day, [0, 0]);
+        }
+        let Some(next) = left.iter().position(|at| tick > review_ends_at(rules, &queue[*at])) else { break };
+        (expected[left.remove(next)], exits) = (Some(tick), exits.map(|exits| exits + 1));
+        tick += gap;
+    }
+    expected
+}
+
 fn below_cap(state: &State) -> bool {
     state.employment.exits_today < state.live_settings.daily_exit_cap
 }

@@ -22,7 +22,7 @@ pub(super) use option_order::options_first;
 use self::attendant::{Attendant, Interrupts, POLL};
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output, user_config};
-use townlet_source::remote::{Client, ClientError, KnownShards};
+use townlet_source::remote::{Client, ClientError, KnownShards, ShardClock};
 use townlet_tui::answer_table;
 use townlet_tui::capabilities::Capabilities;
 use townlet_tui::format::thousands;
@@ -147,6 +147,8 @@ pub(super) struct ConsoleClient {
     runtime: Runtime,
     client: Client,
     welcome: ServiceInfo,
+    /// The shard's clock, if it refuses requests that have expired.
+    clock: Option<ShardClock>,
 }
 
 impl ConsoleClient {
@@ -165,7 +167,8 @@ impl ConsoleClient {
             }
         };
         warn_if_newer(&welcome.schema_version);
-        Ok(Some(Self { runtime, client, welcome }))
+        let clock = ShardClock::read(welcome.now_ms);
+        Ok(Some(Self { runtime, client, welcome, clock }))
     }
 
     /// Holds the shard's audit log to what this user has seen of it earlier. Says what contradicts it, and that another shard
@@ -225,6 +228,7 @@ impl ConsoleClient {
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
+        request.expires_ms = self.clock.filter(|_| changes).map(|clock| clock.ms_at(started + RETRY_DEADLINE));
         // Whether the shard may have received it, and whether sending it again was announced.
         let (mut maybe_received, mut announced) = (false, false);
         loop {
@@ -303,8 +307,15 @@ impl ConsoleClient {
             escape(&cmd_id),
             shell_word(&line)
         );
+        let left =
+            |at: u64| at.saturating_sub(self.clock.map_or(at, |clock| clock.ms_at(Instant::now()))).div_ceil(1_000);
+        let later = match request.expires_ms.map(left) {
+            Some(0) => ", and will not be any more".to_owned(),
+            Some(seconds) => format!(", or may be within {seconds} s"),
+            None => String::new(),
+        };
         let message = format!(
-            "{why}\n  The outcome is unknown: `{line}` may have been executed. The audit log says it under its cmd_id, {}.\n  To send \
+            "{why}\n  The outcome is unknown: `{line}` may have been executed{later}. The audit log says it under its cmd_id, {}.\n  To send \
              it again with the same token, which executes it at most once: {again}",
             escape(&cmd_id)
         );

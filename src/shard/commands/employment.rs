@@ -53,11 +53,13 @@ fn status(view: &ShardView<'_>) -> Reply {
 
 fn review(view: &ShardView<'_>) -> Reply {
     let (rules, state) = (view.town.rules(), view.town.state());
+    let expected = townlet_town::employment::expected_exits(rules, state);
     let entries: Vec<_> = state
         .employment
         .queue
         .iter()
-        .map(|entry| {
+        .zip(expected)
+        .map(|(entry, expected)| {
             let agents = &state.agents;
             let job = agents.job[entry.agent].map(|job| rules.jobs[job].name.clone());
             json!({
@@ -71,6 +73,7 @@ fn review(view: &ShardView<'_>) -> Reply {
                     .map(townlet_town::Micro::to_f64),
                 "waiting_ticks": state.tick - entry.enqueued,
                 "releases_at_tick": townlet_town::employment::review_ends_at(rules, entry),
+                "expected_tick": expected,
                 "approved": entry.approved,
             })
         })

@@ -31,6 +31,9 @@ const SPECIFIC: [&str; 11] = [
     "training_diverged",
 ];
 
+/// From more starving residents on than this, their number comes before their names.
+const MANY: usize = 12;
+
 /// The issuer and tick of an acknowledgement, and what the alert said and counted then.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledgement {
@@ -120,7 +123,8 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
         });
     let names: Vec<String> = starving.map(|agent| names::name(state.agents.resident[*agent])).collect();
     if !names.is_empty() {
-        let message = format!("starving: {}.", names.join(", "));
+        let count = if names.len() > MANY { format!(", {} residents", names.len()) } else { String::new() };
+        let message = format!("starving{count}: {}.", names.join(", "));
         alerts.push(("starvation", "critical", message, "`explain` shows why they do not eat."));
     }
     for (kind, row) in (0_u8..).zip(&PERTURBATIONS).filter(|(kind, _)| *kind != ARRANGED_MEET) {
@@ -182,7 +186,8 @@ fn reward_explosion(rules: &Rules, state: &State) -> Option<AlertDraft> {
     (Micro::ratio(clipped, rewards) > MAX_CLIPPED_SHARE).then(|| {
         let limit = rules.config.rewards.clip.clip_per_tick;
         let message = format!("rewards of this stability window that were clipped at {limit} per tick: {clipped}.");
-        let hint = "`reward_clip_events` counts them. Pause the training, correct `rewards` in the shard's file, `reload_config`.";
+        let hint = "`reward_clip_events` counts them. Pause the training and lower `rewards.clip` in the shard's file (`reload_config`); \
+                    correct the reward that is too large for the next run.";
         ("reward_explosion", "warning", message, hint)
     })
 }

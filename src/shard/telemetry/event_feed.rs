@@ -13,9 +13,8 @@ use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
 use townlet_town::{Event, EventKind, Rules, names};
 
 use townlet_wire::count;
-use townlet_wire::telemetry::{Event as WireEvent, Narration};
+use townlet_wire::telemetry::{Event as WireEvent, MAX_EVENTS, Narration};
 
-const EVENTS: usize = 200;
 /// Events kept between two messages of a stream; a town at full speed stays far below.
 const MAX_NEW: usize = 100_000;
 const NARRATIONS: usize = 60;
@@ -103,7 +102,7 @@ impl EventFeed {
             }
             new.events.push(Arc::clone(&event));
         }
-        push(&mut self.events, EVENTS, event);
+        push(&mut self.events, MAX_EVENTS, event);
     }
 
     fn narrate(&mut self, rules: &Rules, tick: u64, sentence: Sentence) {

@@ -132,7 +132,7 @@ pub(super) fn snapshot(
         alerts_raised: status.alerts_raised.clone(),
         kpis: kpis(rules, state),
         alerts: alerts::alerts(rules, state, status),
-        transport: status.transport.clone(),
+        transport: Transport { narration_off: status.feed.silent, ..status.transport.clone() },
         health: status.health.clone(),
         agents: residents::agents(rules, state, decisions),
         map: places::map(rules),
@@ -150,15 +150,19 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
         .filter_map(|agent| state.agents.attendance(agent, rules.config.employment.attendance_window))
         .map(Micro::to_f64)
         .collect();
+    let supplied = state.economy.power && state.economy.water;
+    let expected = employment::expected_exits(rules, state).into_iter();
     let queue: Vec<ExitEntry> = state
         .employment
         .queue
         .iter()
-        .map(|entry| ExitEntry {
+        .zip(expected)
+        .map(|(entry, expected)| ExitEntry {
             agent: agent_id(state, entry.agent),
             reason: entry.reason.name().into(),
             enqueued_tick: entry.enqueued,
             releases_at_tick: employment::review_ends_at(rules, entry),
+            expected_tick: expected.filter(|_| supplied || entry.approved),
             approved: entry.approved,
         })
         .collect();
@@ -203,7 +207,9 @@ pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
     });
     let event_rule = |event: u16| rules.perturbation_events[event as usize].kind;
     let pending = perturbations.pending.iter().map(|it| {
-        let held = perturbations::start_block(rules, state, it.event);
+        // What has ended by the tick that was drawn holds nothing.
+        let holds = |block: &StartBlock| block.until().is_none_or(|until| until > it.at);
+        let held = perturbations::start_block(rules, state, it.event).filter(holds);
         let detail = held.map_or_else(
             || "expected today".to_owned(),
             |hold| format!("expected today, held: {}", hold.description()),

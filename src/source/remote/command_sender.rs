@@ -104,8 +104,9 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
     }
     let cmd_id = request.cmd_id.as_deref().unwrap_or_default();
     let before = shared.outbox.maybe_received(cmd_id);
-    shared.outbox.begin_attempt(cmd_id);
-    let (why, received) = match shared.client().send_command(&shared.understood(request)).await {
+    let request = &shared.understood(request, shared.outbox.until(cmd_id));
+    shared.outbox.begin_attempt(cmd_id, request.expires_ms.is_some());
+    let (why, received) = match shared.client().send_command(request).await {
         Ok(answer) if !(changes && is_undecided(&answer)) => return Ok(answer),
         Ok(answer) => (answer.summary(), true),
         Err(ClientError::Refused(error)) => {

@@ -9,12 +9,14 @@ mod connection;
 mod event_stream;
 mod known_shards;
 mod outbox;
+mod shard_clock;
 mod stream_decoder;
 mod view_sender;
 
 pub use client::{Client, ClientError, Target, install_tls_provider, root_cause};
 pub use event_stream::EventStream;
 pub use known_shards::{ExpectedShard, HistoryAlarm, HistoryCheck, KnownLine, KnownShard, KnownShards};
+pub use shard_clock::ShardClock;
 pub use stream_decoder::{StreamDecoder, StreamEvent};
 
 use std::fmt::Write as _;
@@ -75,6 +77,8 @@ struct ConnectionInfo {
     run_id: String,
     /// Whether the shard knows the field `run_id` of a request.
     checks_runs: bool,
+    /// The shard's clock, if it refuses requests that have expired.
+    clock: Option<ShardClock>,
     live: bool,
     history: HistoryState,
     /// When the last data arrived.
@@ -120,6 +124,7 @@ impl ConnectionInfo {
             schema,
             run_id: String::new(),
             checks_runs: false,
+            clock: None,
             live: false,
             history: HistoryState::default(),
             last_data: None,
@@ -186,6 +191,7 @@ impl Shared {
             info.commands.clone_from(&welcome.commands);
             info.schema.clone_from(&welcome.schema_version);
             info.checks_runs = !welcome.run_id.is_empty();
+            info.clock = ShardClock::read(welcome.now_ms);
             if info.checks_runs {
                 info.run_id.clone_from(&welcome.run_id);
             }
@@ -212,10 +218,12 @@ impl Shared {
         self.with(|info| (!info.run_id.is_empty() && info.run_id != meant).then(|| info.run_id.clone()))
     }
 
-    /// The request without what the shard does not know.
-    fn understood(&self, request: &Request) -> Request {
-        let run_id = request.run_id.clone().filter(|_| self.with(|info| info.checks_runs));
-        Request { run_id, ..request.clone() }
+    /// The request without what the shard does not know, to be executed until a time if it changes something.
+    fn understood(&self, request: &Request, until: Option<Instant>) -> Request {
+        let (checks_runs, clock) = self.with(|info| (info.checks_runs, info.clock));
+        let run_id = request.run_id.clone().filter(|_| checks_runs);
+        let expires_ms = until.and_then(|until| Some(clock?.ms_at(until)));
+        Request { run_id, expires_ms, ..request.clone() }
     }
 
     /// Publishes the commands without an answer, if there is something to say.

@@ -56,6 +56,8 @@ struct Outgoing {
     retrying: bool,
     /// Whether the shard may have received it.
     maybe_received: bool,
+    /// Whether the shard refuses it after its time.
+    expires: bool,
     why: String,
 }
 
@@ -71,6 +73,7 @@ impl Outgoing {
             seconds: self.asked.elapsed().as_secs(),
             retrying: self.retrying,
             maybe_received: self.maybe_received,
+            expires_in: self.expires.then(|| self.until.saturating_duration_since(Instant::now()).as_secs()),
             why: self.why.clone(),
         }
     }
@@ -84,7 +87,8 @@ impl Outbox {
     pub(super) fn push(&self, request: Request, changes: bool) {
         let (asked, why) = (Instant::now(), String::new());
         let until = asked + RETRY_TIME;
-        let outgoing = Outgoing { request, changes, asked, until, retrying: true, maybe_received: false, why };
+        let outgoing =
+            Outgoing { request, changes, asked, until, retrying: true, maybe_received: false, expires: false, why };
         self.with(|queue| queue.commands.push(outgoing));
         self.changed.notify_one();
         self.unheard.notify_one();
@@ -120,9 +124,16 @@ impl Outbox {
         self.with(|queue| queue.commands.iter().any(|command| command.id() == cmd_id))
     }
 
-    /// Notes that an attempt begins: from now on the shard may have received the command.
-    pub(super) fn begin_attempt(&self, cmd_id: &str) {
-        self.change(cmd_id, |command| command.maybe_received = true);
+    /// Until when a command is executed, if it changes something.
+    pub(super) fn until(&self, cmd_id: &str) -> Option<Instant> {
+        let changes = |command: &&Outgoing| command.id() == cmd_id && command.changes;
+        self.with(|queue| queue.commands.iter().find(changes).map(|command| command.until))
+    }
+
+    /// Notes that an attempt begins: from now on the shard may have received the command. `expires`: whether it refuses it after its
+    /// time.
+    pub(super) fn begin_attempt(&self, cmd_id: &str, expires: bool) {
+        self.change(cmd_id, |command| (command.maybe_received, command.expires) = (true, expires));
     }
 
     /// Notes that an attempt had no answer. `received`: whether this or an earlier one may have reached the shard.
@@ -216,8 +227,8 @@ mod tests {
             outbox.push(request(id, line), changes);
         }
         outbox.push(Request { secret: Some("x".into()), ..request("d", "escalate") }, false);
-        outbox.begin_attempt("a");
-        outbox.begin_attempt("c");
+        outbox.begin_attempt("a", false);
+        outbox.begin_attempt("c", false);
         let taken: Vec<_> = outbox.take_unattempted().into_iter().filter_map(|request| request.cmd_id).collect();
         assert_eq!(taken, ["b"], "`kpi` is under way, and `escalate` brings another token");
         assert!(outbox.take_unattempted().is_empty() && !outbox.contains("b"));
@@ -233,8 +244,19 @@ mod tests {
         assert!(error.message.contains("never reached the shard"), "{}", error.message);
         assert!(outbox.give_up("a").is_none() && outbox.unconfirmed().is_empty());
         outbox.push(request("b", "kill ben"), true);
-        outbox.begin_attempt("b");
-        assert!(outbox.give_up("b").unwrap().error.unwrap().message.contains("may have been executed"));
+        outbox.begin_attempt("b", true);
+        let message = |said: Option<Answer>| said.unwrap().error.unwrap().message;
+        let early = message(outbox.give_up("b"));
+        assert!(early.contains("may have been executed, or may be within 59 s"), "{early}");
+        for (id, expires, late) in
+            [("d", true, "executed; it will not be any more"), ("e", false, "executed, or may still be")]
+        {
+            outbox.push(request(id, "kill ben"), true);
+            outbox.begin_attempt(id, expires);
+            outbox.change(id, |command| command.until = Instant::now());
+            let said = message(outbox.give_up(id));
+            assert!(said.contains(late), "{said}");
+        }
         outbox.push(request("c", "kpi"), false);
         assert!(outbox.give_up("c").is_none(), "a read is answered anyway");
     }
@@ -255,7 +277,7 @@ mod tests {
         outbox.push(request("a", "kill ada"), true);
         outbox.push(request("b", "setmoney ben 2"), true);
         outbox.push(request("c", "kpi"), false);
-        outbox.begin_attempt("a");
+        outbox.begin_attempt("a", false);
         outbox.change("a", |command| command.until = Instant::now());
         outbox.fail_attempt("a", "connection refused".into(), false);
         assert_eq!(next(&outbox, true).as_deref(), Some("c"), "what reads changes nothing");

@@ -222,6 +222,9 @@ impl App {
             PaletteTarget::Screen(screen) => self.show(screen),
             PaletteTarget::Pane(index) => self.focus_pane(index),
             PaletteTarget::Act(action) => self.action(action),
+            PaletteTarget::Setting(row) => {
+                self.overlay = Some(Box::new(SettingsDialog::new(&self.settings).at(row)));
+            }
             // The fleet handles it.
             PaletteTarget::Shard(_) => {}
             PaletteTarget::Agent(id) => {

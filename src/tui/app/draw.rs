@@ -312,10 +312,6 @@ impl App {
         // A rewritten history comes first: it puts everything else in doubt.
         let mut banners = self.history_alarms.clone();
         match &self.link {
-            Link::Behind { .. } => {
-                let age = connection::data_age(&self.link).unwrap_or_default();
-                banners.push(format!("the screen is {age} behind the shard: the connection or a machine is slow"));
-            }
             Link::Stale { .. } => {
                 banners.push(format!("{}; {}", connection::silence(&self.link), self.what_is_shown()));
             }
@@ -357,6 +353,10 @@ impl App {
         let is_warning = |problem: &String| alert_of(problem).is_some_and(|alert| alert.severity == "warning");
         let (warnings, urgent): (Vec<String>, Vec<String>) = unseen.partition(is_warning);
         banners.extend(urgent);
+        if matches!(self.link, Link::Behind { .. }) {
+            let age = connection::data_age(&self.link).unwrap_or_default();
+            banners.push(format!("the screen is {age} behind the shard: the connection or a machine is slow"));
+        }
         if view.transport.mode == "aggregate" && !seen("telemetry_aggregating") {
             banners.push("telemetry is aggregated to one message per second".into());
         }

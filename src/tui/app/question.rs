@@ -8,8 +8,9 @@ use super::{App, PaneState, RequestPurpose, Task};
 use crate::connection;
 use crate::format::clip_middle;
 use crate::keymap::Action;
-use crate::overlay::ClosedDialog;
+use crate::overlay::{ClosedDialog, Dialog};
 use crate::pane::Reaction;
+use townlet_source::Link;
 use townlet_wire::{Answer, Request};
 
 const CHANGED: &str = "what it asked about has changed";
@@ -22,6 +23,7 @@ impl App {
         if let Some(overlay) = &mut self.overlay {
             overlay.set_origin((index, action));
         }
+        self.ask_about_question();
     }
 
     /// Closes what was asked or typed for the run before.
@@ -35,6 +37,8 @@ impl App {
             self.line.remember(&line);
             self.line.open("", &[]);
             self.close_with(format!("the shard runs {run_id} now; the line for the run before is closed, ↑ has it"));
+        } else {
+            self.set_status(format!("the shard runs another run now: {run_id}"));
         }
     }
 
@@ -44,34 +48,40 @@ impl App {
         self.set_status(why);
     }
 
-    /// Asks again what the line of an open question would do now, once at a time.
-    pub(super) fn renew_typed_question(&mut self) {
-        let Some(line) = self.overlay.as_ref().and_then(|overlay| overlay.typed_line()) else { return };
-        let purpose = RequestPurpose::Question(line.to_owned());
-        self.question_is_old = self.waiting.values().any(|waiting| waiting.purpose == purpose);
-        if !self.question_is_old {
-            let request = self.for_this_run(Request::preview(line));
-            self.tasks.push(Task::Send(request, purpose));
+    /// Asks again what the lines of an open question would do now, each once at a time.
+    pub(super) fn ask_about_question(&mut self) {
+        let behind = matches!(self.link, Link::Behind { .. });
+        let Some(overlay) = self.overlay.as_mut() else { return };
+        overlay.ask_shard(behind);
+        for line in overlay.lines_for_shard() {
+            let purpose = RequestPurpose::Question(line.clone());
+            if self.waiting.values().any(|waiting| waiting.purpose == purpose) {
+                self.question_is_old = true;
+            } else {
+                let request = self.for_this_run(Request::preview(line));
+                self.tasks.push(Task::Send(request, purpose));
+            }
         }
     }
 
-    /// Takes what the line of an open question would do now; closes the question when it would do nothing.
+    /// Takes what a line of an open question would do now; closes the question when it would do nothing.
     pub(super) fn answer_question(&mut self, line: &str, answer: &Answer) {
-        let Some(overlay) = self.overlay.as_mut().filter(|overlay| overlay.typed_line() == Some(line)) else { return };
+        let asks = |overlay: &&mut Box<dyn Dialog>| overlay.lines_for_shard().iter().any(|other| other == line);
+        let Some(overlay) = self.overlay.as_mut().filter(asks) else { return };
         match &answer.error {
-            None => overlay.renew_effect(answer.summary()),
+            None => overlay.renew_effect(line, answer.summary()),
             // Not known is not the same as refused.
             Some(error) if matches!(error.code.as_str(), "E_UNREACHABLE" | "E_RATE_LIMITED" | "E_TIMEOUT") => {}
             Some(_) => return self.close_with(format!("the question is closed: {}", answer.summary())),
         }
         if std::mem::take(&mut self.question_is_old) {
-            self.renew_typed_question();
+            self.ask_about_question();
         }
     }
 
     /// Asks the open question again in the present state, or closes it when it would be about something else.
     pub(super) fn renew_question(&mut self) {
-        self.renew_typed_question();
+        self.ask_about_question();
         let Some((index, action)) = self.overlay.as_ref().and_then(|overlay| overlay.origin()) else { return };
         let Some(view) = self.view.clone() else { return };
         let mut panes = std::mem::take(&mut self.panes);

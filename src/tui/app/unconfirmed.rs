@@ -172,6 +172,7 @@ fn under_way_command((id, waiting): (&String, &Waiting)) -> UnconfirmedCommand {
         seconds: 0,
         retrying: true,
         maybe_received: true,
+        expires_in: None,
         why: if waiting.in_flight { "The shard has it; the disk has not answered.".into() } else { String::new() },
     }
 }

@@ -318,6 +318,9 @@ impl CommandLine {
         if text.trim().is_empty() {
             return (Tone::Dim, " ", "tab complete · ↑ history · enter send".into());
         }
+        if specs.is_empty() {
+            return (Tone::Warn, "!", "the shard's commands are not known yet: it has not answered".into());
+        }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();
             let error = command_line::parse(specs, text).err().filter(|_| none);

@@ -341,6 +341,7 @@ fn every_shard_with_unconfirmed_commands_asks_before_quitting() {
             seconds: 3,
             retrying: true,
             maybe_received: false,
+            expires_in: None,
             why: "connection refused".into(),
         };
         fleet.deliver(shard, Message::SourceEvent(SourceEvent::Unconfirmed(vec![command])));

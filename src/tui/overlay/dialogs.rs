@@ -1,5 +1,7 @@
 //! The confirmation, escalation and detail dialogs.
 
+use std::collections::BTreeMap;
+
 use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -14,6 +16,9 @@ use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::Request;
 
+/// Commands of one confirmation that the shard is asked about.
+const MAX_EFFECTS: usize = 8;
+
 /// A confirmation. *Cancel* has the focus first, or the reason if nothing else is asked.
 #[derive(Debug)]
 pub(crate) struct ConfirmDialog {
@@ -24,6 +29,8 @@ pub(crate) struct ConfirmDialog {
     origin: Option<(usize, Action)>,
     /// Whether it was typed: then its text is the line and what it would do.
     typed: bool,
+    /// Line → what it would do by the shard, while the figures of the text are old.
+    effects: Option<BTreeMap<String, String>>,
     /// Where the buttons were drawn.
     buttons: [Rect; 2],
 }
@@ -88,7 +95,15 @@ fn with_reason(line: &str, reason: &str) -> String {
 impl ConfirmDialog {
     /// A confirmation that asks for no reason.
     pub(crate) const fn new(confirmation: Confirmation) -> Self {
-        Self { confirmation, focus: Focus::Cancel, reason: None, origin: None, typed: false, buttons: [Rect::ZERO; 2] }
+        Self {
+            confirmation,
+            focus: Focus::Cancel,
+            reason: None,
+            origin: None,
+            typed: false,
+            effects: None,
+            buttons: [Rect::ZERO; 2],
+        }
     }
 
     /// The same for a typed line, which is its first text, before what it would do.
@@ -108,7 +123,7 @@ impl ConfirmDialog {
             missing: false,
         };
         let focus = if confirmation.only_reason { Focus::Reason } else { Focus::Cancel };
-        Self { focus, reason: Some(reason), confirmation, origin: None, typed: false, buttons: [Rect::ZERO; 2] }
+        Self { focus, reason: Some(reason), ..Self::new(confirmation) }
     }
 
     fn send(&mut self) -> DialogResult {
@@ -129,6 +144,21 @@ impl ConfirmDialog {
             }
         }
         DialogResult::Send(requests)
+    }
+
+    /// What the shard says that the commands would do now, a paragraph each.
+    fn effects_in_words(&self) -> Vec<String> {
+        let Some(effects) = &self.effects else { return Vec::new() };
+        let say = |line: String| match effects.get(&line) {
+            Some(effect) => format!("The shard says: {effect}"),
+            None => "Asking the shard what it would do now.".into(),
+        };
+        let mut words: Vec<String> = self.lines_for_shard().into_iter().map(say).collect();
+        let more = self.confirmation.requests.len() - words.len();
+        if more > 0 {
+            words.push(format!("It is not asked about the {more} others."));
+        }
+        words
     }
 
     fn move_focus(&mut self, forward: bool) {
@@ -184,13 +214,29 @@ impl Dialog for ConfirmDialog {
         true
     }
 
-    fn typed_line(&self) -> Option<&str> {
-        self.confirmation.text.first().map(String::as_str).filter(|_| self.typed)
+    fn ask_shard(&mut self, ask: bool) {
+        if ask && !self.typed {
+            self.effects.get_or_insert_default();
+        } else {
+            self.effects = None;
+        }
     }
 
-    fn renew_effect(&mut self, effect: String) {
-        self.confirmation.text.truncate(1);
-        self.confirmation.text.push(effect);
+    fn lines_for_shard(&self) -> Vec<String> {
+        if self.typed {
+            return self.confirmation.text.first().cloned().into_iter().collect();
+        }
+        let requests = self.confirmation.requests.iter().filter(|_| self.effects.is_some());
+        requests.take(MAX_EFFECTS).map(|request| request.command.clone()).collect()
+    }
+
+    fn renew_effect(&mut self, line: &str, effect: String) {
+        if self.typed {
+            self.confirmation.text.truncate(1);
+            self.confirmation.text.push(effect);
+        } else if let Some(effects) = &mut self.effects {
+            effects.insert(line.to_owned(), effect);
+        }
     }
 
     fn paste(&mut self, text: &str) {
@@ -241,7 +287,7 @@ impl Dialog for ConfirmDialog {
         let width = 64.min(area.width.saturating_sub(4));
         let columns = usize::from(width.saturating_sub(4));
         let mut lines: Vec<Line<'_>> = vec![Line::default()];
-        for text in &self.confirmation.text {
+        for text in self.confirmation.text.iter().chain(&self.effects_in_words()) {
             lines.extend(styled_lines(text, columns, theme.text));
         }
         let reason_rows = if self.reason.is_some() { 3 } else { 0 };

@@ -96,13 +96,16 @@ pub(crate) trait Dialog: std::fmt::Debug {
     /// Takes its details as they are now; `None` when they are those of something else or of nothing.
     fn renew_details(&mut self, _card: Option<DetailCard>) {}
 
-    /// The typed line that it asks about, if it does.
-    fn typed_line(&self) -> Option<&str> {
-        None
+    /// Shows what the shard says of its commands, or no longer does: the figures of a screen that is behind are old.
+    fn ask_shard(&mut self, _ask: bool) {}
+
+    /// The lines of which it shows what the shard says that they would do.
+    fn lines_for_shard(&self) -> Vec<String> {
+        Vec::new()
     }
 
-    /// Takes what the typed line would do now.
-    fn renew_effect(&mut self, _effect: String) {}
+    /// Takes what one of these lines would do now.
+    fn renew_effect(&mut self, _line: &str, _effect: String) {}
 
     /// Takes the commands that are not confirmed now.
     fn update(&mut self, _unconfirmed: &[UnconfirmedCommand]) {}

@@ -1,4 +1,4 @@
-//! The command palette: fuzzy search over commands, screens, panes and actions.
+//! The command palette: fuzzy search over commands, screens, panes, settings and actions.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{Dialog, DialogResult, clicked_row, draw_search, is_cancel, outer_window};
+use super::{Dialog, DialogResult, SettingsDialog, clicked_row, draw_search, is_cancel, outer_window};
 use crate::format::{arguments, clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
@@ -34,6 +34,8 @@ pub(crate) enum PaletteTarget {
     Agent(String),
     /// Focuses a pane, by its index, with the item of this id selected.
     Item(usize, String),
+    /// Opens the settings window, with this row selected.
+    Setting(usize),
 }
 
 #[derive(Debug)]
@@ -109,12 +111,18 @@ impl Palette {
             note: spec.role.word().to_owned(),
             goal: PaletteTarget::Command(spec.name.clone()),
         });
+        let settings = SettingsDialog::rows().enumerate().map(|(index, (name, help))| Entry {
+            text: format!("setting {name}"),
+            help: help.to_owned(),
+            note: keymap.label(Action::Settings),
+            goal: PaletteTarget::Setting(index),
+        });
         let keys = ACTIONS.iter().filter(|row| {
             let of_screen = Screen::all().any(|screen| screen.action() == row.action);
             matches!(row.group, Group::Everywhere | Group::Pace) && row.action != Action::Palette && !of_screen
         });
         let keys = keys.map(|row| Entry::of_action(row, keymap));
-        screens.chain(panes).chain(commands).chain(keys).collect()
+        screens.chain(panes).chain(commands).chain(settings).chain(keys).collect()
     }
 
     /// With the shards of a fleet and the actions that work on their list.

@@ -94,6 +94,16 @@ impl SettingsDialog {
         Self { before: *settings, now: *settings, at: 0, rows: Rect::ZERO, window: Rect::ZERO }
     }
 
+    /// The same with a row selected.
+    pub(crate) fn at(self, row: usize) -> Self {
+        Self { at: row.min(ROWS.len() - 1), ..self }
+    }
+
+    /// Names of the rows, and what they do.
+    pub(crate) fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+        ROWS.iter().map(|row| (row.name, row.help))
+    }
+
     /// The next or previous value of the selected row.
     fn change(&mut self, forward: bool) -> DialogResult {
         let row = &ROWS[self.at];

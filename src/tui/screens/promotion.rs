@@ -71,6 +71,12 @@ fn outcome(evidence: &Evidence, theme: &Theme) -> (&'static str, &'static str, S
     }
 }
 
+/// The evidence about the candidate, or about the release that it has become. That of a refused candidate is of the past.
+pub(super) fn current_evidence(promotion: &Promotion) -> Option<&Evidence> {
+    let about = promotion.candidate.as_ref().unwrap_or(&promotion.release);
+    promotion.evidence.as_ref().filter(|evidence| evidence.candidate == *about)
+}
+
 /// Result of the paired evaluation so far: `✓ better  +0.046 from +0.012 to +0.081`.
 pub(super) fn verdict(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> {
     let (sign, word, style) = outcome(evidence, theme);

@@ -265,6 +265,17 @@ fn the_console_line_is_on_screen_before_the_first_data() {
     ui.press(":");
     ui.type_in("kill ada");
     ui.shows("› kill ada");
+    ui.hides("there is no command");
+}
+
+#[test]
+fn a_line_is_not_judged_by_a_command_table_that_has_not_arrived() {
+    let mut ui = AppHarness::without_view(Role::Viewer, (80, 24));
+    ui.app.hello.commands.clear();
+    ui.press(":");
+    ui.type_in("kill ada");
+    ui.shows("the shard's commands are not known yet: it has not answered");
+    ui.hides("there is no command");
 }
 
 #[test]
@@ -275,6 +286,13 @@ fn banners_and_connection_states() {
     view.transport.mode = "aggregate".into();
     ui.view(view);
     ui.shows("the audit log is not writable; commands are refused  (+1 more)");
+    // That the connection is slow hides nothing critical.
+    let behind = Link::Behind { url: "http://x".into(), seconds: 2 };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(behind)));
+    ui.shows("the audit log is not writable; commands are refused  (+2 more)");
+    ui.view(snapshot());
+    ui.shows("the screen is 2 s behind the shard");
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Local)));
     for (state, verdict, words) in [
         ("eligible", "green", "candidate 91c0f2ab33de4410 is ready to promote"),
         ("canary", "red", "the canary is failing; b in Stability or Candidate rolls back"),

@@ -24,6 +24,32 @@ fn alert(name: &str, since_tick: u64) -> Alert {
 }
 
 #[test]
+fn an_alert_with_many_names_leaves_space_for_others() {
+    let names = vec!["Ada-12"; 200].join(", ");
+    let mut ui = changed((80, 24), |view| {
+        view.alerts = vec![
+            alert("early", 3_000),
+            Alert { message: format!("starving, 200 residents: {names}"), ..alert("starvation", 3_400) },
+        ];
+    });
+    ui.press("A");
+    ui.shows("starving, 200 residents: Ada-12, ");
+    ui.shows("early stands");
+}
+
+#[test]
+fn narration_that_is_off_is_said() {
+    let mut ui = changed((120, 40), |view| view.transport.narration_off = true);
+    ui.shows("Alerts and events · narration off");
+    let mut view = snapshot();
+    view.transport.narration_off = true;
+    (view.narrations, view.alerts) = (Vec::new(), Vec::new());
+    ui.view(view);
+    ui.shows("Narration is off");
+    ui.hides("Events appear while the town runs.");
+}
+
+#[test]
 fn limits_are_shown_beside_their_values() {
     let mut ui = changed((120, 40), |view| {
         view.employment.pending_count = 7;
@@ -37,7 +63,7 @@ fn limits_are_shown_beside_their_values() {
 #[test]
 fn an_exit_that_waits_for_the_cap_has_no_release_time() {
     let mut ui = changed((120, 40), |view| {
-        view.employment.queue[0].releases_at_tick = 3_000;
+        (view.employment.queue[0].releases_at_tick, view.employment.queue[0].expected_tick) = (3_000, None);
         view.jobs.get_mut("ada").unwrap().tenure_days = 2.96;
     });
     ui.shows("when allowed");
@@ -54,7 +80,7 @@ fn an_exit_that_waits_for_the_cap_has_no_release_time() {
 #[test]
 fn an_exit_that_is_due_waits_for_the_end_of_a_blackout() {
     let mut ui = changed((120, 40), |view| {
-        view.employment.queue[0].releases_at_tick = 3_000;
+        (view.employment.queue[0].releases_at_tick, view.employment.queue[0].expected_tick) = (3_000, None);
         let perturbation = &mut view.perturbations[0];
         (perturbation.kind, perturbation.state) = ("blackout".into(), "active".into());
     });
@@ -199,7 +225,7 @@ fn the_limit_on_exits_of_all_causes_is_named_when_it_holds_the_queue() {
     let held = |view: &mut Snapshot| {
         view.employment.daily_exit_cap = 9;
         (view.employment.all_exits_today, view.employment.all_exits_cap) = (12, Some(12));
-        view.employment.queue[0].releases_at_tick = 3_000;
+        (view.employment.queue[0].releases_at_tick, view.employment.queue[0].expected_tick) = (3_000, None);
     };
     let mut ui = changed((120, 40), held);
     ui.press("z");
@@ -221,6 +247,15 @@ fn the_limit_on_exits_of_all_causes_is_named_when_it_holds_the_queue() {
     ui.shows(" by approval ");
     ui.shows("(limit 3). Leaves only by ");
     ui.shows(" approval: the exit cap is 0, unless deferred.");
+    // The end of a review window means nothing then.
+    let mut ui = changed((120, 40), |view| {
+        view.employment.daily_exit_cap = 0;
+        view.employment.queue.iter_mut().for_each(|entry| entry.expected_tick = None);
+    });
+    ui.press("z");
+    assert!(snapshot().employment.queue[0].releases_at_tick > snapshot().tick);
+    ui.shows(" by approval ");
+    ui.shows("approval: the exit cap is 0, unless deferred.");
 }
 
 #[test]
@@ -334,11 +369,21 @@ fn a_question_of_a_screen_that_is_behind_says_how_old_it_is() {
     ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
     ui.press("a");
     ui.shows(" Approve exit · as of 8 s ago ");
+    ui.shows("Asking the shard what it would do now.");
+    let asked = ui.sent.pop().unwrap();
+    assert!(asked.dry_run && asked.query && asked.command.starts_with("employment_exit approve "), "{asked:?}");
+    ui.answer(Answer { status: Status::DryRun, ..done("id-1", &asked.command, "Finn leaves; 2 of 2 exits are used") });
+    ui.shows("The shard says: ");
+    ui.shows("Finn leaves; 2 of 2 exits are used");
+    // Every state asks again.
+    ui.view(snapshot());
+    assert_eq!(ui.lines(), [asked.command.as_str()]);
     let link = townlet_source::Link::Live { url: "http://x".into() };
     ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
     ui.view(snapshot());
     ui.shows(" Approve exit ");
     ui.hides("as of 8 s ago");
+    ui.hides("The shard says: ");
 }
 
 #[test]

@@ -32,10 +32,14 @@ fn several_exits_say_what_they_come_to_and_by_how_much_they_exceed_the_cap() {
     ui.shows("wait for the cap.");
     ui.press("esc");
     view.employment.daily_exit_cap = 5;
-    ui.view(view);
+    ui.view(view.clone());
     ui.press("a");
     ui.shows("make 5.");
     ui.hides("exceeds");
+    // Other causes count against a limit of their own.
+    (view.employment.all_exits_today, view.employment.all_exits_cap) = (3, Some(6));
+    ui.view(view);
+    ui.shows("That exceeds the limit on exits of all causes (6) by");
 }
 
 #[test]

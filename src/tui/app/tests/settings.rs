@@ -26,6 +26,21 @@ fn a_theme_is_previewed_and_kept_or_restored() {
 }
 
 #[test]
+fn the_search_finds_settings_and_opens_them() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    for (name, value) in [("theme", "dark"), ("clock", "local")] {
+        ui.press("ctrl-f");
+        ui.type_in(&format!("setting {name}"));
+        ui.press("enter");
+        ui.shows(" Settings ");
+        let screen = ui.screen();
+        let row = screen.lines().find(|line| line.contains('▸') && line.contains(name));
+        assert!(row.is_some_and(|row| row.contains(value)), "{screen}");
+        ui.press("esc");
+    }
+}
+
+#[test]
 fn every_setting_has_values_that_come_round() {
     let mut ui = AppHarness::new(Role::Viewer, (80, 24));
     let before = ui.app.settings;

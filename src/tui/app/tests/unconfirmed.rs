@@ -11,6 +11,7 @@ fn late(cmd_id: &str, command: &str, maybe_received: bool) -> UnconfirmedCommand
         seconds: 12,
         retrying: true,
         maybe_received,
+        expires_in: None,
         why: "connection refused".into(),
     }
 }
@@ -136,7 +137,12 @@ fn commands_carry_the_run_on_screen_and_a_question_does_not_outlive_it() {
     ui.shows("the shard runs run-2 now; the question about the run before is closed");
     ui.press("tab enter");
     assert_eq!(ui.sent.len(), 1);
-    ui.press("esc E d");
+    ui.press("esc");
+    let run = |ui: &mut AppHarness, run_id: &str| ui.view(Snapshot { run_id: run_id.into(), ..snapshot() });
+    run(&mut ui, "run-3");
+    ui.shows("the shard runs another run now: run-3");
+    run(&mut ui, "run-2");
+    ui.press("E d");
     assert_eq!(ui.sent[1].run_id.as_deref(), Some("run-2"));
 }
 

@@ -4,8 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::shift_bar;
 use crate::format::{
-    bar, capital, clip, count, days, duration, fact, natural_order, pad, pad_left, percent, plain, resident, scale_of,
-    spark_on, styled_lines, thousands, time_of,
+    bar, capital, clip, count, days, duration, fact, natural_order, no_events, pad, pad_left, percent, plain, resident,
+    scale_of, spark_on, styled_lines, thousands, time_of,
 };
 use crate::indexed_snapshot::IndexedSnapshot;
 use crate::metric_history::MetricHistory;
@@ -281,7 +281,7 @@ impl<'a> ResidentDetail<'a> {
             let time = pad_left(&time, wide);
             lines.extend(fact((&time, self.theme.dim), (&text, self.theme.text), wide, width));
         }
-        self.section("recent events", lines, "none", width)
+        self.section("recent events", lines, &no_events(self.view), width)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::fixtures::pane_harness::{PaneHarness, SIZES};
 use crate::pane::Pane;
 use crate::screens::operations::Employment;
 use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Event, MAX_EVENTS};
 
 /// Names of the rows in sight, top to bottom, and the one marked.
 fn seen(harness: &PaneHarness, pane: &mut Residents) -> (String, String) {
@@ -81,6 +82,19 @@ fn missing_data_has_empty_states() {
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
+}
+
+#[test]
+fn a_list_of_events_says_how_far_back_it_reaches() {
+    let mut view = fixtures::snapshot();
+    view.events.clear();
+    let event = Event { event: "tie_formed".into(), tick: view.tick - 100, ..Event::default() };
+    view.events = vec![event; MAX_EVENTS];
+    let harness = PaneHarness::new(&view);
+    let mut pane = Residents::default();
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[2]);
+    assert!(text.contains("(newest 200 of the town)") && text.contains("none since "), "{text}");
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn row(good: Good<'_>, selected: bool, columns: &FittedColumns, cx: &Context<'_>
         "note" => Cell::Pieces(vec![(format!("{} ", item.sign), item.style), (item.note.clone(), item.style)]),
         _ => {
             let points = cx.history.full().points(&good.series());
-            Cell::Text(trend_over(&points, width, item.scale), theme.chart)
+            Cell::Text(trend_over(&points, width, item.scale, cx.history.full().span()), theme.chart)
         }
     };
     columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)

@@ -93,7 +93,7 @@ fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'stati
         thousands(stability.window_ticks)
     );
     lines.push(Line::from(vec![label("green", cx), Span::styled(green, style), Span::styled(open, theme.dim)]));
-    if let Some(evidence) = &promotion.evidence {
+    if let Some(evidence) = promotion::current_evidence(promotion) {
         let mut spans = vec![label("town score", cx)];
         spans.extend(promotion::verdict(evidence, theme));
         lines.push(Line::from(spans));
@@ -106,6 +106,12 @@ fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'stati
         let text = clip(&promotion::pairs(evidence), columns.saturating_sub(LABEL + 1));
         lines.push(Line::from(vec![label("evidence", cx), Span::styled(text, theme.text)]));
         lines.extend(safety(evidence, cx, columns, has_room));
+    } else if let Some(evidence) = &promotion.evidence {
+        let mut spans =
+            vec![label("last", cx), Span::styled(format!("{}  ", clip(&evidence.candidate, 18)), theme.dim)];
+        spans.extend(promotion::verdict(evidence, theme));
+        spans.push(Span::styled(format!("  {}", count(evidence.pairs, "pair")), theme.dim));
+        lines.push(Line::from(spans));
     } else {
         lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }

@@ -223,6 +223,21 @@ fn the_safety_gate_says_what_it_found_and_what_it_needs() {
 }
 
 #[test]
+fn evidence_of_a_refused_candidate_is_of_the_past() {
+    let refused = |view: &mut Snapshot| {
+        view.promotion.candidate = None;
+        view.promotion.blockers.clear();
+        let evidence = view.promotion.evidence.as_mut().unwrap();
+        (evidence.candidate, evidence.verdict) = ("84d08abcfb8d3dec".into(), "not_better".into());
+    };
+    let text = harness(refused).text(&mut Candidate::default(), SIZES[2]);
+    assert!(text.contains("last        84d08abcfb8d3dec  ✗ not better"), "{text}");
+    for words in ["town score", "pairs of at most", "more pair", "safety  "] {
+        assert!(!text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
 fn every_state_is_shown_on_the_path() {
     for (state, words) in [
         ("idle", "▸idle ─ evaluating"),

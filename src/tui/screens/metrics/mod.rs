@@ -127,7 +127,7 @@ fn row(
         "min" => end(range.map(|range| range.0)),
         "max" => end(range.map(|range| range.1)),
         "mean" => end(mean),
-        _ => Cell::Text(trend_over(&points, width, scale_of(unit)), theme.chart),
+        _ => Cell::Text(trend_over(&points, width, scale_of(unit), cx.history.full().span()), theme.chart),
     };
     columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)
 }
@@ -210,7 +210,12 @@ impl ListContent for MetricList {
 
     fn title(&self, view: &ListView<'_, &Metric>, _cx: &Context<'_>) -> String {
         let arrow = if self.reversed { "▴" } else { "▾" };
-        format!("Metrics · {} · by {} {arrow}", thousands(view.items.len() as u64), ORDERS[self.order])
+        // The town itself counts the others, from its beginning.
+        let of_process =
+            |metric: &&Metric| metric.counts && ["counters", "alerts", "transport"].contains(&metric.group);
+        let by_process = view.selected().is_some_and(of_process);
+        let since = if by_process { " · counted since the shard's process started" } else { "" };
+        format!("Metrics · {} · by {} {arrow}{since}", thousands(view.items.len() as u64), ORDERS[self.order])
     }
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Metric> {

@@ -70,6 +70,15 @@ fn counters_are_drawn_as_rate_or_total() {
 }
 
 #[test]
+fn the_title_says_since_when_a_figure_is_counted() {
+    let title =
+        |filter: &str| harness(filter).text(&mut Metrics::default(), SIZES[1]).lines().next().unwrap().to_owned();
+    let since = "counted since the shard's process started";
+    assert!(title("group:counters").contains(since) && title("group:transport dropped").contains(since));
+    assert!(!title("group:kpi").contains(since) && !title("group:queues").contains(since));
+}
+
+#[test]
 fn sorting_and_filtering_keep_the_selection() {
     let mut harness = harness("");
     let mut pane = Metrics::default();

@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::export::{Export, Record, record};
-use crate::format::{clock, other_day, pad, thousands, wrap};
+use crate::format::{clip, clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block};
@@ -24,6 +24,9 @@ pub(crate) struct Alerts {
     /// The entry of every drawn row.
     owners: Vec<usize>,
 }
+
+/// Rows of an entry at most; its card has the whole text.
+const MAX_ROWS: usize = 3;
 
 #[derive(Clone, Copy)]
 enum Item<'a> {
@@ -54,6 +57,16 @@ impl Item<'_> {
             }
             Self::Narration(story) => story.text.clone(),
         }
+    }
+
+    /// Its text in at most [`MAX_ROWS`] rows.
+    fn rows(self, columns: usize) -> Vec<String> {
+        let mut rows = wrap(&self.text(), columns);
+        if rows.len() > MAX_ROWS {
+            let rest = rows.split_off(MAX_ROWS - 1).join(" ");
+            rows.push(clip(&rest, columns));
+        }
+        rows
     }
 
     fn style(self, theme: &Theme) -> (ratatui::style::Style, &'static str) {
@@ -169,13 +182,19 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
 
 impl Pane for Alerts {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Alerts and events", area.width, cx.focused, cx.theme);
+        let off = cx.view.transport.narration_off;
+        let title = if off { "Alerts and events · narration off" } else { "Alerts and events" };
+        let block = pane_block(title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let items = Self::shown(cx);
         if items.is_empty() {
             self.rows = Rect::ZERO;
-            let none = ("No alerts and no events.", "Events appear while the town runs.");
+            let none = if off {
+                ("No alerts.", "Narration is off: no sentences about events. `narration on` switches it on.")
+            } else {
+                ("No alerts and no events.", "Events appear while the town runs.")
+            };
             return cx.draw_no_items(frame, inner, "alerts or events", none);
         }
         self.rows = inner;
@@ -184,7 +203,7 @@ impl Pane for Alerts {
         let times: Vec<String> = items.iter().map(|item| time(item.tick(), cx)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         let columns = usize::from(inner.width).saturating_sub(wide + 5);
-        let rows = |item: &Item<'_>| wrap(&item.text(), columns).len();
+        let rows = |item: &Item<'_>| item.rows(columns).len();
         // Entries may take several rows; the selected one must be visible.
         while first < at && items[first..=at].iter().map(rows).sum::<usize>() > usize::from(inner.height) {
             first += 1;
@@ -195,7 +214,7 @@ impl Pane for Alerts {
             let (style, sign) = item.style(cx.theme);
             let selected = index == at && cx.focused;
             let (dim, style) = if selected { (cx.theme.selected, cx.theme.selected) } else { (cx.theme.dim, style) };
-            for (row, text) in wrap(&item.text(), columns).into_iter().enumerate() {
+            for (row, text) in item.rows(columns).into_iter().enumerate() {
                 let time = pad(if row == 0 { &times[index] } else { "" }, wide);
                 let sign = if row == 0 { sign } else { " " };
                 lines.push(Line::from(vec![

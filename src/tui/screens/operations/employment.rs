@@ -49,7 +49,7 @@ static TABLE: Table = Table {
         Column::number("absent", 6, 6, 3).of(&["absent_shifts_7d"]),
         Column::number("attend", 6, 6, 5).of(&["attendance_ratio"]),
         Column::number("waiting", 9, 9, 2).of(&["enqueued_tick"]),
-        Column::number("leaves", 12, 28, 1).of(&["releases_at_tick", "approved"]),
+        Column::number("leaves", 12, 28, 1).of(&["releases_at_tick", "expected_tick", "approved"]),
         Column::text("reason", 12, 18, EXTRA),
         Column::number("tenure", 9, 9, EXTRA).of(&["tenure_days"]),
         Column::number("wallet", 7, 7, EXTRA),
@@ -196,8 +196,8 @@ fn leaves(view: &IndexedSnapshot, entry: &ExitEntry, in_full: bool) -> String {
         (true, _) if view.employment.reached_all_exits_cap().is_some() => "tomorrow".to_owned(),
         (true, true) => "when cap and gap allow".to_owned(),
         (true, false) => "when allowed".to_owned(),
-        (false, true) => moment(entry.releases_at_tick, view),
-        (false, false) => format!("tick {}", thousands(entry.releases_at_tick)),
+        (false, true) => moment(exit_details::expected(entry), view),
+        (false, false) => format!("tick {}", thousands(exit_details::expected(entry))),
     }
 }
 
@@ -294,6 +294,12 @@ fn exit_cap(view: &IndexedSnapshot, ids: &[String]) -> String {
         }
         _ => {}
     }
+    let all = if view.clock.tick_of_day == 0 { 0 } else { employment.all_exits_today } + total - used;
+    if let Some((over, limit)) = employment.all_exits_cap.and_then(|limit| Some((all.checked_sub(limit)?, limit)))
+        && over > 0
+    {
+        let _ = write!(text, " That exceeds the limit on exits of all causes ({limit}) by {over}.");
+    }
     text
 }
 
@@ -372,6 +378,7 @@ impl ListContent for ExitQueue {
             ("reason", entry.reason.clone()),
             ("enqueued_tick", entry.enqueued_tick.to_string()),
             ("releases_at_tick", entry.releases_at_tick.to_string()),
+            ("expected_tick", entry.expected_tick.map_or_else(String::new, |tick| tick.to_string())),
             ("approved", entry.approved.to_string()),
             ("tenure_days", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.tenure_days.to_string())),
             ("wallet", cx.view.jobs.get(&entry.agent).map_or_else(String::new, |job| job.wallet.to_string())),

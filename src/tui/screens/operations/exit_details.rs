@@ -3,7 +3,8 @@
 use ratatui::text::{Line, Span};
 
 use crate::format::{
-    capital, clock, count, days, duration, moment, pad, pad_left, percent, plain, resident, thousands, time_of,
+    capital, clock, count, days, duration, moment, no_events, pad, pad_left, percent, plain, resident, thousands,
+    time_of,
 };
 use crate::indexed_snapshot::IndexedSnapshot;
 use crate::pane::{Context, DetailCard};
@@ -62,9 +63,16 @@ pub(super) fn sentence(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
     format!("{}{absent} {leaves}", tenure(view, &entry.agent))
 }
 
-/// Whether the review window is over and only the exit cap or the exit gap delays the exit.
+/// Whether only limits delay the exit, for a time that is not known: the review window is over, or means nothing because the exit cap
+/// is 0.
 pub(super) fn waits_for_cap(view: &IndexedSnapshot, entry: &ExitEntry) -> bool {
-    !entry.approved && entry.releases_at_tick <= view.tick
+    let waits = entry.releases_at_tick <= view.tick || view.employment.daily_exit_cap == 0;
+    !entry.approved && entry.expected_tick.is_none() && waits
+}
+
+/// When the exit is expected; from a shard that does not say so, the end of the review window.
+pub(super) fn expected(entry: &ExitEntry) -> u64 {
+    entry.expected_tick.unwrap_or(entry.releases_at_tick)
 }
 
 /// The perturbation that suspends exits; approved ones leave all the same.
@@ -91,7 +99,7 @@ fn limits(view: &IndexedSnapshot) -> String {
 /// When an exit that is not approved takes effect.
 pub(in crate::screens) fn when(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
     match (suspension(view), waits_for_cap(view, entry)) {
-        (None, false) => moment(entry.releases_at_tick, view),
+        (None, false) => moment(expected(entry), view),
         (None, true) => limits(view),
         (Some(kind), false) => format!("after the {kind}, not before tick {}", thousands(entry.releases_at_tick)),
         (Some(kind), true) => format!("after the {kind}, {}", limits(view)),
@@ -104,7 +112,9 @@ fn leaves(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
         return "approved: leaves on the next tick.".to_owned();
     }
     let timed = suspension(view).is_none() && !waits_for_cap(view, entry);
-    let full = timed && view.employment.exits_today >= view.employment.daily_exit_cap;
+    let employment = &view.employment;
+    let full = employment.exits_today >= employment.daily_exit_cap || employment.reached_all_exits_cap().is_some();
+    let full = timed && full && entry.expected_tick.is_none();
     let when = if timed { format!("{})", when(view, entry).replacen(" · ", " (", 1)) } else { when(view, entry) };
     format!("leaves {when}{}, unless deferred.", if full { " if the cap allows" } else { "" })
 }
@@ -139,7 +149,8 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
     let about = |event: &&Event| event.fields.values().any(|value| value.as_str() == Some(&entry.agent));
     let led: Vec<&Event> = view.events.iter().filter(about).collect();
     if led.is_empty() {
-        lines.push(Line::styled(format!("No recent events of {name}; see the Audit screen."), theme.dim));
+        let none = format!("{}; see the Audit screen.", capital(&no_events(view)));
+        lines.push(Line::styled(none, theme.dim));
     }
     for event in led.iter().rev().take(LISTED) {
         let when = format!("tick {} {}", pad(&thousands(event.tick), 7), pad_left(&time_of(event.tick, view), 12));

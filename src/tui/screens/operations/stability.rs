@@ -88,7 +88,7 @@ fn promotion(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         names.push(Span::styled(clip(candidate, 18), theme.strong));
     }
     let mut lines = vec![promotion::path(cx, columns.into()), Line::from(names)];
-    if let Some(evidence) = &promotion.evidence {
+    if let Some(evidence) = promotion::current_evidence(promotion) {
         let mut spans = vec![Span::raw(" ")];
         spans.extend(promotion::verdict(evidence, theme));
         spans.push(Span::styled(format!("  {}", count(evidence.pairs, "pair")), theme.dim));
