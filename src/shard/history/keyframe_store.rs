@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fail::fail_point;
 use townlet_files::write_atomically;
 use townlet_town::config::Config;
 
@@ -54,7 +53,6 @@ impl KeyframeStore {
         let tick = capture.state.tick;
         let path = self.path(tick);
         let encoded = capture.encode();
-        fail_point!("keyframe_write", |_| Err(format!("{}: fail point keyframe_write", path.display())));
         write_atomically(&path, &encoded).map_err(|error| format!("{}: {error}", path.display()))?;
         let new = KeyframeFile { tick, bytes: encoded.len() as u64 };
         self.change(|files| {
@@ -125,8 +123,10 @@ struct WriterState {
 impl KeyframeWriter {
     /// The writer of a run that is at `tick`, of which the journal or a snapshot holds the town.
     pub(crate) fn new(folder: PathBuf, tick: u64, log: Log) -> Self {
-        let store = Arc::new(KeyframeStore::new(folder));
-        Self { store, last: (tick, Instant::now()), state: Arc::default(), log }
+        let (store, now) = (Arc::new(KeyframeStore::new(folder)), Instant::now());
+        // The first one need not wait.
+        let last = (tick, now.checked_sub(MIN_INTERVAL).unwrap_or(now));
+        Self { store, last, state: Arc::default(), log }
     }
 
     /// Whether a keyframe is to be written of a town at `tick`. A slow disk leaves some out.
