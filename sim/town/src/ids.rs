@@ -60,6 +60,12 @@ key!(
 #[serde(transparent)]
 pub struct Column<K, T>(Vec<T>, #[serde(skip)] PhantomData<K>);
 
+impl<K, T> Default for Column<K, T> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+}
+
 impl<K: Key, T> Column<K, T> {
     /// `count` equal entries.
     pub fn filled(count: usize, value: T) -> Self
@@ -67,6 +73,11 @@ impl<K: Key, T> Column<K, T> {
         T: Clone,
     {
         Self(vec![value; count], PhantomData)
+    }
+
+    /// Entries for which there is room.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     /// Number of entries.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use crate::activity::{self, Decider};
+use crate::best_ties::BestTies;
 use crate::command::{self, Command, Refusal};
 use crate::events::Event;
 use crate::ids::AgentId;
+use crate::memory::{HeapBytes as _, Table};
 use crate::occupancy::Occupancy;
 use crate::options::OptionKind;
 use crate::plan::PlaceKind;
@@ -28,6 +30,7 @@ pub struct Town {
     rules: Arc<Rules>,
     state: State,
     occupancy: Occupancy,
+    best_ties: BestTies,
     queue_index: QueueIndex,
     rewards: TickRewards,
     events: Vec<Event>,
@@ -133,13 +136,13 @@ impl Town {
         for agent in &state.agents.present {
             occupancy.enter(state.agents.tile[*agent]);
         }
-        let queue_index = QueueIndex::new(&state.objects);
+        let (best_ties, queue_index) = (BestTies::new(&state.agents), QueueIndex::new(&state.objects));
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
         let rewards = TickRewards::with_slots(slots);
         let (vacancies, company) = (Vacancies::new(&rules), Vec::with_capacity(slots));
-        Self { rules, state, occupancy, queue_index, rewards, events, deciders, choices, vacancies, company }
+        Self { rules, state, occupancy, best_ties, queue_index, rewards, events, deciders, choices, vacancies, company }
     }
 
     pub(crate) fn cx(&mut self) -> TickContext<'_> {
@@ -147,6 +150,7 @@ impl Town {
             rules: &self.rules,
             state: &mut self.state,
             occupancy: &mut self.occupancy,
+            best_ties: &mut self.best_ties,
             queue_index: &mut self.queue_index,
             rewards: &mut self.rewards,
             events: &mut self.events,
@@ -263,9 +267,29 @@ impl Town {
         &self.occupancy
     }
 
+    /// The ties that residents observe.
+    pub(crate) fn best_ties(&self) -> &BestTies {
+        &self.best_ties
+    }
+
     /// Busy objects and users per object.
     pub(crate) fn queue_index(&self) -> &QueueIndex {
         &self.queue_index
+    }
+
+    /// The memory of the town and its rules by table, without that of the configuration. Replicas share the tables of the rules.
+    pub fn tables(&self) -> Vec<Table> {
+        let rewards = self.rewards.by_agent.heap_bytes() + self.rewards.departures.heap_bytes();
+        let tick = [
+            self.occupancy.heap_bytes() + self.queue_index.heap_bytes() + self.vacancies.heap_bytes(),
+            self.best_ties.heap_bytes(),
+            self.deciders.heap_bytes() + self.choices.heap_bytes() + self.company.heap_bytes() + rewards,
+        ];
+        let mut tables = self.rules.tables();
+        tables.extend(self.state.tables());
+        tables.push(Table::new("events of a tick", self.events.heap_bytes()));
+        tables.push(Table::new("derived from the state", tick.iter().sum()));
+        tables
     }
 
     /// Ticks since the town began.

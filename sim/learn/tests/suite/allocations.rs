@@ -1,18 +1,20 @@
-//! Memory of a town: no allocation per tick after warm-up, and a small replica.
+//! Memory of a town: no allocation per tick after warm-up, a small replica, and tables that are all of it.
 
 use std::sync::Arc;
 
 use allocation_counter::measure;
 use townlet_learn::Scripted;
-use townlet_town::observations::{layout, observe_all};
+use townlet_town::observations::{ObservationBuffer, layout};
 use townlet_town::{Command, EventKind, Rules, Sources, Town};
+
+use crate::golden_digests::{STRESS, TOWNS, run, town};
 
 #[test]
 fn a_tick_allocates_nothing_across_exits_and_arrivals() {
     let rules = crate::default_rules(&[]);
     let mut town = Town::new(Arc::clone(&rules), 7);
     let variant = rules.config.features.systems.observations;
-    let mut seen = vec![0.0; rules.config.world.population as usize * layout(variant).width];
+    let mut seen = ObservationBuffer::new(layout(variant));
     let (mut left, mut came) = (0, 0);
     while town.tick() < 3_000 {
         if town.tick() == 2_400 {
@@ -24,7 +26,7 @@ fn a_tick_allocates_nothing_across_exits_and_arrivals() {
         }
         let asked = measure(|| {
             town.step(&mut Scripted);
-            observe_all(&town, &mut seen);
+            seen.update(&town);
         });
         for event in town.events() {
             left += u32::from(matches!(event.kind, EventKind::ResidentLeft { .. }));
@@ -64,6 +66,24 @@ fn a_tick_allocates_nothing_after_a_reload() {
         assert!(town.tick() <= 1_000 || asked.count_total == 0, "tick {}: {asked:?}", town.tick());
     }
     assert!(began > 20, "{began} perturbations began");
+}
+
+#[test]
+fn the_tables_of_a_town_add_up_to_its_memory() {
+    for row in [TOWNS[0], STRESS] {
+        let mut kept = None;
+        let asked = measure(|| {
+            let mut town = town(row);
+            run(&mut town, 200);
+            kept = Some(town);
+        });
+        let tables = kept.expect("a town").tables();
+        let counted: usize = tables.iter().map(|table| table.bytes).sum();
+        let taken = usize::try_from(asked.bytes_current).expect("more than nothing");
+        // The configuration is not counted.
+        let others = taken.checked_sub(counted);
+        assert!(others.is_some_and(|others| others < 100 * 1024), "{}: {counted} of {taken}: {tables:#?}", row[0]);
+    }
 }
 
 #[test]
