@@ -37,6 +37,7 @@ mod process_output;
 mod promotion;
 mod publication;
 pub mod publish;
+mod recorded_audit;
 pub mod recorded_run;
 pub mod recovery;
 mod reload;

@@ -9,34 +9,40 @@ use super::history::History;
 use super::home::Home;
 use super::journal::Segments;
 use super::privacy::PrivacyFilter;
+use super::recorded_audit::RecordedAudit;
 use super::telemetry::{self, ShardStatus};
-use townlet_wire::telemetry::{AuditRow, AuditTail, Health, Policy, Transport};
-use townlet_wire::{Snapshot, count};
-
-const TAIL: usize = 200;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Health, Policy, Transport};
 
 /// A run replayed from its journal.
 pub struct RecordedRun {
     history: History,
     shard: String,
-    /// Audit records with their file names, by tick.
-    rows: Vec<(String, AuditRow)>,
-    /// State of the audit log: `ok`, or what is wrong with its files.
-    audit_state: String,
+    audit: RecordedAudit,
     names: PrivacyFilter,
 }
 
 impl RecordedRun {
     /// Opens the journal of one run, and its keyframes and audit log in `home`. The error names the missing or damaged file.
     pub fn open(home: &Home, segments: Segments) -> Result<Self, String> {
+        let audit = RecordedAudit::of_run(&home.console(), segments.run_id());
+        Self::with_audit(home, segments, audit)
+    }
+
+    /// As [`Self::open`], with the audit log in an incident bundle, whose journal these segments are.
+    pub fn open_bundle(home: &Home, segments: Segments, bundle: &Path) -> Result<Self, String> {
+        let audit = RecordedAudit::of_bundle(bundle, segments.run_id());
+        Self::with_audit(home, segments, audit)
+    }
+
+    fn with_audit(home: &Home, segments: Segments, audit: RecordedAudit) -> Result<Self, String> {
         let history = History::open(home, segments)?;
-        let rules = history.current().town().rules();
-        let shard = rules.config.shard.clone();
+        let config = &history.current().town().rules().config;
+        let shard = config.shard.clone();
         // Opening creates a missing key, so it is only done if names were hidden.
-        let hidden = rules.config.telemetry.privacy.enabled;
+        let hidden = config.telemetry.privacy.enabled;
         let names = if hidden { PrivacyFilter::open(home, &shard, true)? } else { PrivacyFilter::default() };
-        let (rows, audit_state) = audit_log(&home.console(), history.run_id());
-        Ok(Self { history, shard, rows, audit_state, names })
+        Ok(Self { history, shard, audit, names })
     }
 
     /// The run id.
@@ -81,42 +87,11 @@ impl RecordedRun {
             names: self.names.clone(),
             ..ShardStatus::default()
         };
-        let known = &self.rows[..self.rows.partition_point(|(_, row)| row.tick <= town.tick())];
-        let (file, last) = known.last().cloned().unwrap_or_default();
-        let records = known[known.len().saturating_sub(TAIL)..].iter().map(|(_, row)| row.clone()).collect();
-        telemetry::snapshot(
-            town.rules(),
-            town.state(),
-            None,
-            &status,
-            AuditTail { records, state: self.audit_state.clone(), file, seq: last.seq, head: last.hash },
-        )
+        telemetry::snapshot(town.rules(), town.state(), None, &status, self.audit.at(town.tick()))
     }
 
     /// The digest of the current town.
     pub fn digest(&self) -> String {
         self.history.current().town().digest()
     }
-}
-
-/// The audit records of a run, as far as they can be read, and the state of its log.
-fn audit_log(folder: &Path, run_id: &str) -> (Vec<(String, AuditRow)>, String) {
-    let (mut rows, mut damaged) = (Vec::new(), 0);
-    let read = townlet_audit::run_records(folder, run_id, |file, _, _, record| {
-        match record {
-            Ok(record) => rows.push((file.to_owned(), record.row())),
-            Err(_) => damaged += 1,
-        }
-        Ok(())
-    });
-    // A refusal may follow a record of a slightly later tick.
-    rows.sort_by_key(|(_, row)| row.tick);
-    let state = match (read, damaged) {
-        (Err(why), _) => format!("the audit log cannot be read to its end: {why}"),
-        (Ok(()), 1) => "1 line of the audit log is damaged and left out".into(),
-        (Ok(()), 2..) => format!("{} of the audit log are damaged and left out", count(damaged, "line")),
-        (Ok(()), 0) if rows.is_empty() => "the run has no audit log here".into(),
-        (Ok(()), 0) => "ok".into(),
-    };
-    (rows, state)
 }

@@ -219,7 +219,7 @@ fn a_damaged_segment_is_said_and_the_others_can_be_looked_at() {
         let found = history.seek(tick).unwrap_or_else(|why| panic!("{tick}: {why}"));
         assert_eq!(found.town().digest(), digests[&tick], "tick {tick}");
     }
-    let why = history.seek((from + to) / 2).err().expect("it is damaged");
+    let why = history.seek(from.midpoint(to)).err().expect("it is damaged");
     assert!(why.starts_with(&damaged.display().to_string()) && why.contains("is damaged"), "{why}");
     assert_eq!(history.current().tick(), 0, "the moment before stays");
     // The first ticks after it have no events before them, and that is said.

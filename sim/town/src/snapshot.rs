@@ -119,13 +119,12 @@ pub fn load_with(bytes: &[u8], known: Option<&Arc<Rules>>) -> Result<Town, Snaps
         return Err(SnapshotError::Altered);
     }
     let content = decompress(&before[HEADER_BYTES..])?;
-    let (rules, state) = match known.filter(|rules| content.starts_with(&rules.encoded_sources)) {
-        Some(rules) => (Arc::clone(rules), decode(&content[rules.encoded_sources.len()..])?),
-        None => {
-            let (sources, state): (StoredSources, State) = decode(&content)?;
-            drop(content);
-            (Arc::new(Rules::new(Sources::try_from(sources).map_err(RulesError::Config)?)?), state)
-        }
+    let (rules, state) = if let Some(rules) = known.filter(|rules| content.starts_with(&rules.encoded_sources)) {
+        (Arc::clone(rules), decode(&content[rules.encoded_sources.len()..])?)
+    } else {
+        let (sources, state): (StoredSources, State) = decode(&content)?;
+        drop(content);
+        (Arc::new(Rules::new(Sources::try_from(sources).map_err(RulesError::Config)?)?), state)
     };
     Town::resume(rules, state).map_err(SnapshotError::Content)
 }

@@ -111,8 +111,12 @@ impl EventFeed {
         let SavedFeed { events, narrations, last, last_of, counters, peak } = saved;
         let named = |counts: BTreeMap<String, u64>| counts.into_iter().map(|(name, it)| (name.into(), it)).collect();
         let mut feed = Self { last, last_of: named(last_of), counters: named(counters), peak, ..Self::default() };
-        events.into_iter().for_each(|event| push(&mut feed.events, EVENTS, Arc::new(event)));
-        narrations.into_iter().for_each(|it| push(&mut feed.narrations, NARRATIONS, Arc::new(it)));
+        for event in events {
+            push(&mut feed.events, EVENTS, Arc::new(event));
+        }
+        for narration in narrations {
+            push(&mut feed.narrations, NARRATIONS, Arc::new(narration));
+        }
         feed
     }
 
