@@ -33,13 +33,18 @@ pub(crate) fn reset(cx: &mut TickContext<'_>) {
 
 /// Gives every resident its reward of the tick.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
-    // Once for all residents, because it is rarely true and the queue of a large town is long.
+    // The queue of a large town is long, so it is not searched for each resident.
     let window = u64::from(cx.rules.config.rewards.clip.no_positive_within_death_ticks);
-    let leaving = cx.state.employment.queue.iter().any(|entry| is_certain(cx.rules, cx.state, entry, window));
-    cx.each(|cx, agent| resident(cx, agent, leaving));
+    for entry in &cx.state.employment.queue {
+        cx.rewards.leaving[entry.agent] = is_certain(cx.rules, cx.state, entry, window);
+    }
+    cx.each(resident);
+    for entry in &cx.state.employment.queue {
+        cx.rewards.leaving[entry.agent] = false;
+    }
 }
 
-fn resident(cx: &mut TickContext<'_>, agent: AgentId, somebody_leaves: bool) {
+fn resident(cx: &mut TickContext<'_>, agent: AgentId) {
     let rules = cx.rules;
     let config = &rules.config.rewards;
     let needs = cx.state.agents.needs[agent];
@@ -61,7 +66,7 @@ fn resident(cx: &mut TickContext<'_>, agent: AgentId, somebody_leaves: bool) {
             items[Item::Punctuality as usize] = config.punctuality_bonus;
         }
     }
-    if exit_is_near(rules, cx.state, agent, somebody_leaves) {
+    if exit_is_near(cx, agent) {
         for item in &mut items {
             *item = (*item).min(Micro::ZERO);
         }
@@ -71,13 +76,12 @@ fn resident(cx: &mut TickContext<'_>, agent: AgentId, somebody_leaves: bool) {
 }
 
 /// Whether a collapse or an exit is so near that no positive reward is given.
-fn exit_is_near(rules: &Rules, state: &State, agent: AgentId, somebody_leaves: bool) -> bool {
-    let window = rules.config.rewards.clip.no_positive_within_death_ticks;
-    let collapse = rules.config.lifecycle.collapse_ticks;
+fn exit_is_near(cx: &TickContext<'_>, agent: AgentId) -> bool {
+    let (state, config) = (&cx.state, &cx.rules.config);
+    let window = config.rewards.clip.no_positive_within_death_ticks;
+    let collapse = config.lifecycle.collapse_ticks;
     let collapsing = state.live_settings.mortality && state.agents.collapse_ticks[agent] + window > collapse;
-    let leaving = somebody_leaves
-        && state.employment.entry(agent).is_some_and(|entry| is_certain(rules, state, entry, u64::from(window)));
-    window > 0 && (collapsing || leaving)
+    window > 0 && (collapsing || cx.rewards.leaving[agent])
 }
 
 /// Whether an employment exit is approved, or due within the window.

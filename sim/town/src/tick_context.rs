@@ -59,11 +59,17 @@ impl TickContext<'_> {
 pub(crate) struct TickRewards {
     pub(crate) by_agent: Column<AgentId, TickReward>,
     pub(crate) departures: Vec<Departure>,
+    /// Whether the employment exit of a resident is certain; only while rewards are given.
+    pub(crate) leaving: Column<AgentId, bool>,
 }
 
 impl TickRewards {
     pub(crate) fn with_slots(slots: usize) -> Self {
-        Self { by_agent: Column::filled(slots, TickReward::default()), departures: Vec::with_capacity(slots) }
+        Self {
+            by_agent: Column::filled(slots, TickReward::default()),
+            departures: Vec::with_capacity(slots),
+            leaving: Column::filled(slots, false),
+        }
     }
 }
 

@@ -279,7 +279,8 @@ impl Town {
 
     /// The memory of the town and its rules by table, without that of the configuration. Replicas share the tables of the rules.
     pub fn tables(&self) -> Vec<Table> {
-        let rewards = self.rewards.by_agent.heap_bytes() + self.rewards.departures.heap_bytes();
+        let TickRewards { by_agent, departures, leaving } = &self.rewards;
+        let rewards = by_agent.heap_bytes() + departures.heap_bytes() + leaving.heap_bytes();
         let tick = [
             self.occupancy.heap_bytes() + self.queue_index.heap_bytes() + self.vacancies.heap_bytes(),
             self.best_ties.heap_bytes(),
