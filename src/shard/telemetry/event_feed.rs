@@ -111,7 +111,7 @@ impl EventFeed {
         let named = |counts: BTreeMap<String, u64>| counts.into_iter().map(|(name, it)| (name.into(), it)).collect();
         let mut feed = Self { last, last_of: named(last_of), counters: named(counters), peak, ..Self::default() };
         for event in events {
-            push(&mut feed.events, EVENTS, Arc::new(event));
+            push(&mut feed.events, MAX_EVENTS, Arc::new(event));
         }
         for narration in narrations {
             push(&mut feed.narrations, NARRATIONS, Arc::new(narration));

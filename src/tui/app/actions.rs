@@ -240,11 +240,13 @@ impl App {
                 });
             }
             PaletteTarget::Command(name) => {
-                let ready = self.hello.commands.iter().find(|spec| spec.name == name);
-                if ready.is_some_and(|spec| spec.args.iter().all(|arg| !arg.required)) {
-                    self.submit_line(&name);
-                } else {
-                    self.open_line(&format!("{name} "));
+                // What changes something is previewed on the line first.
+                let reads = |spec: &&CommandSpec| !spec.acts() && spec.args.iter().all(|arg| !arg.required);
+                let spec = self.hello.commands.iter().find(|spec| spec.name == name);
+                match spec {
+                    Some(spec) if reads(&spec) => self.submit_line(&name),
+                    Some(spec) if spec.args.is_empty() => self.open_line(&name),
+                    _ => self.open_line(&format!("{name} ")),
                 }
             }
         }

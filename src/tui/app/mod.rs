@@ -413,11 +413,13 @@ impl App {
     }
 
     fn dialog_result(&mut self, result: DialogResult) {
+        let asked = self.overlay.as_ref().is_some_and(|overlay| overlay.asks_about_the_town());
         if !result.stays_open() {
             self.overlay = None;
             self.quit_asked = false;
         }
         match result {
+            DialogResult::Closed if asked => self.set_status("cancelled; nothing was sent"),
             DialogResult::Open | DialogResult::Closed => {}
             DialogResult::Send(requests) => {
                 self.keep_reason(&requests);

@@ -117,8 +117,10 @@ impl App {
     /// figures of the question are as old.
     pub(super) fn titled(&self, title: &str) -> String {
         let mut titled = title.to_owned();
-        if let Some(label) = self.label.as_ref().filter(|_| self.fleet) {
-            let _ = write!(titled, " · {}", clip_middle(&label.name, NAME));
+        let given = self.label.as_ref().map(|label| &label.name);
+        let name = given.or_else(|| self.view.as_ref().map(|view| &view.shard)).filter(|_| self.fleet);
+        if let Some(name) = name {
+            let _ = write!(titled, " · {}", clip_middle(name, NAME));
         }
         if let Some(age) = connection::data_age(&self.link) {
             let _ = write!(titled, " · as of {age} ago");

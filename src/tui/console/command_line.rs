@@ -318,6 +318,9 @@ impl CommandLine {
         if text.trim().is_empty() {
             return (Tone::Dim, " ", "tab complete · ↑ history · enter send".into());
         }
+        if specs.is_empty() && text.trim() == "escalate" {
+            return (Tone::Dim, " ", "enter asks for a token".into());
+        }
         if specs.is_empty() {
             return (Tone::Warn, "!", "the shard's commands are not known yet: it has not answered".into());
         }

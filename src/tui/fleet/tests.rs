@@ -111,6 +111,13 @@ fn shards_with_similar_names_stay_apart() {
     press(&mut fleet, "a");
     let text = screenshot::text(&picture(&mut fleet, (120, 40)));
     assert!(text.contains("Approve exit · production-eu-west-2-harbour"), "{text}");
+    // One that was given by its address alone has the name that it says.
+    press(&mut fleet, "esc");
+    let label = fleet.apps[1].label.take();
+    press(&mut fleet, "a");
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
+    assert!(text.contains(&format!("Approve exit · {}", snapshot().shard)), "{text}");
+    fleet.apps[1].label = label;
     press(&mut fleet, "esc :");
     for letter in "kill ada".chars() {
         press(&mut fleet, &if letter == ' ' { "space".to_owned() } else { letter.to_string() });

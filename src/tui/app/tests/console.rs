@@ -274,6 +274,25 @@ fn without_tokens_a_reason_is_asked_for() {
 }
 
 #[test]
+fn what_the_palette_finds_is_previewed_before_it_changes_anything() {
+    for key in ["ctrl-p", "ctrl-f"] {
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        for (letters, line) in [("training pause", "› training pause"), ("rollback_policy", "› rollback_policy ")] {
+            ui.press(key);
+            ui.type_in(letters);
+            ui.press("enter");
+            ui.shows(line);
+            ui.press("esc");
+        }
+        assert!(ui.sent.iter().all(|request| request.dry_run), "{:?}", ui.lines());
+        ui.press(key);
+        ui.type_in("employment_status");
+        ui.press("enter");
+        assert_eq!(ui.lines().last(), Some(&"employment_status"), "what only reads is done");
+    }
+}
+
+#[test]
 fn the_palette_matches_fuzzily() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("ctrl-p");

@@ -276,6 +276,10 @@ fn a_line_is_not_judged_by_a_command_table_that_has_not_arrived() {
     ui.type_in("kill ada");
     ui.shows("the shard's commands are not known yet: it has not answered");
     ui.hides("there is no command");
+    // That is what a refused token asks for.
+    ui.press("esc :");
+    ui.type_in("escalate");
+    ui.shows("enter asks for a token");
 }
 
 #[test]

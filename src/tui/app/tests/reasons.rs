@@ -43,6 +43,21 @@ fn several_exits_say_what_they_come_to_and_by_how_much_they_exceed_the_cap() {
 }
 
 #[test]
+fn a_question_that_is_cancelled_says_so() {
+    let mut ui = asking(ReasonPrompt::Ask);
+    ui.press("a");
+    ui.type_in("abc");
+    ui.press("tab enter");
+    ui.shows("cancelled; nothing was sent");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.press("a");
+    ui.type_in("abc");
+    ui.press("enter enter");
+    assert_eq!(ui.sent.len(), 1);
+    ui.hides("cancelled");
+}
+
+#[test]
 fn a_small_screen_shows_what_exits_come_to() {
     let mut ui = asking(ReasonPrompt::Optional);
     ui.size = (60, 18);
