@@ -188,7 +188,9 @@ mod tests {
     fn what_a_snapshot_does_not_continue_is_dropped_with_the_request() {
         let held = view(rows(301, 500));
         let mut rewritten = rows(310, 509);
-        rewritten.iter_mut().for_each(|row| row.hash.push('x'));
+        for row in &mut rewritten {
+            row.hash.push('x');
+        }
         let mut another = view(rows(302, 501));
         another.run_id = "s".into();
         let mut renamed = view(rows(302, 501));

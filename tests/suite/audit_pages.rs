@@ -25,10 +25,13 @@ fn execute<'a>(shard: &Handle, lines: impl IntoIterator<Item = &'a str>) {
     }
 }
 
-/// A shard whose log is longer than what its snapshot has of it. The command about Ada is among the earlier lines.
+/// A shard whose log is longer than what its snapshot has of it. The first command about Ada is among the earlier lines; with the
+/// last one everything before it is written.
 fn long_log(home: &Path) -> Handle {
     let shard = townlet_shard::start(default_sources(&[]), 7, options(home, true)).expect("the shard starts");
-    execute(&shard, std::iter::once("setmoney ada 3").chain(std::iter::repeat_n("employment_status", TAIL + 40)));
+    execute(&shard, ["setmoney ada 3"]);
+    execute(&shard, std::iter::repeat_n("employment_status", TAIL + 40));
+    execute(&shard, ["setmoney ada 4"]);
     shard
 }
 
