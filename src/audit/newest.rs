@@ -27,6 +27,8 @@ pub struct Selection {
     pub limit: usize,
     /// Most lines read. A filter that fits few records ends there.
     pub max_lines: u64,
+    /// Only records of this run.
+    pub run_id: Option<String>,
     /// Conditions that every record meets.
     pub filter: Filter,
     /// Only records before this one.
@@ -44,6 +46,11 @@ pub struct Cursor {
 impl Cursor {
     fn of(record: &Record) -> Self {
         Self { ts: record.ts.clone(), run_id: record.run_id.clone(), seq: record.seq }
+    }
+
+    /// Before the record `seq` of a run, whose time in the log is `ts`.
+    pub fn new(ts: &str, run_id: &str, seq: u64) -> Self {
+        Self { ts: ts.to_owned(), run_id: run_id.to_owned(), seq }
     }
 
     /// The first time after the record.
@@ -86,10 +93,11 @@ pub struct Page {
     pub before: Option<Cursor>,
 }
 
-/// The newest valid records of all runs in `dir` that are selected.
+/// The newest valid records in `dir` that are selected.
 pub fn newest(dir: &Path, selection: &Selection) -> io::Result<Page> {
     let mut runs = Vec::new();
-    for (run_id, files) in list(dir)?.runs {
+    let wanted = |run_id: &String| selection.run_id.as_ref().is_none_or(|wanted| wanted == run_id);
+    for (run_id, files) in list(dir)?.runs.into_iter().filter(|(run_id, _)| wanted(run_id)) {
         let paths: Vec<PathBuf> = files.segments.values().map(|name| dir.join(name)).collect();
         let changed = paths.last().map(|path| path.metadata()?.modified()).transpose()?;
         let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());

@@ -59,6 +59,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         parameters.extend([
             query("limit", "The number of records.", &limit),
             query("before", "Only records before this place: `before` of an earlier answer.", &place),
+            query("run", "Only records of this run.", &text()),
             query("since", "Only records from this time on.", &time()),
             query("until", "Only records before this time.", &time()),
             query("issuer", "Only records of this issuer.", &text()),

@@ -107,6 +107,7 @@ pub(super) struct AuditQuery {
     #[serde(default = "default_limit")]
     limit: usize,
     before: Option<String>,
+    run: Option<String>,
     since: Option<String>,
     until: Option<String>,
     issuer: Option<String>,
@@ -120,12 +121,12 @@ const fn default_limit() -> usize {
 
 impl AuditQuery {
     fn selection(self) -> Option<Selection> {
-        let Self { limit, before, since, until, issuer, command, status } = self;
+        let Self { limit, before, run, since, until, issuer, command, status } = self;
         let before = before.map(|before| Cursor::parse(&before).ok_or(())).transpose().ok()?;
         let since = since.map(|since| since.parse()).transpose().ok()?;
         let until = until.map(|until| until.parse()).transpose().ok()?;
         let filter = Filter { since, until, issuer, command, status };
-        let selection = Selection { limit, max_lines: MAX_AUDIT_LINES, filter, before };
+        let selection = Selection { limit, max_lines: MAX_AUDIT_LINES, run_id: run, filter, before };
         (1..=MAX_AUDIT_RECORDS).contains(&limit).then_some(selection)
     }
 }
@@ -138,7 +139,8 @@ pub(super) async fn audit(
     let selection = query.ok().and_then(|Query(query)| query.selection()).ok_or_else(|| {
         let parameters = format!(
             "`limit` is from 1 to {MAX_AUDIT_RECORDS}, such as `?limit=100`; `before` is that of an answer; `since` and \
-             `until` are times in RFC 3339; `status` is ok, error or dry_run; `issuer` and `command` are texts."
+             `until` are times in RFC 3339; `status` is ok, error or dry_run; `run`, `issuer` and \
+             `command` are texts."
         );
         Rejection::new("E_INVALID_ARG", "invalid query.", parameters)
     })?;

@@ -3,7 +3,7 @@
 //! No policy runs, because the journal holds the chosen options. Training, promotion and health of the shard are not in the
 //! journal and are not shown. Rule: "Journal".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::history::History;
 use super::home::Home;
@@ -20,6 +20,8 @@ pub struct RecordedRun {
     shard: String,
     audit: RecordedAudit,
     names: PrivacyFilter,
+    /// Folder of the audit log.
+    audit_folder: PathBuf,
 }
 
 impl RecordedRun {
@@ -42,12 +44,22 @@ impl RecordedRun {
         // Opening creates a missing key, so it is only done if names were hidden.
         let hidden = config.telemetry.privacy.enabled;
         let names = if hidden { PrivacyFilter::open(home, &shard, true)? } else { PrivacyFilter::default() };
-        Ok(Self { history, shard, audit, names })
+        Ok(Self { history, shard, audit, names, audit_folder: home.console() })
     }
 
     /// The run id.
     pub fn run_id(&self) -> &str {
         self.history.run_id()
+    }
+
+    /// Folder of its audit log. It need not exist.
+    pub fn audit_folder(&self) -> &Path {
+        &self.audit_folder
+    }
+
+    /// What residents are called outside.
+    pub fn names(&self) -> PrivacyFilter {
+        self.names.clone()
     }
 
     /// The first, current and last tick.

@@ -85,6 +85,22 @@ fn pages_follow_each_other_without_a_gap() {
 }
 
 #[test]
+fn the_records_of_one_run_are_those_before_a_known_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // Records of both have the same numbers at nearly the same time.
+    run(dir.path(), "a", 0, 300, 16 * 1024);
+    run(dir.path(), "b", 3, 300, 16 * 1024);
+    let of = |run_id: &str, limit: usize| Selection { run_id: Some(run_id.into()), ..select(limit) };
+    let all = newest(dir.path(), &of("a", usize::MAX)).unwrap();
+    assert!(all.rows.iter().all(|row| row.cmd_id.is_empty() || row.cmd_id.starts_with("a-")));
+    let known = &all.rows[250];
+    let before = Some(Cursor::new(&known.ts, "a", known.seq));
+    let page = newest(dir.path(), &Selection { before, ..of("a", 37) }).unwrap();
+    assert_eq!(page.rows[..], all.rows[213..250]);
+    assert!(newest(dir.path(), &of("c", 37)).unwrap().rows.is_empty());
+}
+
+#[test]
 fn filters_and_bounds_hold() {
     let dir = tempfile::tempdir().unwrap();
     run(dir.path(), "r", 0, 3_000, 64 * 1024);
