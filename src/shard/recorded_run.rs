@@ -3,7 +3,7 @@
 //! No policy runs, because the journal holds the chosen options. Training, promotion and health of the shard are not in the
 //! journal and are not shown. Rule: "Journal".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use townlet_town::Town;
@@ -45,6 +45,8 @@ pub struct RecordedRun {
     /// State of the audit log: `ok`, or what is wrong with its files.
     audit_state: String,
     names: PrivacyFilter,
+    /// Folder of the audit log.
+    audit_folder: PathBuf,
     current: Cursor,
     /// Oldest first; the first is the start of the journal.
     keyframes: Vec<Cursor>,
@@ -68,16 +70,28 @@ impl RecordedRun {
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
         // Opening creates a missing key, so it is only done if names were hidden.
         let names = if hidden { PrivacyFilter::open(home, &header.shard, true)? } else { PrivacyFilter::default() };
-        let (rows, audit_state) = audit_log(&home.console(), &header.run_id);
+        let audit_folder = home.console();
+        let (rows, audit_state) = audit_log(&audit_folder, &header.run_id);
         let end = end.max(player.town.tick());
         let current = Cursor { player, next: (0, 0), begun: 0, feed, policy: header.policy.clone() };
         let (shard, keyframes) = (header.shard.clone(), vec![current.clone()]);
-        Ok(Self { segments, read: (0, Arc::new(first)), shard, rows, audit_state, names, current, keyframes, end })
+        let read = (0, Arc::new(first));
+        Ok(Self { segments, read, shard, rows, audit_state, names, audit_folder, current, keyframes, end })
     }
 
     /// The run id.
     pub fn run_id(&self) -> &str {
         self.segments.run_id()
+    }
+
+    /// Folder of its audit log. It need not exist.
+    pub fn audit_folder(&self) -> &Path {
+        &self.audit_folder
+    }
+
+    /// What residents are called outside.
+    pub fn names(&self) -> PrivacyFilter {
+        self.names.clone()
     }
 
     /// The first, current and last tick.

@@ -1,5 +1,6 @@
 //! Sources of what the screens show: a trait, implemented by a local shard, a remote shard and a recorded run.
 
+mod audit_pages;
 mod local;
 mod recorded;
 pub mod remote;
@@ -11,7 +12,10 @@ pub use remote::Remote;
 use std::sync::Arc;
 
 use townlet_wire::service::Focus;
+use townlet_wire::telemetry::AuditRow;
 use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot};
+
+type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
 /// An event of a source.
 #[derive(Clone, Debug)]
@@ -20,6 +24,13 @@ pub enum SourceEvent {
     View(Arc<Snapshot>),
     /// The answer to a request, in the order of execution.
     Answer(Answer),
+    /// The page of the audit log that was asked for.
+    AuditPage {
+        /// Id of the request.
+        id: u64,
+        /// Its records, oldest first, or why there are none.
+        records: Result<Vec<AuditRow>, String>,
+    },
     /// Updated information about the source, such as its command table.
     SourceInfo(Box<SourceInfo>),
     /// The session's role changed.
@@ -148,6 +159,19 @@ pub struct SourceInfo {
     pub facts: Vec<(String, String)>,
 }
 
+/// Asks for the records of the audit log before one that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditPageRequest {
+    /// Chosen by the sender; the page has it too.
+    pub id: u64,
+    /// The run.
+    pub run_id: String,
+    /// Sequence number of the known record.
+    pub seq: u64,
+    /// Its time, as in the log.
+    pub ts: String,
+}
+
 /// A town that screens can watch and command. No method blocks, except `close`.
 pub trait Source {
     /// Information available before the first snapshot.
@@ -160,6 +184,8 @@ pub trait Source {
     fn resend(&mut self, _cmd_id: &str) {}
     /// Stops sending an unconfirmed command. Its answer, with the code `E_GIVEN_UP`, is delivered as an event.
     fn give_up(&mut self, _cmd_id: &str) {}
+    /// Asks for a page of the audit log. It is delivered as an event, also when there is none.
+    fn load_audit_page(&mut self, request: AuditPageRequest);
     /// Says what is on screen. A remote shard sends more often what is; rows that it sends later stay as they are known.
     fn look_at(&mut self, _focus: &Focus) {}
 

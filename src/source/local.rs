@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Link, Source, SourceEvent, SourceInfo};
+use super::{AuditPageRequest, Deliver, Link, Source, SourceEvent, SourceInfo, audit_pages};
 use townlet_shard::{Handle, SessionEvent, specs};
 use townlet_wire::{Request, Role, Session};
-
-type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
 /// A local shard. The operator owns it.
 pub struct Local {
@@ -73,6 +71,12 @@ impl Source for Local {
             self.shard.ask(self.id, request, move |answer| deliver(SourceEvent::Answer(answer)));
         }
         cmd_id
+    }
+
+    fn load_audit_page(&mut self, request: AuditPageRequest) {
+        if let Some(deliver) = &self.deliver {
+            audit_pages::load(self.shard.home().console(), self.shard.names(), request, deliver);
+        }
     }
 
     fn close(&mut self) -> String {

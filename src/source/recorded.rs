@@ -1,5 +1,6 @@
 //! A source for a recorded run: read-only, starts paused, plays at any speed and seeks to any tick.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -7,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Link, Source, SourceEvent, SourceInfo};
+use super::{AuditPageRequest, Deliver, Link, Source, SourceEvent, SourceInfo, audit_pages};
+use townlet_shard::privacy::PrivacyFilter;
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::{Speed, specs};
 use townlet_wire::command::{ArgKind, ArgSpec, Effect};
 use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, thousands};
-
-type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 
 const FRAME: Duration = Duration::from_millis(33);
 /// Share of a frame spent on stepping at maximum speed.
@@ -28,6 +28,9 @@ const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 pub struct Recorded {
     recording: Option<RecordedRun>,
     facts: Vec<(String, String)>,
+    /// Folder of the audit log, and how its names are shown.
+    audit: (PathBuf, PrivacyFilter),
+    deliver: Option<Deliver>,
     inbox: Option<Sender<Request>>,
     thread: Option<JoinHandle<String>>,
 }
@@ -35,7 +38,8 @@ pub struct Recorded {
 impl Recorded {
     /// Starts at the recording's current tick.
     pub fn new(recording: RecordedRun, facts: Vec<(String, String)>) -> Self {
-        Self { recording: Some(recording), facts, inbox: None, thread: None }
+        let audit = (recording.audit_folder().to_owned(), recording.names());
+        Self { recording: Some(recording), facts, audit, deliver: None, inbox: None, thread: None }
     }
 }
 
@@ -62,6 +66,8 @@ impl Source for Recorded {
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some(recording) = self.recording.take() else { return };
         let (inbox, command) = channel();
+        let deliver: Deliver = Arc::from(deliver);
+        self.deliver = Some(Arc::clone(&deliver));
         let play =
             Playback { recording, deliver, speed: Speed::X1, paused: true, pending_ticks: 0.0, last: Instant::now() };
         let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&command));
@@ -76,6 +82,13 @@ impl Source for Recorded {
             drop(inbox.send(request));
         }
         cmd_id
+    }
+
+    fn load_audit_page(&mut self, request: AuditPageRequest) {
+        if let Some(deliver) = &self.deliver {
+            let (folder, names) = self.audit.clone();
+            audit_pages::load(folder, names, request, deliver);
+        }
     }
 
     fn close(&mut self) -> String {

@@ -204,6 +204,7 @@ impl<'a> Shell<'a> {
                 }
                 Task::Resend(cmd_id) => self.sources[index].source.resend(&cmd_id),
                 Task::GiveUp(cmd_id) => self.sources[index].source.give_up(&cmd_id),
+                Task::LoadAuditPage(request) => self.sources[index].source.load_audit_page(request),
                 // The fleet handles it.
                 Task::ShowFleet => {}
                 Task::Copy(text) => {

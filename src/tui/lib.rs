@@ -6,6 +6,7 @@
 
 pub mod answer_table;
 pub mod app;
+pub mod audit_lines;
 pub mod capabilities;
 mod chart;
 mod connection;

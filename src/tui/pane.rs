@@ -10,6 +10,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType};
 
+use super::audit_lines::AuditLines;
 use super::console::AnswerLog;
 use super::export::Export;
 use super::format::{clip, pad, styled_lines, thousands};
@@ -33,6 +34,8 @@ pub struct Context<'a> {
     pub view: &'a IndexedSnapshot,
     /// History of the metrics.
     pub history: &'a MetricHistory,
+    /// The lines of the audit log.
+    pub audit: &'a AuditLines,
     /// The operator's session.
     pub session: &'a Session,
     /// The shard's command table.
@@ -233,6 +236,8 @@ pub enum Reaction {
     Status(String),
     /// Open the console line with this text.
     OpenConsole(String),
+    /// Ask for earlier lines of the audit log.
+    LoadEarlierLines,
     /// Open a detail dialog.
     ShowDetail(DetailCard),
 }

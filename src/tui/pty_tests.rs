@@ -19,7 +19,7 @@ use super::pane::{ReasonPrompt, Screen};
 use super::settings::Settings;
 use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
-use townlet_source::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
+use townlet_source::{AuditPageRequest, Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::{Request, Role};
 
 /// Environment variable that tells the child how to load: `ready`, `silent`, `fails` or `hangs`.
@@ -78,6 +78,8 @@ impl Source for StaticSource {
         self.deliver.as_ref().expect("the source was started")(SourceEvent::Answer(answer));
         "id-1".into()
     }
+
+    fn load_audit_page(&mut self, _request: AuditPageRequest) {}
 
     fn close(&mut self) -> String {
         if self.hangs_on_close {

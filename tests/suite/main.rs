@@ -8,6 +8,7 @@ mod kit;
 
 mod acknowledgement;
 mod audit_forgery;
+mod audit_pages;
 mod audit_replay;
 mod cli;
 #[cfg(target_os = "linux")]

@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::event_stream::{BodyDecoder, EventStream, ZSTD};
 use super::known_shards::ExpectedShard;
+use crate::AuditPageRequest;
+use crate::audit_pages::PAGE;
 use townlet_bounded::BoundedError;
 use townlet_wire::service::{
     AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
     VIEW, ViewRequest,
 };
+use townlet_wire::telemetry::AuditRow;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
 
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
@@ -193,6 +196,18 @@ impl Client {
     /// Fetches the newest audit records as JSON lines.
     pub async fn records(&self) -> Result<Vec<u8>, ClientError> {
         self.fetch(self.get(AUDIT)).await
+    }
+
+    /// Fetches a page of the audit log, oldest record first.
+    pub async fn audit_page(&self, request: &AuditPageRequest) -> Result<Vec<AuditRow>, ClientError> {
+        #[derive(Deserialize)]
+        struct AuditPage {
+            records: Vec<AuditRow>,
+        }
+        // Neither a run id nor a place needs escaping in a URL.
+        let (run_id, before) = (&request.run_id, request.cursor());
+        let body = self.fetch(self.get(&format!("{AUDIT}?limit={PAGE}&run={run_id}&before={before}"))).await?;
+        parse(&body).map(|page: AuditPage| page.records).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the checkpoint of the newest durable line of the audit log, or of a line of a run, and the shard's public key. The

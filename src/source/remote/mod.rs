@@ -3,6 +3,7 @@
 //! A command is sent with the same `cmd_id` until it is answered, so that a broken connection never executes it twice.
 //! Rule: "HTTP service".
 
+mod audit_requests;
 mod client;
 mod command_sender;
 mod connection;
@@ -25,11 +26,9 @@ use std::time::Instant;
 use tokio::sync::{Notify, watch as signal};
 
 use self::outbox::Outbox;
-use super::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
+use super::{AuditPageRequest, Deliver, Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::service::{Focus, ServiceInfo, is_newer};
 use townlet_wire::{CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line};
-
-type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
 /// A remote shard.
 pub struct Remote {
@@ -49,6 +48,7 @@ struct Shared {
     info: Mutex<ConnectionInfo>,
     outbox: Outbox,
     view: view_sender::View,
+    audit_requests: audit_requests::AuditRequests,
     /// The operator gave another token.
     token_changed: Notify,
     /// Where it remembers what it sees of the audit log.
@@ -268,6 +268,7 @@ impl Source for Remote {
             info,
             outbox: Outbox::default(),
             view: view_sender::View::default(),
+            audit_requests: audit_requests::AuditRequests::default(),
             token_changed: Notify::default(),
             known: self.known.clone(),
         });
@@ -288,6 +289,7 @@ impl Source for Remote {
                     () = command_sender::refuse_unheard(&shared) => {}
                     () = command_sender::report(&shared) => {}
                     () = view_sender::serve(&shared) => {}
+                    () = audit_requests::serve(&shared) => {}
                     () = known_shards::watch(&shared) => {}
                 }
             });
@@ -323,6 +325,12 @@ impl Source for Remote {
         {
             shared.emit(SourceEvent::Answer(answer));
             shared.emit_unconfirmed();
+        }
+    }
+
+    fn load_audit_page(&mut self, request: AuditPageRequest) {
+        if let Some(shared) = &self.shared {
+            shared.audit_requests.push(request);
         }
     }
 

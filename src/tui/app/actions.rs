@@ -11,7 +11,8 @@ use crate::screens::{promotion, town};
 use crate::text_field::TextField;
 use townlet_source::RECORDING;
 use townlet_wire::service::ROWS_AT_ONCE;
-use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line, holds_token};
+use townlet_wire::telemetry::AuditRow;
+use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Snapshot, allowed, command_line, holds_token};
 
 /// Actions of a pane that act on its selection without asking. From another pane they are not done unseen.
 const UNASKED: [Action; 4] = [Action::Defer, Action::Cancel, Action::Switch, Action::Acknowledge];
@@ -309,6 +310,21 @@ impl App {
             self.send(requests);
         }
         self.line.open("", &[]);
+    }
+
+    /// Asks for earlier lines of the audit log.
+    pub(super) fn load_earlier_lines(&mut self, view: &Snapshot) {
+        match self.audit.request_earlier(view) {
+            Ok(request) => self.tasks.extend(request.map(Task::LoadAuditPage)),
+            Err(why) => self.set_status(why),
+        }
+    }
+
+    /// Takes up the earlier lines of the audit log that were asked for.
+    pub(super) fn add_audit_page(&mut self, id: u64, records: Result<Vec<AuditRow>, String>) {
+        if let Err(why) = self.audit.add(id, records) {
+            self.set_status(format!("earlier lines cannot be loaded: {why}"));
+        }
     }
 
     /// Whether the shard will certainly refuse the command, so that no confirmation is needed. A pending answer may change

@@ -27,6 +27,7 @@ use ratatui::layout::{Position, Rect};
 use self::answers::Batch;
 use self::pace::AskedPace;
 use self::unconfirmed::Waiting;
+use super::audit_lines::AuditLines;
 use super::console::{AnswerLog, CommandLine, LineInput};
 use super::export::ExportFile;
 use super::fleet::ShardLabel;
@@ -41,7 +42,7 @@ use super::pane::{Context, PANES, Pane, Reaction, Screen};
 use super::settings::{ChangedSettings, Settings};
 use super::text_field::TextField;
 use super::theme::Theme;
-use townlet_source::{Link, SourceEvent, SourceInfo, UnconfirmedCommand};
+use townlet_source::{AuditPageRequest, Link, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::{Request, Session};
 
 /// Answers waited for at most.
@@ -95,6 +96,8 @@ pub enum Task {
     Resend(String),
     /// Give up the unconfirmed command with this id.
     GiveUp(String),
+    /// Ask for a page of the audit log.
+    LoadAuditPage(AuditPageRequest),
     /// Suspend the process.
     Suspend,
     /// Show the fleet.
@@ -175,6 +178,7 @@ pub struct App {
     /// The view before, until the shell takes it.
     used_view: Option<Arc<IndexedSnapshot>>,
     history: MetricHistory,
+    audit: AuditLines,
     log: AnswerLog,
     settings: Settings,
     /// That of the settings.
@@ -237,6 +241,7 @@ impl App {
             view: None,
             used_view: None,
             history: MetricHistory::default(),
+            audit: AuditLines::default(),
             log: AnswerLog::default(),
             theme: setup.settings.theme,
             zone: setup.settings.clock.zone(&setup.local_zone),
@@ -307,6 +312,7 @@ impl App {
             SourceEvent::View(view) => self.set_view(&Arc::new(IndexedSnapshot::new(view))),
             SourceEvent::Unconfirmed(list) => self.set_unconfirmed(list),
             SourceEvent::Answer(answer) => self.handle_answer(answer),
+            SourceEvent::AuditPage { id, records } => self.add_audit_page(id, records),
             SourceEvent::SourceInfo(hello) => {
                 self.session = hello.session.clone();
                 self.hello = *hello;
@@ -323,6 +329,7 @@ impl App {
         self.history.record(view);
         self.pace.see(view);
         let before = self.view.replace(Arc::clone(view));
+        self.audit.follow(before.as_deref(), view);
         if let Some(before) = &before {
             let notifications = self.settings.notifications;
             let mut changes = AlertChange::between(before, view);
@@ -504,6 +511,7 @@ impl App {
         Context {
             view,
             history: &self.history,
+            audit: &self.audit,
             session: &self.session,
             commands: &self.hello.commands,
             log: &self.log,
@@ -538,6 +546,7 @@ impl App {
             }
             Reaction::Status(text) => self.set_status(text),
             Reaction::OpenConsole(text) => self.open_line(&text),
+            Reaction::LoadEarlierLines => self.load_earlier_lines(&view),
             Reaction::ShowDetail(card) => self.overlay = Some(Box::new(DetailDialog::new(card))),
         }
     }

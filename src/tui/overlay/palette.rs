@@ -85,7 +85,7 @@ impl Palette {
     pub(crate) fn search(specs: &[CommandSpec], keymap: &Keymap, view: Option<&Snapshot>) -> Self {
         let mut entries = view.map_or_else(Vec::new, in_town);
         entries.extend(Self::everywhere(specs, keymap));
-        let held = view.and_then(|view| lines_held(&view.audit));
+        let held = view.and_then(|view| lines_held(&view.audit.records.iter().collect::<Vec<_>>(), &view.audit));
         let title = held.map_or_else(|| "Search".to_owned(), |held| format!("Search · audit log: {held}"));
         Self::with(&title, entries)
     }

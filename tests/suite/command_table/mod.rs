@@ -17,6 +17,7 @@ use ratatui::backend::TestBackend;
 use town_commands::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
+use townlet_tui::audit_lines::AuditLines;
 use townlet_tui::console::AnswerLog;
 use townlet_tui::indexed_snapshot::IndexedSnapshot;
 use townlet_tui::layouts::Layouts;
@@ -273,6 +274,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
         view: &view,
         connected: true,
         history: &history,
+        audit: &AuditLines::default(),
         session: &session,
         commands: &commands,
         log: &log,

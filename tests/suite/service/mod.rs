@@ -3,6 +3,7 @@
 //!
 //! Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
+mod audit_pages;
 mod checkpoints;
 mod client;
 mod contract;

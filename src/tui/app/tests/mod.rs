@@ -2,6 +2,7 @@
 
 mod actions;
 mod ascii;
+mod audit;
 mod console;
 mod crowded;
 mod focus;

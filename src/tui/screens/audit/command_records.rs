@@ -1,6 +1,8 @@
 //! Groups audit records by command. A mutating command has an intent and an outcome (after a crash: an abort or a
 //! recovery), a read has one outcome, a refused command one rejection. Rule: "Audit log".
 
+use std::collections::HashMap;
+
 use ratatui::style::Style;
 use serde_json::Value;
 
@@ -72,6 +74,9 @@ impl<'a> CommandRecords<'a> {
 
     /// Whether it matches the filter.
     pub(super) fn passes(&self, typed: &str) -> bool {
+        if typed.is_empty() {
+            return true;
+        }
         let row = self.last();
         let args = arguments(&row.args);
         let tick = row.tick.to_string();
@@ -98,17 +103,21 @@ pub(super) const FIELDS: [&str; 10] =
 
 /// Groups records by command, in order. An intent is joined by the next final record of the same `cmd_id`. Every other record
 /// is a group of its own, so that a refused reuse of an id does not change the status of the first use.
-pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
-    let mut commands: Vec<CommandRecords<'_>> = Vec::with_capacity(records.len());
+pub(super) fn commands<'a>(records: impl IntoIterator<Item = &'a AuditRow>) -> Vec<CommandRecords<'a>> {
+    let mut commands: Vec<CommandRecords<'a>> = Vec::new();
+    // Places of the intents without a final record, by `cmd_id`.
+    let mut open: HashMap<&str, usize> = HashMap::new();
     for row in records {
-        let ends = matches!(row.stage.as_str(), "outcome" | "abort" | "recovered") && !row.cmd_id.is_empty();
-        let open = commands
-            .iter_mut()
-            .rev()
-            .filter(|_| ends)
-            .find(|command| command.last().stage == "intent" && command.first().cmd_id == row.cmd_id);
-        match open {
-            Some(command) => command.rows.push(row),
+        let place = match row.stage.as_str() {
+            "intent" if !row.cmd_id.is_empty() => {
+                open.insert(&row.cmd_id, commands.len());
+                None
+            }
+            "outcome" | "abort" | "recovered" => open.remove(row.cmd_id.as_str()),
+            _ => None,
+        };
+        match place {
+            Some(place) => commands[place].rows.push(row),
             None => commands.push(CommandRecords { rows: vec![row] }),
         }
     }

@@ -47,11 +47,10 @@ pub(super) fn chain<'a>(width: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
     lines
 }
 
-/// `newest 200 of 1,716 lines`, if the log has lines before those that the shard sends.
-pub(crate) fn lines_held(audit: &AuditTail) -> Option<String> {
-    let held = audit.records.len() as u64;
-    let first = audit.records.first()?.seq;
-    (first > 1).then(|| format!("newest {} of {} lines", thousands(held), thousands(audit.seq)))
+/// `newest 200 of 1,716 lines`, if the log has lines before these.
+pub(crate) fn lines_held(rows: &[&AuditRow], audit: &AuditTail) -> Option<String> {
+    let [held, all] = [rows.len() as u64, audit.seq].map(thousands);
+    (rows.first()?.seq > 1).then(|| format!("newest {held} of {all} lines"))
 }
 
 /// The first and last characters of a long id.

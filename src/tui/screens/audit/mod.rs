@@ -1,4 +1,4 @@
-//! The Audit screen: the newest commands of the audit log, and the state of the log. It does not verify the chain. Rule: "Screens", "Audit log".
+//! The Audit screen: the commands of the audit log, and the state of the log. It does not verify the chain. Rule: "Screens", "Audit log".
 
 mod command_records;
 mod draw;
@@ -13,6 +13,7 @@ use ratatui::text::Line;
 use self::command_records::{CommandRecords, commands};
 use self::draw::{TABLE, chain, columns, detail, entry, heads};
 pub(crate) use self::draw::{in_words, lines_held};
+use crate::audit_lines::ELSEWHERE;
 use crate::detail_view::DetailView;
 use crate::export::{Export, Record, record};
 use crate::format::{arguments, clip, count, thousands, width};
@@ -26,11 +27,8 @@ use crate::wall_clock::offset_at;
 
 /// Commands of a page.
 const PAGE: isize = 10;
-/// The advice about a filter without a match.
-const CLEAR: &str = "Press esc to clear it.";
+/// Part of the advice about a filter without a match.
 const EXAMPLES: &str = "Examples: status:rejected, issuer:tui, a command name.";
-/// Where the lines are that the shard does not send.
-const EARLIER: &str = "`townlet audit export`, GET /v1/audit";
 /// Minimum inner height to show the details below the list.
 const TALL: u16 = 28;
 
@@ -48,8 +46,8 @@ pub(crate) struct AuditLog {
     division: Option<Division>,
 }
 
-fn shown<'a>(cx: &Context<'a>) -> Vec<CommandRecords<'a>> {
-    commands(&cx.view.audit.records).into_iter().filter(|command| command.passes(cx.filter)).collect()
+fn shown<'a>(cx: &Context<'a>) -> impl Iterator<Item = CommandRecords<'a>> {
+    commands(cx.audit.rows(&cx.view.audit)).into_iter().filter(|command| command.passes(cx.filter))
 }
 
 /// The offset of all times in the list: that of the newest command.
@@ -58,12 +56,17 @@ fn newest_offset(commands: &[CommandRecords<'_>], cx: &Context<'_>) -> Offset {
 }
 
 impl AuditLog {
-    /// Position of the selected command; of the next newer one if it is no longer in the snapshot.
+    /// Position of the selected command; of the next newer one if it is no longer here.
     fn at(&self, commands: &[CommandRecords<'_>]) -> usize {
         let newest = commands.len().saturating_sub(1);
         match self.pinned {
             None => newest,
-            Some(seq) => commands.partition_point(|command| command.first().seq < seq).min(newest),
+            Some(seq) => {
+                let next = commands.partition_point(|command| command.first().seq < seq);
+                // The intent of a command whose outcome was chosen may have come since.
+                let joined = |command: &CommandRecords<'_>| command.last().seq == seq;
+                commands[..next].iter().rposition(joined).unwrap_or(next).min(newest)
+            }
         }
     }
 
@@ -94,12 +97,15 @@ impl AuditLog {
     ) {
         let at = self.at(commands);
         let offset = newest_offset(commands, cx);
+        let room = usize::from(area.height);
+        // What may be on screen: the selected command is, and each has a line at least.
+        let first = at.saturating_sub(room);
+        let (commands, at) = (&commands[first..commands.len().min(at + room + 1)], at - first);
         let entries: Vec<Vec<Line<'_>>> = commands
             .iter()
             .enumerate()
             .map(|(index, command)| entry(command, index == at, offset, (area.width.into(), columns), cx))
             .collect();
-        let room = usize::from(area.height);
         let lines = |from: usize, to: usize| entries[from..=to].iter().map(Vec::len).sum::<usize>();
         let mut top = if self.pinned.is_none() {
             0
@@ -132,13 +138,14 @@ impl Pane for AuditLog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         self.row_owners.clear();
         self.division = None;
-        let commands = shown(cx);
-        let held = lines_held(&cx.view.audit);
+        let commands: Vec<_> = shown(cx).collect();
+        let held = lines_held(&cx.audit.rows(&cx.view.audit), &cx.view.audit);
+        let loading = cx.audit.is_loading().then(|| "loading earlier lines…".to_owned());
         let place = (!commands.is_empty()).then(|| {
             let [at, all] = [self.at(&commands) + 1, commands.len()].map(|number| thousands(number as u64));
             format!("{at} of {all}")
         });
-        let title = [Some("Audit log".to_owned()), place, held.clone()].into_iter().flatten();
+        let title = [Some("Audit log".to_owned()), place, held.clone(), loading].into_iter().flatten();
         let title = title.collect::<Vec<_>>().join(" · ");
         let block = pane_block(&title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
@@ -153,11 +160,15 @@ impl Pane for AuditLog {
                     "No commands yet.".to_owned(),
                     "Reads and refusals are logged too. Try :employment_status.".to_owned(),
                 ),
-                None => ("No commands match the filter.".to_owned(), format!("{CLEAR} {EXAMPLES}")),
-                Some(held) => (
-                    format!("No commands match the filter in the {held} of the log."),
-                    format!("{CLEAR} Earlier lines: {EARLIER}. {EXAMPLES}"),
-                ),
+                None => ("No commands match the filter.".to_owned(), format!("Press esc to clear it. {EXAMPLES}")),
+                Some(held) => {
+                    let advice = if cx.audit.is_full() {
+                        format!("Press esc to clear it. Earlier lines: {ELSEWHERE}. {EXAMPLES}")
+                    } else {
+                        format!("Press esc to clear it, up to load earlier lines. {EXAMPLES}")
+                    };
+                    (format!("No commands match the filter in the {held} of the log."), advice)
+                }
             };
             let advice = filter::advice(cx.filter, &command_records::FIELDS, &advice);
             return draw_empty(frame, body, &missing, &advice, cx.theme);
@@ -197,8 +208,13 @@ impl Pane for AuditLog {
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        let commands = shown(cx);
+        let commands: Vec<_> = shown(cx).collect();
         let at = self.at(&commands);
+        let back = matches!(action, Action::Up | Action::First) || (action == Action::PageUp && !self.details.open);
+        if at == 0 && back {
+            self.choose(&commands, 0);
+            return Reaction::LoadEarlierLines;
+        }
         match action {
             Action::Up => self.choose(&commands, at.saturating_sub(1)),
             Action::Down => self.choose(&commands, at + 1),
@@ -225,13 +241,13 @@ impl Pane for AuditLog {
         let Some(seq) = self.row_owners.iter().find(|(row_owners, _)| *row_owners == row).map(|(_, seq)| *seq) else {
             return Reaction::None;
         };
-        let commands = shown(cx);
+        let commands: Vec<_> = shown(cx).collect();
         let at = commands.iter().position(|command| command.first().seq == seq).unwrap_or(usize::MAX);
         self.choose(&commands, at)
     }
 
     fn select(&mut self, id: &str, cx: &Context<'_>) {
-        let commands = shown(cx);
+        let commands: Vec<_> = shown(cx).collect();
         let has = |command: &CommandRecords<'_>| command.rows.iter().any(|row| row.seq.to_string() == id);
         if let Some(at) = commands.iter().position(has) {
             self.choose(&commands, at);
@@ -256,13 +272,15 @@ impl Pane for AuditLog {
                 ("transport", row.transport.clone()),
             ])
         };
-        Export { rows: shown(cx).into_iter().map(row).collect(), chart: None }
+        Export { rows: shown(cx).map(row).collect(), chart: None }
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = cx.require_row(!shown(cx).is_empty(), "no commands yet");
+        let some = cx.require_row(shown(cx).next().is_some(), "no commands yet");
+        // Going up loads earlier lines also when nothing matches.
+        let is_part = lines_held(&cx.audit.rows(&cx.view.audit), &cx.view.audit).is_some();
         let mut hints = vec![
-            KeyHint::when(Action::Up, "older, newer", some.clone()),
+            KeyHint::when(Action::Up, "older, newer", if is_part { Ok(()) } else { some.clone() }),
             KeyHint::when(Action::Down, "older, newer", some.clone()),
             KeyHint::when(Action::Open, if self.details.open { "list" } else { "whole record" }, some.clone()),
             KeyHint::when(Action::Copy, "copy cmd_id", some.clone()),

@@ -187,7 +187,7 @@ fn a_part_of_the_log_is_not_called_all_of_it() {
     let text = harness.text(&mut AuditLog::default(), SIZES[0]);
     assert!(text.contains("Audit log · newest 9 of 1,716 lines"), "{text}");
     assert!(text.contains("No commands match the filter in the newest 9 of 1,716 lines of the log."), "{text}");
-    assert!(text.contains("Earlier lines: `townlet audit export`"), "{text}");
+    assert!(text.contains("Press esc to clear it, up to load earlier lines."), "{text}");
     // A log that is here from its first line on is all of it.
     for (seq, record) in (1..).zip(&mut harness.view.audit.records) {
         record.seq = seq;
@@ -195,6 +195,74 @@ fn a_part_of_the_log_is_not_called_all_of_it() {
     harness.view.audit.seq = 9;
     let text = harness.text(&mut AuditLog::default(), SIZES[0]);
     assert!(text.contains("No commands match the filter.") && !text.contains("newest 9"), "{text}");
+}
+
+#[test]
+fn going_up_from_the_oldest_command_asks_for_earlier_lines() {
+    let mut harness = PaneHarness::new(&log());
+    let mut pane = AuditLog::default();
+    for action in [Action::Up, Action::PageUp, Action::First] {
+        harness.act(&mut pane, Action::First);
+        harness.act(&mut pane, Action::Down);
+        assert_eq!(harness.act(&mut pane, action), Reaction::Redraw, "{action:?} goes to the oldest one first");
+        assert_eq!(harness.act(&mut pane, action), Reaction::LoadEarlierLines, "{action:?}");
+    }
+    // A record that is read is scrolled by page up.
+    harness.act(&mut pane, Action::Open);
+    assert_ne!(harness.act(&mut pane, Action::PageUp), Reaction::LoadEarlierLines);
+    harness.act(&mut pane, Action::Back);
+    harness.filter = "nothing like it".into();
+    assert_eq!(harness.act(&mut pane, Action::Up), Reaction::LoadEarlierLines, "also when nothing matches");
+}
+
+#[test]
+fn earlier_lines_come_before_the_known_ones_and_what_is_selected_stays() {
+    let mut view = log();
+    // The oldest known line is an outcome whose intent comes with the earlier ones.
+    view.audit.records = (11..40)
+        .map(|seq| line(seq, &format!("x{seq}"), "outcome", "ok", &format!("read_{seq}"), json!(null)))
+        .collect();
+    view.audit.seq = 39;
+    let mut harness = PaneHarness::new(&view);
+    let mut pane = AuditLog::default();
+    harness.act(&mut pane, Action::First);
+    let id = harness.act(&mut pane, Action::Copy);
+    let request = harness.audit.request_earlier(&harness.view).unwrap().expect("there are earlier lines");
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("Audit log · 1 of 29 · newest 29 of 39 lines · loading earlier lines…"), "{text}");
+    let mut page: Vec<AuditRow> =
+        (4..10).map(|seq| line(seq, "", "rotate", "", &format!("old_{seq}"), json!(null))).collect();
+    page.push(line(10, "x11", "intent", "", "read_11", json!(null)));
+    harness.audit.add(request.id, Ok(page)).expect("they follow");
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("Audit log · 7 of 35 · newest 36 of 39 lines ") && !text.contains("loading"), "{text}");
+    assert_eq!(harness.act(&mut pane, Action::Copy), id);
+    let selected = |text: &str| text.lines().find(|line| line.contains('▸')).unwrap_or_default().to_owned();
+    assert!(selected(&text).contains("read_11"), "{text}");
+    assert_eq!(harness.act(&mut pane, Action::Up), Reaction::Redraw, "the one before it is here now");
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(selected(&text).contains("old_9"), "{text}");
+    let request = harness.audit.request_earlier(&harness.view).unwrap().expect("there are earlier lines");
+    let first = (1..4).map(|seq| line(seq, "", "rotate", "", "old", json!(null))).collect();
+    harness.audit.add(request.id, Ok(first)).expect("they follow");
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("Audit log · 9 of 38 ") && !text.contains("newest"), "all of it is here\n{text}");
+}
+
+#[test]
+fn a_full_screen_names_other_places_of_earlier_lines() {
+    let mut view = log();
+    view.audit.records = (10_001..20_001).map(|seq| line(seq, "", "rotate", "", "", json!(null))).collect();
+    view.audit.seq = 20_000;
+    let mut harness = PaneHarness::new(&view);
+    harness.audit.request_earlier(&harness.view).expect_err("it is full");
+    harness.filter = "nothing like it".into();
+    let text = harness.text(&mut AuditLog::default(), SIZES[1]);
+    assert!(text.contains("in the newest 10,000 of 20,000 lines of the log"), "{text}");
+    assert!(
+        text.contains("Earlier lines: `townlet audit export`, GET /v1/audit.") && !text.contains("up to load"),
+        "{text}"
+    );
 }
 
 #[test]
