@@ -47,9 +47,9 @@ fn page(source: &mut dyn Source, notices: &Receiver<SourceEvent>, view: &Snapsho
     let request = AuditPageRequest { id: 7, run_id: view.run_id.clone(), seq: oldest.seq, ts: oldest.ts.clone() };
     source.load_audit_page(request);
     loop {
-        match notices.recv_timeout(TIMEOUT).expect("a page is delivered") {
-            SourceEvent::AuditPage { id: 7, records } => return records,
-            _ => {}
+        let notice = notices.recv_timeout(TIMEOUT).expect("a page is delivered");
+        if let SourceEvent::AuditPage { id: 7, records } = notice {
+            return records;
         }
     }
 }
