@@ -9,6 +9,7 @@ mod connection;
 mod event_stream;
 mod known_shards;
 mod outbox;
+mod past;
 mod stream_decoder;
 mod view_sender;
 
@@ -25,7 +26,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, watch as signal};
 
 use self::outbox::Outbox;
-use super::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
+use super::{Link, Moved, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::service::{Focus, ServiceInfo, is_newer};
 use townlet_wire::{CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line};
 
@@ -49,6 +50,7 @@ struct Shared {
     info: Mutex<ConnectionInfo>,
     outbox: Outbox,
     view: view_sender::View,
+    past: past::Past,
     /// The operator gave another token.
     token_changed: Notify,
     /// Where it remembers what it sees of the audit log.
@@ -268,6 +270,7 @@ impl Source for Remote {
             info,
             outbox: Outbox::default(),
             view: view_sender::View::default(),
+            past: past::Past::default(),
             token_changed: Notify::default(),
             known: self.known.clone(),
         });
@@ -288,6 +291,7 @@ impl Source for Remote {
                     () = command_sender::refuse_unheard(&shared) => {}
                     () = command_sender::report(&shared) => {}
                     () = view_sender::serve(&shared) => {}
+                    () = past::serve(&shared) => {}
                     () = known_shards::watch(&shared) => {}
                 }
             });
@@ -329,6 +333,19 @@ impl Source for Remote {
     fn look_at(&mut self, focus: &Focus) {
         if let Some(shared) = &self.shared {
             shared.view.look_at(focus);
+        }
+    }
+
+    fn seek(&mut self, tick: u64) {
+        if let Some(shared) = &self.shared {
+            shared.past.wish(Some(tick));
+        }
+    }
+
+    fn live(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.past.wish(None);
+            shared.emit(SourceEvent::Moved(Moved::Live));
         }
     }
 
