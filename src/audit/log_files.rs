@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,41 @@ pub fn run_records(
         for line in Lines::open(&dir.join(name))? {
             let line = line?;
             visit(name, line.number, line.bytes.len(), Record::parse(&line.bytes))?;
+        }
+    }
+    Ok(())
+}
+
+/// How far the log of a run was read.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// Number of the segment.
+    segment: u32,
+    /// Bytes read of it.
+    offset: u64,
+}
+
+/// As [`run_records`], from a place on, which moves to the end. A last line that is still being written is left for the next call.
+pub fn run_records_from(
+    dir: &Path,
+    run_id: &str,
+    place: &mut Place,
+    mut visit: impl FnMut(&str, Result<Record, String>),
+) -> io::Result<()> {
+    for (number, name) in run_files(dir, run_id)?.segments.range(place.segment..) {
+        if *number > place.segment {
+            *place = Place { segment: *number, offset: 0 };
+        }
+        let path = dir.join(name);
+        let mut file = townlet_files::open(&path).map_err(|error| named(&path, &error))?;
+        file.seek(SeekFrom::Start(place.offset)).map_err(|error| named(&path, &error))?;
+        for line in Lines::of(file) {
+            let line = line?;
+            if !line.bytes.ends_with(b"\n") && (line.bytes.len() as u64) < MAX_LINE {
+                break;
+            }
+            place.offset += line.bytes.len() as u64;
+            visit(name, Record::parse(&line.bytes));
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::auth::{Rejection, bearer_token};
 use super::connections::PeerAddress;
-use super::routes::ENDPOINTS;
+use super::routes::endpoint;
 use townlet_shard::{Level, RemoteCaller};
 use townlet_wire::Role;
 
@@ -70,9 +70,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// Identifies the caller and refuses what it may not read. Ends the request when its token ends.
 pub(super) async fn gate(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
-    let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     // An unknown path has nothing to read.
-    let Some(access) = endpoint.map(|endpoint| endpoint.access).filter(|access| *access != Access::Command) else {
+    let Some(access) =
+        endpoint(request.uri().path()).map(|endpoint| endpoint.access).filter(|access| *access != Access::Command)
+    else {
         return next.run(request).await;
     };
     let peer = *request.extensions().get::<PeerAddress>().expect("every connection adds its peer address");

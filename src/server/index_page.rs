@@ -60,8 +60,8 @@ fn page(shard: &str, view: Option<&Snapshot>, hangs: bool, caller: &Caller) -> S
     }
     let mut paths = String::new();
     for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.path != INDEX) {
-        // A link sends GET without a token, and a stream never ends.
-        let link = !endpoint.post && endpoint.path != STREAM;
+        // A link sends GET without a token or a parameter, and a stream never ends.
+        let link = !endpoint.post && endpoint.path != STREAM && !endpoint.path.contains('{');
         let path = if link {
             format!("<a href=\"{0}\"><code>{0}</code></a>", endpoint.path)
         } else {

@@ -15,6 +15,7 @@ mod console;
 mod credentials;
 mod disk_reserve;
 mod file_stamp;
+mod history;
 mod http_status;
 mod index_page;
 mod metrics;

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::auth::MAX_SCHEMA_LENGTH;
+use super::history::MAX_MARKS;
 use super::http_status;
 use super::read_handlers::MAX_AUDIT_RECORDS;
 use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
 use super::stream_view::{ID_LENGTH, MAX_RATE};
 use townlet_audit::Cursor;
+use townlet_shard::history::MarkCursor;
 use townlet_wire::SCHEMA_VERSION;
-use townlet_wire::service::{AUDIT, CHECKPOINT, CONSOLE, STREAM, VIEW};
+use townlet_wire::history::MarkKind;
+use townlet_wire::service::{AUDIT, CHECKPOINT, CONSOLE, HISTORY, PAST, STREAM, VIEW};
 
 pub(super) fn document() -> Value {
     let path = |endpoint: &Endpoint| {
@@ -73,6 +76,25 @@ fn operation(endpoint: &Endpoint) -> Value {
         parameters
             .extend([query("at", "The number of the line.", &line), query("run", "A run of the shard's home.", &run)]);
     }
+    let tick = || json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX });
+    if endpoint.path == HISTORY {
+        let kinds = MarkKind::ALL.map(MarkKind::word).join("|");
+        let kinds = json!({ "type": "string", "pattern": format!("^({kinds})(,({kinds}))*$") });
+        let limit = json!({ "type": "integer", "minimum": 1, "maximum": MAX_MARKS, "default": 100 });
+        let place = json!({ "type": "string", "pattern": MarkCursor::PATTERN });
+        parameters.extend([
+            query("from", "Only marks from this tick on.", &tick()),
+            query("to", "Only marks up to this tick.", &tick()),
+            query("kinds", "Only marks of these kinds, separated by commas.", &kinds),
+            query("limit", "The number of marks.", &limit),
+            query("before", "Only marks before this place: `before` of an earlier answer.", &place),
+        ]);
+    }
+    if endpoint.path == PAST {
+        parameters.push(
+            json!({ "name": "tick", "in": "path", "description": "The tick.", "required": true, "schema": tick() }),
+        );
+    }
     let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for code in COMMON_ERROR_CODES.iter().chain(endpoint.error_codes) {
@@ -105,7 +127,7 @@ fn operation(endpoint: &Endpoint) -> Value {
 }
 
 fn operation_id(path: &str) -> String {
-    let name = path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_");
+    let name = path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "");
     if name.is_empty() { "index".to_owned() } else { name }
 }
 
@@ -138,6 +160,7 @@ mod tests {
     use std::path::Path;
 
     use schemars::generate::SchemaSettings;
+    use townlet_wire::history::HistoryPage;
     use townlet_wire::service::{Refusal, ServiceInfo, ViewRequest};
     use townlet_wire::{Answer, Envelope, Request, Snapshot};
 
@@ -154,6 +177,7 @@ mod tests {
         generator.subschema_for::<Refusal>();
         generator.subschema_for::<ViewRequest>();
         generator.subschema_for::<Snapshot>();
+        generator.subschema_for::<HistoryPage>();
         generator.subschema_for::<Envelope>();
         generator.take_definitions(true)
     }

@@ -1,6 +1,6 @@
 //! The endpoint table, from which the router and the `OpenAPI` document are generated, and the checks common to all requests.
 //!
-//! No path contains a parameter, which rules out path traversal.
+//! The only parameter in a path is a tick, which rules out path traversal.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,9 @@ use super::auth::{
 };
 use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
-use super::{AppState, checkpoints, compression, console, index_page, metrics, read_handlers, stream, stream_view};
+use super::{
+    AppState, checkpoints, compression, console, history, index_page, metrics, read_handlers, stream, stream_view,
+};
 use townlet_shard::Level;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
@@ -118,6 +120,25 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         handler: || post(stream_view::look_at),
     },
     Endpoint {
+        post: false,
+        path: service::PAST,
+        access: Access::Read,
+        help: "The snapshot at a past tick. What only the running shard knew is left out: training, promotion, health, probabilities.",
+        response: (&[JSON], Some("Snapshot")),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_NOT_FOUND", "E_DAMAGED", "E_STOPPING"],
+        handler: || get(history::at),
+    },
+    Endpoint {
+        post: false,
+        path: service::HISTORY,
+        access: Access::Read,
+        help: "The ticks of the run that can be shown, and the newest marks among them, oldest first. `before` continues with older \
+               ones.",
+        response: (&[JSON], Some("HistoryPage")),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_DAMAGED", "E_STOPPING"],
+        handler: || get(history::history),
+    },
+    Endpoint {
         post: true,
         path: service::CONSOLE,
         access: Access::Command,
@@ -192,6 +213,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
+/// The endpoint of a path. A path may end in one part that is a parameter.
+pub(super) fn endpoint(path: &str) -> Option<&'static Endpoint> {
+    ENDPOINTS.iter().find(|endpoint| match endpoint.path.split_once('{') {
+        Some((before, _)) => path.strip_prefix(before).is_some_and(|last| !last.is_empty() && !last.contains('/')),
+        None => endpoint.path == path,
+    })
+}
+
 pub(super) fn router(app: &Arc<AppState>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
@@ -216,7 +245,7 @@ async fn common(
     request: Request,
     next: Next,
 ) -> Response {
-    let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
+    let known = endpoint(request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
     let (uri, headers) = (request.uri().clone(), request.headers());
     let compresses = compression::is_accepted(headers);

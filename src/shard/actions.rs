@@ -7,6 +7,7 @@ use serde_json::Value;
 use townlet_audit::Record;
 use townlet_wire::Status;
 use townlet_wire::count;
+use townlet_wire::history::{Mark, MarkKind};
 use townlet_wire::telemetry::Stepping;
 
 use super::command_table::Invocation;
@@ -187,10 +188,12 @@ impl Engine {
     pub(super) fn incident(&mut self, trigger: IncidentTrigger) -> Result<String, String> {
         self.write_journal();
         self.refresh();
+        let headline = trigger.headline.clone();
         let view = Some(Arc::new(self.snapshot()));
         let now = Some(LiveState { tick: self.town.tick(), digest: self.town.digest() });
         let (path, announced) = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
         self.releases.announced = Some(announced);
+        self.marks.add(Mark { tick: self.town.tick(), kind: MarkKind::Incident, text: headline });
         Ok(path.display().to_string())
     }
 }

@@ -20,7 +20,7 @@ use super::disk_thread::DiskThread;
 use super::driver::Driver;
 use super::employment_log::{OperatorLog, RowsWritten};
 use super::file_watch::{Finding, WatchedFiles};
-use super::history::KeyframeWriter;
+use super::history::{KeyframeWriter, MarkWriter};
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
@@ -174,6 +174,7 @@ pub(super) struct Engine {
     pub(super) journal: RunJournal,
     pub(super) snapshots: SnapshotSaver,
     pub(super) keyframes: KeyframeWriter,
+    pub(super) marks: MarkWriter,
     pub(super) operator_log: OperatorLog,
     pub(super) publication: Publication,
     pub(super) releases: Releases,
@@ -394,6 +395,9 @@ impl Engine {
         let rules = Arc::clone(self.town.rules());
         for event in self.town.events() {
             self.status.feed.record(&rules, event);
+            if let Some(mark) = telemetry::mark(&rules, event) {
+                self.marks.add(mark);
+            }
         }
         if !self.town.events().is_empty() {
             let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
@@ -408,6 +412,7 @@ impl Engine {
     /// The last snapshot; everything asked for is done by now.
     fn end(mut self) {
         self.diagnostics.enter(Phase::Ending);
+        self.marks.write(&self.disk, Instant::now(), true);
         // A fault that is over by now leaves nothing unsaid.
         if self.log.trouble().is_some() {
             drop(self.log.reopen());

@@ -53,6 +53,7 @@ mod subscribers;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod thread_priority;
 mod tick_clock;
 pub mod tokens;
 pub mod training;
@@ -85,7 +86,7 @@ use disk_thread::DiskThread;
 use employment_log::OperatorLog;
 use engine::{Engine, Message, Progress};
 use file_watch::WatchedFiles;
-use history::KeyframeWriter;
+use history::{KeyframeWriter, LiveHistory, MarkStore, MarkWriter};
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
 use lateness::{LateTicks, Lateness};
@@ -158,6 +159,7 @@ pub struct Handle {
     /// Notes about the start for the operator, a line each.
     pub notes: Vec<String>,
     home: Home,
+    past: LiveHistory,
     lateness: Arc<Lateness>,
     /// Ends with the town's thread.
     audit: Weak<townlet_audit::Log>,
@@ -278,12 +280,15 @@ fn launch(
         records: records.clone(),
     };
     let keyframes = KeyframeWriter::new(home.keyframes(&run_id), tick, recorder.log.clone());
+    let marks = Arc::new(MarkStore::new(&home.keyframes(&run_id), tick));
+    let past = LiveHistory::new(home.clone(), run_id.clone(), status.names.clone(), Arc::clone(&marks));
     let mut engine = Engine {
         clock: TickClock::new(options.paused, options.speed, options.held.then_some(tick)),
         sessions: SessionTable::new(tokens.map_err(ShardError::Resume)?),
         pending: PendingCommands::new(opened.index),
         journal: RunJournal::new(journal, header, tick, recorder.log.clone(), Arc::clone(&keyframes.store)),
         keyframes,
+        marks: MarkWriter::new(marks),
         snapshots: SnapshotSaver::new(home.snapshots(&config.snapshot.root, &run_id)),
         operator_log: OperatorLog::new(home.employment_log()),
         publication: Publication::new(Arc::clone(&subscribers), telemetry),
@@ -342,6 +347,7 @@ fn launch(
         config,
         notes,
         home,
+        past,
         lateness,
         audit,
         claim,

@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::history;
 use super::publish::Update;
 use super::telemetry::{self, ShardStatus};
+use townlet_wire::history::{Mark, MarkKind};
 
 /// How often a file that cannot be written is tried again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ impl Engine {
             self.check_files();
         }
         self.note_own_alerts();
+        self.marks.write(&self.disk, now, false);
         self.pending.prune(now);
         if let Some(speed) = self.meter.measure(now, self.town.tick()) {
             self.status.ticks_per_second = speed;
@@ -137,6 +139,7 @@ impl Engine {
         active.extend(self.diagnostics.take_ended_hangs());
         let tick = self.town.tick();
         let mut raised = Vec::new();
+        let marks = &mut self.marks;
         let ShardStatus { alerts_since, alerts_raised, acknowledged, feed, .. } = &mut self.status;
         feed.record_queue_length(self.town.state().employment.queue.len() as u64);
         let keys: BTreeSet<_> = active.iter().map(telemetry::key).collect();
@@ -161,6 +164,7 @@ impl Engine {
             alerts_since.entry(telemetry::key(&alert)).or_insert_with(|| {
                 *alerts_raised.entry(alert.name.clone()).or_default() += 1;
                 feed.record_alert(tick, &alert.name, true);
+                marks.add(Mark { tick, kind: MarkKind::Alert, text: format!("{}: {}", alert.name, alert.message) });
                 raised.push((alert.name, alert.severity));
                 alert.since_tick
             });

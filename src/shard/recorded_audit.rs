@@ -2,16 +2,18 @@
 //!
 //! The newest records are in memory. Rule: "Audit log".
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use townlet_audit::Record;
+use townlet_audit::{Place, Record};
+use townlet_wire::history::{Mark, MarkKind};
 use townlet_wire::telemetry::{AuditRow, AuditTail};
-use townlet_wire::{count, thousands};
+use townlet_wire::{Effect, Status, count, thousands};
 
-use crate::incident;
+use crate::commands::world::RELOAD_CONFIG;
+use crate::{incident, specs};
 
 /// Records in an [`AuditTail`].
 const TAIL: usize = 200;
@@ -29,6 +31,7 @@ pub(crate) struct RecordedAudit {
     shortened: bool,
     /// Why it was not read to its end.
     failure: Option<String>,
+    place: Place,
 }
 
 impl RecordedAudit {
@@ -51,8 +54,18 @@ impl RecordedAudit {
         log.read(read)
     }
 
+    /// Takes up what the log of a running shard holds by now.
+    pub(crate) fn follow(&mut self, folder: &Path, run_id: &str) {
+        let mut place = std::mem::take(&mut self.place);
+        let read = townlet_audit::run_records_from(folder, run_id, &mut place, |file, record| self.take(file, record));
+        self.place = place;
+        self.failure = read.err().map(|why| why.to_string());
+        self.keep_newest();
+    }
+
     fn read(mut self, read: io::Result<()>) -> Self {
         self.failure = read.err().map(|why| why.to_string());
+        self.keep_newest();
         self
     }
 
@@ -66,17 +79,19 @@ impl RecordedAudit {
             Some((known, _)) if **known == *file => Arc::clone(known),
             _ => Arc::from(file),
         };
-        // A refusal may follow a record of a slightly later tick, and a bundle has the newest file first.
-        let key = |row: &AuditRow| (row.tick, row.seq);
-        let place = match self.rows.back() {
-            Some((_, last)) if key(last) > key(&row) => self.rows.partition_point(|(_, other)| key(other) <= key(&row)),
-            _ => self.rows.len(),
-        };
-        self.rows.insert(place, (file, row));
-        if self.rows.len() > MAX_ROWS {
-            self.rows.pop_front();
-            self.shortened = true;
+        self.rows.push_back((file, row));
+        if self.rows.len() > 2 * MAX_ROWS {
+            self.keep_newest();
         }
+    }
+
+    /// Sorts the records and drops the oldest. A refusal may follow a record of a slightly later tick, and a bundle has the newest
+    /// file first.
+    fn keep_newest(&mut self) {
+        self.rows.make_contiguous().sort_by_key(|(_, row)| (row.tick, row.seq));
+        let excess = self.rows.len().saturating_sub(MAX_ROWS);
+        self.rows.drain(..excess);
+        self.shortened |= excess > 0;
     }
 
     /// The log as it was when the town was at a tick.
@@ -86,6 +101,30 @@ impl RecordedAudit {
         let records = self.rows.range(known.saturating_sub(TAIL)..known).map(|(_, row)| row.clone()).collect();
         let state = self.state(known);
         AuditTail { records, state, file: file.to_string(), seq: last.seq, head: last.hash }
+    }
+
+    /// The tick from which all records are in memory.
+    pub(crate) fn begins(&self) -> u64 {
+        self.rows.front().filter(|_| self.shortened).map_or(0, |(_, row)| row.tick + 1)
+    }
+
+    /// Marks of the commands that were done and changed something.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
+        let changing: BTreeSet<String> = specs()
+            .into_iter()
+            .filter(|spec| spec.mutating && spec.effect != Effect::Pace)
+            .map(|spec| spec.name)
+            .collect();
+        self.rows.iter().filter_map(move |(_, row)| {
+            let is_done = matches!(row.stage.as_str(), "outcome" | "recovered") && row.status == Status::Ok.word();
+            (is_done && changing.contains(&row.command)).then(|| {
+                let kind = if row.command == RELOAD_CONFIG.name { MarkKind::Reload } else { MarkKind::Command };
+                let words = row.args.as_object().into_iter().flatten().filter(|(name, _)| *name != "reason");
+                let words = words.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                let line: Vec<String> = std::iter::once(row.command.clone()).chain(words).collect();
+                Mark { tick: row.tick, kind, text: format!("{}: {}", row.issuer, line.join(" ")) }
+            })
+        })
     }
 
     /// What is wrong with the log, where so many records are known; else `ok`.

@@ -4,14 +4,17 @@
 //! journal and are not shown. Rule: "Journal".
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::history::History;
+use super::history::{self, History, MarkSelection, MarkStore, SeekError};
 use super::home::Home;
 use super::journal::Segments;
 use super::privacy::PrivacyFilter;
 use super::recorded_audit::RecordedAudit;
 use super::telemetry::{self, ShardStatus};
 use townlet_wire::Snapshot;
+use townlet_wire::history::{HistoryPage, Mark};
 use townlet_wire::telemetry::{Health, Policy, Transport};
 
 /// A run replayed from its journal.
@@ -19,6 +22,7 @@ pub struct RecordedRun {
     history: History,
     shard: String,
     audit: RecordedAudit,
+    marks: Arc<MarkStore>,
     names: PrivacyFilter,
     /// Folder of the audit log.
     audit_folder: PathBuf,
@@ -44,7 +48,28 @@ impl RecordedRun {
         // Opening creates a missing key, so it is only done if names were hidden.
         let hidden = config.telemetry.privacy.enabled;
         let names = if hidden { PrivacyFilter::open(home, &shard, true)? } else { PrivacyFilter::default() };
-        Ok(Self { history, shard, audit, names, audit_folder: home.console() })
+        let marks = Arc::new(MarkStore::new(&home.keyframes(history.run_id()), u64::MAX));
+        Ok(Self { history, shard, audit, marks, names, audit_folder: home.console() })
+    }
+
+    /// The run of a shard that is running, whose filter hides names as it is switched now.
+    pub(crate) fn of_running(
+        home: &Home,
+        segments: Segments,
+        names: PrivacyFilter,
+        marks: Arc<MarkStore>,
+    ) -> Result<Self, String> {
+        let mut audit = RecordedAudit::default();
+        audit.follow(&home.console(), segments.run_id());
+        let history = History::open(home, segments)?;
+        let shard = history.current().town().rules().config.shard.clone();
+        Ok(Self { history, shard, audit, marks, names, audit_folder: home.console() })
+    }
+
+    /// As [`History::refresh`], and takes up what the audit log holds by now.
+    pub(crate) fn refresh(&mut self, home: &Home) -> Result<bool, String> {
+        self.audit.follow(&home.console(), self.history.run_id());
+        self.history.refresh(home)
     }
 
     /// The run id.
@@ -68,6 +93,29 @@ impl RecordedRun {
         (first, self.history.current().tick(), last)
     }
 
+    /// The range of the run, and the marks that are selected.
+    pub fn page(&self, selection: &MarkSelection) -> HistoryPage {
+        let (first_tick, last_tick) = self.history.ticks();
+        let within = MarkSelection {
+            from: selection.from.max(first_tick),
+            to: selection.to.min(last_tick),
+            ..selection.clone()
+        };
+        let commands: Vec<Mark> = self.audit.marks().collect();
+        let (marks, before, marks_from) = self.marks.with(|from, marks| {
+            let (marks, before) = history::select(marks.iter().chain(&commands), &within);
+            (marks, before, from.max(self.audit.begins()).max(first_tick))
+        });
+        self.names.apply(HistoryPage {
+            run_id: self.run_id().to_owned(),
+            first_tick,
+            last_tick,
+            marks_from,
+            marks,
+            before: before.map(|before| before.to_string()),
+        })
+    }
+
     /// Milliseconds a tick took at 1×.
     pub fn tick_ms(&self) -> u64 {
         self.history.current().town().rules().config.time.tick_ms.into()
@@ -76,6 +124,11 @@ impl RecordedRun {
     /// Moves to a tick, as [`History::seek`] does.
     pub fn seek(&mut self, tick: u64) -> Result<(), String> {
         self.history.seek(tick).map(drop)
+    }
+
+    /// As [`History::seek_until`].
+    pub(crate) fn seek_until(&mut self, tick: u64, deadline: Instant) -> Result<(), SeekError> {
+        self.history.seek_until(tick, Some(deadline)).map(drop)
     }
 
     /// As [`History::take_notes`].

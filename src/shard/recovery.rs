@@ -1,4 +1,5 @@
-//! Recovery of a run: rebuilds its town from the newest intact snapshot and the journal after it, and checks the digests.
+//! Recovery of a run: rebuilds its town from the newest intact snapshot or keyframe and the journal after it, and checks the
+//! digests.
 //!
 //! `townlet replay` uses the same code. No policy runs, because the journal holds the chosen options. Rule: "Journal".
 
@@ -10,6 +11,7 @@ use townlet_learn::ReplayPolicy;
 use townlet_town::config::diff;
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
+use super::history;
 use super::home::Home;
 use super::journal::{self, Base, CommandId, Contents, Entry, Header, PreviousEnd, SegmentEnd, SegmentPlace, Segments};
 use super::journalled_command::{JournalledCommand, LastDigest};
@@ -162,8 +164,8 @@ pub struct RecoveredRun {
     pub notes: Vec<String>,
 }
 
-/// Rebuilds a run from its newest intact snapshot that agrees with the newest segment of its journal, else from the start of
-/// that segment. Earlier segments are read only for commands applied from tick `since` on. The error names the missing or
+/// Rebuilds a run from its newest intact snapshot or keyframe that agrees with the newest segment of its journal, else from the
+/// start of that segment. Earlier segments are read only for commands applied from tick `since` on. The error names the missing or
 /// damaged file.
 pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option<u64>) -> Result<RecoveredRun, String> {
     let mut notes = Vec::new();
@@ -181,10 +183,11 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str, since: Option
     };
     let History { commands, last_command, policy, newest } = history;
     let Some((path, newest)) = newest else {
-        let found = newest_usable(&folder, 0, &mut notes, Ok);
+        let found = newest_usable(&saved_towns(&folder, None, 0), &mut notes, |saved| snapshots::read(&saved.path));
         return recover_from_snapshot(home, run_id, found, notes);
     };
-    let Replay { player, from, base, end, journalled } = replay_newest(&path, &newest, &folder, &mut notes)?;
+    let Replay { player, from, base, end, journalled } =
+        replay_newest(&path, &newest, (&folder, &home.keyframes(run_id)), &mut notes)?;
     if newest.torn > 0 {
         notes.push(format!("{}: {} torn bytes at the end were cut off.", path.display(), newest.torn));
     }
@@ -265,8 +268,13 @@ struct Replay {
     journalled: Vec<JournalledCommand>,
 }
 
-/// Replays the newest segment from the newest snapshot that agrees with it, and notes those skipped.
-fn replay_newest(path: &Path, segment: &Contents, folder: &Path, notes: &mut Vec<String>) -> Result<Replay, String> {
+/// Replays the newest segment from the newest snapshot or keyframe, of these folders, that agrees with it; notes those skipped.
+fn replay_newest(
+    path: &Path,
+    segment: &Contents,
+    (snapshots, keyframes): (&Path, &Path),
+    notes: &mut Vec<String>,
+) -> Result<Replay, String> {
     let mut first_error = None;
     let start = JournalReplayer::from_header(&segment.header).map_err(|why| format!("{}: {why}", path.display()))?;
     let replay = |player: JournalReplayer, from: &Path| {
@@ -274,9 +282,16 @@ fn replay_newest(path: &Path, segment: &Contents, folder: &Path, notes: &mut Vec
             format!("{}: {why}. A journal before it may be missing; put back a copy of it", path.display())
         })
     };
-    let found = newest_usable(folder, segment.header.place.tick, notes, |found| {
-        check_same_run(&found.town, &start.town, &segment.header)?;
-        replay(JournalReplayer::from_town(found.town), &found.path).map_err(|why| {
+    let first = segment.header.place.tick;
+    let found = newest_usable(&saved_towns(snapshots, Some(keyframes), first), notes, |saved| {
+        let town = match saved {
+            Saved { tick, is_snapshot: false, path } => {
+                history::read_agreeing(path, *tick, segment, Some(start.town.rules()))?.0.town
+            }
+            Saved { path, .. } => snapshots::read(path)?.town,
+        };
+        check_same_run(&town, &start.town, &segment.header)?;
+        replay(JournalReplayer::from_town(town), &saved.path).map_err(|why| {
             let message = format!("it and the journal disagree ({why})");
             first_error.get_or_insert(why);
             message
@@ -332,18 +347,37 @@ pub fn position(town: &Town) -> (u64, u64) {
     (town.tick(), town.state().commands)
 }
 
-/// The result of `make` for the newest intact snapshot from tick `since` on for which it succeeds; notes those skipped.
+/// A file with the town of a tick.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Saved {
+    /// The tick in its name.
+    tick: u64,
+    /// Otherwise it is a keyframe, which is not needed beside a snapshot of its tick.
+    is_snapshot: bool,
+    path: PathBuf,
+}
+
+/// The saved towns in these folders of a run from tick `since` on, oldest first.
+fn saved_towns(snapshots: &Path, keyframes: Option<&Path>, since: u64) -> Vec<Saved> {
+    let tick = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(u64::MAX);
+    let snapshots = snapshots::list(snapshots).into_iter().map(|path| (tick(&path), true, path));
+    let keyframes = keyframes.map(history::list).into_iter().flatten().map(|(tick, path)| (tick, false, path));
+    let saved = snapshots.chain(keyframes).map(|(tick, is_snapshot, path)| Saved { tick, is_snapshot, path });
+    let mut saved: Vec<Saved> = saved.filter(|saved| saved.tick >= since).collect();
+    saved.sort();
+    saved
+}
+
+/// The result of `make` for the newest saved town for which it succeeds; notes those skipped.
 fn newest_usable<T>(
-    folder: &Path,
-    since: u64,
+    saved: &[Saved],
     notes: &mut Vec<String>,
-    mut make: impl FnMut(SnapshotFile) -> Result<T, String>,
+    mut make: impl FnMut(&Saved) -> Result<T, String>,
 ) -> Option<T> {
-    let late = |file: &&PathBuf| file.as_path() >= folder.join(snapshots::name(since)).as_path();
-    for file in snapshots::list(folder).iter().rev().take_while(late) {
-        match snapshots::read(file).and_then(&mut make) {
+    for saved in saved.iter().rev() {
+        match make(saved) {
             Ok(made) => return Some(made),
-            Err(why) => notes.push(format!("{}: {why}. It was skipped.", file.display())),
+            Err(why) => notes.push(format!("{}: {why}. It was skipped.", saved.path.display())),
         }
     }
     None

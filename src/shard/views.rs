@@ -6,7 +6,9 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use super::engine::Message;
+use super::history::{MarkSelection, PastError};
 use super::{CHECK_INTERVAL, Handle, incident, publish};
+use townlet_wire::history::HistoryPage;
 use townlet_wire::{Position, Snapshot};
 
 impl Handle {
@@ -49,6 +51,18 @@ impl Handle {
                 return Some((incident::hanging(&view, &self.diagnostics), String::new()));
             }
         }
+    }
+
+    /// The town at a past tick, as an observer would have seen it, with names hidden as they are now. A thread of the lowest priority
+    /// rebuilds it for half a second at most; the next call goes on from there. A client, by any name, has at most two questions
+    /// there at a time. Waits for the answer.
+    pub fn past_view(&self, client: &str, tick: u64) -> Result<Snapshot, PastError> {
+        self.past.view(client, tick)
+    }
+
+    /// The ticks that [`Self::past_view`] can show now, and some of the run's marks. Under the same limits. Waits for the answer.
+    pub fn past_marks(&self, client: &str, selection: MarkSelection) -> Result<HistoryPage, PastError> {
+        self.past.page(client, selection)
     }
 
     /// What a message of a stream would carry now as `sent_ms`.

@@ -2,6 +2,7 @@
 
 mod audit_pages;
 mod local;
+mod local_past;
 mod recorded;
 pub mod remote;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use townlet_wire::service::Focus;
 use townlet_wire::telemetry::AuditRow;
-use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Session, Snapshot};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
@@ -22,6 +23,8 @@ type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 pub enum SourceEvent {
     /// The newest snapshot. Older ones that are not drawn yet may be dropped.
     View(Arc<Snapshot>),
+    /// What came of [`Source::seek`] or [`Source::live`].
+    Moved(Moved),
     /// The answer to a request, in the order of execution.
     Answer(Answer),
     /// The page of the audit log that was asked for.
@@ -45,6 +48,22 @@ pub enum SourceEvent {
     History(Vec<String>),
     /// The source has ended, with the reason. It is the last event.
     Ended(String),
+}
+
+/// A moment that is shown in place of the newest one, or why it is not.
+#[derive(Clone, Debug)]
+pub enum Moved {
+    /// The state at a past tick. What the source delivers as [`SourceEvent::View`] meanwhile is the present.
+    Past(Arc<Snapshot>),
+    /// The present, or the end of a recording.
+    Live,
+    /// The tick cannot be shown. What is shown stays.
+    Refused {
+        /// The tick that was asked for.
+        tick: u64,
+        /// Why.
+        error: ErrorBody,
+    },
 }
 
 /// State of the connection.
@@ -193,6 +212,12 @@ pub trait Source {
     fn load_audit_page(&mut self, request: AuditPageRequest);
     /// Says what is on screen. A remote shard sends more often what is; rows that it sends later stay as they are known.
     fn look_at(&mut self, _focus: &Focus) {}
+
+    /// Shows a tick of the past. What came of it is delivered as [`SourceEvent::Moved`]; a newer request takes the place of one that
+    /// is not answered. Nothing of the town changes.
+    fn seek(&mut self, _tick: u64) {}
+    /// Shows the present again.
+    fn live(&mut self) {}
 
     /// Ends the source: stops a local shard after a final snapshot, disconnects from a remote one. Returns a line for the terminal.
     fn close(&mut self) -> String;

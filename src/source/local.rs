@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::local_past::LocalPast;
 use super::{AuditPageRequest, Deliver, Link, Source, SourceEvent, SourceInfo, audit_pages};
 use townlet_shard::{Handle, SessionEvent, specs};
 use townlet_wire::{Request, Role, Session};
@@ -14,6 +15,7 @@ pub struct Local {
     deliver: Option<Deliver>,
     facts: Vec<(String, String)>,
     requires_token: bool,
+    past: LocalPast,
     /// Is called before the shard is stopped.
     before_stop: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -31,7 +33,7 @@ impl Local {
     /// `issuer`: name of the operator in the audit log.
     pub fn new(shard: Arc<Handle>, issuer: String, requires_token: bool, facts: Vec<(String, String)>) -> Self {
         let session = Session { issuer, role: Role::Viewer, transport: "local".into(), owner: true };
-        Self { shard, session, id: 0, deliver: None, facts, requires_token, before_stop: None }
+        Self { shard, session, id: 0, deliver: None, facts, requires_token, past: LocalPast::new(), before_stop: None }
     }
 
     /// Calls this before the shard is stopped, such as to end its service in order.
@@ -79,7 +81,20 @@ impl Source for Local {
         }
     }
 
+    fn seek(&mut self, tick: u64) {
+        if let Some(deliver) = &self.deliver {
+            self.past.seek(tick, &self.shard, deliver);
+        }
+    }
+
+    fn live(&mut self) {
+        if let Some(deliver) = &self.deliver {
+            self.past.live(deliver);
+        }
+    }
+
     fn close(&mut self) -> String {
+        self.past.end();
         if let Some(job) = self.before_stop.take() {
             job();
         }

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{AuditPageRequest, Deliver, Link, Source, SourceEvent, SourceInfo, audit_pages};
+use super::{AuditPageRequest, Deliver, Link, Moved, Source, SourceEvent, SourceInfo, audit_pages};
+use townlet_shard::history::PastError;
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::{Speed, specs};
 use townlet_wire::command::{ArgKind, ArgSpec, Effect};
 use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, thousands};
 
+/// The speed that is shown while it does not play.
+const PAUSED: &str = "paused";
 const FRAME: Duration = Duration::from_millis(33);
 /// Share of a frame spent on stepping at maximum speed.
 const STEP_BUDGET: Duration = Duration::from_millis(25);
@@ -26,6 +29,13 @@ const REPAIR_HINT: &str = "Other parts of the run can still be shown. Put back a
 /// Commands of the shard's table that a recording supports.
 const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 
+/// What is asked of the playback.
+enum Wish {
+    Command(Request),
+    Seek(u64),
+    Live,
+}
+
 /// A recorded run.
 pub struct Recorded {
     recording: Option<RecordedRun>,
@@ -33,7 +43,7 @@ pub struct Recorded {
     /// Folder of the audit log, and how its names are shown.
     audit: (PathBuf, PrivacyFilter),
     deliver: Option<Deliver>,
-    inbox: Option<Sender<Request>>,
+    inbox: Option<Sender<Wish>>,
     thread: Option<JoinHandle<String>>,
 }
 
@@ -81,7 +91,7 @@ impl Source for Recorded {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         if let Some(inbox) = &self.inbox {
             // Fails only after the thread has delivered `Ended`.
-            drop(inbox.send(request));
+            drop(inbox.send(Wish::Command(request)));
         }
         cmd_id
     }
@@ -90,6 +100,18 @@ impl Source for Recorded {
         if let Some(deliver) = &self.deliver {
             let (folder, names) = self.audit.clone();
             audit_pages::load(folder, names, request, deliver);
+        }
+    }
+
+    fn seek(&mut self, tick: u64) {
+        if let Some(inbox) = &self.inbox {
+            drop(inbox.send(Wish::Seek(tick)));
+        }
+    }
+
+    fn live(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            drop(inbox.send(Wish::Live));
         }
     }
 
@@ -132,16 +154,30 @@ struct Playback {
 
 impl Playback {
     /// Runs until the sender is dropped. Returns a closing line.
-    fn run(mut self, inbox: &Receiver<Request>) -> String {
+    fn run(mut self, inbox: &Receiver<Wish>) -> String {
         self.show();
+        // What came after seeks of which only the last one counts.
+        let mut next = None;
         loop {
-            let command = if self.paused {
+            let command = if let Some(wish) = next.take() {
+                Ok(wish)
+            } else if self.paused {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 inbox.recv_timeout(FRAME)
             };
             match command {
-                Ok(request) => self.answer(&request),
+                Ok(Wish::Command(request)) => self.answer(&request),
+                Ok(Wish::Live) => self.seek_end(),
+                Ok(Wish::Seek(mut tick)) => {
+                    next = loop {
+                        match inbox.try_recv() {
+                            Ok(Wish::Seek(newer)) => tick = newer,
+                            other => break other.ok(),
+                        }
+                    };
+                    self.seek(tick);
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(why) = self.play() {
                         self.paused = true;
@@ -163,7 +199,7 @@ impl Playback {
         for note in self.recording.take_notes() {
             (self.deliver)(SourceEvent::Notice(format!("{note}.")));
         }
-        let speed = if self.paused { "paused" } else { self.speed.row().1 };
+        let speed = if self.paused { PAUSED } else { self.speed.row().1 };
         (self.deliver)(SourceEvent::View(Arc::new(self.recording.view(speed))));
     }
 
@@ -184,6 +220,38 @@ impl Playback {
         }
         self.paused = self.tick() == self.recording.ticks().2;
         Ok(())
+    }
+
+    /// Shows a tick, paused.
+    fn seek(&mut self, tick: u64) {
+        let (first, _, last) = self.recording.ticks();
+        let sought = if (first..=last).contains(&tick) {
+            let damaged = |why: String| ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT);
+            self.recording.seek(tick).map_err(damaged)
+        } else {
+            let why = PastError::NoTick { tick, first, last };
+            Err(ErrorBody::from(&why))
+        };
+        let moved = match sought {
+            Ok(()) => {
+                self.paused = true;
+                Moved::Past(Arc::new(self.recording.view(PAUSED)))
+            }
+            Err(error) => Moved::Refused { tick, error },
+        };
+        (self.deliver)(SourceEvent::Moved(moved));
+    }
+
+    /// Shows the end of the recording, which is its present.
+    fn seek_end(&mut self) {
+        let last = self.recording.ticks().2;
+        let damaged = |why: String| ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT);
+        let moved = match self.recording.seek(last) {
+            Ok(()) => Moved::Live,
+            Err(why) => Moved::Refused { tick: last, error: damaged(why) },
+        };
+        self.paused = true;
+        (self.deliver)(SourceEvent::Moved(moved));
     }
 
     fn answer(&mut self, request: &Request) {

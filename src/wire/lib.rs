@@ -9,6 +9,7 @@ pub mod command_line;
 mod diff;
 mod escape;
 pub mod field_change;
+pub mod history;
 mod json_length;
 pub mod json_text;
 pub mod learning;

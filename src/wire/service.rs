@@ -21,6 +21,10 @@ pub const SNAPSHOT: &str = "/v1/telemetry/snapshot";
 pub const STREAM: &str = "/v1/telemetry/stream";
 /// `POST`: what a stream looks at from now on.
 pub const VIEW: &str = "/v1/telemetry/view";
+/// `GET`: the ticks of the run that can be shown, and the marks among them.
+pub const HISTORY: &str = "/v1/history";
+/// `GET`: the snapshot at a past tick, which is the last part of the path.
+pub const PAST: &str = "/v1/telemetry/at/{tick}";
 /// `POST`: a command.
 pub const CONSOLE: &str = "/v1/console";
 /// `GET`: the command table and the caller's session.

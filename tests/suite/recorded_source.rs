@@ -12,7 +12,7 @@ use crate::kit::{TestShard, temp_home};
 use townlet_shard::journal::Segments;
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::{Home, incident};
-use townlet_source::{Link, Recorded, Source, SourceEvent};
+use townlet_source::{Link, Local, Moved, Recorded, Source, SourceEvent};
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
 /// Longest a notice is waited for before a test says that it never came.
@@ -222,4 +222,55 @@ fn a_bundle_shows_the_audit_log_of_its_run_without_its_home() {
     let segments = Segments::open(&[alone]).unwrap();
     let recording = RecordedRun::open(&Home::new(elsewhere.path()), segments).expect("it is whole");
     assert_eq!(recording.view("paused").audit.state, "the run has no audit log here");
+}
+
+#[test]
+fn local_and_recorded_sources_move_in_time() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.run(1_200);
+    live.expect_ok("setmoney ada 7");
+    let shard = Arc::new(live.shard);
+    let mut local = Local::new(Arc::clone(&shard), "tui:ada".into(), false, Vec::new());
+    moves(&mut local, 1_200);
+    let digest = shard.view().expect("the shard lives").1;
+    let run = shard.run_id.clone();
+    local.close();
+    drop((local, shard));
+    let home = Home::new(home.path());
+    let segments = Segments::open(&home.journal_files(&run)).unwrap();
+    let mut recording = RecordedRun::open(&home, segments).expect("it is whole");
+    recording.seek(1_200).expect("journal and town agree");
+    assert_eq!(recording.digest(), digest, "nothing of the town was changed");
+    moves(&mut Recorded::new(recording, Vec::new()), 1_200);
+}
+
+/// Moves a source in time and back.
+fn moves(source: &mut dyn Source, last: u64) {
+    let (send, notices) = channel();
+    source.start(Box::new(move |notice| drop(send.send(notice))));
+    let moved = |notice| if let SourceEvent::Moved(moved) = notice { Some(moved) } else { None };
+    for tick in (0..=500).rev() {
+        source.seek(tick);
+    }
+    source.seek(last - 100);
+    until(&notices, "the tick that was wished last", |notice| match moved(notice) {
+        Some(Moved::Past(view)) => (view.tick == last - 100).then_some(()),
+        Some(other) => panic!("{other:?}"),
+        None => None,
+    });
+    source.seek(last + 1);
+    let (tick, error) = until(&notices, "a refusal", |notice| match moved(notice) {
+        Some(Moved::Refused { tick, error }) => Some((tick, error)),
+        _ => None,
+    });
+    assert_eq!((tick, error.code.as_str()), (last + 1, "E_NOT_FOUND"));
+    source.live();
+    until(&notices, "the present", |notice| matches!(moved(notice), Some(Moved::Live)).then_some(()));
+    source.seek(0);
+    let first = until(&notices, "the beginning", |notice| match moved(notice) {
+        Some(Moved::Past(view)) => Some(view),
+        _ => None,
+    });
+    assert_eq!((first.tick, first.clock.speed.as_str()), (0, "paused"));
 }

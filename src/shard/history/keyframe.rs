@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use townlet_town::state::State;
 use townlet_town::{Rules, Town, snapshot};
 
-use crate::journal::{frame, only_body};
+use crate::journal::{Contents, frame, only_body};
 use crate::telemetry::{EventFeed, SavedFeed};
 
 /// Version of the file format. It stays the first field in all versions.
@@ -59,7 +59,7 @@ impl Capture {
 }
 
 /// A keyframe that was read.
-pub(super) struct Keyframe {
+pub(crate) struct Keyframe {
     pub run_id: String,
     pub policy: String,
     pub feed: EventFeed,
@@ -96,6 +96,30 @@ impl Keyframe {
         let feed: SavedFeed = townlet_bounded::deserialize(&mut input, feed.len() * 2 + MAX_FIELD_MEMORY)
             .map_err(|error| format!("its events are invalid: {error}"))?;
         Ok(Self { run_id, policy, feed: EventFeed::restore(feed), town })
+    }
+}
+
+/// A keyframe of a tick that agrees with the segment of the journal that leads there, and the byte at which the next entry begins.
+/// Its town shares `known` rules of the same sources. Otherwise a clause that follows the file's name.
+pub(crate) fn read_agreeing(
+    path: &Path,
+    tick: u64,
+    segment: &Contents,
+    known: Option<&Arc<Rules>>,
+) -> Result<(Keyframe, usize), String> {
+    let (digest, next) = segment.entries.digest_at(tick).ok_or("the journal does not lead to its tick")?;
+    let keyframe = Keyframe::read(path, known)?;
+    let (run_id, town, found) = (&keyframe.run_id, &keyframe.town, keyframe.town.digest());
+    if *run_id != segment.header.run_id {
+        Err(format!("it is of run {run_id}"))
+    } else if town.tick() != tick {
+        Err(format!("it holds tick {}", town.tick()))
+    } else if digest.as_ref() != Some(&found) {
+        Err(format!("its digest is {found}, the journal says {}", digest.unwrap_or_else(|| "none".into())))
+    } else if segment.sources_at(next) != town.rules().sources {
+        Err("its configuration is not the one that the journal says".into())
+    } else {
+        Ok((keyframe, next))
     }
 }
 

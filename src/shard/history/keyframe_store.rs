@@ -24,7 +24,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const EXTENSION: &str = "tlk";
 
 /// The keyframe files of a run, oldest first, by the ticks in their names.
-pub(super) fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
+pub(crate) fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
     let tick = |path: &Path| path.file_stem()?.to_str()?.parse().ok();
     let mut found: Vec<_> =
         files(folder, EXTENSION).into_iter().filter_map(|path| Some((tick(&path)?, path))).collect();

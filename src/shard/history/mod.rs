@@ -7,6 +7,8 @@
 mod cache;
 mod keyframe;
 mod keyframe_store;
+mod live;
+mod marks;
 mod moment;
 #[cfg(test)]
 mod tests;
@@ -14,11 +16,18 @@ mod thinning;
 
 pub(crate) use keyframe::Capture;
 pub use keyframe::is_keyframe;
-pub(crate) use keyframe_store::{KeyframeStore, KeyframeWriter};
+pub(crate) use keyframe::read_agreeing;
+pub(crate) use keyframe_store::{KeyframeStore, KeyframeWriter, list};
+pub(crate) use live::LiveHistory;
+pub use live::PastError;
+pub use marks::{MarkCursor, MarkSelection};
+pub(crate) use marks::{MarkStore, MarkWriter, select};
 pub use moment::Moment;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use townlet_town::Rules;
 
@@ -27,6 +36,7 @@ use super::journal::{Contents, Segments};
 use super::recovery::JournalReplayer;
 use cache::MomentCache;
 use keyframe::Keyframe;
+use moment::Played;
 
 /// Ticks that are played faster than a keyframe is read.
 const KEYFRAME_COST: u64 = 2_000;
@@ -42,6 +52,8 @@ pub struct History {
     segments: Segments,
     /// Tick and file of each keyframe, oldest first.
     keyframes: Vec<(u64, PathBuf)>,
+    /// Keyframes that are not used again.
+    passed_over: BTreeSet<PathBuf>,
     /// The segment that was read last, and its index.
     read: (usize, Arc<Contents>),
     current: Moment,
@@ -49,6 +61,26 @@ pub struct History {
     first: u64,
     end: u64,
     notes: Vec<String>,
+    /// When the present seek stops, at the latest.
+    deadline: Option<Instant>,
+}
+
+/// Why a tick was not reached.
+#[derive(Debug)]
+pub(crate) enum SeekError {
+    /// The time was over. The next seek goes on from there.
+    Unfinished {
+        /// The tick that was reached.
+        reached: u64,
+    },
+    /// A file is damaged or missing, or town and journal differ. A sentence without full stop.
+    Failed(String),
+}
+
+impl From<String> for SeekError {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
 }
 
 impl History {
@@ -56,13 +88,14 @@ impl History {
     pub fn open(home: &Home, segments: Segments) -> Result<Self, String> {
         let last = segments.count().checked_sub(1).ok_or("there is no journal")?;
         let newest = segments.read(last).map_err(|why| why.to_string())?;
-        let keyframes = keyframe_store::list(&home.keyframes(segments.run_id()));
+        let keyframes = list(&home.keyframes(segments.run_id()));
         let begun = start_of_segment(&segments, 0, None)?;
         let (first, end) = (begun.tick(), newest.last_tick().max(begun.tick()));
         let mut cache = MomentCache::new(moment::memory(begun.town().state()));
         cache.keep(begun.clone());
         let read = (last, Arc::new(newest));
-        Ok(Self { segments, keyframes, read, current: begun, cache, first, end, notes: Vec::new() })
+        let (passed_over, notes, deadline) = (BTreeSet::new(), Vec::new(), None);
+        Ok(Self { segments, keyframes, passed_over, read, current: begun, cache, first, end, notes, deadline })
     }
 
     /// The run id.
@@ -89,12 +122,21 @@ impl History {
     /// town after the gap. The error names a damaged segment, or says where journal and town disagree; the moment before it stays
     /// the current one.
     pub fn seek(&mut self, tick: u64) -> Result<&Moment, String> {
+        self.seek_until(tick, None).map_err(|error| match error {
+            SeekError::Failed(why) => why,
+            SeekError::Unfinished { reached } => format!("only tick {reached} was reached"),
+        })
+    }
+
+    /// As [`Self::seek`], but stops at a time. What it has reached by then is kept.
+    pub(crate) fn seek_until(&mut self, tick: u64, deadline: Option<Instant>) -> Result<&Moment, SeekError> {
+        self.deadline = deadline;
         let tick = tick.clamp(self.first, self.end);
         let (wanted, nearest) =
             [FEED_TICKS, 0].map(|before| self.segments.last_from(tick.saturating_sub(before))).into();
         let moment = match self.rebuild(tick, wanted) {
             // A damaged segment before it costs the events before it, not the town.
-            Err(why) if wanted < nearest => {
+            Err(SeekError::Failed(why)) if wanted < nearest => {
                 self.note(why);
                 self.rebuild(tick, nearest)?
             }
@@ -106,7 +148,7 @@ impl History {
     }
 
     /// The town at a tick, from the start of this segment or from what is after that.
-    fn rebuild(&mut self, tick: u64, segment: usize) -> Result<Moment, String> {
+    fn rebuild(&mut self, tick: u64, segment: usize) -> Result<Moment, SeekError> {
         let mut moment = self.start(tick, segment)?;
         let far = STOPS_BEFORE.map(|before| tick.saturating_sub(before));
         for stop in far.into_iter().filter(|stop| *stop > moment.tick()).collect::<Vec<_>>() {
@@ -126,6 +168,23 @@ impl History {
             return Ok(moment);
         }
         cached.map_or_else(|| start_of_segment(&self.segments, segment, Some(self.current.town().rules())), Ok)
+    }
+
+    /// Takes up what was written to the files of a running shard since. If its oldest segments are gone, the run is opened again,
+    /// and returns true.
+    pub(crate) fn refresh(&mut self, home: &Home) -> Result<bool, String> {
+        if self.segments.follow(home).map_err(|why| why.to_string())? {
+            let segments = Segments::of_run(home, self.run_id()).map_err(|why| why.to_string())?;
+            *self = Self::open(home, segments)?;
+            return Ok(true);
+        }
+        let last = self.segments.count().saturating_sub(1);
+        let newest = self.segments.read(last).map_err(|why| why.to_string())?;
+        self.end = newest.last_tick().max(self.end);
+        self.read = (last, Arc::new(newest));
+        self.keyframes = list(&home.keyframes(self.segments.run_id()));
+        self.keyframes.retain(|(_, path)| !self.passed_over.contains(path));
+        Ok(false)
     }
 
     fn note(&mut self, sentence: String) {
@@ -148,6 +207,7 @@ impl History {
                 Ok(moment) => return Ok(Some(moment)),
                 Err(why) => {
                     self.keyframes.remove(place);
+                    self.passed_over.insert(path.clone());
                     self.note(format!("{}: {why}. It was passed over", path.display()));
                 }
             }
@@ -158,30 +218,15 @@ impl History {
     fn read_keyframe(&mut self, tick: u64, path: &Path) -> Result<Result<Moment, String>, String> {
         let index = self.segments.leading_to(tick);
         let (_, segment) = self.segment(index)?;
-        let Some((digest, next)) = segment.entries.digest_at(tick) else {
-            return Ok(Err("the journal does not lead to its tick".into()));
-        };
-        let Keyframe { run_id, policy, feed, town } = match Keyframe::read(path, Some(self.current.town().rules())) {
-            Ok(keyframe) => keyframe,
-            Err(why) => return Ok(Err(why)),
-        };
-        let found = town.digest();
-        Ok(if run_id != segment.header.run_id {
-            Err(format!("it is of run {run_id}"))
-        } else if town.tick() != tick {
-            Err(format!("it holds tick {}", town.tick()))
-        } else if digest.as_ref() != Some(&found) {
-            Err(format!("its digest is {found}, the journal says {}", digest.unwrap_or_else(|| "none".into())))
-        } else if segment.sources_at(next) != town.rules().sources {
-            Err("its configuration is not the one that the journal says".into())
-        } else {
+        let read = read_agreeing(path, tick, &segment, Some(self.current.town().rules()));
+        Ok(read.map(|(Keyframe { policy, feed, town, .. }, next)| {
             let player = JournalReplayer::from_town(town);
-            Ok(Moment { player, feed, policy, next: (index, next), begun: index })
-        })
+            Moment { player, feed, policy, next: (index, next), begun: index }
+        }))
     }
 
     /// Plays the journal up to a tick.
-    fn play(&mut self, moment: &mut Moment, tick: u64) -> Result<(), String> {
+    fn play(&mut self, moment: &mut Moment, tick: u64) -> Result<(), SeekError> {
         loop {
             let (path, segment) = self.segment(moment.next.0)?;
             let said = |why: String| format!("{path}: {why}");
@@ -190,12 +235,15 @@ impl History {
                 moment.begun = moment.next.0;
                 moment.policy.clone_from(&segment.header.policy);
             }
-            let ended = moment.play(&segment, tick).map_err(said)?;
-            // The last segment may grow.
-            if !ended || moment.next.0 + 1 == self.segments.count() {
-                return Ok(());
+            match moment.play(&segment, tick, self.deadline).map_err(said)? {
+                // The last segment may grow.
+                Played::Finished if moment.next.0 + 1 < self.segments.count() => moment.next = (moment.next.0 + 1, 0),
+                Played::Finished | Played::Reached => return Ok(()),
+                Played::Stopped => {
+                    self.cache.keep(moment.clone());
+                    return Err(SeekError::Unfinished { reached: moment.tick() });
+                }
             }
-            moment.next = (moment.next.0 + 1, 0);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A moment of a run: the town at a tick, and what an observer saw beside it.
 
+use std::time::Instant;
+
 use townlet_town::{State, Town};
 
 use crate::journal::{Contents, Entry, Header};
@@ -52,14 +54,14 @@ impl Moment {
         &self.feed
     }
 
-    /// Applies the rest of a segment up to a tick. Returns whether the segment ends before it.
-    pub(super) fn play(&mut self, segment: &Contents, tick: u64) -> Result<bool, String> {
+    /// Applies the rest of a segment up to a tick, or until a time has passed.
+    pub(super) fn play(&mut self, segment: &Contents, tick: u64, deadline: Option<Instant>) -> Result<Played, String> {
         loop {
             let Some((entry, after)) = segment.entries.at(self.next.1.max(segment.entries.begin())) else {
-                return Ok(true);
+                return Ok(Played::Finished);
             };
             if starts_at(&entry) > tick {
-                return Ok(false);
+                return Ok(Played::Reached);
             }
             if let Entry::Policy { to, .. } = &entry {
                 self.policy.clone_from(to);
@@ -67,11 +69,25 @@ impl Moment {
             let Self { player, feed, .. } = self;
             player.apply_until(&entry, tick, |town| feed.record_events(town))?;
             if matches!(entry, Entry::Ticks { to, .. } if to > player.town.tick()) {
-                return Ok(false);
+                return Ok(Played::Reached);
             }
             self.next.1 = after;
+            // At least one entry is applied, so that a seek in many parts ends.
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Played::Stopped);
+            }
         }
     }
+}
+
+/// How far a segment was played.
+pub(super) enum Played {
+    /// It ended before the tick.
+    Finished,
+    /// The tick was reached.
+    Reached,
+    /// The time was over before.
+    Stopped,
 }
 
 /// An estimate of the memory that a moment takes, in bytes.

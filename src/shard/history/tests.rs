@@ -11,8 +11,10 @@ use super::cache::MomentCache;
 use super::keyframe::{Capture, Keyframe};
 use super::keyframe_store::{KeyframeStore, KeyframeWriter, list};
 use super::moment::{Moment, memory};
+use super::{History, SeekError};
 use crate::disk_thread::DiskThread;
-use crate::journal::{Base, Header, SegmentPlace, VERSION};
+use crate::home::Home;
+use crate::journal::{Base, Entry, Header, Journal, SegmentPlace, Segments, VERSION};
 use crate::log::Log;
 use crate::recovery::JournalReplayer;
 use crate::telemetry::EventFeed;
@@ -229,4 +231,60 @@ fn the_moments_in_memory_are_bounded() {
         assert_eq!(cache.len(), most);
         assert!(cache.before(0).is_none());
     }
+}
+
+#[test]
+fn a_seek_that_takes_too_long_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, rules) = (Home::new(folder.path()), rules(&[]));
+    let header = Header {
+        version: VERSION,
+        run_id: RUN.into(),
+        shard: "harbour".into(),
+        place: SegmentPlace::FIRST,
+        sources: rules.sources.clone(),
+        policy: "scripted".into(),
+        base: Base::Seed(7),
+    };
+    let journal = Journal::create(&home.journal(RUN, 0), &header).unwrap();
+    let mut town = Town::new(rules, 7);
+    while town.tick() < 3_000 {
+        let (from, mut options) = (town.tick(), Vec::new());
+        for _ in 0..100 {
+            town.step(&mut Scripted);
+            town.clear_events();
+            options.extend(town.decisions().map(|(_, option)| option.index() as u8));
+        }
+        journal.append(Entry::Ticks { from, to: town.tick(), options, digest: Some(town.digest()) });
+    }
+    journal.flush().unwrap();
+    let mut history = History::open(&home, Segments::of_run(&home, RUN).unwrap()).unwrap();
+    let (now, mut parts) = (Instant::now(), Vec::new());
+    let found = loop {
+        match history.seek_until(3_000, Some(now)) {
+            Ok(moment) => break moment.town().digest(),
+            Err(SeekError::Unfinished { reached }) => parts.push(reached),
+            Err(SeekError::Failed(why)) => panic!("{why}"),
+        }
+        assert_eq!(history.current().tick(), 0, "the moment before stays");
+    };
+    assert_eq!(found, town.digest());
+    assert!(parts.len() > 10 && parts.is_sorted_by(|earlier, later| earlier < later), "{parts:?}");
+    // Segments and entries that were added are taken up.
+    journal.append(Entry::Policy {
+        tick: 3_000,
+        cmd_id: String::new(),
+        issuer: "town".into(),
+        from: "scripted".into(),
+        to: "x".into(),
+    });
+    let mut options = Vec::new();
+    town.step(&mut Scripted);
+    options.extend(town.decisions().map(|(_, option)| option.index() as u8));
+    journal.append(Entry::Ticks { from: 3_000, to: 3_001, options, digest: None });
+    journal.flush().unwrap();
+    assert_eq!(history.seek(3_001).unwrap().tick(), 3_000, "it is not known yet");
+    assert!(!history.refresh(&home).unwrap());
+    let moment = history.seek(3_001).unwrap();
+    assert_eq!((moment.tick(), moment.town().digest(), moment.policy()), (3_001, town.digest(), "x"));
 }

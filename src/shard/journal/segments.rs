@@ -36,21 +36,32 @@ impl Segments {
     /// These files, oldest first.
     pub fn open(files: &[PathBuf]) -> Result<Self, JournalError> {
         let mut segments = Self { files: Vec::new(), run_id: String::new(), bytes: None };
-        for file in files {
-            let header = FrameReader::open(file)?.header;
-            check_name(file, &header)?;
-            if let Some((before, place)) = segments.files.last() {
-                check_order((before, place), (file, &header.place))?;
-            } else {
-                segments.run_id.clone_from(&header.run_id);
-            }
-            if header.run_id != segments.run_id {
-                let why = format!("it is of run {}, the segments before it are of {}", header.run_id, segments.run_id);
-                return Err(failed(file, &why));
-            }
-            segments.files.push((file.clone(), header.place));
+        files.iter().try_for_each(|file| segments.add(file)).map(|()| segments)
+    }
+
+    fn add(&mut self, file: &Path) -> Result<(), JournalError> {
+        let header = FrameReader::open(file)?.header;
+        check_name(file, &header)?;
+        if let Some((before, place)) = self.files.last() {
+            check_order((before, place), (file, &header.place))?;
+        } else {
+            self.run_id.clone_from(&header.run_id);
         }
-        Ok(segments)
+        if header.run_id != self.run_id {
+            let why = format!("it is of run {}, the segments before it are of {}", header.run_id, self.run_id);
+            return Err(failed(file, &why));
+        }
+        self.files.push((file.to_owned(), header.place));
+        Ok(())
+    }
+
+    /// Takes up segments of the run that were begun since. Returns whether the oldest ones are gone; then nothing is taken up.
+    pub(crate) fn follow(&mut self, home: &Home) -> Result<bool, JournalError> {
+        let files = home.journal_files(&self.run_id);
+        if files.first().map(PathBuf::as_path) != self.paths().next() {
+            return Ok(true);
+        }
+        files.iter().skip(self.count()).try_for_each(|file| self.add(file)).map(|()| false)
     }
 
     /// A single segment that is not a file of its own; `name` stands for it in messages.

@@ -23,6 +23,7 @@ use crate::operation::Operation;
 use crate::policies::{LoadedPolicy, PolicyError};
 use crate::telemetry::CREDENTIAL_ALERTS;
 use townlet_audit::{Record, Stage as Logged};
+use townlet_wire::history::{Mark, MarkKind};
 use townlet_wire::{ErrorBody, Role, Session, Status};
 
 /// A policy to load: by its own name, or as the release of a release snapshot.
@@ -274,6 +275,11 @@ impl Engine {
         releases.whole_from = tick;
         releases.alarmed = false;
         self.publication.dirty = true;
+        self.marks.add(Mark {
+            tick,
+            kind: MarkKind::Release,
+            text: format!("{issuer}: policy {from} was replaced by {to}"),
+        });
         JournalEntry::Policy { tick, cmd_id, issuer, from, to }
     }
 

@@ -15,6 +15,7 @@ use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
 use townlet_town::{Event, EventKind, Rules, Town, names};
 
 use townlet_wire::count;
+use townlet_wire::history::{Mark, MarkKind};
 use townlet_wire::telemetry::{Event as WireEvent, MAX_EVENTS, Narration};
 
 /// Events kept between two messages of a stream; a town at full speed stays far below.
@@ -195,6 +196,26 @@ impl EventFeed {
             && within(limits.dedupe_window_ticks).all(|narration| narration.text != sentence.text)
             && within(limits.global_window_ticks).count() < self.limit.unwrap_or(limits.global_window_limit) as usize
     }
+}
+
+/// The mark that an event leaves in the run's history, if any.
+pub(crate) fn mark(rules: &Rules, event: &Event) -> Option<Mark> {
+    let kind = match event.kind {
+        EventKind::ResidentLeft { .. } | EventKind::EmploymentExitPending { .. } => MarkKind::Exit,
+        EventKind::PerturbationBegan { .. } => MarkKind::Perturbation,
+        EventKind::WindowClosed { green: Some(true), .. } => MarkKind::GreenWindow,
+        EventKind::WindowClosed { green: Some(false), .. } => MarkKind::RedWindow,
+        _ => return None,
+    };
+    let listed = wire_event(rules, event);
+    let text = match (event.kind, sentence(rules, event.kind, &listed)) {
+        (EventKind::WindowClosed { number, .. }, None) => format!("stability window {number} was green"),
+        (EventKind::PerturbationBegan { .. }, _) => {
+            format!("{} began", listed.fields["name"].as_str().unwrap_or_default())
+        }
+        (_, sentence) => sentence?.text,
+    };
+    Some(Mark { tick: event.tick, kind, text })
 }
 
 fn push<T>(kept: &mut VecDeque<T>, limit: usize, value: T) {

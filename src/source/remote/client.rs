@@ -17,9 +17,10 @@ use super::known_shards::ExpectedShard;
 use crate::AuditPageRequest;
 use crate::audit_pages::PAGE;
 use townlet_bounded::BoundedError;
+use townlet_wire::history::HistoryPage;
 use townlet_wire::service::{
-    AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo,
-    VIEW, ViewRequest,
+    AUDIT, CHECKPOINT, CHECKPOINT_KEY_HEADER, COMMANDS, CONSOLE, HISTORY, PAST, Refusal, SCHEMA_HEADER, SNAPSHOT,
+    STREAM, ServiceInfo, VIEW, ViewRequest,
 };
 use townlet_wire::telemetry::AuditRow;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
@@ -191,6 +192,19 @@ impl Client {
     /// Fetches the snapshot as JSON.
     pub async fn snapshot(&self) -> Result<Vec<u8>, ClientError> {
         self.fetch_within(STATE, self.get(SNAPSHOT)).await
+    }
+
+    /// Fetches the snapshot at a past tick as JSON.
+    pub async fn past(&self, tick: u64) -> Result<Vec<u8>, ClientError> {
+        self.fetch_within(STATE, self.get(&PAST.replace("{tick}", &tick.to_string()))).await
+    }
+
+    /// Fetches the range and the newest marks of the run, of those before a place if one is given.
+    pub async fn history(&self, before: Option<&str>) -> Result<HistoryPage, ClientError> {
+        // A place needs no escaping in a URL.
+        let query = before.map_or_else(String::new, |before| format!("&before={before}"));
+        let body = self.fetch(self.get(&format!("{HISTORY}?limit=1000{query}"))).await?;
+        parse(&body).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the newest audit records as JSON lines.

@@ -10,6 +10,7 @@ mod connection;
 mod event_stream;
 mod known_shards;
 mod outbox;
+mod past;
 mod shard_clock;
 mod stream_decoder;
 mod view_sender;
@@ -28,7 +29,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, watch as signal};
 
 use self::outbox::Outbox;
-use super::{AuditPageRequest, Deliver, Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
+use super::{AuditPageRequest, Deliver, Link, Moved, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::service::{Focus, ServiceInfo, is_newer};
 use townlet_wire::{CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line};
 
@@ -51,6 +52,7 @@ struct Shared {
     outbox: Outbox,
     view: view_sender::View,
     audit_requests: audit_requests::AuditRequests,
+    past: past::Past,
     /// The operator gave another token.
     token_changed: Notify,
     /// Where it remembers what it sees of the audit log.
@@ -277,6 +279,7 @@ impl Source for Remote {
             outbox: Outbox::default(),
             view: view_sender::View::default(),
             audit_requests: audit_requests::AuditRequests::default(),
+            past: past::Past::default(),
             token_changed: Notify::default(),
             known: self.known.clone(),
         });
@@ -298,6 +301,7 @@ impl Source for Remote {
                     () = command_sender::report(&shared) => {}
                     () = view_sender::serve(&shared) => {}
                     () = audit_requests::serve(&shared) => {}
+                    () = past::serve(&shared) => {}
                     () = known_shards::watch(&shared) => {}
                 }
             });
@@ -345,6 +349,19 @@ impl Source for Remote {
     fn look_at(&mut self, focus: &Focus) {
         if let Some(shared) = &self.shared {
             shared.view.look_at(focus);
+        }
+    }
+
+    fn seek(&mut self, tick: u64) {
+        if let Some(shared) = &self.shared {
+            shared.past.wish(Some(tick));
+        }
+    }
+
+    fn live(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.past.wish(None);
+            shared.emit(SourceEvent::Moved(Moved::Live));
         }
     }
 

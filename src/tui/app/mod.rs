@@ -310,6 +310,8 @@ impl App {
     fn source_event(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::View(view) => self.set_view(&Arc::new(IndexedSnapshot::new(view))),
+            // No screen looks back yet.
+            SourceEvent::Moved(_) => {}
             SourceEvent::Unconfirmed(list) => self.set_unconfirmed(list),
             SourceEvent::Answer(answer) => self.handle_answer(answer),
             SourceEvent::AuditPage { id, records } => self.add_audit_page(id, records),

@@ -13,6 +13,7 @@ mod hostile_clients;
 mod idle_connections;
 mod index_page;
 mod metrics;
+mod past;
 mod views;
 
 use std::io::{Read as _, Write as _};
@@ -28,7 +29,7 @@ use townlet_shard::tokens::TokenStore;
 use townlet_source::remote::{Client, ClientError, Target};
 use townlet_source::{Link, Remote, Source, SourceEvent};
 use townlet_wire::service::{
-    AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM, VIEW,
+    AUDIT, CHECKPOINT, COMMANDS, CONSOLE, HEALTH, HISTORY, METRICS, OPENAPI, PAST, READY, SNAPSHOT, STREAM, VIEW,
 };
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
@@ -37,7 +38,9 @@ use client::{Served, certificate, serve, service, wait};
 #[test]
 fn every_endpoint_answers_and_is_in_the_openapi_document() {
     let served = Served::start();
-    for path in [HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, CHECKPOINT, METRICS, OPENAPI] {
+    for path in
+        [HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, CHECKPOINT, METRICS, OPENAPI, HISTORY, &PAST.replace("{tick}", "0")]
+    {
         let reply = served.get(path, "");
         assert_eq!(reply.status, 200, "{path}: {}", reply.body);
         assert!(reply.head.contains("townlet-schema: 0.2.0"), "{path}: {}", reply.head);
@@ -54,7 +57,7 @@ fn every_endpoint_answers_and_is_in_the_openapi_document() {
         assert!(figures.contains(part), "{part}: {figures}");
     }
     let document = served.get(OPENAPI, "").json();
-    for path in [HEALTH, READY, SNAPSHOT, STREAM, VIEW, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI] {
+    for path in [HEALTH, READY, SNAPSHOT, STREAM, VIEW, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI, HISTORY, PAST] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
     // Every reference of the document resolves.
