@@ -11,6 +11,7 @@ mod scripted_baseline;
 mod simulation;
 mod training;
 mod tune;
+mod whatif;
 
 use std::num::NonZero;
 use std::sync::Arc;
