@@ -19,7 +19,7 @@ pub mod tune;
 pub mod whatif;
 
 pub use network_policy::{Choice, LastDecision, LatestDecisions, NetworkPolicy};
-pub use parallel::{ShouldContinue, observe_all};
+pub use parallel::{ShouldContinue, update_observations};
 pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
 pub use scripted::{Scripted, ScriptedWith, Thresholds};

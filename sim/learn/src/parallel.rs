@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
 use townlet_town::Town;
-use townlet_town::observations::Layout;
+use townlet_town::observations::{BufferPart, ObservationBuffer};
 
 /// Whether to continue. Workers call it often, so it must be fast.
 pub type ShouldContinue<'a> = &'a (dyn Fn() -> bool + Sync);
@@ -45,17 +45,14 @@ const OBSERVED_ON_THREADS: usize = 512;
 /// Parts of the residents for each thread, so that a thread that is held up takes fewer.
 const PARTS_PER_THREAD: usize = 4;
 
-/// The same as [`Layout::observe_all`], on up to `threads` threads. The values do not depend on their number.
-pub fn observe_all(layout: &Layout, town: &Town, out: &mut [f32], threads: NonZero<usize>) -> usize {
-    let present = &town.state().agents.present;
-    let threads = if present.len() < OBSERVED_ON_THREADS { 1 } else { threads.get() };
+/// The same as [`ObservationBuffer::update`], on up to `threads` threads. The values do not depend on their number.
+pub fn update_observations<'a>(buffer: &'a mut ObservationBuffer, town: &Town, threads: NonZero<usize>) -> &'a [f32] {
+    let residents = town.state().agents.present.len();
+    let threads = if residents < OBSERVED_ON_THREADS { 1 } else { threads.get() };
     if threads == 1 {
-        return layout.observe_all(town, out);
+        return buffer.update(town);
     }
-    let (rows, rest) = out.split_at_mut(present.len() * layout.width);
-    let part = present.len().div_ceil(threads * PARTS_PER_THREAD);
-    let parts = present.chunks(part).zip(rows.chunks_mut(part * layout.width));
-    for_each(parts, threads, |(agents, rows)| layout.observe_slice(town, agents, rows));
-    rest.fill(0.0);
-    present.len()
+    let part = residents.div_ceil(threads * PARTS_PER_THREAD);
+    for_each(buffer.parts(town, part), threads, BufferPart::update);
+    buffer.values()
 }

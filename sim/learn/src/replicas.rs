@@ -5,7 +5,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use townlet_town::observations::Layout;
+use townlet_town::observations::{Layout, ObservationBuffer};
 use townlet_town::{Policy, Rules, Town};
 
 use crate::parallel;
@@ -20,8 +20,8 @@ pub struct Replica<P> {
     pub town: Town,
     /// Its policy.
     pub policy: P,
-    /// One row per resident in the order of `agents.present`, as the layout says; empty without a layout.
-    pub observations: Vec<f32>,
+    /// The observations after the last tick; `None` without a layout.
+    pub observations: Option<ObservationBuffer>,
 }
 
 /// Towns that are stepped together.
@@ -34,7 +34,7 @@ impl<P: Policy + Send> Replicas<P> {
     /// `count` towns with the seeds `seed`, `seed + 1` and so on.
     pub fn new(rules: &Arc<Rules>, seed: u64, count: usize, policy: impl Fn(u64) -> P) -> Self {
         let replica =
-            |seed| Replica { town: Town::new(Arc::clone(rules), seed), policy: policy(seed), observations: Vec::new() };
+            |seed| Replica { town: Town::new(Arc::clone(rules), seed), policy: policy(seed), observations: None };
         Self { replicas: (0..count as u64).map(|index| replica(seed.wrapping_add(index))).collect() }
     }
 
@@ -45,28 +45,20 @@ impl<P: Policy + Send> Replicas<P> {
 
     /// Steps every town by `ticks` on up to `threads` threads and clears the events of each tick. With a layout, observations
     /// are written after each tick.
-    pub fn run(&mut self, ticks: u64, threads: NonZero<usize>, layout: Option<&Layout>) {
+    pub fn run(&mut self, ticks: u64, threads: NonZero<usize>, layout: Option<&'static Layout>) {
         parallel::for_each_chunk(&mut self.replicas, CHUNK, threads, |chunk| advance(chunk, ticks, layout));
     }
 }
 
-fn advance<P: Policy>(chunk: &mut [Replica<P>], ticks: u64, layout: Option<&Layout>) {
+fn advance<P: Policy>(chunk: &mut [Replica<P>], ticks: u64, layout: Option<&'static Layout>) {
     for _ in 0..ticks {
         for replica in &mut *chunk {
             replica.town.clear_events();
             replica.town.step(&mut replica.policy);
             if let Some(layout) = layout {
-                let wanted = row_capacity(&replica.town) * layout.width;
-                if replica.observations.len() < wanted {
-                    replica.observations.resize(wanted, 0.0);
-                }
-                layout.observe_all(&replica.town, &mut replica.observations);
+                let buffer = replica.observations.get_or_insert_with(|| ObservationBuffer::new(layout));
+                buffer.update(&replica.town);
             }
         }
     }
-}
-
-/// Residents to reserve rows for: the configured population, or more when an operator added residents.
-fn row_capacity(town: &Town) -> usize {
-    town.state().agents.present.len().max(town.rules().config.world.population as usize)
 }

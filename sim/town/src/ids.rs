@@ -60,6 +60,12 @@ key!(
 #[serde(transparent)]
 pub struct Column<K, T>(Vec<T>, #[serde(skip)] PhantomData<K>);
 
+impl<K, T> Default for Column<K, T> {
+    fn default() -> Self {
+        Self(Vec::new(), PhantomData)
+    }
+}
+
 impl<K: Key, T> Column<K, T> {
     /// `count` equal entries.
     pub fn filled(count: usize, value: T) -> Self

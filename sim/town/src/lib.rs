@@ -5,13 +5,14 @@
 //!
 //! 1. Basics: `fixed_point`, `hash`, `ids`, `counter_rng`, `names`, `options`, `personality`
 //! 2. Inputs: `config`, `needs`, `plan`, `distances`, `affordances`, `tile_mask`, `rules`
-//! 3. Data: `state`, `events`, `occupancy`, `queue_index`, `vacancies`, `tick_context`
+//! 3. Data: `state`, `events`, `best_ties`, `occupancy`, `queue_index`, `vacancies`, `tick_context`
 //! 4. Rules of a tick: `ties`, `masks`, `economy`, `queues`, `activity`, `employment`, `score`, `work`, `rewards`,
 //!    `lifecycle`, `perturbations`, `decay`, `stability`, `kpi`
 //! 5. The running town: `command`, `town`, `observations`, `reload`, `snapshot`
 
 pub mod activity;
 pub mod affordances;
+mod best_ties;
 pub mod command;
 pub mod config;
 pub mod counter_rng;

@@ -1,5 +1,6 @@
 //! The context of a tick: rules, state and the data derived from the state, passed to every rule module.
 
+use crate::best_ties::BestTies;
 use crate::events::{Event, EventKind};
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, Column, ResidentId};
@@ -15,6 +16,8 @@ pub(crate) struct TickContext<'a> {
     pub(crate) state: &'a mut State,
     /// Derived from `agents.tile`.
     pub(crate) occupancy: &'a mut Occupancy,
+    /// Derived from `agents.ties`.
+    pub(crate) best_ties: &'a mut BestTies,
     /// Derived from `objects`.
     pub(crate) queue_index: &'a mut QueueIndex,
     /// Rewards of this tick by resident.

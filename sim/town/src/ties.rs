@@ -135,6 +135,12 @@ fn apply(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent
     // A reduction of rivalry stops at zero.
     let floor = tie.rivalry.min(Micro::ZERO);
     tie.rivalry = bounded((tie.rivalry + wrong).max(floor));
+    changed(cx, who);
+}
+
+/// Takes over changed ties of a resident in what is observed of them.
+fn changed(cx: &mut TickContext<'_>, agent: AgentId) {
+    cx.best_ties.update(&cx.state.agents, agent);
 }
 
 fn quarter(value: Micro) -> Micro {
@@ -162,6 +168,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
         ties.forget(|tie| {
             [tie.trust, tie.familiarity, tie.rivalry].iter().all(|it| it.0.abs() < rivalry.eviction_threshold.0)
         });
+        changed(cx, agent);
     });
 }
 
@@ -170,9 +177,13 @@ pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     cx.each(|cx, agent| cx.state.agents.ties[agent].iter_mut().for_each(|tie| tie.meals_today = 0));
 }
 
-/// Drops the ties of all residents to one who left.
+/// Drops the ties of all residents to one who left, whose own are cleared.
 pub(crate) fn forget(cx: &mut TickContext<'_>, gone: AgentId) {
-    cx.each(|cx, agent| cx.state.agents.ties[agent].forget(|tie| tie.other == gone));
+    changed(cx, gone);
+    cx.each(|cx, agent| {
+        cx.state.agents.ties[agent].forget(|tie| tie.other == gone);
+        changed(cx, agent);
+    });
 }
 
 /// Sets one aspect of a tie, for an operator.
@@ -181,6 +192,7 @@ pub(crate) fn set(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, aspect
     if let Some(held) = tie.aspect(aspect) {
         *held = bounded(value);
     }
+    changed(cx, who);
 }
 
 /// Draws an event of the given chance for a pair, this tick and a purpose.

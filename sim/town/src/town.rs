@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::activity::{self, Decider};
+use crate::best_ties::BestTies;
 use crate::command::{self, Command, Refusal};
 use crate::events::Event;
 use crate::ids::AgentId;
@@ -28,6 +29,7 @@ pub struct Town {
     rules: Arc<Rules>,
     state: State,
     occupancy: Occupancy,
+    best_ties: BestTies,
     queue_index: QueueIndex,
     rewards: TickRewards,
     events: Vec<Event>,
@@ -133,13 +135,13 @@ impl Town {
         for agent in &state.agents.present {
             occupancy.enter(state.agents.tile[*agent]);
         }
-        let queue_index = QueueIndex::new(&state.objects);
+        let (best_ties, queue_index) = (BestTies::new(&state.agents), QueueIndex::new(&state.objects));
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
         let rewards = TickRewards::with_slots(slots);
         let (vacancies, company) = (Vacancies::new(&rules), Vec::with_capacity(slots));
-        Self { rules, state, occupancy, queue_index, rewards, events, deciders, choices, vacancies, company }
+        Self { rules, state, occupancy, best_ties, queue_index, rewards, events, deciders, choices, vacancies, company }
     }
 
     pub(crate) fn cx(&mut self) -> TickContext<'_> {
@@ -147,6 +149,7 @@ impl Town {
             rules: &self.rules,
             state: &mut self.state,
             occupancy: &mut self.occupancy,
+            best_ties: &mut self.best_ties,
             queue_index: &mut self.queue_index,
             rewards: &mut self.rewards,
             events: &mut self.events,
@@ -269,6 +272,11 @@ impl Town {
     /// Residents per tile.
     pub(crate) fn occupancy(&self) -> &Occupancy {
         &self.occupancy
+    }
+
+    /// The ties that residents observe.
+    pub(crate) fn best_ties(&self) -> &BestTies {
+        &self.best_ties
     }
 
     /// Busy objects and users per object.

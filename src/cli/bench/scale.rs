@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use townlet_learn::{Scripted, observe_all};
+use townlet_learn::{Scripted, update_observations};
 use townlet_town::config::Observations;
+use townlet_town::observations::ObservationBuffer;
 use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
 use super::telemetry::ReaderCosts;
@@ -150,14 +151,17 @@ fn measure(residents: u32) -> Result<ScaleRow> {
     snapshot::load(&bytes)?;
     let snapshot_out_ms = time(Duration::ZERO, || snapshot::save(&town));
     let snapshot_in_ms = time(Duration::ZERO, || snapshot::load(&bytes));
-    let slots = town.rules().config.world.population as usize;
     let without_ns = per_resident_tick(&mut town, |_| {});
+    // A day with observations, in which ways that only they read are searched.
+    let mut compact = ObservationBuffer::new(observations::layout(Observations::Compact));
+    per_resident_tick(&mut town, |town| {
+        compact.update(town);
+    });
     let [compact_ns, full_ns] = [Observations::Compact, Observations::Full].map(|variant| {
-        let layout = observations::layout(variant);
-        let mut seen = vec![0.0; layout.width * slots];
+        let mut buffer = ObservationBuffer::new(observations::layout(variant));
         THREADS.map(|threads| {
             per_resident_tick(&mut town, |town| {
-                observe_all(layout, town, std::hint::black_box(&mut seen), threads);
+                std::hint::black_box(update_observations(&mut buffer, town, threads));
             })
         })
     });

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use townlet_learn::{Replicas, Scripted};
 use townlet_town::config::Observations;
+use townlet_town::observations::ObservationBuffer;
 use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
 use super::timing::{median, resident_kib, time};
@@ -76,26 +77,28 @@ fn per_clear(buffer: &mut [f32], residents: usize, round: Duration) -> f64 {
 pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let mut town = warm(sources)?;
     let residents = town.state().agents.present.len().max(1);
-    let layouts = [Observations::Full, Observations::Hybrid, Observations::Compact].map(observations::layout);
-    let mut buffer = vec![0.0_f32; layouts[0].width * residents];
+    let variants = [Observations::Full, Observations::Hybrid, Observations::Compact];
+    let mut buffers = variants.map(|variant| ObservationBuffer::new(observations::layout(variant)));
+    let width = buffers[0].layout().width;
+    let mut cleared = vec![0.0_f32; width * residents];
     let round = budget / ROUNDS / 5;
     let (mut seen, mut alone, mut ratios) = ([const { Vec::new() }; 3], Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        for (layout, times) in layouts.iter().zip(&mut seen) {
+        for (buffer, times) in buffers.iter_mut().zip(&mut seen) {
             times.push(per_resident_tick(&mut town, round, |town| {
                 run(town, 1);
-                layout.observe_all(town, std::hint::black_box(&mut buffer));
+                std::hint::black_box(buffer.update(town));
             }));
         }
         let full = seen[0].last().copied().unwrap_or_default();
-        ratios.push(full / per_clear(&mut buffer[..layouts[0].width * residents], residents, round));
+        ratios.push(full / per_clear(&mut cleared, residents, round));
         alone.push(per_resident_tick(&mut town, round, |town| run(town, 1)));
     }
     let unit = "resident-ticks/s";
     let note = format!("median of {ROUNDS} rounds");
     let rate = |times: &mut [f64]| 1.0 / median(times);
     let [full, hybrid, compact] = &mut seen;
-    let clearing = format!("a buffer of {} floats per resident, cleared in the same run", layouts[0].width);
+    let clearing = format!("a buffer of {} floats per resident, cleared in the same run", width);
     Ok(vec![
         Row::new("town, 8 residents, full observations, one core", rate(full), unit, Target::AtLeast(1e6), &*note)
             .stretch(Target::AtLeast(3e6)),
@@ -132,8 +135,7 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     let layout = observations::layout(Observations::Full);
     let mut towns = [warm(sources)?, warm(&stress.sources)?];
     let day = towns[0].rules().day_length();
-    let population = |town: &Town| town.rules().config.world.population as usize;
-    let mut buffers = [0, 1].map(|town: usize| vec![0.0_f32; layout.width * population(&towns[town])]);
+    let mut buffers = [0, 1].map(|_| ObservationBuffer::new(layout));
     let mut times = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
         for ((town, buffer), times) in towns.iter_mut().zip(&mut buffers).zip(&mut times) {
@@ -142,7 +144,7 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
             let (started, mut resident_ticks) = (Instant::now(), 0.0);
             for _ in 0..day * days {
                 run(town, 1);
-                layout.observe_all(town, std::hint::black_box(&mut *buffer));
+                std::hint::black_box(buffer.update(town));
                 resident_ticks += town.state().agents.present.len() as f64;
             }
             times.push(started.elapsed().as_secs_f64() / resident_ticks);

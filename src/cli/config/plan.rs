@@ -99,8 +99,9 @@ mod tests {
     use std::num::NonZero;
     use std::sync::Arc;
 
-    use townlet_learn::{Scripted, observe_all};
+    use townlet_learn::{Scripted, update_observations};
     use townlet_town::config::Observations;
+    use townlet_town::observations::ObservationBuffer;
     use townlet_town::{Rules, Town, observations, queues, snapshot};
 
     use super::*;
@@ -139,13 +140,13 @@ mod tests {
         let run = |threads: usize| {
             let threads = NonZero::new(threads).expect("a number of threads");
             let mut town = Town::new(Arc::clone(&rules), 7);
-            let mut seen = vec![f32::NAN; 1_000 * layout.width];
+            let mut seen = ObservationBuffer::new(layout);
             for _ in 0..150 {
                 town.step(&mut Scripted);
-                assert_eq!(observe_all(layout, &town, &mut seen, threads), 1_000);
+                assert_eq!(update_observations(&mut seen, &town, threads).len(), 1_000 * layout.width);
             }
             assert_eq!(queues::violations(town.rules(), town.state()), Vec::<String>::new());
-            (town.digest(), seen)
+            (town.digest(), seen.values().to_vec())
         };
         let [one, two] = [1, 2].map(run);
         assert_eq!(one.0, two.0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use allocation_counter::measure;
 use townlet_learn::Scripted;
-use townlet_town::observations::{layout, observe_all};
+use townlet_town::observations::{ObservationBuffer, layout};
 use townlet_town::{Command, EventKind, Rules, Sources, Town};
 
 #[test]
@@ -12,7 +12,7 @@ fn a_tick_allocates_nothing_across_exits_and_arrivals() {
     let rules = crate::default_rules(&[]);
     let mut town = Town::new(Arc::clone(&rules), 7);
     let variant = rules.config.features.systems.observations;
-    let mut seen = vec![0.0; rules.config.world.population as usize * layout(variant).width];
+    let mut seen = ObservationBuffer::new(layout(variant));
     let (mut left, mut came) = (0, 0);
     while town.tick() < 3_000 {
         if town.tick() == 2_400 {
@@ -24,7 +24,7 @@ fn a_tick_allocates_nothing_across_exits_and_arrivals() {
         }
         let asked = measure(|| {
             town.step(&mut Scripted);
-            observe_all(&town, &mut seen);
+            seen.update(&town);
         });
         for event in town.events() {
             left += u32::from(matches!(event.kind, EventKind::ResidentLeft { .. }));

@@ -1,7 +1,7 @@
 //! Features of crowding: what the residents of the town and of a home share, and how many of them want it now.
 //! Rule: "Observations".
 
-use crate::ids::ObjectId;
+use crate::ids::{ObjectId, PlaceId};
 use crate::observations::view::View;
 use crate::plan::ObjectKind;
 use crate::queue_index::QueueIndex;
@@ -11,8 +11,10 @@ use crate::town::Town;
 
 /// Values that are the same for all residents.
 pub(super) const PUBLIC_VALUES: usize = 5;
+/// Values that are the same for all residents of a home.
+pub(super) const HOME_VALUES: usize = 5;
 /// Values of the feature.
-pub(super) const VALUES: usize = PUBLIC_VALUES + 5;
+pub(super) const VALUES: usize = PUBLIC_VALUES + HOME_VALUES;
 
 /// Users and waiters of an object that are written as 1.
 const CROWDED: f32 = 4.0;
@@ -48,16 +50,20 @@ pub(super) fn public(town: &Town) -> [f32; PUBLIC_VALUES] {
     ]
 }
 
+/// The part that is the same for all residents of a home.
+pub(super) fn at_home(town: &Town, home: PlaceId) -> [f32; HOME_VALUES] {
+    let objects_in = &town.rules().objects_in[home];
+    let [beds, fridges, stoves, showers] = SHARED_KINDS.map(|kind| objects_in[kind as usize].as_slice());
+    let load = |objects| load(town.queue_index(), town.state(), objects);
+    let beds_per_shower = share(beds.len() as f32, showers.len() as f32 * BEDS_PER_SHOWER);
+    [load(beds), load(fridges), load(stoves), load(showers), beds_per_shower]
+}
+
 pub(super) fn crowd(view: &View<'_>, out: &mut [f32]) {
     let (public, own) = out.split_at_mut(PUBLIC_VALUES);
     public.copy_from_slice(&view.frame.crowd);
-    let objects_in = &view.rules.objects_in[view.home];
-    let shared = SHARED_KINDS.map(|kind| &objects_in[kind as usize]);
-    for (out, objects) in own.iter_mut().zip(shared) {
-        *out = load(view.queue_index, view.state, objects);
-    }
-    let [beds, _, _, showers] = shared;
-    own[4] = share(beds.len() as f32, showers.len() as f32 * BEDS_PER_SHOWER);
+    let known = view.frame.homes.get(view.home).copied();
+    own.copy_from_slice(&known.unwrap_or_else(|| at_home(view.town, view.home)));
 }
 
 /// Those before the resident at the object it walks to or waits for, for each who can use it at once, and the ticks waited.

@@ -3,7 +3,7 @@
 use crate::fixed_point::Micro;
 use crate::needs::NEED_COUNT;
 use crate::observations::view::View;
-use crate::observations::{Feature, VIEW_TILES, crowd_features, map_features, social_features};
+use crate::observations::{Feature, Refresh, VIEW_TILES, crowd_features, map_features, social_features};
 use crate::options::OPTIONS;
 use crate::rules::{HOME_TARGETS, Route, TARGETS};
 use crate::state::{Activity, ShiftState};
@@ -26,7 +26,7 @@ const fn row(
     write: fn(&View<'_>, &mut [f32]),
     meaning: &'static str,
 ) -> Feature {
-    Feature { name, length, range, shown, meaning, write: Some(write) }
+    Feature { name, length, range, shown, meaning, write: Some(write), refresh: Refresh::Write }
 }
 
 /// A feature that the writer of the one before it writes too.
@@ -37,7 +37,12 @@ const fn written_with_previous(
     shown: [bool; 3],
     meaning: &'static str,
 ) -> Feature {
-    Feature { name, length, range, shown, meaning, write: None }
+    Feature { name, length, range, shown, meaning, write: None, refresh: Refresh::Keep }
+}
+
+/// A feature with another way to bring it up to date than to write it again.
+const fn refreshed(feature: Feature, refresh: Refresh) -> Feature {
+    Feature { refresh, ..feature }
 }
 
 const SHARE: [f32; 2] = [0.0, 1.0];
@@ -45,7 +50,10 @@ const SIGNED: [f32; 2] = [-1.0, 1.0];
 
 /// The features, in the order of every layout.
 pub static FEATURES: [Feature; 29] = [
-    row("map_ground", VIEW_TILES, SHARE, MAPS, map_features::walkable, "Whether the tile is walkable."),
+    refreshed(
+        row("map_ground", VIEW_TILES, SHARE, MAPS, map_features::walkable, "Whether the tile is walkable."),
+        Refresh::Keep,
+    ),
     row(
         "map_people",
         VIEW_TILES,
@@ -54,13 +62,16 @@ pub static FEATURES: [Feature; 29] = [
         map_features::residents,
         "Other residents on the tile; four or more are 1.",
     ),
-    row(
-        "map_open",
-        VIEW_TILES,
-        SHARE,
-        MAPS,
-        map_features::objects,
-        "Objects the resident may use: public ones and those at home.",
+    refreshed(
+        row(
+            "map_open",
+            VIEW_TILES,
+            SHARE,
+            MAPS,
+            map_features::objects,
+            "Objects the resident may use: public ones and those at home.",
+        ),
+        Refresh::Over(map_features::taken),
     ),
     written_with_previous("map_food", VIEW_TILES, SHARE, FULL, "Fridges, stoves, tills, shelves."),
     written_with_previous("map_care", VIEW_TILES, SHARE, FULL, "Beds and showers."),
@@ -120,21 +131,27 @@ pub static FEATURES: [Feature; 29] = [
     ),
     row("doing", 5, SHARE, ALL, doing, "Progress of the option, one of: idle, walking, waiting, holding, using."),
     row("commitment", 2, SHARE, ALL, commitment, "Whether the option has ended; remaining share of its commitment."),
-    row(
-        "ways",
-        2 * TARGETS.len(),
-        SIGNED,
-        ALL,
-        ways,
-        "Next step east (or west, negative) and south (or north) towards the nearest usable: home, bed, fridge, stove, shower, till, table, shelf, job; zeros when there.",
+    refreshed(
+        row(
+            "ways",
+            2 * TARGETS.len(),
+            SIGNED,
+            ALL,
+            ways,
+            "Next step east (or west, negative) and south (or north) towards the nearest usable: home, bed, fridge, stove, shower, till, table, shelf, job; zeros when there.",
+        ),
+        Refresh::Keep,
     ),
-    row(
-        "steps",
-        TARGETS.len(),
-        SHARE,
-        ALL,
-        steps,
-        "Steps to each of them, divided by 128; 1 when farther, or when there is none.",
+    refreshed(
+        row(
+            "steps",
+            TARGETS.len(),
+            SHARE,
+            ALL,
+            steps,
+            "Steps to each of them, divided by 128; 1 when farther, or when there is none.",
+        ),
+        Refresh::Keep,
     ),
     row(
         "crowd",
@@ -160,7 +177,10 @@ pub static FEATURES: [Feature; 29] = [
         crowd_features::table_cooldown,
         "Longest cooldown of the resident at a table within the 11 × 11 tiles, in 64 ticks.",
     ),
-    row("personality", 3, SIGNED, ALL, social_features::personality, "Extroversion, forgiveness, ambition."),
+    refreshed(
+        row("personality", 3, SIGNED, ALL, social_features::personality, "Extroversion, forgiveness, ambition."),
+        Refresh::Keep,
+    ),
     row(
         "friends",
         social_features::VALUES,

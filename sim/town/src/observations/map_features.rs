@@ -83,3 +83,12 @@ pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
         [] => {}
     }
 }
+
+/// The load of the objects in the window, over the old one, into the values that [`objects`] writes.
+pub(super) fn taken(view: &View<'_>, out: &mut [f32]) {
+    let [_, .., taken] = out.as_chunks_mut::<VIEW_TILES>().0 else { return };
+    for near in view.near {
+        let users = view.queue_index.users(near.object);
+        taken[near.at as usize] = if users > 0 { f32::from(users) / f32::from(near.capacity) } else { 0.0 };
+    }
+}

@@ -1,6 +1,7 @@
 //! Observations: three layouts built from one table of features ([`FEATURES`]), written as `f32` into the caller's buffer. The
 //! town never reads them back. Rule: "Observations".
 
+mod buffer;
 mod crowd_features;
 mod features;
 mod map_features;
@@ -8,8 +9,10 @@ mod social_features;
 mod view;
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::LazyLock;
 
+pub use buffer::{BufferPart, ObservationBuffer};
 pub use features::FEATURES;
 pub use view::View;
 
@@ -20,10 +23,6 @@ pub use crate::rules::TARGETS;
 pub use crate::tile_mask::{VIEW_RADIUS, VIEW_SIDE, VIEW_TILES};
 use crate::town::Town;
 use view::Frame;
-
-/// Views created before the first of them is written. The data of a view is scattered in memory; a batch fetches it for
-/// several residents at once.
-const VIEW_BATCH: usize = 8;
 
 /// A feature: a group of values.
 pub struct Feature {
@@ -39,12 +38,32 @@ pub struct Feature {
     pub meaning: &'static str,
     /// Writes the values that are not 0, into a cleared buffer. `None` when the feature before writes this one too.
     pub write: Option<fn(&View<'_>, &mut [f32])>,
+    /// Brings the values up to date in a row of the same resident on the same tile.
+    pub refresh: Refresh,
+}
+
+/// How the values of a feature are brought up to date in a row that shows the same resident with the same tile, home and job.
+#[derive(Clone, Copy)]
+pub enum Refresh {
+    /// They depend on nothing else and stay.
+    Keep,
+    /// They are cleared and written again.
+    Write,
+    /// They are written over the old ones by this function, which gets all values that the feature's writer writes.
+    Over(fn(&View<'_>, &mut [f32])),
 }
 
 /// Values of a variant that one function writes.
 struct WriteSpan {
     write: fn(&View<'_>, &mut [f32]),
+    refresh: Refresh,
     length: usize,
+}
+
+/// A step of bringing a row up to date: clears these values, or writes them.
+struct RefreshStep {
+    values: Range<usize>,
+    write: Option<fn(&View<'_>, &mut [f32])>,
 }
 
 /// The variants with their names.
@@ -71,6 +90,8 @@ pub struct Layout {
     pub hash: String,
     /// Writers, in the order of the values.
     spans: Vec<WriteSpan>,
+    /// What brings a row of the same resident on the same tile up to date.
+    refresh: Vec<RefreshStep>,
 }
 
 static LAYOUTS: LazyLock<[Layout; 3]> = LazyLock::new(|| std::array::from_fn(Layout::build));
@@ -105,13 +126,14 @@ impl Layout {
             let _ = writeln!(lines, "{} {offset} {} {least} {most}", row.name, row.length);
             features.push(PlacedFeature { feature: row, offset });
             match (row.write, spans.last_mut()) {
-                (Some(write), _) => spans.push(WriteSpan { write, length: row.length }),
+                (Some(write), _) => spans.push(WriteSpan { write, refresh: row.refresh, length: row.length }),
                 (None, Some(before)) => before.length += row.length,
                 (None, None) => unreachable!("the first feature has a writer"),
             }
             offset += row.length;
         }
-        Self { name, features, width: offset, hash: hash::short_digest([lines]), spans }
+        let refresh = refresh_steps(&spans);
+        Self { name, features, width: offset, hash: hash::short_digest([lines]), spans, refresh }
     }
 
     /// The feature with a name, when the layout contains it.
@@ -139,22 +161,9 @@ impl Layout {
         let present = &town.state().agents.present;
         assert!(out.len() >= present.len() * self.width, "the buffer has room for all residents");
         let (rows, rest) = out.split_at_mut(present.len() * self.width);
-        self.observe_slice(town, present, rows);
+        self.observe_each(town, present.iter().copied(), rows);
         rest.fill(0.0);
         present.len()
-    }
-
-    /// Writes the observations of these residents, one after the other. `out` holds a row for each of them, and several threads
-    /// can write a part each.
-    pub fn observe_slice(&self, town: &Town, agents: &[AgentId], out: &mut [f32]) {
-        let frame = Frame::new(town);
-        for (agents, rows) in agents.chunks(VIEW_BATCH).zip(out.chunks_mut(VIEW_BATCH * self.width)) {
-            let views: [View<'_>; VIEW_BATCH] =
-                std::array::from_fn(|at| View::new(town, &frame, agents[at.min(agents.len() - 1)]));
-            for (view, out) in views.iter().zip(rows.chunks_exact_mut(self.width)) {
-                self.write(view, out);
-            }
-        }
     }
 
     fn write(&self, view: &View<'_>, out: &mut [f32]) {
@@ -167,6 +176,43 @@ impl Layout {
             rest = after;
         }
     }
+
+    /// Brings a row up to date that shows the same resident with the same tile, home and job.
+    fn refresh(&self, view: &View<'_>, out: &mut [f32]) {
+        for step in &self.refresh {
+            let values = &mut out[step.values.clone()];
+            match step.write {
+                Some(write) => write(view, values),
+                None => values.fill(0.0),
+            }
+        }
+    }
+}
+
+/// The steps that bring the values of these spans up to date. Adjacent values are cleared at once.
+fn refresh_steps(spans: &[WriteSpan]) -> Vec<RefreshStep> {
+    let mut steps: Vec<RefreshStep> = Vec::new();
+    let (mut offset, mut cleared) = (0, 0);
+    for span in spans {
+        let values = offset..offset + span.length;
+        offset = values.end;
+        let (write, clears) = match span.refresh {
+            Refresh::Keep => continue,
+            Refresh::Write => (span.write, true),
+            Refresh::Over(write) => (write, false),
+        };
+        if clears {
+            match steps.get_mut(cleared).filter(|step| step.write.is_none() && step.values.end == values.start) {
+                Some(step) => step.values.end = values.end,
+                None => {
+                    cleared = steps.len();
+                    steps.push(RefreshStep { values: values.clone(), write: None });
+                }
+            }
+        }
+        steps.push(RefreshStep { values, write: Some(write) });
+    }
+    steps
 }
 
 /// The reference page, `docs/OBSERVATIONS.md`.

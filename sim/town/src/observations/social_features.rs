@@ -1,6 +1,7 @@
 //! Social features: the personality of a resident, its two best friends and its two strongest rivals. Rules: "Residents and
 //! ties", "Observations".
 
+use crate::best_ties::SHOWN;
 use crate::fixed_point::Micro;
 use crate::observations::features::{decimal, is};
 use crate::observations::view::View;
@@ -9,8 +10,6 @@ use crate::personality;
 use crate::state::Tie;
 use crate::ties;
 
-/// Residents per feature.
-const SHOWN: usize = 2;
 /// Values per resident.
 const EACH: usize = 8;
 /// Values per feature.
@@ -27,47 +26,34 @@ pub(super) fn personality(view: &View<'_>, out: &mut [f32]) {
 }
 
 pub(super) fn friends(view: &View<'_>, out: &mut [f32]) {
-    show(view, out, |tie| tie.trust);
+    show(view, view.best_ties.friends(&view.state.agents, view.agent), out);
 }
 
 pub(super) fn rivals(view: &View<'_>, out: &mut [f32]) {
-    show(view, out, |tie| tie.rivalry);
+    show(view, view.best_ties.rivals(&view.state.agents, view.agent), out);
 }
 
-/// Writes the two ties with the highest positive value. The lower slot comes first among equal ones.
-fn show(view: &View<'_>, out: &mut [f32], most: impl Fn(&Tie) -> Micro) {
+fn show(view: &View<'_>, ties: [Option<&Tie>; SHOWN], out: &mut [f32]) {
     if !ties::observed(view.rules) {
         return;
     }
-    let mut best: [Option<&Tie>; SHOWN] = [None; SHOWN];
-    for tie in view.state.agents.ties[view.agent].iter().filter(|tie| most(tie) > Micro::ZERO) {
-        let before = |held: Option<&Tie>| held.is_none_or(|held| (most(tie), held.other) > (most(held), tie.other));
-        if before(best[0]) {
-            best = [Some(tie), best[0]];
-        } else if before(best[1]) {
-            best[1] = Some(tie);
-        }
-    }
-    for (tie, out) in best.into_iter().flatten().zip(out.as_chunks_mut::<EACH>().0) {
+    for (tie, out) in ties.into_iter().flatten().zip(out.as_chunks_mut::<EACH>().0) {
         *out = of(view, tie);
     }
 }
 
 fn of(view: &View<'_>, tie: &Tie) -> [f32; EACH] {
-    let tile = view.state.agents.tile[tie.other];
-    let plan = &view.rules.plan;
-    let (x, y) = plan.at(tile);
-    let far = |there: u32, here: usize| ((there as f32 - here as f32) * (1.0 / FAR_TILES)).clamp(-1.0, 1.0);
+    let there = view.frame.position(view.town, tie.other);
+    let far = |there: u16, here: usize| ((f32::from(there) - here as f32) * (1.0 / FAR_TILES)).clamp(-1.0, 1.0);
     let level = |value: Micro| decimal(value).clamp(-1.0, 1.0);
-    let place = plan.place_of[tile];
-    let together = place.is_some() && place == plan.place_of[view.tile];
+    let together = there.place.is_some() && there.place == view.place;
     [
         1.0,
         level(tie.trust),
         level(tie.familiarity),
         level(tie.rivalry),
-        far(x, view.at.0),
-        far(y, view.at.1),
+        far(there.at.0, view.at.0),
+        far(there.at.1, view.at.1),
         is(together),
         is(view.state.agents.option[tie.other] == OptionKind::Socialise),
     ]

@@ -53,6 +53,16 @@ impl Ties {
         self.0.iter().flatten()
     }
 
+    /// All ties with their places.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u8, &Tie)> {
+        (0..).zip(&self.0).filter_map(|(place, tie)| Some((place, tie.as_ref()?)))
+    }
+
+    /// The tie at a place.
+    pub(crate) fn at(&self, place: u8) -> Option<&Tie> {
+        self.0.get(place as usize)?.as_ref()
+    }
+
     /// All ties.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Tie> {
         self.0.iter_mut().flatten()

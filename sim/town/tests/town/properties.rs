@@ -7,7 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{PlaceId, Tile};
-use townlet_town::observations::{VARIANTS, layout};
+use townlet_town::observations::{ObservationBuffer, VARIANTS, layout};
 use townlet_town::options::OPTIONS;
 use townlet_town::state::Item;
 use townlet_town::{Command, OptionKind, ResidentId, Rules, Sources, State, Town, queues};
@@ -132,11 +132,18 @@ fn rewarded(before: &State, town: &Town) {
     assert_eq!(given, rewards.total, "in tick {}", before.tick);
 }
 
-/// Every value of every row, by the table.
-fn seen(town: &Town) {
-    for layout in VARIANTS.iter().map(|row| layout(row.0)) {
+fn buffers() -> [ObservationBuffer; VARIANTS.len()] {
+    VARIANTS.map(|row| ObservationBuffer::new(layout(row.0)))
+}
+
+/// Every value of every row, by the table. A buffer that is kept shows the same, and so does the town after a restart.
+fn seen(town: &Town, kept: &mut [ObservationBuffer]) {
+    let resumed = Town::resume(Arc::clone(town.rules()), town.state().clone()).expect("the state is in order");
+    for buffer in kept {
+        let layout = buffer.layout();
         let mut out = vec![f32::NAN; town.state().agents.present.len() * layout.width];
-        layout.observe_all(town, &mut out);
+        layout.observe_all(&resumed, &mut out);
+        assert!(buffer.update(town) == out, "{} at {}: a row was not brought up to date", layout.name, town.tick());
         for (values, placed) in out.chunks(layout.width).flat_map(|all| layout.features.iter().map(move |it| (all, it)))
         {
             let [least, most] = placed.feature.range;
@@ -155,7 +162,7 @@ proptest! {
         seed in any::<u64>(),
         orders in prop::collection::vec((command(), 0_u64..25), 10..60),
     ) {
-        let mut town = shaken(seed);
+        let (mut town, mut kept) = (shaken(seed), buffers());
         for (command, ticks) in orders {
             let before = town.digest();
             let preview = town.preview(&command);
@@ -173,7 +180,7 @@ proptest! {
                 town.clear_events();
                 in_order(&town);
                 rewarded(&before, &town);
-                seen(&town);
+                seen(&town, &mut kept);
             }
         }
     }
