@@ -34,7 +34,7 @@ fn a_hundred_replicas_match_towns_that_run_alone() {
         let digests: Vec<String> = replicas.all().iter().map(|replica| replica.town.digest()).collect();
         assert_eq!(digests, alone, "{threads} threads");
         if layout.is_some() {
-            seen.push(replicas.all().iter().map(|replica| values(replica)).collect());
+            seen.push(replicas.all().iter().map(values).collect());
         }
     }
     assert!(seen[0].iter().all(|rows| rows.iter().any(|value| *value > 0.0)), "something was written");

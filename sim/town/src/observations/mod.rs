@@ -25,6 +25,7 @@ use crate::town::Town;
 use view::Frame;
 
 /// A feature: a group of values.
+#[derive(Clone, Copy)]
 pub struct Feature {
     /// Unique name, such as `needs`.
     pub name: &'static str,
@@ -202,12 +203,12 @@ fn refresh_steps(spans: &[WriteSpan]) -> Vec<RefreshStep> {
             Refresh::Over(write) => (write, false),
         };
         if clears {
-            match steps.get_mut(cleared).filter(|step| step.write.is_none() && step.values.end == values.start) {
-                Some(step) => step.values.end = values.end,
-                None => {
-                    cleared = steps.len();
-                    steps.push(RefreshStep { values: values.clone(), write: None });
-                }
+            let adjacent = |step: &&mut RefreshStep| step.write.is_none() && step.values.end == values.start;
+            if let Some(step) = steps.get_mut(cleared).filter(adjacent) {
+                step.values.end = values.end;
+            } else {
+                cleared = steps.len();
+                steps.push(RefreshStep { values: values.clone(), write: None });
             }
         }
         steps.push(RefreshStep { values, write: Some(write) });
