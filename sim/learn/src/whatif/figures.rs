@@ -2,7 +2,7 @@
 
 use townlet_town::events::EventKind;
 use townlet_town::kpi::{self, KPIS};
-use townlet_town::{Town, score};
+use townlet_town::{Micro, Town, score};
 
 /// Whether more of a figure is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub struct Future {
 
 impl Future {
     /// The future of a copy that has not lived yet.
-    pub(super) fn begin(_: &Town) -> Self {
+    pub(super) const fn empty() -> Self {
         Self {
             scores: Vec::new(),
             exits: 0,
@@ -151,7 +151,7 @@ impl Future {
         self.residents = agents.present.len() as u32;
         self.money = agents.present.iter().map(|agent| agents.wallet[*agent].to_f64()).sum();
         for (value, reading) in self.kpis.iter_mut().zip(kpi::read(town.rules(), state)) {
-            *value = reading.value.map(|value| value.to_f64());
+            *value = reading.value.map(Micro::to_f64);
         }
         self.digest = town.digest();
     }

@@ -98,7 +98,7 @@ impl Question {
         let futures = (0..self.starts.len()).map(|alternative| {
             let mut town = self.copy(alternative, sample);
             let mut policy = policy(alternative);
-            let mut future = Future::begin(&town);
+            let mut future = Future::empty();
             for _ in 0..self.ticks {
                 if !should_continue() {
                     return None;

@@ -1,7 +1,7 @@
 //! Where the stories part: for each resident, the first tick at which the events with an alternative differ from those without, in
 //! the sample with the town's own random draws.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use townlet_town::{EventKind, Policy, ResidentId};
 
@@ -29,7 +29,7 @@ pub fn partings<P: Policy>(
     should_continue: ShouldContinue<'_>,
 ) -> Option<Vec<Parting>> {
     let mut copies = [0, alternative].map(|at| (question.copy(at, 0), policy(at)));
-    let mut parted: BTreeMap<Option<ResidentId>, ()> = BTreeMap::new();
+    let mut parted: BTreeSet<Option<ResidentId>> = BTreeSet::new();
     let mut found = Vec::new();
     for _ in 0..question.ticks {
         if !should_continue() {
@@ -45,7 +45,7 @@ pub fn partings<P: Policy>(
         }
         let tick = copies[0].0.tick() - 1;
         for (who, [nothing, with]) in stories {
-            if nothing != with && parted.insert(who, ()).is_none() {
+            if nothing != with && parted.insert(who) {
                 found.push(Parting { tick, who, nothing, with });
             }
         }
