@@ -92,7 +92,11 @@ fn list(home: &Home, json: bool) -> Result<()> {
         return output::line(&format!("{}: no incidents.", home.incidents().display()));
     }
     let row = |it: &Incident| {
-        let bundle = if home.folder().join(&it.bundle).exists() { output::bytes(it.bytes) } else { "deleted".into() };
+        let bundle = match (it.is_finished(), home.folder().join(&it.bundle).exists()) {
+            (false, _) => "not finished".into(),
+            (true, true) => output::bytes(it.bytes),
+            (true, false) => "deleted".into(),
+        };
         [it.id.clone(), it.kind.tag(), it.run_id.clone(), bundle, it.headline.clone()]
     };
     let head = ["id", "tag", "run", "bundle", "headline"].map(str::to_owned);

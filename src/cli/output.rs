@@ -14,6 +14,8 @@ use std::sync::{Arc, LazyLock};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use serde::Serialize;
+use serde::ser::{SerializeSeq, Serializer as _};
 use serde_json::Value;
 
 use super::{EXIT_CHECK_FAILED, EXIT_INTERRUPTED};
@@ -144,7 +146,72 @@ pub(super) fn line(text: &str) -> Result<()> {
 }
 
 pub(super) fn json(value: &Value) -> Result<()> {
-    line(&serde_json::to_string_pretty(value).context("JSON")?)
+    parts_of_json(value)
+}
+
+/// Prints a value as JSON, part by part.
+pub(super) fn parts_of_json(value: &impl Serialize) -> Result<()> {
+    let mut out = JsonPrinter::default();
+    let written = serde_json::to_writer_pretty(&mut out, value);
+    out.end(written.context("JSON"))
+}
+
+/// Prints a JSON array of rows as `rows` adds them.
+pub(super) fn json_array(rows: impl FnOnce(&mut dyn FnMut(&Value) -> Result<()>) -> Result<()>) -> Result<()> {
+    let mut out = JsonPrinter::default();
+    let mut serializer = serde_json::Serializer::pretty(&mut out);
+    let mut list = serializer.serialize_seq(None).context("JSON")?;
+    let added = rows(&mut |row| list.serialize_element(row).context("JSON"));
+    let written = added.and_then(|()| SerializeSeq::end(list).context("JSON"));
+    out.end(written)
+}
+
+/// Prints indented JSON in pieces of whole lines: a secret, or a character that must not be shown, stands within a line.
+#[derive(Default)]
+struct JsonPrinter {
+    text: Vec<u8>,
+    failed: Option<anyhow::Error>,
+}
+
+impl JsonPrinter {
+    /// Bytes from which on lines are printed.
+    const PIECE: usize = 64 * 1024;
+
+    fn print(&mut self, length: usize) -> Result<()> {
+        let piece: Vec<u8> = self.text.drain(..length).collect();
+        print(&String::from_utf8(piece).context("JSON")?)
+    }
+
+    /// Prints the rest and a newline. The error of an earlier piece is the cause of that of the serializer.
+    fn end(mut self, written: Result<()>) -> Result<()> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
+        written?;
+        self.text.push(b'\n');
+        self.print(self.text.len())
+    }
+}
+
+impl Write for JsonPrinter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        if self.text.len() >= Self::PIECE
+            && let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n')
+        {
+            let after = bytes.len() - end - 1;
+            self.print(self.text.len() - after).map_err(|error| {
+                let why = io::Error::other(error.to_string());
+                self.failed = Some(error);
+                why
+            })?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The error for a file that cannot be read.

@@ -79,7 +79,9 @@ pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
 
 pub(super) async fn snapshot(State(app): State<Arc<AppState>>, _caller: Caller) -> Result<Response, Rejection> {
     let shared = app.snapshots.get(&app).await.ok_or_else(shard_ended)?;
-    Ok(([(CONTENT_TYPE, JSON)], shared.json()).into_response())
+    // The state of a large town takes a while to encode.
+    let json = tokio::task::spawn_blocking(move || shared.json()).await.map_err(|_| shard_ended())?;
+    Ok(([(CONTENT_TYPE, JSON)], json).into_response())
 }
 
 pub(super) async fn commands(State(app): State<Arc<AppState>>, caller: Caller) -> Result<Response, Rejection> {

@@ -18,7 +18,7 @@ use hyper::body::Frame;
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::access::{Caller, HeldToken, token_ended};
 use super::auth::Rejection;
@@ -40,6 +40,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(1);
 /// The same after the end of its token, which must have taken effect within a second.
 const TOKEN_GRACE: Duration = Duration::from_millis(500);
+/// Time without a message after which a comment says that the service is there. The publisher sends heartbeats more often, unless it
+/// is at work on the state of a large town.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// Pieces buffered between queue and socket: one message.
 const SOCKET_QUEUE: usize = 3;
 
@@ -144,6 +147,9 @@ async fn pump(
                 }
                 () = fresh.notified() => {}
                 () = send.closed() => return,
+                () = sleep(KEEP_ALIVE) => if !send_piece((app, level), &send, keep_alive(compresses), &disconnect, &mut stop).await {
+                    return;
+                },
             },
         }
     }
@@ -169,6 +175,12 @@ async fn compressed(message: Arc<EncodedMessage>) -> Vec<Bytes> {
     let compress = move || message.compressed().ok().map(Bytes::from_owner);
     // The first subscriber that takes a message compresses it for all.
     tokio::task::spawn_blocking(compress).await.ok().flatten().into_iter().collect()
+}
+
+/// A comment, which readers skip.
+fn keep_alive(compresses: bool) -> Bytes {
+    let comment = b":\n\n".as_slice();
+    if compresses { compression::compressed(comment).unwrap_or_default() } else { comment.into() }
 }
 
 fn bye(reason: &str, compresses: bool) -> Bytes {

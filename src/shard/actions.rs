@@ -101,7 +101,7 @@ impl Engine {
                 Mode::Aggregate => "telemetry is merged from now on; the raw stream goes to logs/telemetry.",
             }
             .into(),
-            ShardAction::Acknowledge(name) => {
+            ShardAction::Acknowledge(name, _) => {
                 let seen = self.status.acknowledged.iter().find(|(key, _)| key.0 == *name);
                 match seen {
                     Some((_, Acknowledgement { issuer, tick, .. })) => {
@@ -143,7 +143,7 @@ impl Engine {
             }
             ShardAction::TelemetryMode(mode) => self.publication.subscribers.publisher.set_mode(mode),
             ShardAction::Train(on) => self.train(on),
-            ShardAction::Acknowledge(name) => self.acknowledge(&name),
+            ShardAction::Acknowledge(name, _) => self.acknowledge(&name),
         }
         summary
     }
@@ -189,7 +189,8 @@ impl Engine {
         self.refresh();
         let view = Some(Arc::new(self.snapshot()));
         let now = Some(LiveState { tick: self.town.tick(), digest: self.town.digest() });
-        let path = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
+        let (path, announced) = self.recorder.start(IncidentTrigger { now, view, ..trigger })?;
+        self.releases.announced = Some(announced);
         Ok(path.display().to_string())
     }
 }

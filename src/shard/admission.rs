@@ -197,9 +197,12 @@ impl Engine {
     /// The checks of an execution without its effect; what would be answered.
     fn preview(&mut self, admission: &Admission) -> Result<Value, ErrorBody> {
         let summary = match &admission.operation {
-            Operation::Town(command) => self.town.preview(command).map_err(refused)?,
+            Operation::Town(command) => {
+                let approver = self.approver(command);
+                self.town.preview(command).map_err(refused)? + &approver
+            }
             Operation::Reload(files) => return self.preview_reload(files.as_ref()),
-            Operation::Release(request) => self.releases.describe(request)?,
+            Operation::Release(request) => self.releases.describe(request, &self.town)?,
             Operation::Shard(action) => self.check_action(action).map(|()| self.describe_action(action))?,
             Operation::Session(role) => {
                 let (context, secret) = (&admission.context, admission.secret.as_deref());
@@ -226,15 +229,20 @@ impl Engine {
     pub(super) fn check_action(&self, action: &ShardAction) -> Result<(), ErrorBody> {
         match action {
             ShardAction::Train(_) => check_training_active(&self.status.learning),
-            ShardAction::Acknowledge(name) => self.check_alert(name),
+            ShardAction::Acknowledge(name, seen) => self.check_alert(name, seen.as_deref()),
             _ => Ok(()),
         }
     }
 
-    fn check_alert(&self, name: &str) -> Result<(), ErrorBody> {
+    fn check_alert(&self, name: &str, seen: Option<&str>) -> Result<(), ErrorBody> {
         let active = super::telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status);
-        if active.iter().any(|alert| alert.name == name) {
-            return Ok(());
+        // Hashed names come back as ids, which are the names in lower case.
+        let says = |message: &str| seen.is_none_or(|seen| seen.to_lowercase() == message.to_lowercase());
+        let mut named = active.iter().filter(|alert| alert.name == name).peekable();
+        if let Some(first) = named.peek().map(|alert| alert.message.clone()) {
+            let hint = "Nothing was acknowledged. Read it, and send the command again.";
+            let changed = || error("E_CONFLICT", format!("the alert `{name}` says now: {first}"), hint);
+            return if named.any(|alert| says(&alert.message)) { Ok(()) } else { Err(changed()) };
         }
         let names: Vec<&str> = active.iter().map(|alert| alert.name.as_str()).collect();
         let hint =

@@ -4,11 +4,12 @@
 
 use std::sync::LazyLock;
 
+use serde::Serialize;
 use serde_json::Value;
 use townlet_town::Refusal;
 use townlet_town::plan::Plan;
 use townlet_wire::command_line::{self, ArgValue, Parsed};
-use townlet_wire::{ArgSpec, CommandSpec, Effect, ErrorBody, Role};
+use townlet_wire::{ArgSpec, CommandSpec, Effect, ErrorBody, Role, json_length};
 
 use super::arguments::Argument;
 use super::commands::{
@@ -215,6 +216,34 @@ pub(super) fn near_hint<'a>(typed: &str, names: impl Iterator<Item = &'a str>, o
     command_line::nearest(typed, names).map_or_else(|| otherwise.into(), |near| format!("Did you mean `{near}`?"))
 }
 
+/// Longest part of a result in bytes of JSON: a client reads it as a generic value, which takes up to 20 times as much memory.
+const MAX_PART: usize = 3 * 1024 * 1024;
+
+/// A part of a result, unless it is too long for an answer: towns of thousands of residents have long lists.
+pub(super) fn part(value: &impl Serialize) -> Reply {
+    let too_large = |_| {
+        let message = format!("the result is longer than the {} MiB that an answer holds.", MAX_PART / 1_048_576);
+        error("E_TOO_LARGE", message, "`townlet telemetry snapshot` prints the whole state of a served shard.")
+    };
+    json_length(value, MAX_PART).map_err(too_large)?;
+    serde_json::to_value(value).map_err(too_large)
+}
+
 pub(super) fn refused(refusal: Refusal) -> ErrorBody {
     error(refusal.code, refusal.message, refusal.hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_part_of_a_result_is_refused() {
+        let rows = |count: usize| vec!["x".repeat(1_021); count];
+        // Quotes and commas make it whole kibibytes, and a byte more for the brackets.
+        assert_eq!(part(&rows(3 * 1_024 - 1)).map(|rows| rows.as_array().map(Vec::len)), Ok(Some(3_071)));
+        let refused = part(&rows(3 * 1_024)).unwrap_err();
+        assert_eq!(refused.code, "E_TOO_LARGE");
+        assert!(refused.message.contains("3 MiB") && refused.hint.contains("telemetry snapshot"), "{refused}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The policy that drives a shard's residents: the scripted one, or a trained network. Rule: "Network policy".
 
+use townlet_learn::checkpoint::RangeCheck;
 use townlet_learn::{LatestDecisions, NetworkPolicy, Scripted};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
@@ -24,16 +25,30 @@ impl Driver {
         }
     }
 
-    /// As telemetry shows it. The id of a checkpoint is the beginning of its hash.
+    /// As telemetry shows it, without what [`Self::range`] says of the town. The id of a checkpoint is the beginning of its hash.
     pub(super) fn policy(&self) -> telemetry::Policy {
-        let (kind, hash, outside_range, trained_range) = match self {
-            Self::Scripted => ("scripted", "", None, None),
-            Self::Network(policy) => {
-                let range = policy.trained_range().map(str::to_owned);
-                ("network", policy.id(), policy.outside_range().map(str::to_owned), range)
-            }
+        let (kind, hash, trained_range) = match self {
+            Self::Scripted => ("scripted", "", None),
+            Self::Network(policy) => ("network", policy.id(), policy.trained_range().map(str::to_owned)),
         };
-        telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into(), outside_range, trained_range }
+        let (id, outside_range) = (self.id().into(), None);
+        telemetry::Policy { id, kind: kind.into(), hash: hash.into(), outside_range, trained_range }
+    }
+
+    /// Says whether a town lies inside the range that it was trained on; the scripted policy has none.
+    pub(super) fn range(&self) -> RangeCheck {
+        match self {
+            Self::Scripted => RangeCheck::default(),
+            Self::Network(policy) => policy.range().clone(),
+        }
+    }
+
+    /// A sentence about a town outside that range; empty inside.
+    pub(super) fn range_warning(&self, town: &Town) -> String {
+        let outside = self.range().reason_outside(town.rules(), town.state());
+        outside.map_or_else(String::new, |why| {
+            format!(" This town is outside the range that {} was trained on: {why}.", self.id())
+        })
     }
 
     /// What a network weighed at each resident's latest decision.

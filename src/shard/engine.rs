@@ -336,7 +336,7 @@ impl Engine {
 
     /// A copy of all that a snapshot is built from.
     pub(super) fn captured(&self) -> CapturedState {
-        CapturedState::new(&self.town, self.driver.decisions(), &self.status, &self.log)
+        CapturedState::new(&self.town, self.driver.decisions(), &self.status, self.log.tail(AUDIT_ROWS))
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {

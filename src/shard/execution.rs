@@ -8,12 +8,13 @@ use fail::fail_point;
 use serde_json::{Value, json};
 use townlet_audit::{AuditError, Record, Stage, Written};
 use townlet_files::Placement;
-use townlet_town::Command;
+use townlet_town::{Command, names};
 use townlet_wire::{Answer, ErrorBody, Status};
 
 use super::command_table::{error, refused};
+use super::commands::employment::APPROVE;
 use super::employment_log::ExitDecision;
-use super::engine::{Engine, Message};
+use super::engine::{AUDIT_ROWS, Engine, Message};
 use super::incident::{AppliedCommand, Phase};
 use super::journal::Entry as JournalEntry;
 use super::operation::Operation;
@@ -71,11 +72,32 @@ impl Engine {
     fn apply(&mut self, number: u64, command: Command) -> Applied {
         self.write_journal();
         let (index, tick) = (self.town.state().commands, self.town.tick());
-        let summary = self.town.apply(&command).map_err(refused)?;
+        let approver = self.approver(&command);
+        let summary = self.town.apply(&command).map_err(refused)? + &approver;
         self.record_town_events();
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
         let entry = JournalEntry::Command { index, tick, cmd_id, issuer, command };
         Ok((json!({ "summary": summary }), Some(entry)))
+    }
+
+    /// A sentence about the operator whose approval a deferral takes back, as far as the newest lines of the audit log know; else
+    /// nothing.
+    pub(super) fn approver(&self, command: &Command) -> String {
+        let Command::ExitDefer { who } = command else { return String::new() };
+        let state = self.town.state();
+        let entry = state.agents.slot_of(*who).and_then(|agent| state.employment.entry(agent));
+        if entry.is_none_or(|entry| !entry.approved) {
+            return String::new();
+        }
+        let is_theirs = |args: &Value| args["agent"].as_str().and_then(names::resident) == Some(*who);
+        let approved = self
+            .log
+            .tail(AUDIT_ROWS)
+            .records
+            .into_iter()
+            .rev()
+            .find(|row| row.command == APPROVE.name && row.status == Status::Ok.word() && is_theirs(&row.args));
+        approved.map_or_else(String::new, |row| format!(" It was the approval of {}.", row.issuer))
     }
 
     pub(super) fn sender_of(&mut self, number: u64) -> Option<(String, String)> {

@@ -2,7 +2,6 @@
 //!
 //! What is refused meanwhile is decided in `admission`, what is kept about it in `incident`.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use townlet_wire::telemetry::Alert;
@@ -86,6 +85,6 @@ impl Engine {
 
     /// Leaves the state where the watchdog finds it.
     pub(super) fn show(&self) {
-        self.diagnostics.show(Arc::new(self.snapshot()));
+        self.diagnostics.keep(self.captured());
     }
 }

@@ -216,6 +216,7 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
+    notes.extend(incident::unfinished(&home, &run_id));
     let config_not_in_force = options.reloader.as_ref().and_then(|reloader| reloader.not_in_force.clone());
     notes.extend(config_not_in_force.clone());
     let status = ShardStatus {
@@ -223,6 +224,7 @@ fn launch(
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
+        ranges: [driver.range(), Driver::Scripted.range()],
         // Until the publisher says otherwise.
         transport: Transport { mode: "full".into(), ..Transport::default() },
         names: privacy::PrivacyFilter::open(&options.home, &header.shard, config.telemetry.privacy.enabled)

@@ -59,8 +59,8 @@ pub(super) enum ShardAction {
     Privacy(bool),
     /// Whether resumes the shadow training.
     Train(bool),
-    /// Mark the active alerts of this name as seen.
-    Acknowledge(String),
+    /// Mark the active alerts of this name as seen; with a message, only if one of them still has it.
+    Acknowledge(String, Option<String>),
 }
 
 /// Answers from the state.

@@ -244,6 +244,6 @@ pub fn shipped() -> Result<Checkpoint, CheckpointError> {
 }
 
 /// The id of a name; only the shipped checkpoint also has a name.
-fn id_of(name: &str) -> Result<String, CheckpointError> {
+pub(super) fn id_of(name: &str) -> Result<String, CheckpointError> {
     Ok(if name == BUILT_IN[0] { shipped()?.id } else { name.into() })
 }

@@ -32,7 +32,8 @@ impl Copy {
     fn note(&mut self, stream: &str, text: &str) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
         let text = redact_tokens(text);
-        text.lines().for_each(|line| self.add(format!("{now}  {stream}  {}", escape(line))));
+        let lost = if self.file.is_none() { text.lines().count().saturating_sub(MAX_EARLIER) } else { 0 };
+        text.lines().skip(lost).for_each(|line| self.add(format!("{now}  {stream}  {}", escape(line))));
     }
 
     fn add(&mut self, line: String) {

@@ -2,11 +2,12 @@
 //!
 //! Which settings can change while a town runs is in the table of settings (`townlet_town::config`). Rule: "Configuration reload".
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use townlet_town::config::{Difference, diff};
-use townlet_town::reload::changes;
+use townlet_town::reload::{changes, with_live_settings};
 use townlet_town::{Rules, RulesError, Sources};
 
 use super::admission::Admission;
@@ -19,6 +20,10 @@ use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
 use townlet_wire::ErrorBody;
 use townlet_wire::count;
+
+/// Settings that a command changes until a reload changes them.
+const PRIVACY: &str = "telemetry.privacy.enabled";
+const NARRATION_LIMIT: &str = "telemetry.narration.global_window_limit";
 
 /// The configuration files of a shard.
 #[derive(Clone, Debug)]
@@ -189,24 +194,53 @@ impl Engine {
         Ok(self.reload_answer(files, &self.acceptable_changes(files)?))
     }
 
+    /// The settings that commands have set otherwise than the files have them, and that the reload leaves so.
+    fn set_by_command(&self, files: &ReloadedFiles, changes: &[Difference]) -> Vec<Difference> {
+        let config = &files.built.rules.config;
+        let mut running = with_live_settings(config, self.town.state());
+        let stays = |key: &str| changes.iter().all(|change| change.key != key);
+        if stays(PRIVACY) {
+            running.telemetry.privacy.enabled = self.status.names.is_hidden();
+        }
+        if let Some(limit) = self.status.feed.limit.filter(|_| stays(NARRATION_LIMIT)) {
+            running.telemetry.narration.global_window_limit = limit;
+        }
+        if let Some(release) = self.releases.other_than(&config.policy.release) {
+            release.clone_into(&mut running.policy.release);
+        }
+        diff(config, &running)
+    }
+
     fn reload_answer(&self, files: &ReloadedFiles, changes: &[Difference]) -> Value {
-        let summary = match changes {
-            [] => format!("nothing changes: what runs agrees with {}.", files.files.join(", ")),
+        let by_command = self.set_by_command(files, changes);
+        let mut summary = match changes {
+            [] if by_command.is_empty() => {
+                format!("nothing changes: what runs agrees with {}.", files.files.join(", "))
+            }
+            [] => format!("nothing changes: the files are as they were loaded ({}).", files.files.join(", ")),
             changes => {
                 let all: Vec<String> = changes.iter().map(shown).collect();
                 let many = count(all.len() as u64, "setting");
                 format!("{many} from tick {} on: {}.", self.town.tick(), listed(&all))
             }
         };
+        if !by_command.is_empty() {
+            let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
+            let one = |it: &Difference| format!("{} {} (file: {})", it.key, value(&it.right), value(&it.left));
+            let all: Vec<String> = by_command.iter().map(one).collect();
+            let _ = write!(summary, " Set by command, and left so: {}.", listed(&all));
+        }
         let rows: Vec<Value> =
             changes.iter().map(|it| json!({ "key": it.key, "from": it.left, "to": it.right })).collect();
+        let by_command: Vec<Value> =
+            by_command.iter().map(|it| json!({ "key": it.key, "file": it.left, "now": it.right })).collect();
         // Texts that change no setting, such as a comment, are not applied.
         let before = &self.town.rules().texts_digest;
         let after = if changes.is_empty() { before } else { &files.built.rules.texts_digest };
         let digests = json!({ "before": before, "after": after });
         json!({
-            "summary": summary, "changes": rows, "texts_digest": digests, "files": files.files,
-            "warnings": files.warnings,
+            "summary": summary, "changes": rows, "set_by_command": by_command, "texts_digest": digests,
+            "files": files.files, "warnings": files.warnings,
         })
     }
 
@@ -233,12 +267,12 @@ impl Engine {
 
     /// Sets names and narration to the configuration where a reload changed it: it is newer than any command.
     pub(super) fn apply_configured_visibility(&mut self, changed: impl Fn(&str) -> bool) {
-        if changed("telemetry.privacy.enabled") {
+        if changed(PRIVACY) {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
             self.status.names.hide(hidden);
             self.publication.names_changed();
         }
-        if changed("telemetry.narration.global_window_limit") {
+        if changed(NARRATION_LIMIT) {
             self.status.feed.limit = None;
             self.publication.visibility_changed();
         }

@@ -117,7 +117,7 @@ impl UnconfirmedCommand {
     /// What giving it up means, in words.
     pub const fn fate(&self) -> &'static str {
         if self.maybe_received {
-            "given up; it may have been executed."
+            "given up; it may have been executed, or may still be."
         } else {
             "given up; it never reached the shard."
         }
@@ -126,7 +126,7 @@ impl UnconfirmedCommand {
     /// What to do after giving it up.
     pub const fn advice(&self) -> &'static str {
         if self.maybe_received {
-            "Look for its cmd_id in the audit log before you send it again."
+            "Look for its cmd_id in the audit log before you send it again: a shard that was frozen finds it late."
         } else {
             "Nothing was changed."
         }

@@ -238,6 +238,7 @@ mod tests {
     use ratatui::layout::Rect;
     use ratatui::style::Style;
 
+    use townlet_wire::Snapshot;
     use townlet_wire::telemetry::{Map, MapObject, MapPlace};
 
     use super::*;
@@ -286,7 +287,8 @@ mod tests {
             objects: objects.map(|kind| MapObject { kind: kind.into(), ..MapObject::default() }).to_vec(),
             ..Map::default()
         };
-        let legend = crate::screens::town::legend(&map, &theme);
+        let view = Snapshot { map, ..Snapshot::default() };
+        let legend = crate::screens::town::legend(&view.into(), &theme);
         let mut seen = std::collections::BTreeMap::new();
         for (sign, word) in legend {
             let plain = in_ascii(&sign.content);

@@ -7,7 +7,6 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
 use super::format::{clock, figure, range, scale_of};
-use super::metrics;
 use super::pane::Context;
 use super::text_drawing::draw_text;
 use super::theme::Theme;
@@ -37,7 +36,7 @@ pub(crate) fn tick_label(ticks_per_day: u64) -> impl Fn(f64) -> String {
 
 /// Draws a metric of the history over the town's days below its title, with its newest value. Small panes have no charts.
 pub(crate) fn draw_metric(frame: &mut Frame<'_>, area: Rect, name: &str, cx: &Context<'_>) {
-    let Some(metric) = metrics::all(cx.view).into_iter().find(|metric| metric.name == name) else { return };
+    let Some(metric) = cx.view.metrics().iter().find(|metric| metric.name == name) else { return };
     let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     let (theme, unit) = (cx.theme, metric.unit.as_str());
     let now = metric.value.map_or_else(|| "–".to_owned(), |value| figure(value, unit));
@@ -53,7 +52,7 @@ pub(crate) fn draw_metric(frame: &mut Frame<'_>, area: Rect, name: &str, cx: &Co
         return draw_text(frame, below, Line::styled(" The chart is recorded while the town runs.", theme.dim));
     }
     let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
-    let data = (points.as_slice(), metric.target.map(|target| target.0), scale_of(unit));
+    let data = (points.as_slice(), metric.target.as_ref().map(|target| target.0), scale_of(unit));
     draw_on(frame, below, data, (&tick_label(cx.view.clock.ticks_per_day), &words), theme);
 }
 

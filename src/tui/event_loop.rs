@@ -3,8 +3,8 @@
 
 use std::io::{self, Write, stdout};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -21,42 +21,30 @@ use super::notification::AlertChange;
 use super::screenshot;
 use super::settings::ChangedSettings;
 use super::terminal::{ShellEvent, TerminalSession, WatchedSource};
+use super::view_exchange::ViewExchange;
 use super::webhook::{WebhookReport, WebhookSender};
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
-use townlet_wire::Snapshot;
 
 /// The shortest time between two frames: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
 
-/// The newest view of a source that the main loop has not taken yet.
-pub(super) type LatestView = Arc<Mutex<Option<Arc<Snapshot>>>>;
-
-/// Starts a source. Views are passed through a slot that holds the newest only, so they do not pile up while suspended.
-pub(super) fn start_source(index: usize, source: &mut dyn Source, sender: Sender<ShellEvent>) -> LatestView {
-    let latest = LatestView::default();
-    let slot = Arc::clone(&latest);
-    source.start(Box::new(move |event| {
+/// Starts a source. Views are passed through an exchange that holds the newest only, so they do not pile up while suspended.
+pub(super) fn start_source(index: usize, source: &mut dyn Source, sender: Sender<ShellEvent>) -> Arc<ViewExchange> {
+    ViewExchange::start(source, move |event| {
         let event = match event {
-            SourceEvent::View(view) => {
-                let unread = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
-                if unread.is_some() {
-                    return;
-                }
-                ShellEvent::View(index)
-            }
-            other => ShellEvent::SourceEvent(index, Box::new(other)),
+            Some(event) => ShellEvent::SourceEvent(index, Box::new(event)),
+            None => ShellEvent::View(index),
         };
         // Fails only after the session has ended; the source is closed then.
         let _ = sender.send(event);
-    }));
-    latest
+    })
 }
 
 /// The main loop of a session.
 pub(super) struct Shell<'a> {
     session: &'a mut TerminalSession,
     sources: &'a mut [WatchedSource],
-    latest_views: Vec<LatestView>,
+    views: Vec<Arc<ViewExchange>>,
     pub(super) webhook: Option<WebhookSender>,
     /// Whether every source is in this process.
     local: bool,
@@ -73,7 +61,7 @@ impl<'a> Shell<'a> {
     pub(super) fn new(
         session: &'a mut TerminalSession,
         sources: &'a mut [WatchedSource],
-        latest_views: Vec<LatestView>,
+        views: Vec<Arc<ViewExchange>>,
         webhook: Option<WebhookSender>,
     ) -> Self {
         let options = &session.options;
@@ -102,11 +90,22 @@ impl<'a> Shell<'a> {
         if let Some(said) = damaged {
             fleet.update(Message::Status(said));
         }
-        Self { session, sources, latest_views, webhook, local, fleet, screens, last: None, dirty: true, quit: false }
+        Self { session, sources, views, webhook, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
-    /// Handles every pending event, then draws if anything changed, at most once per [`FRAME`], until the operator quits.
+    /// Handles events until the operator quits or the terminal is gone, and notes the commands that this gives up.
     pub(super) fn run_loop(&mut self) -> io::Result<()> {
+        let ended = self.handle_events();
+        let file = self.session.options.history.as_deref();
+        for line in self.fleet.given_up_lines() {
+            // The closing lines say it in any case.
+            drop(file.map(|file| files::append(file, &line)));
+        }
+        ended
+    }
+
+    /// Handles every pending event, then draws if anything changed, at most once per [`FRAME`].
+    fn handle_events(&mut self) -> io::Result<()> {
         let mut drawn: Option<Instant> = None;
         while !self.quit {
             let early = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
@@ -124,11 +123,6 @@ impl<'a> Shell<'a> {
                 self.draw()?;
                 drawn = Some(Instant::now());
             }
-        }
-        let file = self.session.options.history.as_deref();
-        for line in self.fleet.given_up_lines() {
-            // The closing lines say it in any case.
-            drop(file.map(|file| files::append(file, &line)));
         }
         Ok(())
     }
@@ -164,11 +158,11 @@ impl<'a> Shell<'a> {
             ShellEvent::SourceEvent(_, event) if self.local && matches!(*event, SourceEvent::Ended(_)) => {
                 self.quit = true;
             }
-            ShellEvent::SourceEvent(index, event) => return self.deliver(index, *event),
+            ShellEvent::SourceEvent(index, event) => return self.deliver(index, Message::SourceEvent(*event)),
             ShellEvent::View(index) => {
-                let view = self.latest_views[index].lock().unwrap_or_else(PoisonError::into_inner).take();
-                if let Some(view) = view {
-                    return self.deliver(index, SourceEvent::View(view));
+                if let Some(view) = self.views[index].take() {
+                    self.deliver(index, Message::View(view))?;
+                    self.views[index].give_back(self.fleet.take_used_view(index));
                 }
             }
             ShellEvent::Webhook(report) => self.show_webhook(report),
@@ -187,10 +181,10 @@ impl<'a> Shell<'a> {
         self.session.suspend()
     }
 
-    /// Passes an event of a source to its app.
-    fn deliver(&mut self, index: usize, event: SourceEvent) -> io::Result<()> {
+    /// Passes what a source sends to its app.
+    fn deliver(&mut self, index: usize, message: Message) -> io::Result<()> {
         self.dirty = true;
-        let tasks = self.fleet.deliver(index, Message::SourceEvent(event));
+        let tasks = self.fleet.deliver(index, message);
         self.carry_out(tasks)
     }
 

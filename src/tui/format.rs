@@ -1,6 +1,6 @@
 //! Formatting of numbers, times and names, and text cut to a width.
 //!
-//! All external text passes [`clip`], [`pad`], [`wrap`] or [`resident`], which escape control characters. Rule: "Terminal behaviour".
+//! All external text passes [`clip`], [`pad`], [`wrap`] or `resident`, which escape control characters. Rule: "Terminal behaviour".
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::indexed_snapshot::IndexedSnapshot;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 pub use townlet_wire::{count, thousands};
@@ -358,12 +359,35 @@ pub fn spark_on(values: &[f64], columns: usize, scale: Option<(f64, f64)>) -> St
 
 /// Sparkline of all values, evenly thinned out to `columns` and padded.
 pub fn trend(values: &[f64], columns: usize) -> String {
-    trend_on(values, columns, None)
+    pad(&spark(&downsampled(values, columns), columns), columns)
 }
 
-/// [`trend`] on a fixed scale.
-pub fn trend_on(values: &[f64], columns: usize, scale: Option<(f64, f64)>) -> String {
-    pad(&spark_on(&downsampled(values, columns), columns, scale), columns)
+/// Sparkline of points in ascending order of x on a fixed scale, padded. Each is where it lies in time; blank columns have no point.
+pub(crate) fn trend_over(points: &[(f64, f64)], columns: usize, scale: Option<(f64, f64)>) -> String {
+    pad(&spark_on(&placed(points, columns), columns, scale), columns)
+}
+
+/// The values of points in at most `columns` columns of equal time, as many as there are usual steps between points.
+fn placed(points: &[(f64, f64)], columns: usize) -> Vec<f64> {
+    /// From how many usual steps on two points have a gap between them.
+    const GAP: f64 = 1.75;
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
+    let mut steps: Vec<f64> = points.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
+    steps.sort_by(f64::total_cmp);
+    let usual = steps.get(steps.len() / 2).copied().unwrap_or(1.0).max(f64::MIN_POSITIVE);
+    let span = (last.0 - first.0).max(usual);
+    let count = (((last.0 - first.0) / usual).round() as usize + 1).min(columns.max(1));
+    let column = |x: f64| ((x - first.0) / span * (count - 1) as f64).round() as usize;
+    let mut values = vec![f64::NAN; count];
+    let mut before = *first;
+    for point in points {
+        if point.0 - before.0 < usual * GAP {
+            values[column(before.0)..column(point.0)].fill(before.1);
+        }
+        values[column(point.0)] = point.1;
+        before = *point;
+    }
+    values
 }
 
 /// At most `columns` of the values, evenly spread, including the newest.
@@ -391,8 +415,8 @@ pub fn abbreviated(id: &str) -> String {
 }
 
 /// Name of the resident with this id, escaped; the id if the snapshot does not contain the resident.
-pub fn resident(view: &Snapshot, id: &str) -> String {
-    let named = view.agents.iter().find(|agent| agent.id == id).filter(|agent| !agent.name.is_empty());
+pub(crate) fn resident(view: &IndexedSnapshot, id: &str) -> String {
+    let named = view.resident(id).filter(|agent| !agent.name.is_empty());
     escape(named.map_or(id, |agent| &agent.name))
 }
 
@@ -495,6 +519,15 @@ mod tests {
         assert_eq!(spark_on(&[0.0, 0.5, 1.0], 5, scale_of("ratio")), "▁▅█");
         assert_eq!(spark_on(&[0.0, 2.0], 5, scale_of("ratio")), "▁█", "the scale grows");
         assert_eq!(spark(&[0.0, f64::NAN, 1.0], 5), "▁ █", "an unknown value is a gap");
+        let over = |points: &[(f64, f64)], columns| trend_over(points, columns, None);
+        assert_eq!(over(&[(20.0, 0.0), (41.0, 1.0), (62.0, 2.0), (65.0, 3.0)], 6), "▁▃█   ");
+        assert_eq!(
+            over(&[(0.0, 0.0), (20.0, 1.0), (100.0, 3.0), (120.0, 3.0)], 9),
+            "▁▃   ██  ",
+            "a gap has its length"
+        );
+        assert_eq!(over(&[(0.0, 0.0), (20.0, 1.0), (100.0, 3.0), (120.0, 3.0)], 4), "▁▃ █", "the newest of a column");
+        assert_eq!((over(&[(7.0, 1.0)], 3), over(&[], 2)), ("▄  ".into(), "  ".into()));
         assert_eq!(scale_of("days"), None);
         assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");
         assert_eq!(bar(1.0, 0.0, 3), "░░░");

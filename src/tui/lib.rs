@@ -18,8 +18,10 @@ pub mod files;
 pub(crate) mod fixtures;
 mod fleet;
 pub mod format;
+pub mod indexed_snapshot;
 pub mod keymap;
 pub mod layouts;
+mod level_history;
 mod list;
 pub mod metric_history;
 mod metrics;
@@ -37,6 +39,7 @@ mod text_drawing;
 pub mod text_field;
 pub mod theme;
 mod time_series;
+pub mod view_exchange;
 pub mod wall_clock;
 pub mod webhook;
 

@@ -12,42 +12,99 @@ use super::table::Table;
 use super::text_drawing::draw_text;
 use townlet_wire::service::Focus;
 
+/// Why another item stands in the place of the one that was drawn as the selected one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It is gone.
+    Gone,
+    /// It has changed, so that the same filter hides it.
+    Hidden,
+}
+
+impl Replaced {
+    /// The words that follow the item.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Gone => "is gone",
+            Self::Hidden => "no longer matches the filter",
+        }
+    }
+}
+
+/// The rows of a list by their ids.
+pub(crate) trait Rows {
+    fn count(&self) -> usize;
+
+    fn id(&self, row: usize) -> Option<String>;
+
+    fn is(&self, row: usize, id: &str) -> bool;
+}
+
+impl<T: AsRef<[String]> + ?Sized> Rows for T {
+    fn count(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    fn id(&self, row: usize) -> Option<String> {
+        self.as_ref().get(row).cloned()
+    }
+
+    fn is(&self, row: usize, id: &str) -> bool {
+        self.as_ref().get(row).is_some_and(|other| other == id)
+    }
+}
+
 /// The selection and scroll offset of a list with one line per row, and where it was last drawn. Until the operator moves
 /// the selection, it is always the first row.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct List {
     id: Option<String>,
     moved: bool,
-    /// Whether the item that was drawn as the selected one is gone, and another one stands in its place.
-    replaced: bool,
+    /// Why another item stands in the place of the selected one, if one does.
+    replaced: Option<Replaced>,
     row: usize,
     offset: usize,
     rows: Rect,
 }
 
 impl List {
-    /// Updates to `ids` and draws nothing yet: `rows` is where the list will be. Returns the selected row and the first
+    /// Updates to these rows and draws nothing yet: `area` is where the list will be. Returns the selected row and the first
     /// visible row. When the selected id is gone, the row in its place is selected.
-    pub(crate) fn update(&mut self, ids: &[String], rows: Rect) -> (usize, usize) {
-        self.rows = rows;
-        self.replaced = self.is_replaced(ids);
-        self.row = if self.moved { self.selected(ids) } else { 0 };
-        self.id = ids.get(self.row).cloned();
-        let height = usize::from(rows.height).max(1);
+    pub(crate) fn update(&mut self, rows: &(impl Rows + ?Sized), area: Rect) -> (usize, usize) {
+        self.rows = area;
+        self.replaced = self.replaced(rows, |_| false);
+        self.row = if self.moved { self.selected(rows) } else { 0 };
+        self.id = rows.id(self.row);
+        let height = usize::from(area.height).max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
-        self.offset = self.offset.min(ids.len().saturating_sub(height));
+        self.offset = self.offset.min(rows.count().saturating_sub(height));
         (self.row, self.offset)
     }
 
-    /// Whether the item that was drawn as the selected one is gone, among `ids` or when they were last drawn.
-    fn is_replaced(&self, ids: &[String]) -> bool {
-        self.replaced || self.id.as_ref().is_some_and(|id| !ids.contains(id))
+    /// Row of the selected id, which is looked for around the row that it had.
+    fn find(&self, rows: &(impl Rows + ?Sized)) -> Option<usize> {
+        let (id, count) = (self.id.as_deref()?, rows.count());
+        let around =
+            (0..count.max(self.row)).flat_map(|far| [self.row.checked_add(far), self.row.checked_sub(far + 1)]);
+        around.flatten().find(|row| *row < count && rows.is(*row, id))
     }
 
-    /// Row of the selected id among `ids`.
-    pub(crate) fn selected(&self, ids: &[String]) -> usize {
-        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
-        found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
+    /// Why another item stands in the place of the selected one, among these rows or when they were last drawn. `exists` says
+    /// whether an item that is not among them is there all the same.
+    fn replaced(&self, rows: &(impl Rows + ?Sized), exists: impl FnOnce(&str) -> bool) -> Option<Replaced> {
+        let reason = |id: &str| if exists(id) { Replaced::Hidden } else { Replaced::Gone };
+        self.replaced.or_else(|| self.id.as_deref().filter(|_| self.find(rows).is_none()).map(reason))
+    }
+
+    /// Selects what is in the place of the selected item, as after the operator has changed what is listed.
+    fn select_in_place(&mut self, rows: &(impl Rows + ?Sized)) {
+        self.row = self.selected(rows);
+        (self.id, self.replaced) = (rows.id(self.row), None);
+    }
+
+    /// Row of the selected id, or what is in its place.
+    pub(crate) fn selected(&self, rows: &(impl Rows + ?Sized)) -> usize {
+        self.find(rows).unwrap_or(self.row).min(rows.count().saturating_sub(1))
     }
 
     /// Id of the selected row as of the last [`List::update`].
@@ -56,10 +113,10 @@ impl List {
     }
 
     /// Moves by a navigation action; a page is what was visible.
-    pub(crate) fn act(&mut self, action: Action, ids: &[String]) -> Reaction {
-        let last = ids.len().saturating_sub(1);
+    pub(crate) fn act(&mut self, action: Action, rows: &(impl Rows + ?Sized)) -> Reaction {
+        let last = rows.count().saturating_sub(1);
         let page = usize::from(self.rows.height).max(1);
-        let row = self.selected(ids);
+        let row = self.selected(rows);
         let to = match action {
             Action::Up => row.saturating_sub(1),
             Action::Down => (row + 1).min(last),
@@ -69,27 +126,27 @@ impl List {
             Action::Last => last,
             _ => row,
         };
-        self.select(ids, to);
+        self.select(rows, to);
         // `First` makes the selection stay at the first row again.
         self.moved &= action != Action::First;
         if to == row { Reaction::None } else { Reaction::Redraw }
     }
 
     /// Selects a row, if it exists.
-    pub(crate) fn select(&mut self, ids: &[String], row: usize) -> Reaction {
-        if let Some(id) = ids.get(row) {
-            self.id = Some(id.clone());
-            (self.row, self.moved, self.replaced) = (row, true, false);
+    pub(crate) fn select(&mut self, rows: &(impl Rows + ?Sized), row: usize) -> Reaction {
+        if let Some(id) = rows.id(row) {
+            self.id = Some(id);
+            (self.row, self.moved, self.replaced) = (row, true, None);
         }
         Reaction::Redraw
     }
 
     /// Selects the row at these screen coordinates.
-    pub(crate) fn click(&mut self, at: Position, ids: &[String]) -> Reaction {
+    pub(crate) fn click(&mut self, at: Position, rows: &(impl Rows + ?Sized)) -> Reaction {
         if !self.rows.contains(at) {
             return Reaction::None;
         }
-        self.select(ids, self.offset + usize::from(at.y - self.rows.y))
+        self.select(rows, self.offset + usize::from(at.y - self.rows.y))
     }
 
     /// The rows that were last drawn, and the selected one.
@@ -104,49 +161,86 @@ impl List {
     }
 }
 
+/// The items of a pane by their ids.
+struct ItemRows<'l, T> {
+    items: &'l [T],
+    id: fn(&T) -> String,
+    is: fn(&T, &str) -> bool,
+}
+
+impl<'l, T> ItemRows<'l, T> {
+    fn new<'a, C: ListContent<Item<'a> = T>>(items: &'l [T]) -> Self {
+        Self { items, id: |item| C::id(item), is: |item, id| C::is(item, id) }
+    }
+}
+
+impl<T> Rows for ItemRows<'_, T> {
+    fn count(&self) -> usize {
+        self.items.len()
+    }
+
+    fn id(&self, row: usize) -> Option<String> {
+        self.items.get(row).map(self.id)
+    }
+
+    fn is(&self, row: usize, id: &str) -> bool {
+        self.items.get(row).is_some_and(|item| (self.is)(item, id))
+    }
+}
+
 /// The items of a [`ListPane`] with its selection.
 pub(crate) struct ListView<'l, T> {
     /// The items that pass the filter.
     pub(crate) items: &'l [T],
     list: &'l mut List,
-    ids: Vec<String>,
+    rows: ItemRows<'l, T>,
+    /// Why another item stands in the place of the selected one, if one does.
+    pub(crate) replaced: Option<Replaced>,
     /// Area of the pane with its border.
     pub(crate) pane: Rect,
 }
 
 impl<'l, T> ListView<'l, T> {
-    fn new<'a, C: ListContent<Item<'a> = T>>(items: &'l [T], list: &'l mut List, pane: Rect) -> Self {
-        Self { items, list, ids: items.iter().map(|item| C::id(item)).collect(), pane }
+    /// The items of `content`. `filter` is the one of the operator's last sight or key: when it has changed since, what it hides is
+    /// no surprise.
+    fn new<'a, C: ListContent<Item<'a> = T>>(
+        (content, items): (&C, &'l [T]),
+        (list, filter): (&'l mut List, &mut String),
+        pane: Rect,
+        cx: &Context<'a>,
+    ) -> Self {
+        let rows = ItemRows::new::<C>(items);
+        if filter != cx.filter {
+            cx.filter.clone_into(filter);
+            list.select_in_place(&rows);
+        }
+        let exists = |id: &str| content.items(&Context { filter: "", ..*cx }).iter().any(|item| C::is(item, id));
+        let replaced = list.replaced(&rows, exists);
+        Self { items, list, rows, replaced, pane }
     }
 
     /// Index of the selected item.
     pub(crate) fn at(&self) -> usize {
-        self.list.selected(&self.ids)
+        self.list.selected(&self.rows)
     }
 
     pub(crate) fn selected(&self) -> Option<&T> {
         self.items.get(self.at())
     }
 
-    /// Whether the item that was drawn as the selected one is gone, and another one stands in its place.
-    pub(crate) fn is_replaced(&self) -> bool {
-        self.list.is_replaced(&self.ids)
-    }
-
     pub(crate) fn select(&mut self, index: usize) -> Reaction {
-        self.list.select(&self.ids, index)
+        self.list.select(&self.rows, index)
     }
 
     /// Makes the selection stay with its item, also before the operator moves it.
     pub(crate) fn pin(&mut self) {
-        let is_replaced = self.is_replaced();
         self.select(self.at());
-        self.list.replaced = is_replaced;
+        self.list.replaced = self.replaced;
     }
 
     /// Moves by a navigation action.
     pub(crate) fn act(&mut self, action: Action) -> Reaction {
-        self.list.act(action, &self.ids)
+        self.list.act(action, &self.rows)
     }
 
     /// Draws the visible items into `area`, and the scroll position on the border. `row` also gets whether the item is
@@ -169,8 +263,9 @@ impl<'l, T> ListView<'l, T> {
         cx: &Context<'_>,
         row: impl Fn(usize, &T, usize, bool) -> Line<'a>,
     ) {
-        let (at, first) = self.list.update(&self.ids, area);
-        draw_scroll_position(frame, self.pane, (first, area.height, self.ids.len()), cx.theme);
+        self.list.replaced = self.replaced;
+        let (at, first) = self.list.update(&self.rows, area);
+        draw_scroll_position(frame, self.pane, (first, area.height, self.items.len()), cx.theme);
         let seen = self.items.iter().enumerate().skip(first).take(area.height.into());
         let lines: Vec<Line<'_>> = seen.map(|(index, item)| row(index, item, first, index == at)).collect();
         draw_text(frame, area, lines);
@@ -191,8 +286,18 @@ pub(crate) trait ListContent {
     /// Identifies an item when the list changes.
     fn id(item: &Self::Item<'_>) -> String;
 
+    /// Whether an item has this id. Lists of thousands compare without a copy.
+    fn is(item: &Self::Item<'_>, id: &str) -> bool {
+        Self::id(item) == id
+    }
+
     /// Draws inside the border.
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, Self::Item<'_>>, cx: &Context<'_>);
+
+    /// Whether an action is about the selected item; otherwise it may ask something while the list moves on.
+    fn is_about_item(_action: Action) -> bool {
+        true
+    }
 
     /// Handles an action; `None` leaves it to the list, which moves the selection.
     fn act(&mut self, action: Action, view: &mut ListView<'_, Self::Item<'_>>, cx: &Context<'_>) -> Option<Reaction>;
@@ -248,6 +353,8 @@ pub(crate) trait ListContent {
 #[derive(Debug, Default)]
 pub(crate) struct ListPane<C> {
     list: List,
+    /// The filter of the operator's last sight or key.
+    filter: String,
     /// What the items that were last drawn show.
     focus: Focus,
     pub(crate) content: C,
@@ -256,7 +363,8 @@ pub(crate) struct ListPane<C> {
 impl<C: ListContent> Pane for ListPane<C> {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         let items = self.content.items(cx);
-        let view = ListView::new::<C>(&items, &mut self.list, area);
+        let kept = (&mut self.list, &mut self.filter);
+        let view = ListView::new((&self.content, &items), kept, area, cx);
         let block = pane_block(&self.content.title(&view, cx), area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
@@ -274,13 +382,20 @@ impl<C: ListContent> Pane for ListPane<C> {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let items = self.content.items(cx);
-        let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
-        let is_replaced = view.is_replaced();
+        let kept = (&mut self.list, &mut self.filter);
+        let mut view = ListView::new((&self.content, &items), kept, Rect::ZERO, cx);
+        let replaced = view.replaced;
         let reaction = self.content.act(action, &mut view, cx).unwrap_or_else(|| view.act(action));
-        if is_replaced && matches!(reaction, Reaction::Send(_) | Reaction::Confirm(_)) {
-            // The key was meant for the row that is gone.
+        if !C::is_about_item(action) {
+            return reaction;
+        }
+        if let Some(replaced) = replaced
+            && matches!(reaction, Reaction::Send(_) | Reaction::Confirm(_))
+        {
+            // The key was meant for the row that was there.
             view.select(view.at());
-            return Reaction::Status("the selected row is gone; press the key again for the one in its place".into());
+            let what = replaced.words();
+            return Reaction::Status(format!("the selected row {what}; press the key again for the one in its place"));
         }
         if matches!(reaction, Reaction::Confirm(_) | Reaction::ShowDetail(_)) {
             // The window stays with what it is about, also before the operator has moved the selection.
@@ -291,15 +406,16 @@ impl<C: ListContent> Pane for ListPane<C> {
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
         let (at, items) = (Position::new(column, row), self.content.items(cx));
-        let mut view = ListView::new::<C>(&items, &mut self.list, Rect::ZERO);
-        self.content.click(at, &mut view).unwrap_or_else(|| view.list.click(at, &view.ids))
+        let kept = (&mut self.list, &mut self.filter);
+        let mut view = ListView::new((&self.content, &items), kept, Rect::ZERO, cx);
+        self.content.click(at, &mut view).unwrap_or_else(|| view.list.click(at, &view.rows))
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let items = self.content.items(cx);
-        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let selected = self.list.selected(&ItemRows::new::<C>(&items));
         let mut hints = vec![KeyHint::new(Action::Up, "select"), KeyHint::new(Action::Down, "select")];
-        hints.extend(self.content.bindings(items.get(self.list.selected(&ids)), cx));
+        hints.extend(self.content.bindings(items.get(selected), cx));
         hints
     }
 
@@ -309,9 +425,9 @@ impl<C: ListContent> Pane for ListPane<C> {
 
     fn export(&self, cx: &Context<'_>) -> Export {
         let items = self.content.items(cx);
-        let ids: Vec<String> = items.iter().map(|item| C::id(item)).collect();
+        let selected = self.list.selected(&ItemRows::new::<C>(&items));
         let rows = items.iter().map(|item| C::record(item, cx)).filter(|record| !record.is_empty()).collect();
-        let chart = items.get(self.list.selected(&ids)).and_then(|item| self.content.chart_data(item, cx));
+        let chart = items.get(selected).and_then(|item| self.content.chart_data(item, cx));
         Export { rows, chart }
     }
 
@@ -362,17 +478,18 @@ mod tests {
         let mut list = List::default();
         list.update(&ids("a b c"), rows(2));
         list.update(&ids("x a b c"), rows(2));
-        assert!(!list.is_replaced(&ids("x a b c")), "it is on screen, one row lower");
+        let is_gone = |list: &List, now: &str| list.replaced(&ids(now), |_| false) == Some(Replaced::Gone);
+        assert!(!is_gone(&list, "x a b c"), "it is on screen, one row lower");
         list.update(&ids("b c"), rows(2));
-        assert!(list.is_replaced(&ids("b c")), "also before a row was selected");
+        assert!(is_gone(&list, "b c"), "also before a row was selected");
         list.act(Action::Down, &ids("b c"));
-        assert!(!list.is_replaced(&ids("x b c")) && list.is_replaced(&ids("b")));
+        assert!(!is_gone(&list, "x b c") && is_gone(&list, "b"));
         list.update(&ids("b d"), rows(2));
-        assert!(list.is_replaced(&ids("b d")), "also after it was drawn");
+        assert!(is_gone(&list, "b d"), "also after it was drawn");
         list.update(&ids("b c d"), rows(2));
-        assert!(list.is_replaced(&ids("b c d")), "the row that came back is another selection");
+        assert!(is_gone(&list, "b c d"), "the row that came back is another selection");
         list.act(Action::Up, &ids("b c d"));
-        assert!(!list.is_replaced(&ids("b c d")), "the operator has moved on");
+        assert!(!is_gone(&list, "b c d"), "the operator has moved on");
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! The metrics of a snapshot: what the Metrics screen lists and the history records. Rule: "Screens".
 
-use super::format::natural_order;
+use std::collections::BTreeMap;
+
+use super::format::{natural_order, thousands};
 use super::screens::learning::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use townlet_wire::Snapshot;
+
+/// Objects that have a metric each. Those of a larger town have one for each kind.
+pub(crate) const MANY_OBJECTS: usize = 256;
 
 /// One metric with its current value.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +58,7 @@ impl Metric {
     /// Sets a maximum as the target.
     fn at_most(self, limit: u64) -> Self {
         let verdict = if self.value.is_some_and(|value| value > limit as f64) { "missed" } else { "met" };
-        self.bound(Some(limit as f64), &format!("≤ {limit}"), verdict)
+        self.bound(Some(limit as f64), &format!("≤ {}", thousands(limit)), verdict)
     }
 }
 
@@ -105,10 +110,22 @@ fn town(view: &Snapshot, into: &mut Vec<Metric>) {
         Metric::count("queues", "ghost_steps", "ghost steps", view.conflict.ghost_steps),
         Metric::count("queues", "blocked_steps", "blocked steps", view.conflict.blocked_steps),
     ]);
-    into.extend(queues.iter().map(|queue| {
-        let name = format!("waiting.{}", queue.object);
-        Metric::level("queues", &name, &format!("waiting, {}", queue.object), "count", queue.waiting.len() as u64)
+    let each = queues.iter().map(|queue| (queue.object.as_str(), queue.kind.as_str(), queue.waiting.len() as u64));
+    into.extend(objects(queues.len(), each).into_iter().map(|(object, waiting)| {
+        Metric::level("queues", &format!("waiting.{object}"), &format!("waiting, {object}"), "count", waiting)
     }));
+}
+
+/// A number for each object; in a large town their sums by kind, as (object or kind, number).
+fn objects<'a>(count: usize, each: impl Iterator<Item = (&'a str, &'a str, u64)>) -> Vec<(&'a str, u64)> {
+    if count <= MANY_OBJECTS {
+        return each.map(|(object, _, number)| (object, number)).collect();
+    }
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, kind, number) in each {
+        *kinds.entry(kind).or_default() += number;
+    }
+    kinds.into_iter().collect()
 }
 
 /// Rewards, prices and stock.
@@ -123,12 +140,12 @@ fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
         let list = view.list_prices.get(item).copied();
         metric.bound(list, &list.map_or_else(String::new, |list| format!("list {list:.2}")), "")
     }));
-    let mut stores: Vec<_> = view.economy.iter().collect();
+    let each =
+        view.economy.iter().map(|(object, store)| (object.as_str(), store.kind.as_str(), store.stock.values().sum()));
+    let mut stores = objects(view.economy.len(), each);
     stores.sort_by(|one, other| natural_order(one.0, other.0));
-    into.extend(stores.into_iter().map(|(object, store)| {
-        let stock: u64 = store.stock.values().sum();
-        let name = format!("stock.{object}");
-        Metric::new("economy", &name, &format!("stock, {object}"), "count", Some(stock as f64))
+    into.extend(stores.into_iter().map(|(object, stock)| {
+        Metric::level("economy", &format!("stock.{object}"), &format!("stock, {object}"), "count", stock)
     }));
 }
 
@@ -171,6 +188,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures;
+    use townlet_wire::telemetry::{Queue, QueueWaiter, Store};
 
     #[test]
     fn every_block_of_a_snapshot_has_uniquely_named_metrics() {
@@ -205,5 +223,39 @@ mod tests {
         assert_eq!(of("kpi.tenure").target, Some((3.0, "≥ 3 days".into())));
         assert_eq!((of("employment.pending").verdict.as_str(), of("queues.ghost_steps").counts), ("met", true));
         assert_eq!(of("kpi.relationship_coverage").value, None);
+    }
+
+    #[test]
+    fn a_large_town_has_a_metric_for_each_kind_of_object() {
+        let mut view = fixtures::snapshot();
+        let queue = |number: usize| Queue {
+            object: format!("bed_{number}"),
+            kind: if number.is_multiple_of(2) { "bed" } else { "desk" }.into(),
+            waiting: vec![QueueWaiter::default(); number % 3],
+            ..Queue::default()
+        };
+        view.conflict.queues = (0..MANY_OBJECTS).map(queue).collect();
+        view.economy = view.conflict.queues.iter().map(|queue| (queue.object.clone(), Store::default())).collect();
+        let of = |view: &Snapshot, group: &str| {
+            let metrics = all(view).into_iter().filter(|metric| metric.name.starts_with(group));
+            metrics.map(|metric| (metric.name, metric.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&view, "queues.waiting.").len(), MANY_OBJECTS);
+        assert_eq!(of(&view, "economy.stock.").len(), MANY_OBJECTS);
+        view.conflict.queues.push(queue(MANY_OBJECTS));
+        let store = |kind: &str, meals| Store {
+            kind: kind.into(),
+            stock: [("meals".to_owned(), meals)].into(),
+            ..Store::default()
+        };
+        view.economy.values_mut().for_each(|empty| *empty = store("fridge", 2));
+        view.economy.insert("till_1".into(), store("till", 5));
+        let sums = |kind: &str| {
+            view.conflict.queues.iter().filter(|it| it.kind == kind).map(|it| it.waiting.len()).sum::<usize>() as f64
+        };
+        let expected = ["bed", "desk"].map(|kind| (format!("queues.waiting.{kind}"), Some(sums(kind))));
+        assert_eq!(of(&view, "queues.waiting."), expected);
+        let stock = [("fridge", 2.0 * MANY_OBJECTS as f64), ("till", 5.0)];
+        assert_eq!(of(&view, "economy.stock."), stock.map(|(kind, sum)| (format!("economy.stock.{kind}"), Some(sum))));
     }
 }

@@ -13,6 +13,7 @@ use ratatui::widgets::{Block, BorderType};
 use super::console::AnswerLog;
 use super::export::Export;
 use super::format::{clip, pad, styled_lines, thousands};
+use super::indexed_snapshot::IndexedSnapshot;
 use super::keymap::Action;
 use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
@@ -29,7 +30,7 @@ use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allo
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The newest snapshot.
-    pub view: &'a Snapshot,
+    pub view: &'a IndexedSnapshot,
     /// History of the metrics.
     pub history: &'a MetricHistory,
     /// The operator's session.

@@ -19,11 +19,13 @@ use super::pane::{ReasonPrompt, Screen};
 use super::settings::Settings;
 use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
-use townlet_source::{Source, SourceEvent, SourceInfo};
+use townlet_source::{Link, Source, SourceEvent, SourceInfo, UnconfirmedCommand};
 use townlet_wire::{Request, Role};
 
-/// Environment variable that tells the child how to load: `ready`, `fails` or `hangs`.
+/// Environment variable that tells the child how to load: `ready`, `silent`, `fails` or `hangs`.
 const CHILD: &str = "TOWNLET_TEST_PTY_CHILD";
+/// The child's file of the console history.
+const HISTORY: &str = "TOWNLET_TEST_PTY_HISTORY";
 /// Turns a hang into a failure; far longer than any step takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -33,6 +35,8 @@ struct StaticSource {
     deliver: Option<Box<dyn Fn(SourceEvent) + Send + Sync>>,
     /// `close` never returns.
     hangs_on_close: bool,
+    /// It has a command without an answer, and publishes a state again and again.
+    is_silent: bool,
 }
 
 impl Source for StaticSource {
@@ -42,7 +46,29 @@ impl Source for StaticSource {
 
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         deliver(SourceEvent::View(Arc::new(snapshot())));
-        self.deliver = Some(deliver);
+        if !self.is_silent {
+            self.deliver = Some(deliver);
+            return;
+        }
+        let (url, why) = ("http://x".to_owned(), "connection refused".to_owned());
+        let silent_seconds = Some(9);
+        let link = Link::Reconnecting { url, in_seconds: 1, silent_seconds, denied: false, stopped: false, why };
+        deliver(SourceEvent::Link(link));
+        let command = UnconfirmedCommand {
+            cmd_id: "id-7".into(),
+            command: "price meal 5".into(),
+            seconds: 9,
+            retrying: true,
+            maybe_received: false,
+            why: "connection refused".into(),
+        };
+        deliver(SourceEvent::Unconfirmed(vec![command]));
+        std::thread::spawn(move || {
+            let (_kept, never) = channel::<()>();
+            while never.recv_timeout(Duration::from_millis(20)).is_err() {
+                deliver(SourceEvent::View(Arc::new(snapshot())));
+            }
+        });
     }
 
     fn send(&mut self, request: Request) -> String {
@@ -77,7 +103,7 @@ fn child() {
         webhook: None,
         capabilities: Capabilities::FULL,
         keymap: Keymap::default(),
-        history: None,
+        history: std::env::var_os(HISTORY).map(Into::into),
         layouts: None,
         screen: Screen::Operations,
         keep_last_screen: true,
@@ -85,6 +111,7 @@ fn child() {
     let mut session = TerminalSession::open(options).unwrap();
     let load = move || match loading.as_str() {
         "ready" => StaticSource::default(),
+        "silent" => StaticSource { is_silent: true, ..StaticSource::default() },
         "fails" => panic!("the town cannot be built"),
         _ => loop {
             std::thread::park();
@@ -116,12 +143,17 @@ impl PtySession {
     }
 
     fn start(loading: &str) -> Self {
+        Self::start_with(loading, |_| {})
+    }
+
+    fn start_with(loading: &str, change: impl FnOnce(&mut CommandBuilder)) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
         command.args(["--exact", "pty_tests::child", "--nocapture"]);
         command.env(CHILD, loading);
         command.env("TERM", "xterm-256color");
+        change(&mut command);
         let child = pair.slave.spawn_command(command).unwrap();
         let keys = pair.master.take_writer().unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
@@ -287,4 +319,22 @@ fn a_panic_while_loading_restores_the_terminal() {
     pty.until("the panic", contains("the town cannot be built"));
     pty.terminal_restored();
     assert!(!pty.exited_successfully());
+}
+
+#[test]
+fn a_terminal_that_goes_away_leaves_the_note_of_what_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = folder.path().join("history");
+    let mut pty = PtySession::start_with("silent", |command| {
+        command.env(HISTORY, &history);
+        // The loss is seen by the next frame alone, without a signal.
+        command.set_controlling_tty(false);
+    });
+    pty.until("the unconfirmed command", |screen| screen.contents().contains("1 not confirmed"));
+    let other = native_pty_system().openpty(PtySize::default()).unwrap();
+    pty.master = other.master;
+    pty.keys = Box::new(std::io::sink());
+    pty.bytes = channel().1;
+    assert!(!pty.child.wait().unwrap().success(), "the terminal is gone");
+    assert_eq!(std::fs::read_to_string(history).unwrap(), "price meal 5 # given up id-7\n");
 }

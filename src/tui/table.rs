@@ -91,7 +91,7 @@ impl Table {
         Some(layouts.columns(self)?.into_iter().flat_map(|index| all[index].fields()).collect())
     }
 
-    /// The columns that fit into `width`: those the operator chose, or the default. `contents` has the widths of the contents
+    /// The columns that fit into `width`: those the operator chose and the extra ones after them, or the default. `contents` has the widths of the contents
     /// of some columns, which then are as wide as that, within their bounds; one that gets what is left is shown whole before there
     /// are further columns.
     pub(crate) fn fit(&self, layouts: &Layouts, width: usize, contents: &[(&str, usize)]) -> FittedColumns {
@@ -105,9 +105,15 @@ impl Table {
             (width, _) => width,
         };
         let chosen = layouts.columns(self);
-        let rank = |column: &Column| if chosen.is_some() { column.rank.min(EXTRA - 1) } else { column.rank };
         let all: &'static [Column] = self.columns;
-        let indices = chosen.clone().unwrap_or_else(|| (0..all.len()).collect());
+        let is_chosen = |column: &Column| chosen.iter().flatten().any(|index| all[*index].head == column.head);
+        let rank = |column: &Column| if is_chosen(column) { column.rank.min(EXTRA - 1) } else { column.rank };
+        // Extra columns that the operator did not choose follow where there is room.
+        let extra = |index: &usize| all[*index].rank >= EXTRA && !is_chosen(&all[*index]);
+        let indices: Vec<usize> = match &chosen {
+            Some(chosen) => chosen.iter().copied().chain((0..all.len()).filter(extra)).collect(),
+            None => (0..all.len()).collect(),
+        };
         let mut columns: Vec<(&'static Column, usize)> =
             indices.into_iter().map(|index| (&all[index], bounds(&all[index]).0)).collect();
         let total = |columns: &[(&Column, usize)], wide: bool| {
@@ -313,6 +319,9 @@ mod tests {
         layouts.choose(&TABLE, Some(&[3, 0]));
         assert_eq!(drawn(&layouts, 40).0, "place    name      ");
         assert_eq!(drawn(&layouts, 12).0, "name      ", "by rank also then");
+        layouts.choose(&TABLE, Some(&[1, 0]));
+        assert_eq!(drawn(&layouts, 24).0, "count name      ", "not all of an extra column");
+        assert_eq!(drawn(&layouts, 25).0, "count name       place   ", "an extra column follows");
         layouts.choose(&TABLE, None);
         assert_eq!(drawn(&layouts, 30).0, "name       count note place   ");
     }

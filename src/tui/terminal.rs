@@ -227,9 +227,9 @@ impl TerminalSession {
         let report = move |report| drop(sender.send(ShellEvent::Webhook(report)));
         let webhook = self.options.webhook.take().map(|webhook| webhook.start(report)).transpose()?;
         let indexed = sources.iter_mut().enumerate();
-        let latest_views =
+        let views =
             indexed.map(|(index, watched)| start_source(index, watched.source.as_mut(), self.sender.clone())).collect();
-        let mut shell = Shell::new(&mut self, &mut sources, latest_views, webhook);
+        let mut shell = Shell::new(&mut self, &mut sources, views, webhook);
         let result = unless_gone(shell.run_loop(), ());
         let (last, webhook) = (shell.last.take(), shell.webhook.take());
         drop(self);

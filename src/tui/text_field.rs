@@ -48,7 +48,9 @@ impl TextField {
 
     /// Inserts pasted text: line breaks and tabs become spaces, other control characters are dropped.
     pub fn paste(&mut self, text: &str) {
-        let clean = text.chars().map(|character| if matches!(character, '\n' | '\t') { ' ' } else { character });
+        // Terminals send the end of a line as a carriage return.
+        let text = text.replace("\r\n", " ");
+        let clean = text.chars().map(|character| if matches!(character, '\r' | '\n' | '\t') { ' ' } else { character });
         let clean: String = clean.filter(|character| !character.is_control()).collect();
         self.area.insert_str(clean);
     }
@@ -107,7 +109,7 @@ mod tests {
         let mut field = TextField::with("ab");
         assert!(!press(&mut field, KeyCode::Enter, KeyModifiers::NONE));
         assert!(!press(&mut field, KeyCode::Char('m'), KeyModifiers::CONTROL));
-        field.paste("c\nd\u{1b}[2J");
+        field.paste("c\rd\u{1b}[2J");
         assert_eq!(field.text(), "abc d[2J");
         press(&mut field, KeyCode::Home, KeyModifiers::NONE);
         assert_eq!(field.before(), "");

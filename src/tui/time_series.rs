@@ -69,9 +69,14 @@ impl TimeSeries {
         known.map(|(tick, value)| (*tick as f64, *value)).collect()
     }
 
-    /// Increase of a counter between consecutive points, per `per` ticks. A decrease counts as a reset.
+    /// Increase of a counter between consecutive points, per `per` ticks. A decrease counts as a reset. A counter begins at 0 before
+    /// the first point at which it is known, because shards do not send counters of 0.
     pub(crate) fn rate(&self, name: &str, per: u64) -> Vec<(f64, f64)> {
-        let points = self.points(name);
+        let mut points = self.points(name);
+        let before = points.first().map_or(0, |first| self.ticks.partition_point(|tick| (*tick as f64) < first.0));
+        if let Some(tick) = self.ticks.get(before.wrapping_sub(1)) {
+            points.insert(0, (*tick as f64, 0.0));
+        }
         let growth = |pair: &[(f64, f64)]| {
             let (ticks, more) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
             (pair[1].0, more.max(0.0) * per as f64 / ticks.max(1.0))
@@ -125,6 +130,8 @@ mod tests {
             timeline.record(slot * 100, slot, [("n", Some(total))].into_iter());
         }
         assert_eq!(timeline.rate("n", 1_000), [(100.0, 50.0), (200.0, 0.0)]);
+        timeline.record(300, 3, [("n", Some(2.0)), ("late", Some(4.0))].into_iter());
+        assert_eq!(timeline.rate("late", 1_000), [(300.0, 40.0)], "a counter that appears was 0 before");
     }
 
     #[test]

@@ -107,6 +107,9 @@ with_diff! {
         pub detail: String,
         /// The policy being evaluated, if any.
         pub candidate: Option<String>,
+        /// Why the town lies outside the range of towns that the candidate was trained on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub outside_range: Option<String>,
         /// The policy that drives the town.
         pub release: String,
         /// The previous release, which a rollback restores.

@@ -9,6 +9,8 @@ pub mod command_line;
 mod diff;
 mod escape;
 pub mod field_change;
+mod json_length;
+pub mod json_text;
 pub mod learning;
 pub mod perturbations;
 pub mod renamed;
@@ -26,6 +28,7 @@ mod tests;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
 pub use escape::{escape, escape_output, is_unsafe};
+pub use json_length::json_length;
 pub use secrets::{REDACTED, TOKEN_PREFIX, find_token, holds_token, redact_tokens};
 pub use stream::{Body, Envelope, Mirror, Position, sha256};
 pub use telemetry::{Diff, Snapshot};

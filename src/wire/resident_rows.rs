@@ -113,7 +113,9 @@ impl<'a> Chosen<'a> {
             let Some(known) = old.get(queue.object.as_str()).copied() else { return true };
             // Nobody's turn brings the row of a free object.
             let free = queue.users.is_empty() && queue.waiting.is_empty();
-            let is_always_sent = free || known.waiting.len() != queue.waiting.len() || known.working != queue.working;
+            let is_always_sent = free
+                || known.waiting.len() != queue.waiting.len()
+                || (known.working, known.closed) != (queue.working, queue.closed);
             let is_watched = now.objects.contains(&queue.object);
             let changed = || {
                 is_watched || is_always_sent || [known, queue].into_iter().any(|queue| concerns(queue, &self.changed))

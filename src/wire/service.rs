@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 
 use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
 
@@ -96,13 +98,26 @@ pub struct Focus {
 #[serde(deny_unknown_fields)]
 pub struct Area {
     /// The first column.
+    #[serde(deserialize_with = "whole")]
     pub x: u64,
     /// The first row.
+    #[serde(deserialize_with = "whole")]
     pub y: u64,
     /// Columns.
+    #[serde(deserialize_with = "whole")]
     pub width: u64,
     /// Rows.
+    #[serde(deserialize_with = "whole")]
     pub height: u64,
+}
+
+/// A whole number, also when it is written with a fraction of 0: JSON Schema calls `3.0` an integer. Numbers beyond the largest
+/// become that one.
+fn whole<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+    let number = Number::deserialize(input)?;
+    let fraction = || number.as_f64().filter(|value| *value >= 0.0 && value.fract() == 0.0);
+    let value = number.as_u64().or_else(|| fraction().map(|value| value as u64));
+    value.ok_or_else(|| D::Error::custom("a whole number of at least 0 is needed"))
 }
 
 impl Area {
@@ -161,6 +176,19 @@ mod tests {
             ("new", true, false),
         ] {
             assert_eq!((is_older(version), is_newer(version)), (older, newer), "{version}");
+        }
+    }
+
+    #[test]
+    fn an_area_is_read_from_whole_numbers_however_they_are_written() {
+        let read = |x: &str| {
+            let text = format!(r#"{{"x":{x},"y":0,"width":1,"height":1}}"#);
+            serde_json::from_str::<Area>(&text).map(|area| area.x)
+        };
+        assert_eq!([read("7").unwrap(), read("2477.0").unwrap(), read("2e3").unwrap()], [7, 2_477, 2_000]);
+        assert_eq!([read("18446744073709551615").unwrap(), read("1e30").unwrap()], [u64::MAX; 2]);
+        for refused in ["-1", "0.5", "\"7\"", "null", "-2.0"] {
+            assert!(read(refused).is_err(), "{refused}");
         }
     }
 }

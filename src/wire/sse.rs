@@ -2,8 +2,8 @@
 //!
 //! An event is a kind, an id from which a reader resumes after a lost connection, and one line of data.
 
-/// Longest event read, in bytes. The state of 10,000 residents has up to 34 MiB, half of it without details.
-pub const MAX_EVENT: usize = 64 * 1024 * 1024;
+/// Longest event read, in bytes: a whole state in its envelope.
+pub const MAX_EVENT: usize = super::stream::MAX_STATE + 64 * 1024;
 /// Capacity that the buffer keeps between events, in bytes.
 const KEPT_BYTES: usize = 64 * 1024;
 

@@ -3,9 +3,10 @@
 //! Owns the order of messages, the detection of missing ones, and the digest of a state. Independent of the transport. Rule:
 //! "Telemetry".
 
+use std::sync::Arc;
+
 use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -13,6 +14,7 @@ use townlet_bounded::{BoundedError, measure};
 use townlet_text::hex;
 
 use super::field_change::{Change as _, Mismatch};
+use super::json_length;
 use super::sorted_json;
 use super::sse::MAX_EVENT;
 use super::{Diff, SCHEMA_VERSION, Snapshot};
@@ -22,6 +24,11 @@ use super::{Diff, SCHEMA_VERSION, Snapshot};
 pub const fn max_memory(length: usize) -> usize {
     32 * 1024 * 1024 + 3 * length
 }
+
+/// Most residents that a town has at a time: the largest `embedding_allocator.max_slots`.
+pub const MAX_RESIDENTS: usize = 32_000;
+/// Longest text of a state, in bytes: each resident with its job, its ties and its share of the map, objects and queues.
+pub const MAX_STATE: usize = MAX_RESIDENTS * 4_096;
 
 /// Why a message cannot be parsed.
 pub type MessageError = BoundedError<serde_json::Error>;
@@ -67,7 +74,7 @@ pub struct Envelope {
 #[serde(tag = "kind", content = "payload", rename_all = "snake_case")]
 pub enum Body {
     /// The whole state: the first message of a stream.
-    Snapshot(Box<Snapshot>),
+    Snapshot(#[serde(serialize_with = "shared")] Arc<Snapshot>),
     /// The changes since the previous message.
     Diff(Box<Diff>),
     /// The changes of several messages in one, while the publisher or this subscriber is behind.
@@ -75,7 +82,11 @@ pub enum Body {
     /// No change for a while; `seq` is that of the previous message.
     Heartbeat,
     /// The whole state again, because messages were lost or names have changed.
-    Resync(Box<Snapshot>),
+    Resync(#[serde(serialize_with = "shared")] Arc<Snapshot>),
+}
+
+fn shared<S: Serializer>(state: &Arc<Snapshot>, serializer: S) -> Result<S::Ok, S::Error> {
+    Snapshot::serialize(state, serializer)
 }
 
 /// An envelope whose payload is not parsed yet: its type depends on `kind`, which may follow it.
@@ -127,11 +138,11 @@ impl Envelope {
         let raw: RawEnvelope<'_> = serde_json::from_str(text).map_err(BoundedError::Invalid)?;
         let (payload, most) = (raw.payload.map_or("null", RawValue::get), max_memory(text.len()));
         let (body, memory) = match raw.kind.as_str() {
-            "snapshot" => content(payload, most, Body::Snapshot)?,
-            "diff" => content(payload, most, Body::Diff)?,
-            "aggregate" => content(payload, most, Body::Aggregate)?,
+            "snapshot" => content(payload, most, |state| Body::Snapshot(Arc::new(state)))?,
+            "diff" => content(payload, most, |diff| Body::Diff(Box::new(diff)))?,
+            "aggregate" => content(payload, most, |diff| Body::Aggregate(Box::new(diff)))?,
             "heartbeat" => (Body::Heartbeat, 0),
-            "resync" => content(payload, most, Body::Resync)?,
+            "resync" => content(payload, most, |state| Body::Resync(Arc::new(state)))?,
             kind => {
                 let why = format!("there is no message kind `{kind}`");
                 return Err(BoundedError::Invalid(serde_json::Error::custom(why)));
@@ -183,24 +194,11 @@ fn content<T: DeserializeOwned>(
     Ok((body(content), memory))
 }
 
-// Conversions are functions here and not generic code of the callers, so that they are compiled once.
+// The conversion is a function here and not generic code of the callers, so that it is compiled once.
 impl Snapshot {
     /// The state as JSON in one line.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a snapshot is plain data")
-    }
-
-    /// The state as a JSON value.
-    pub fn to_value(&self) -> Value {
-        serde_json::to_value(self).expect("a snapshot is plain data")
-    }
-
-    /// The state of a JSON value.
-    ///
-    /// # Errors
-    /// A field that is missing or has the wrong type.
-    pub fn from_value(value: &Value) -> serde_json::Result<Self> {
-        serde_json::from_str(&value.to_string())
     }
 }
 
@@ -285,8 +283,9 @@ pub struct Mirror {
     sent_ms: u64,
     /// Upper bound of the memory of the state in bytes: its own when it was last measured, and that of the messages since.
     memory: usize,
-    /// Most bytes that the state may take, together with the message that is applied: [`max_memory`] of the last whole state.
-    most: usize,
+    /// Length of the last whole state as it was read. The state and the message that is applied may take as much memory as
+    /// [`max_memory`] says for both texts: a message may have a new row for every resident.
+    length: usize,
 }
 
 impl Mirror {
@@ -327,10 +326,10 @@ impl Mirror {
     /// Measures the state if it may be too large to apply a message that takes so many bytes.
     fn make_room(&mut self, body: &Body, memory: usize, length: usize) -> Result<(), Lost> {
         if matches!(body, Body::Snapshot(_) | Body::Resync(_)) {
-            *self = Self { memory, most: max_memory(length), ..Self::default() };
+            *self = Self { memory, length, ..Self::default() };
             return Ok(());
         }
-        let most = self.most;
+        let most = max_memory(self.length + length);
         self.memory = self.memory.saturating_add(memory);
         let Some(state) = self.state.take_if(|_| self.memory > most) else { return Ok(()) };
         let text = bounded_json(&state).ok();
@@ -358,7 +357,7 @@ impl Mirror {
         let kind = message.body.kind();
         self.sent_ms = message.sent_ms;
         match message.body {
-            Body::Snapshot(state) | Body::Resync(state) => self.state = Some(*state),
+            Body::Snapshot(state) | Body::Resync(state) => self.state = Some(Arc::unwrap_or_clone(state)),
             Body::Heartbeat => {
                 self.follows(position, message.seq, "heartbeat")?;
                 return Ok(false);
@@ -392,13 +391,10 @@ impl Mirror {
     }
 }
 
-/// The JSON of a state, if it fits into an event.
+/// The JSON of a state, if it fits into an event. It is written twice, so that it takes no more memory than its length.
 fn bounded_json(state: &Snapshot) -> serde_json::Result<Vec<u8>> {
-    let mut text = vec![0; MAX_EVENT];
-    let mut left = text.as_mut_slice();
-    serde_json::to_writer(&mut left, state)?;
-    let length = MAX_EVENT - left.len();
-    text.truncate(length);
+    let mut text = Vec::with_capacity(json_length(state, MAX_EVENT)?);
+    serde_json::to_writer(&mut text, state)?;
     Ok(text)
 }
 

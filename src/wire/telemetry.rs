@@ -166,6 +166,13 @@ impl Snapshot {
     }
 }
 
+impl Employment {
+    /// The limit on exits of all causes, if it is reached while the exit cap is not.
+    pub fn reached_all_exits_cap(&self) -> Option<u64> {
+        self.all_exits_cap.filter(|cap| self.all_exits_today >= *cap && self.exits_today < self.daily_exit_cap)
+    }
+}
+
 impl Job {
     /// Ticks worked divided by ticks scheduled over the latest shifts. `None` without a job, and before the first shift; that
     /// there was none is known from `agent`, the resident, if the shard has sent it.
@@ -211,6 +218,12 @@ with_diff! {
         /// Absent shifts of all residents in 7 days.
         #[serde(default)]
         pub absent_7d: u64,
+        /// Exits of all causes since midnight.
+        #[serde(default)]
+        pub all_exits_today: u64,
+        /// Most exits of all causes per day, as far as no operator orders them; `null` if the shard does not say.
+        #[serde(default)]
+        pub all_exits_cap: Option<u64>,
     }
 
     /// What changed about the exit queue.
@@ -267,6 +280,16 @@ pub struct Queue {
     pub ghost_steps: u64,
     /// False while power or water it needs is off, or it is outside its opening hours.
     pub working: bool,
+    /// Does not work because it is outside its opening hours; has the power and the water that it needs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+}
+
+impl Queue {
+    /// Whether power or water that it needs is off.
+    pub const fn is_off(&self) -> bool {
+        !self.working && !self.closed
+    }
 }
 
 /// A resident that uses or has reserved the object.

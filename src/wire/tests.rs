@@ -1,5 +1,7 @@
 //! What diffs and the stream promise: snapshot + diffs = state, in any grouping, and that a reader notices what is missing.
 
+use std::sync::Arc;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::json;
@@ -117,7 +119,7 @@ proptest! {
             }
         }
         // A message with a byte changed is refused or read, never a panic.
-        let mut text = serde_json::to_vec(&message(1, 0, Body::Snapshot(Box::new(state)))).unwrap();
+        let mut text = serde_json::to_vec(&message(1, 0, Body::Snapshot(Arc::new(state)))).unwrap();
         for (at, byte) in bytes.iter().enumerate() {
             let place = (at * 97 + usize::from(*byte) * 31) % text.len();
             text[place] = *byte;
@@ -174,7 +176,7 @@ fn step(from: u64, to: u64) -> Body {
 fn a_reader_notices_what_is_missing() {
     let mut mirror = Mirror::default();
     assert_eq!(mirror.take(message(2, 1, step(1, 2))), Err(Lost::Unstarted("diff")));
-    assert_eq!(mirror.take(message(1, 0, Body::Snapshot(Box::new(at_tick(1))))), Ok(true));
+    assert_eq!(mirror.take(message(1, 0, Body::Snapshot(Arc::new(at_tick(1))))), Ok(true));
     assert_eq!(mirror.take(message(2, 1, step(1, 2))), Ok(true));
     assert_eq!(mirror.take(message(2, 2, Body::Heartbeat)), Ok(false));
     assert_eq!(mirror.state(), Some(&at_tick(2)));
@@ -186,7 +188,7 @@ fn a_reader_notices_what_is_missing() {
     mirror = before.clone();
     assert_eq!(mirror.take(Envelope { epoch: 8, ..message(3, 2, step(2, 3)) }), Err(Lost::Epoch { came: 8, read: 7 }));
     mirror = before;
-    assert_eq!(mirror.take(message(9, 0, Body::Resync(Box::new(at_tick(9))))), Ok(true));
+    assert_eq!(mirror.take(message(9, 0, Body::Resync(Arc::new(at_tick(9))))), Ok(true));
     let expected = Some(digest(&at_tick(11)));
     let wrong = Envelope { digest: expected.clone(), ..message(10, 9, step(9, 10)) };
     assert!(matches!(mirror.clone().take(wrong.clone()), Err(Lost::Digest { seq: 10, .. })));
@@ -278,7 +280,8 @@ fn a_state_that_grows_without_end_is_given_up() {
         assert_eq!(mirror.read(&raw(seq, "diff", &diff(10_000))), Ok(true), "message {seq}");
     }
     let grown = (40..120).find_map(|seq| mirror.read(&raw(seq, "diff", &diff(0))).err());
-    assert_eq!(grown, Some(Lost::TooLarge { most: max_memory(whole.len()) }));
+    let most = max_memory(whole.len() + raw(40, "diff", &diff(0)).len());
+    assert!(grown.is_some_and(|why| matches!(why, Lost::TooLarge { most: found } if found.abs_diff(most) < 10)));
     assert!(mirror.state().is_none());
 }
 
@@ -304,18 +307,19 @@ fn a_large_town_is_read() {
         ..Agent::default()
     };
     let mut state = at_tick(1);
-    state.agents = (0..2_000).map(|number| Agent { id: format!("resident-{number}"), ..agent.clone() }).collect();
+    state.agents = (0..7_000).map(|number| Agent { id: format!("resident-{number}"), ..agent.clone() }).collect();
     state.jobs = state.agents.iter().map(|agent| (agent.id.clone(), Job::default())).collect();
     let tie =
         |number: usize| Tie { agent: format!("resident-{}", number / 6), other: format!("{number}"), ..Tie::default() };
     state.relationships.ties = (0..12_000).map(tie).collect();
     let text = raw(1, "snapshot", &state.to_json());
-    assert!(text.len() > 5_000_000 && text.len() < crate::sse::MAX_EVENT, "{}", text.len());
+    // What one message and the state take is more than what the state alone may take.
+    assert!(text.len() > 14_000_000 && text.len() < crate::sse::MAX_EVENT, "{}", text.len());
     let mut mirror = Mirror::default();
     assert_eq!(mirror.read(&text), Ok(true));
     // Every resident changes in every message.
     let agents = format!("{{\"agents\":{}}}", serde_json::to_string(&state.agents).unwrap());
-    for seq in 2..6 {
+    for seq in 2..4 {
         assert_eq!(mirror.read(&raw(seq, "diff", &agents)), Ok(true));
     }
     assert_eq!(mirror.state(), Some(&state));

@@ -2,7 +2,7 @@
 //!
 //! Each test binary compiles this module for itself with `#[path]`.
 
-#![allow(dead_code, unused_imports, reason = "every test binary uses the part it needs")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "every test binary uses the part it needs")]
 
 mod files;
 mod program;
@@ -17,7 +17,7 @@ pub(crate) use files::{
 pub(crate) use program::{BINARY, command, json, text, townlet};
 pub(crate) use shard::{SMALL_TRAINING, TestShard, options, options_with_reload, refusal, test_session};
 pub(crate) use sources::{
-    CONFIG_FILE, backlog_sources, config_text, default_sources, read_config, repository, shipped_policy, sources,
-    store_idle_policy,
+    CONFIG_FILE, TestTown, backlog_sources, config_text, default_sources, in_each_town, read_config, repository,
+    shipped_policy, sources, store_idle_policy,
 };
 pub(crate) use wait::{TIMEOUT, soak, stands_still, wait_for, wait_until};

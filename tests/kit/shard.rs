@@ -9,7 +9,7 @@ use townlet_shard::{ConfigReloader, Handle, Home, Options};
 use townlet_wire::telemetry::{Agent, Evidence};
 use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
-use super::sources::{CONFIG_FILE, default_sources, read_config};
+use super::sources::{CONFIG_FILE, TestTown, default_sources, read_config};
 use super::wait::wait_for;
 
 /// A training of a few towns and a small network, with a checkpoint every other update.
@@ -49,7 +49,12 @@ impl TestShard {
 
     /// A new default town that ticks only when the test runs it.
     pub(crate) fn new(home: &Path) -> Self {
-        Self::from_handle(townlet_shard::start(default_sources(&[]), 7, options(home, true)).expect("the shard starts"))
+        Self::in_town(home, TestTown::Default)
+    }
+
+    /// A new town that ticks only when the test runs it.
+    pub(crate) fn in_town(home: &Path, town: TestTown) -> Self {
+        Self::from_handle(townlet_shard::start(town.sources(), 7, options(home, true)).expect("the shard starts"))
     }
 
     /// The same with a safety gate that passes a candidate after 35 pairs without an event.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::wait::soak;
 use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_shard::ConfigFiles;
 use townlet_town::Sources;
@@ -45,6 +46,61 @@ pub(crate) fn backlog_sources(settings: &[(&str, &str)]) -> Sources {
     let perturbations = default_sources(&[]).perturbations;
     Sources { perturbations, ..sources("scenarios/employment_backlog.yaml", &[&[QUIET], settings].concat()) }
 }
+
+/// A town for tests of determinism, restarts and crashes, which run in each of these. Both shards have the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TestTown {
+    /// The default town of 8 residents.
+    Default,
+    /// The town of 1,000 residents.
+    Thousand,
+}
+
+impl TestTown {
+    /// Arguments with which `run` and `serve` start it.
+    pub(crate) fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Default => &[],
+            Self::Thousand => {
+                &["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/configs/stress.yaml"), "--set", "shard=harbour"]
+            }
+        }
+    }
+
+    /// The text of a configuration file of it.
+    pub(crate) fn yaml(self) -> String {
+        match self {
+            Self::Default => String::new(),
+            Self::Thousand => config_text("stress.yaml").replace("\nshard: stress\n", "\nshard: harbour\n"),
+        }
+    }
+
+    /// Of many cases that are alike, every how many-eth is tried in it. In a soak each is.
+    pub(crate) fn stride(self) -> usize {
+        if self == Self::Default || soak() { 1 } else { 5 }
+    }
+
+    /// Its sources, without perturbations that start by themselves.
+    pub(crate) fn sources(self) -> Sources {
+        match self {
+            Self::Default => default_sources(&[]),
+            Self::Thousand => sources("stress.yaml", &[QUIET, ("shard", "harbour"), ("config_id", "town-v1")]),
+        }
+    }
+}
+
+/// Makes a test of each function in each town: `default_town::…` and `thousand_residents::…`.
+macro_rules! in_each_town {
+    ($($test:ident),+ $(,)?) => {
+        mod default_town {
+            $(#[test] fn $test() { super::$test($crate::kit::TestTown::Default); })+
+        }
+        mod thousand_residents {
+            $(#[test] fn $test() { super::$test($crate::kit::TestTown::Thousand); })+
+        }
+    };
+}
+pub(crate) use in_each_town;
 
 /// The configuration file of a home that [`super::TestShard::from_file`] starts from.
 pub(crate) const CONFIG_FILE: &str = "town.yaml";

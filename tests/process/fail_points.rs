@@ -1,7 +1,8 @@
 //! Every named fail point of the program: the thread that reaches it panics, the process aborts there, or the disk fails there.
 //!
 //! In each case the process ends with a message or continues, a resumed run holds everything acknowledged, nothing is applied
-//! twice, and the logs agree. Needs `--features failpoints`. `TOWNLET_SOAK=1` reaches each point at twenty instants.
+//! twice, and the logs agree. Needs `--features failpoints`. `TOWNLET_SOAK=1` reaches each point at twenty instants, and at four in
+//! the town of 1,000 residents, where only some points are reached without it.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -16,7 +17,13 @@ use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verif
 use super::kill::{once_each, send, send_again, token};
 use super::pty_session::PtySession;
 use super::server::Server;
-use crate::kit::{config_text, has_journal, soak};
+use crate::kit::{TestTown, config_text, has_journal, in_each_town, soak};
+
+in_each_town! {
+    panic_in_the_tick_ends_a_batch_with_a_message,
+    panic_in_a_writer_answers_every_command,
+    abort_at_every_point_loses_nothing_acknowledged,
+}
 
 /// Commands in a script.
 const COMMANDS: u64 = 12;
@@ -27,9 +34,14 @@ pub(crate) fn reached_by(by: &'static [ReachedBy]) -> impl Iterator<Item = &'sta
     POINTS.iter().filter(move |row| by.contains(&row.1)).map(|row| row.0)
 }
 
-/// How often a point is passed before it fails: these, or up to twenty times in a soak.
-fn passes(few: &[u32]) -> Vec<u32> {
-    if soak() { (0..20).collect() } else { few.to_vec() }
+/// How often a point is passed before it fails: these, or up to twenty times in a soak; once and up to four times in a large town.
+fn passes(town: TestTown, few: &[u32]) -> Vec<u32> {
+    match town {
+        TestTown::Default if soak() => (0..20).collect(),
+        TestTown::Default => few.to_vec(),
+        TestTown::Thousand if soak() => (0..4).collect(),
+        TestTown::Thousand => vec![1],
+    }
 }
 
 #[test]
@@ -68,10 +80,10 @@ fn script(home: &Path, ticks: bool) -> Vec<String> {
     lines.into_iter().map(|(_, _, cmd_id)| cmd_id).collect()
 }
 
-fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
-    let mut args = vec!["--script", SCRIPT, "--tick-limit", LIMIT];
-    args.extend(resumed.then_some("--resume"));
-    Batch::start(home, &args, environment).end()
+/// Starts the town, or resumes it if there is a run, up to a tick with the commands of the script.
+fn run(town: TestTown, home: &Path, environment: &[(&str, &str)]) -> Ended {
+    let which = if has_journal(home) { &["--resume"] } else { town.args() };
+    Batch::start(home, &[&["--script", SCRIPT, "--tick-limit", LIMIT], which].concat(), environment).end()
 }
 
 fn acknowledged(ended: &Ended) -> BTreeSet<String> {
@@ -80,11 +92,11 @@ fn acknowledged(ended: &Ended) -> BTreeSet<String> {
 
 /// Asserts that a crashed run, when resumed, keeps every acknowledged command and applies the others once.
 #[track_caller]
-fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
+fn assert_resume_completes(what: &str, town: TestTown, home: &Path, before: &Ended) {
     let known = acknowledged(before);
     let ids = script(home, false);
     assert!(has_journal(home) || known.is_empty(), "{what}");
-    let after = run(home, has_journal(home), &[]);
+    let after = run(town, home, &[]);
     assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
     assert_eq!(acknowledged(&after).len(), ids.len(), "{what}: {}", after.out);
     for answer in &after.answers {
@@ -101,16 +113,15 @@ fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
     }
 }
 
-#[test]
-fn panic_in_the_tick_ends_a_batch_with_a_message() {
-    for point in reached_by(&[ReachedBy::TownThread]) {
+fn panic_in_the_tick_ends_a_batch_with_a_message(town: TestTown) {
+    for point in reached_by(&[ReachedBy::TownThread]).step_by(town.stride()) {
         let home = tempfile::tempdir().unwrap();
         script(home.path(), true);
         let points = format!("{point}=4*off->panic");
-        let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+        let ended = run(town, home.path(), &[("FAILPOINTS", &points)]);
         assert_eq!(ended.status, Some(3), "{point}: {}{}", ended.out, ended.said);
         assert!(ended.said.contains("the town's thread crashed: failpoint"), "{point}: {}", ended.said);
-        assert_resume_completes(point, home.path(), &ended);
+        assert_resume_completes(point, town, home.path(), &ended);
     }
 }
 
@@ -128,22 +139,21 @@ fn panic_in_the_tick_restores_the_terminal() {
     assert_eq!(replay(home.path()).digest, ended.digest());
 }
 
-#[test]
-fn panic_in_a_writer_answers_every_command() {
-    for point in reached_by(&[ReachedBy::RequiredWriter]) {
+fn panic_in_a_writer_answers_every_command(town: TestTown) {
+    for point in reached_by(&[ReachedBy::RequiredWriter]).step_by(town.stride()) {
         // How often a run passes the point; a higher number is reduced to that.
         let mut often = u32::MAX;
-        for number in passes(&[0, 1, 4]) {
+        for number in passes(town, &[0, 1, 4]) {
             loop {
                 let passed = number % often;
                 let what = format!("{point} after {passed}");
                 let home = tempfile::tempdir().unwrap();
                 script(home.path(), true);
                 let points = format!("{point}={passed}*off->panic");
-                let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+                let ended = run(town, home.path(), &[("FAILPOINTS", &points)]);
                 if ended.said.contains("panicked") {
                     assert_ne!(ended.status, Some(0), "{what}: {}{}", ended.out, ended.said);
-                    safe_after_errors(&what, home.path(), &ended);
+                    safe_after_errors(&what, town, home.path(), &ended);
                     break;
                 }
                 assert!(passed > 0, "{what} was never met");
@@ -153,23 +163,23 @@ fn panic_in_a_writer_answers_every_command() {
     }
 }
 
-#[test]
-fn abort_at_every_point_loses_nothing_acknowledged() {
+fn abort_at_every_point_loses_nothing_acknowledged(town: TestTown) {
     let mut died = 0;
-    for point in reached_by(&[ReachedBy::TownThread, ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]) {
+    let points = reached_by(&[ReachedBy::TownThread, ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]);
+    for point in points.step_by(town.stride()) {
         // How often a run passes the point; a higher number is reduced to that.
         let mut often = u32::MAX;
-        for number in passes(&[0, 1, 2, 7]) {
+        for number in passes(town, &[0, 1, 2, 7]) {
             loop {
                 let passed = number % often;
                 let what = format!("{point} after {passed}");
                 let home = tempfile::tempdir().unwrap();
                 script(home.path(), true);
                 let points = format!("{point}={passed}*off->panic");
-                let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+                let ended = run(town, home.path(), &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
                 assert!(ended.status.is_none() || passed > 0, "{what} was never met");
                 verified(home.path());
-                assert_resume_completes(&what, home.path(), &ended);
+                assert_resume_completes(&what, town, home.path(), &ended);
                 if ended.status.is_none() {
                     died += 1;
                     break;
@@ -178,7 +188,7 @@ fn abort_at_every_point_loses_nothing_acknowledged() {
             }
         }
     }
-    println!("dead on the spot {died} times");
+    println!("{town:?}: dead on the spot {died} times");
 }
 
 /// Commands after which a point must have been reached.
@@ -207,7 +217,7 @@ fn archived(what: &str, home: &Path, point: &str, passed: u64) {
 #[test]
 fn abort_while_the_raw_stream_is_archived() {
     for point in reached_by(&[ReachedBy::Test("process::fail_points")]) {
-        for passed in passes(&[0, 2]) {
+        for passed in passes(TestTown::Default, &[0, 2]) {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
             let (home, ledger) = (home.path(), Mutex::default());
@@ -291,11 +301,11 @@ fn reload_is_atomic_under_a_crash() {
 /// Asserts that after disk errors no id is twice in the journal, acknowledged commands are answered as replayed, and the resumed
 /// town equals the replayed journal.
 #[track_caller]
-fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
+fn safe_after_errors(what: &str, town: TestTown, home: &Path, before: &Ended) {
     let known = acknowledged(before);
     script(home, false);
     assert!(has_journal(home) || known.is_empty(), "{what}");
-    let after = run(home, has_journal(home), &[]);
+    let after = run(town, home, &[]);
     assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
     assert_eq!(after.answers.len() as u64, COMMANDS, "{what}");
     for answer in &after.answers {
@@ -325,6 +335,7 @@ fn was_applied(answer: &ScriptAnswer) -> bool {
 
 #[test]
 fn disk_errors_never_acknowledge_falsely() {
+    let town = TestTown::Default;
     for point in
         reached_by(&[ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]).filter(|point| *point != "journal_create")
     {
@@ -334,13 +345,13 @@ fn disk_errors_never_acknowledge_falsely() {
             let what = format!("{point}={}*off->{times}", passed + opening);
             let home = tempfile::tempdir().unwrap();
             script(home.path(), true);
-            let ended = run(home.path(), false, &[("FAILPOINTS", &what)]);
+            let ended = run(town, home.path(), &[("FAILPOINTS", &what)]);
             assert!(matches!(ended.status, Some(0 | 3)), "{what}: {}{}", ended.out, ended.said);
             assert_eq!(ended.answers.len() as u64, COMMANDS, "{what}: every command is answered");
             for answer in ended.answers.iter().filter(|answer| !answer.ok) {
                 assert!(answer.text.contains("E_AUDIT_UNAVAILABLE"), "{what}: {}", answer.text);
             }
-            safe_after_errors(&what, home.path(), &ended);
+            safe_after_errors(&what, town, home.path(), &ended);
         }
     }
 }

@@ -10,7 +10,7 @@ use townlet_shard::Home;
 use townlet_shard::incident::{Kind, kept};
 
 use super::headless::{Batch, SCRIPT, replay, write_script};
-use crate::kit::{command, config_text};
+use crate::kit::{TestTown, command, config_text, in_each_town};
 
 /// Secrets in places from which no bundle may take them.
 const CANARIES: [&str; 3] = ["canary-in-the-config", "canary-in-the-environment", "twn_c4n4ry_00ffee00ffee00ff"];
@@ -44,13 +44,15 @@ fn json(folder: &Path, name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(name)).expect(name)).expect(name)
 }
 
-#[test]
-fn bundle_of_a_killed_shard_replays_to_the_last_digest() {
+in_each_town! { bundle_of_a_killed_shard_replays_to_the_last_digest }
+
+fn bundle_of_a_killed_shard_replays_to_the_last_digest(town: TestTown) {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let lines: Vec<_> = (0..8).map(|n| (Some(n * 40), format!("setmoney ada {n}.5"), format!("id-{n}"))).collect();
     write_script(home, &lines);
-    let config = format!("# {}\nconsole_auth: {{ token_file: ops/{}.json }}\n", CANARIES[0], CANARIES[0]);
+    let [canary, ..] = CANARIES;
+    let config = format!("# {canary}\nconsole_auth: {{ token_file: ops/{canary}.json }}\n{}", town.yaml());
     std::fs::write(home.join("town.yaml"), config).unwrap();
     std::fs::create_dir_all(home.join("logs")).unwrap();
     std::fs::write(home.join("logs/townlet.log"), format!("2026-01-01T00:00:00Z  service  {}\n", CANARIES[2])).unwrap();

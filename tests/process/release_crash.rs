@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::fail_point_table::ReachedBy;
 use super::fail_points::reached_by;
 use super::headless::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
-use crate::kit::soak;
+use crate::kit::{TestTown, in_each_town, soak};
+
+in_each_town! { crash_at_every_step_of_a_release_leaves_one_release }
 
 fn script(home: &Path, ticks: bool, instant: u64) {
     let line = |tick: u64, command: &str, id: &str| (ticks.then_some(tick), command.to_owned(), id.to_owned());
@@ -18,15 +20,18 @@ fn script(home: &Path, ticks: bool, instant: u64) {
     write_script(home, &[swap, line(150 + instant, "rollback_policy --reason drill", "back-1")]);
 }
 
-fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
-    let mut args = vec!["--script", SCRIPT, "--tick-limit", "300"];
-    args.extend(if resumed { ["--resume"].as_slice() } else { &["--set", "policy.release=scripted"] });
-    Batch::start(home, &args, environment).end()
+/// Runs up to a tick with the commands of the script.
+fn run(home: &Path, which: &[&str], environment: &[(&str, &str)]) -> Ended {
+    Batch::start(home, &[&["--script", SCRIPT, "--tick-limit", "300"], which].concat(), environment).end()
 }
 
 /// At how many ticks each point is reached.
-fn instants() -> u64 {
-    if soak() { 20 } else { 1 }
+fn instants(town: TestTown) -> u64 {
+    match town {
+        TestTown::Default if soak() => 20,
+        TestTown::Thousand if soak() => 2,
+        _ => 1,
+    }
 }
 
 /// The release pointer, when there is one; it must be whole.
@@ -35,16 +40,17 @@ fn pointer(home: &Path) -> Option<Value> {
     Some(serde_json::from_slice(&text).expect("it is whole"))
 }
 
-#[test]
-fn crash_at_every_step_of_a_release_leaves_one_release() {
+fn crash_at_every_step_of_a_release_leaves_one_release(town: TestTown) {
     for (point, instant) in reached_by(&[ReachedBy::Test("process::release_crash")])
-        .flat_map(|point| (0..instants()).map(move |at| (point, at)))
+        .step_by(town.stride())
+        .flat_map(|point| (0..instants(town)).map(move |at| (point, at)))
     {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         script(home, true, instant);
         let points = format!("{point}=panic");
-        let broken = run(home, false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+        let fresh = [town.args(), &["--set", "policy.release=scripted"]].concat();
+        let broken = run(home, &fresh, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
         assert_eq!(broken.status, None, "{point} was never met: {}{}", broken.out, broken.said);
         verified(home);
         let made = pointer(home).filter(|pointer| !pointer["since"].is_null());
@@ -54,7 +60,7 @@ fn crash_at_every_step_of_a_release_leaves_one_release() {
         assert_eq!(on.status, Some(0), "{point}: {}{}", on.out, on.said);
         let report: Value = serde_json::from_str(&on.out).expect("a report");
         assert_eq!(report["policy"], release.as_str(), "{point}: the release's file decides");
-        let after = run(home, true, &[]);
+        let after = run(home, &["--resume"], &[]);
         assert_eq!(after.status, Some(0), "{point}: {}{}", after.out, after.said);
         assert!(after.answers.iter().all(|answer| answer.ok), "{point}: {:?}", after.answers);
         let end = pointer(home).expect("there is a release");

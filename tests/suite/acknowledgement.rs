@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::kit::{TestShard, copy_folder, temp_home};
+use crate::kit::{TestShard, copy_folder, refusal, temp_home};
 use townlet_audit::verify;
 
 #[test]
@@ -86,7 +86,13 @@ fn an_acknowledgement_ends_when_more_wait_than_were_seen() {
     assert_eq!(seen(), (says(2), true));
     request("cleo");
     assert_eq!(seen(), (says(3), false));
-    live.expect_ok("alert_ack exit_queue_overflow");
+    // A screen that is behind acknowledges nobody whom it does not show.
+    let acknowledge = |waiting| live.line(&format!("alert_ack exit_queue_overflow --seen \"{}\"", says(waiting)));
+    let late = acknowledge(2);
+    assert_eq!(refusal(&late), "E_CONFLICT");
+    assert!(late.summary().contains(&says(3)), "{late:?}");
+    assert_eq!(seen(), (says(3), false));
+    assert!(acknowledge(3).error.is_none());
     // Fewer are no news.
     live.expect_ok("employment_exit defer ben");
     assert_eq!(seen(), (says(2), true));

@@ -11,7 +11,9 @@ use townlet_shard::journal::{self, Entry, Journal};
 use townlet_town::{Command, snapshot};
 use townlet_wire::{Request, sha256};
 
-use crate::kit::{TestShard, copy_folder, default_sources, journal_files, options, temp_home, text, townlet};
+use crate::kit::{
+    TestShard, TestTown, copy_folder, default_sources, in_each_town, journal_files, options, temp_home, text, townlet,
+};
 
 /// A stopped run with commands of each kind, and its id.
 fn lived() -> (tempfile::TempDir, String) {
@@ -382,10 +384,11 @@ fn the_command_line_reports_by_file_and_line_and_exits_with_1() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }
 
-#[test]
-fn a_crash_and_a_restart_are_no_disagreement() {
+in_each_town! { a_crash_and_a_restart_are_no_disagreement }
+
+fn a_crash_and_a_restart_are_no_disagreement(town: TestTown) {
     let home = temp_home();
-    let live = TestShard::new(home.path());
+    let live = TestShard::in_town(home.path(), town);
     live.run(105);
     live.expect_ok("setmoney ada 5");
     // The journal does not hold these ticks yet, and the digests of a command that changes no town are of one of them.

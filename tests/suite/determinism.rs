@@ -1,5 +1,5 @@
 //! The same seed, configuration and script give the same digests in a second run, after a resume, in a replay, and in another
-//! home, time zone and environment.
+//! home, time zone and environment; in the default town and in one of 1,000 residents.
 //!
 //! Runs the program and compares the digests that its journals hold every 100 ticks. Rules: "Journal", "Tests".
 
@@ -7,16 +7,35 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::kit::command;
+use crate::kit::{TestTown, command, in_each_town, soak};
 use townlet_shard::Home;
 use townlet_shard::journal::{self, Contents, Entry};
 use townlet_shard::recovery::JournalReplayer;
 
-const TICKS: u64 = 20_000;
-const HALF: u64 = 10_000;
+/// The last tick of the script.
+const SCRIPT_TICKS: u64 = 20_000;
+const HALF: u64 = SCRIPT_TICKS / 2;
 
-/// Tick and line of every command; some of them are refused.
-fn script() -> Vec<(u64, String)> {
+in_each_town! {
+    digests_do_not_depend_on_home_time_zone_or_locale,
+    resume_in_a_new_process_keeps_the_digests,
+    resume_without_snapshots_keeps_the_digests,
+    replay_keeps_the_digests,
+    digests_depend_on_seed_and_commands,
+    replay_detects_a_changed_command,
+}
+
+/// Ticks of a run.
+fn ticks(town: TestTown) -> u64 {
+    match town {
+        TestTown::Default => SCRIPT_TICKS,
+        TestTown::Thousand if soak() => 4_000,
+        TestTown::Thousand => 800,
+    }
+}
+
+/// Tick and line of every command; some of them are refused. In a shorter run they follow each other faster.
+fn script(town: TestTown) -> Vec<(u64, String)> {
     let mut lines: Vec<(u64, String)> = Vec::new();
     for (at, line) in [
         (0, "setmoney ada 9.5"),
@@ -56,6 +75,9 @@ fn script() -> Vec<(u64, String)> {
     }
     lines.extend((0..40).map(|n| (n * 491 + 17, format!("setneed ada energy 0.{:02}", n + 10))));
     lines.sort_by_key(|(at, _)| *at);
+    for (at, _) in &mut lines {
+        *at = *at * ticks(town) / SCRIPT_TICKS;
+    }
     lines
 }
 
@@ -65,11 +87,13 @@ fn write_script(path: &Path, lines: impl Iterator<Item = (u64, String)>) {
 }
 
 /// Runs the program in a home up to a tick.
-fn run(home: &Path, more: &[&str], script: &Path, until: u64, env: &[(&str, &str)]) {
+fn run(home: &Path, more: &[&str], script: impl Iterator<Item = (u64, String)>, until: u64, env: &[(&str, &str)]) {
+    let file = home.join("script.jsonl");
+    write_script(&file, script);
     let mut command = command(home, ["run", "--headless", "--json", "--set", "policy.release=scripted"]);
     command.args(more);
     command.args(["--tick-limit", &until.to_string()]);
-    command.arg("--home").arg(home).arg("--script").arg(script).envs(env.iter().copied());
+    command.arg("--home").arg(home).arg("--script").arg(file).envs(env.iter().copied());
     let out = command.output().expect("the program starts");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let report: serde_json::Value = serde_json::from_slice(&out.stdout).expect("the report is JSON");
@@ -89,13 +113,13 @@ fn contents(home: &Path) -> Contents {
 }
 
 /// Tick → digest.
-fn digests(contents: &Contents) -> BTreeMap<u64, String> {
+fn digests(town: TestTown, contents: &Contents) -> BTreeMap<u64, String> {
     let digest = |entry: Entry| match entry {
         Entry::Ticks { to, digest: Some(digest), .. } => Some((to, digest)),
         _ => None,
     };
     let digests: BTreeMap<u64, String> = contents.entries.iter().filter_map(digest).collect();
-    let every: Vec<u64> = (1..=TICKS / journal::DIGEST_TICKS).map(|n| n * journal::DIGEST_TICKS).collect();
+    let every: Vec<u64> = (1..=ticks(town) / journal::DIGEST_TICKS).map(|n| n * journal::DIGEST_TICKS).collect();
     assert_eq!(digests.keys().copied().collect::<Vec<_>>(), every);
     digests
 }
@@ -116,68 +140,57 @@ struct Lived {
     commands: Vec<String>,
 }
 
-/// The uninterrupted run, made once for all tests.
-fn straight() -> &'static (Lived, Contents) {
-    static RUN: OnceLock<(Lived, Contents)> = OnceLock::new();
-    RUN.get_or_init(|| {
+/// The uninterrupted run of a town, made once for all tests.
+fn straight(town: TestTown) -> &'static (Lived, Contents) {
+    static RUNS: [OnceLock<(Lived, Contents)>; 2] = [OnceLock::new(), OnceLock::new()];
+    RUNS[town as usize].get_or_init(|| {
         let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("script.jsonl");
-        write_script(&file, script().into_iter());
-        run(home.path(), &[], &file, TICKS, &[]);
+        run(home.path(), town.args(), script(town).into_iter(), ticks(town), &[]);
         let contents = contents(home.path());
-        let lived = Lived { digests: digests(&contents), commands: commands(&contents) };
+        let lived = Lived { digests: digests(town, &contents), commands: commands(&contents) };
         assert!(lived.commands.len() > 50, "the script has effects: {}", lived.commands.len());
         (lived, contents)
     })
 }
 
 #[track_caller]
-fn same(contents: &Contents) {
-    let lived = &straight().0;
-    let other = digests(contents);
+fn same(town: TestTown, contents: &Contents) {
+    let lived = &straight(town).0;
+    let other = digests(town, contents);
     let parted = lived.digests.iter().find(|(tick, digest)| other.get(tick) != Some(digest));
     assert_eq!(parted, None, "the towns part there");
     assert_eq!(commands(contents), lived.commands);
 }
 
-#[test]
-fn digests_do_not_depend_on_home_time_zone_or_locale() {
+fn digests_do_not_depend_on_home_time_zone_or_locale(town: TestTown) {
     let home = tempfile::tempdir().unwrap();
     let nested = home.path().join("a home/ünder another name");
     std::fs::create_dir_all(&nested).unwrap();
-    let file = nested.join("script.jsonl");
-    write_script(&file, script().into_iter());
     let env = [("TZ", "Pacific/Chatham"), ("LANG", "tr_TR.UTF-8"), ("LC_ALL", "tr_TR.UTF-8"), ("RUST_BACKTRACE", "1")];
-    run(&nested, &["--seed", "7"], &file, TICKS, &env);
-    same(&contents(&nested));
+    run(&nested, &[town.args(), &["--seed", "7"]].concat(), script(town).into_iter(), ticks(town), &env);
+    same(town, &contents(&nested));
 }
 
-#[test]
-fn resume_in_a_new_process_keeps_the_digests() {
-    let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("script.jsonl");
-    write_script(&file, script().into_iter().filter(|(at, _)| *at < HALF));
-    run(home.path(), &[], &file, HALF, &[]);
-    write_script(&file, script().into_iter().filter(|(at, _)| *at >= HALF));
-    run(home.path(), &["--resume"], &file, TICKS, &[]);
-    same(&contents(home.path()));
+/// A run that is stopped at its half, changed by `meanwhile`, and resumed.
+fn resumed(town: TestTown, meanwhile: impl FnOnce(&Path)) -> Contents {
+    let (home, half) = (tempfile::tempdir().unwrap(), ticks(town) / 2);
+    let (before, after): (Vec<_>, Vec<_>) = script(town).into_iter().partition(|(at, _)| *at < half);
+    run(home.path(), town.args(), before.into_iter(), half, &[]);
+    meanwhile(home.path());
+    run(home.path(), &["--resume"], after.into_iter(), ticks(town), &[]);
+    contents(home.path())
 }
 
-#[test]
-fn resume_without_snapshots_keeps_the_digests() {
-    let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("script.jsonl");
-    write_script(&file, script().into_iter().filter(|(at, _)| *at < HALF));
-    run(home.path(), &[], &file, HALF, &[]);
-    std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
-    write_script(&file, script().into_iter().filter(|(at, _)| *at >= HALF));
-    run(home.path(), &["--resume"], &file, TICKS, &[]);
-    same(&contents(home.path()));
+fn resume_in_a_new_process_keeps_the_digests(town: TestTown) {
+    same(town, &resumed(town, |_| {}));
 }
 
-#[test]
-fn replay_keeps_the_digests() {
-    let (lived, contents) = straight();
+fn resume_without_snapshots_keeps_the_digests(town: TestTown) {
+    same(town, &resumed(town, |home| std::fs::remove_dir_all(home.join("snapshots")).unwrap()));
+}
+
+fn replay_keeps_the_digests(town: TestTown) {
+    let (lived, contents) = straight(town);
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
     let mut seen = BTreeMap::new();
     for entry in contents.entries.iter() {
@@ -188,25 +201,21 @@ fn replay_keeps_the_digests() {
         };
         player.apply(&entry, each_tick).expect("the journal fits the town");
     }
-    assert_eq!((player.town.tick(), player.checked), (TICKS, TICKS / journal::DIGEST_TICKS));
+    assert_eq!((player.town.tick(), player.checked), (ticks(town), ticks(town) / journal::DIGEST_TICKS));
     assert_eq!(seen, lived.digests);
 }
 
-#[test]
-fn digests_depend_on_seed_and_commands() {
-    let last = &straight().0.digests[&TICKS];
-    for (more, lines) in [(["--seed", "8"], script()), (["--seed", "7"], Vec::new())] {
+fn digests_depend_on_seed_and_commands(town: TestTown) {
+    let last = &straight(town).0.digests[&ticks(town)];
+    for (seed, lines) in [("8", script(town)), ("7", Vec::new())] {
         let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("script.jsonl");
-        write_script(&file, lines.into_iter());
-        run(home.path(), &more, &file, TICKS, &[]);
-        assert_ne!(digests(&contents(home.path()))[&TICKS], *last);
+        run(home.path(), &[town.args(), &["--seed", seed]].concat(), lines.into_iter(), ticks(town), &[]);
+        assert_ne!(digests(town, &contents(home.path()))[&ticks(town)], *last);
     }
 }
 
-#[test]
-fn replay_detects_a_changed_command() {
-    let contents = &straight().1;
+fn replay_detects_a_changed_command(town: TestTown) {
+    let contents = &straight(town).1;
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
     let error = contents.entries.iter().find_map(|mut entry| {
         if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {

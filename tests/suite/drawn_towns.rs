@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::kit::{json, temp_home, text, townlet};
+use crate::kit::{TestShard, default_sources, json, options, temp_home, text, townlet};
+use townlet_learn::drawn_towns::draw_city;
+use townlet_town::Sources;
+use townlet_town::config::{Layers, load};
+use townlet_wire::stream::{MAX_RESIDENTS, MAX_STATE};
 
 /// The digest after a third of a day.
 fn digest(home: &Path, config: &str) -> String {
@@ -51,4 +55,23 @@ fn bad_input_is_refused_and_writes_nothing() {
         assert_eq!(files, ["taken.txt"], "{args}");
         assert_eq!(std::fs::read(home.path().join("taken.txt")).expect("the file"), b"mine");
     }
+}
+
+#[test]
+fn the_longest_state_that_a_client_reads_is_that_of_the_largest_town() {
+    let schema = townlet_town::config::schema();
+    let slots = &schema["properties"]["embedding_allocator"]["properties"]["max_slots"]["maximum"];
+    assert_eq!(slots.as_u64(), Some(MAX_RESIDENTS as u64), "{slots}");
+    let (residents, home) = (256, temp_home());
+    let drawn = townlet(home.path(), &format!("config plan --residents {residents} --seed 1"));
+    let layers = Layers { file: Some(("town.yaml".into(), text(&drawn.stdout))), ..Layers::default() };
+    let config = load(&layers).expect("valid settings").config;
+    let plan = (config.world.plan.clone(), draw_city(residents, 1).plan.text);
+    let sources = Sources { config, plan, ..default_sources(&[]) };
+    let started = townlet_shard::start(sources, 7, options(home.path(), true)).expect("the shard starts");
+    let live = TestShard::from_handle(started);
+    live.run(600);
+    let length = live.view().to_json().len();
+    let share = MAX_STATE / MAX_RESIDENTS;
+    assert!(length < residents as usize * share, "{length} bytes, {} for each resident", length / residents as usize);
 }

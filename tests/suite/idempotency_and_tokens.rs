@@ -5,7 +5,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
-use crate::kit::{TestShard, audit_log, default_sources, files_below, options, refusal, temp_home, test_session};
+use crate::kit::{
+    TestShard, TestTown, audit_log, default_sources, files_below, in_each_town, options, refusal, temp_home,
+    test_session,
+};
 use townlet_audit::{Record, Stage};
 use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Home, Options};
@@ -57,10 +60,11 @@ fn repeated_cmd_id_returns_the_stored_answer() {
     assert_eq!(reused.error.as_ref().unwrap().code, "E_CMD_ID_REUSED");
 }
 
-#[test]
-fn cmd_ids_survive_a_restart() {
+in_each_town! { cmd_ids_survive_a_restart }
+
+fn cmd_ids_survive_a_restart(town: TestTown) {
     let home = temp_home();
-    let live = TestShard::new(home.path());
+    let live = TestShard::in_town(home.path(), town);
     live.run(30);
     let first = live.ask(live.admin, with_id("setmoney ada 5", "kept"));
     live.expect_ok("setmoney ada 1");

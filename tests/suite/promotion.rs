@@ -8,8 +8,8 @@ use std::sync::mpsc::Receiver;
 
 use crate::kit::{TestShard, default_sources, options, refusal, store_idle_policy, temp_home, wait_for};
 use townlet_shard::{Home, incident};
-use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Alert, Evidence};
+use townlet_wire::{Request, Snapshot};
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
@@ -107,6 +107,53 @@ fn rolled_back(home: &Path, run_id: &str) -> String {
     let notes: Vec<_> = std::fs::read_dir(home.join("ops/incidents")).expect("incidents").flatten().collect();
     assert_eq!(notes.len(), 1, "one folder an incident");
     std::fs::read_to_string(notes[0].path().join("note.md")).expect("a note")
+}
+
+#[test]
+fn a_rollback_that_names_its_release_is_refused_when_another_would_come_back() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.expect_ok("policy_swap shipped");
+    let shipped = live.view().policy.id;
+    let preview =
+        live.ask(live.admin, Request { dry_run: true, ..Request::line("rollback_policy --restores scripted") });
+    assert!(preview.summary().starts_with("scripted drives the town from the next tick on"), "{preview:?}");
+    // Another operator goes back in another way while the command waits for the shard.
+    live.expect_ok("policy_swap scripted --reason \"other operator\"");
+    let refused = live.line("rollback_policy --restores scripted");
+    assert_eq!(refusal(&refused), "E_CONFLICT");
+    assert!(refused.summary().contains("`scripted` drives the town already"), "{refused:?}");
+    assert_eq!(live.refused("rollback_policy --restores nobody"), "E_NOT_FOUND");
+    assert_eq!(live.refused("rollback_policy --restores shipped --to 1"), "E_INVALID_ARG");
+    assert_eq!(live.view().policy.id, "scripted");
+    // A name of the shipped policy is as good as its id.
+    live.expect_ok("rollback_policy --restores shipped");
+    assert_eq!(live.view().policy.id, shipped);
+}
+
+#[test]
+fn a_town_that_commands_lead_out_of_the_trained_range_is_outside() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.expect_ok("policy_swap shipped");
+    let (inside, view) = (live.expect_ok("promotion_status").summary(), live.view());
+    assert!(view.policy.outside_range.is_none() && !inside.contains("outside"), "{inside}");
+    live.expect_ok("price meal 4");
+    let why = "a meal costs 4.00; trained on 0.32 to 0.48";
+    assert_eq!(live.view().policy.outside_range.as_deref(), Some(why));
+    let status = live.result("promotion_status");
+    assert_eq!(status["outside_range"], why);
+    assert!(status["summary"].as_str().is_some_and(|text| text.contains(why)), "{status}");
+    live.expect_ok("rollback_policy");
+    assert_eq!(live.view().policy.outside_range, None, "the scripted policy has no range");
+    for line in ["policy_swap shipped", "promotion_candidate shipped"] {
+        let preview = live.ask(live.admin, Request { dry_run: true, ..Request::line(line) }).summary();
+        assert!(preview.contains("outside the range that ") && preview.contains(why), "{line}: {preview}");
+    }
+    live.expect_ok("promotion_candidate shipped");
+    assert_eq!(live.view().promotion.outside_range.as_deref(), Some(why));
+    live.expect_ok("price meal 0.4");
+    assert_eq!(live.view().promotion.outside_range, None);
 }
 
 #[test]

@@ -154,6 +154,64 @@ fn reloadable_settings_change_and_others_are_refused_by_name() {
 }
 
 #[test]
+fn settings_set_by_command_are_named_beside_what_the_files_say() {
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
+    let reloaded = |line: &str| {
+        let result = live.result(line);
+        let rows = result["set_by_command"].as_array().expect("rows");
+        let row = |row: &Value| format!("{} {} {}", row["key"], row["now"], row["file"]).replace(['"', '\\'], "");
+        (result["summary"].as_str().expect("a summary").to_owned(), rows.iter().map(row).collect::<Vec<_>>())
+    };
+    let (summary, rows) = reloaded("reload_config");
+    assert!(summary.contains("what runs agrees with") && rows.is_empty(), "{summary} {rows:?}");
+    for line in [
+        "set_exit_cap 0",
+        "set_feature queue_fairness off",
+        "perturbations on",
+        "toggle_mortality off",
+        "set_spawn_delay 10 20",
+        "price meal 3",
+        "narration limit 2",
+        "privacy on",
+        "policy_swap shipped",
+    ] {
+        live.expect_ok(line);
+    }
+    let shipped = live.view().policy.id;
+    let (summary, rows) = reloaded("reload_config");
+    let expected = [
+        "economy.meal_cost 3 0.4".to_owned(),
+        "employment.daily_exit_cap 0 2".to_owned(),
+        "features.systems.perturbations true false".to_owned(),
+        "features.systems.queue_fairness false true".to_owned(),
+        "lifecycle.mortality false true".to_owned(),
+        "lifecycle.spawn_delay_ticks [10, 20] [5, 20]".to_owned(),
+        format!("policy.release {shipped} scripted"),
+        format!("telemetry.narration.global_window_limit 2 {}", row_default("telemetry.narration.global_window_limit")),
+        "telemetry.privacy.enabled true false".to_owned(),
+    ];
+    assert_eq!(rows, expected);
+    assert!(!summary.contains("agrees") && summary.contains("employment.daily_exit_cap 0 (file: 2)"), "{summary}");
+    let preview = live.ask(live.admin, Request { dry_run: true, ..Request::line("reload_config") });
+    assert_eq!(preview.summary(), summary);
+    // What the file changes is no longer as a command had it; the rest stays.
+    live.expect_ok("set_exit_cap 2");
+    write(home.path(), CONFIG_FILE, &quiet("telemetry: { narration: { global_window_limit: 7 } }"));
+    let (summary, rows) = reloaded("reload_config");
+    assert!(summary.contains("1 setting from tick 0 on: telemetry.narration.global_window_limit"), "{summary}");
+    let stays = |row: &String| !row.starts_with("employment") && !row.starts_with("telemetry.narration");
+    assert_eq!(rows, expected.into_iter().filter(stays).collect::<Vec<_>>());
+}
+
+/// The value of a setting that the file leaves out.
+fn row_default(key: &str) -> String {
+    let layers = Layers { file: Some((CONFIG_FILE.into(), QUIET.into())), ..Layers::default() };
+    let settings = load(&layers).expect("the file holds").settings;
+    settings.into_iter().find(|it| it.key == key).expect("a setting").value
+}
+
+#[test]
 fn reload_applies_at_one_tick_and_is_logged() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);

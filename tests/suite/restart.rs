@@ -1,12 +1,13 @@
 //! A run resumed with each of its files missing, truncated or altered: it continues and names the file, or is refused by name,
 //! and never loses an acknowledged command.
 //!
-//! A crash is a copy of the home folder of a shard that still runs. Rules: "Journal", "Audit log".
+//! A crash is a copy of the home folder of a shard that still runs. Rules: "Journal", "Audit log". In the default town, and some
+//! damages (`TOWNLET_SOAK=1`: all) in one of 1,000 residents.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::kit::{TestShard, copy_folder, options, soak, temp_home, wait_for};
+use crate::kit::{TestShard, TestTown, copy_folder, in_each_town, options, soak, temp_home, wait_for};
 use townlet_audit::{Stage, records, verify};
 use townlet_shard::Handle;
 use townlet_shard::journal::VERSION;
@@ -14,6 +15,11 @@ use townlet_town::command::Command;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town, snapshot};
 use townlet_wire::{Request, Status};
+
+in_each_town! {
+    resume_with_each_file_missing_or_damaged_continues_or_is_refused_by_name,
+    resume_with_damaged_release_files_has_one_release_or_is_refused_by_name,
+}
 
 /// Ticks of the two snapshots and of the end of the run; commands come before each.
 const SNAPSHOTS: [u64; 2] = [130, 260];
@@ -28,9 +34,9 @@ struct CrashedRun {
 }
 
 /// Makes a run with commands, two of them at one tick, and with rows in the operators' log.
-fn lived() -> CrashedRun {
+fn lived(town: TestTown) -> CrashedRun {
     let running = temp_home();
-    let live = TestShard::new(running.path());
+    let live = TestShard::in_town(running.path(), town);
     for until in SNAPSHOTS.into_iter().chain([LAST]) {
         live.run(until - 60 - live.view().tick);
         for line in
@@ -290,10 +296,9 @@ fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Opt
     Some((died, live))
 }
 
-#[test]
-fn resume_with_each_file_missing_or_damaged_continues_or_is_refused_by_name() {
-    let original = lived();
-    for case @ (what, ..) in CASES {
+fn resume_with_each_file_missing_or_damaged_continues_or_is_refused_by_name(town: TestTown) {
+    let original = lived(town);
+    for case @ (what, ..) in CASES.iter().step_by(town.stride()) {
         let Some((died, live)) = resumed_or_refused(&original, case) else { continue };
         goes_on(what, &died, live);
     }
@@ -362,7 +367,7 @@ fn set_journal_version(path: &Path, version: u8) {
 
 #[test]
 fn journal_of_another_version_is_refused_by_name() {
-    let died = lived();
+    let died = lived(TestTown::Default);
     let journal = died.journal();
     assert_eq!(u32::from(std::fs::read(&journal).unwrap()[8]), VERSION);
     for version in [0, 4, VERSION as u8 + 1] {
@@ -379,10 +384,10 @@ fn journal_of_another_version_is_refused_by_name() {
 }
 
 /// A run whose release was changed from the scripted policy to another.
-fn released() -> (CrashedRun, String) {
+fn released(town: TestTown) -> (CrashedRun, String) {
     let running = temp_home();
     let id = crate::kit::store_idle_policy(running.path());
-    let live = TestShard::new(running.path());
+    let live = TestShard::in_town(running.path(), town);
     live.run(100);
     live.expect_ok(&format!("policy_swap {id} --reason drill"));
     live.run(LAST - 100);
@@ -456,10 +461,9 @@ const RELEASES: &[Case] = &[
     ),
 ];
 
-#[test]
-fn resume_with_damaged_release_files_has_one_release_or_is_refused_by_name() {
-    let (original, id) = released();
-    for case @ (what, ..) in RELEASES {
+fn resume_with_damaged_release_files_has_one_release_or_is_refused_by_name(town: TestTown) {
+    let (original, id) = released(town);
+    for case @ (what, ..) in RELEASES.iter().step_by(town.stride()) {
         let Some((died, live)) = resumed_or_refused(&original, case) else { continue };
         let release = if *what == "the pointer missing" { "scripted" } else { &id };
         assert_eq!((live.view().policy.id, live.view().promotion.release), (release.into(), release.into()), "{what}");
@@ -478,7 +482,7 @@ fn resume_with_damaged_release_files_has_one_release_or_is_refused_by_name() {
 
 #[test]
 fn altered_release_pointer_is_refused() {
-    let died = released().0;
+    let died = released(TestTown::Default).0;
     let whole = std::fs::read(pointer(&died)).unwrap();
     let step = if soak() { 1 } else { 61 };
     for at in (0..whole.len()).step_by(step) {
@@ -499,7 +503,7 @@ fn altered_release_pointer_is_refused() {
 
 #[test]
 fn damaged_snapshot_names_its_predecessor() {
-    let died = lived();
+    let died = lived(TestTown::Default);
     let folder = died.home.path().join("snapshots/auto").join(&died.run);
     std::fs::copy(folder.join("000000000260.tls"), folder.join("000000001500.tls")).unwrap();
     flip(&folder.join("000000001500.tls"), 90);

@@ -148,6 +148,12 @@ const CASES: &[Case] = &[
         ],
     ),
     (
+        "ignored_secrets",
+        "ops/seal.key",
+        &[(".gitignore", "/target\n/ops/*\n!/ops/.gitkeep\n*.token\n*.key")],
+        &[(".gitignore", "/ops/*-key\n/ops/tokens*\n*.token\nverification.*")],
+    ),
+    (
         "test_command",
         "README.md",
         &[("README.md", "    cargo test --workspace"), CI],

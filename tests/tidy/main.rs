@@ -89,6 +89,11 @@ const RULES: &[Rule] = &[
         sentence: "The repository's root holds what docs/ARCHITECTURE.md lists, and nothing else.",
     },
     Rule {
+        name: "ignored_secrets",
+        broken: ignored_secrets,
+        sentence: "git ignores the keys and tokens of a shard whose home is the repository.",
+    },
+    Rule {
         name: "forgotten",
         broken: forgotten,
         sentence: "Every Rust file is a target of cargo's or declared as a module.",
@@ -141,6 +146,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 const MAX_LINES: usize = 600;
+
+/// What a shard keeps in its home, and operators by the names of the documents, that must stay out of a commit.
+const SECRETS: [&str; 6] = [
+    "ops/tokens.json",
+    "ops/seal.key",
+    "ops/harbour.privacy-key",
+    "ops/harbour.checkpoint-key",
+    "admin.token",
+    "verification.key",
+];
 
 #[test]
 fn every_rule_holds() {
@@ -310,6 +325,19 @@ fn top_level(files: &[File]) -> Vec<String> {
         required.contains(&name) || optional.contains(&name) || name.starts_with('.') || name.starts_with("LICENSE")
     };
     missing.chain(top.iter().filter(|name| !known(name)).map(|name| format!("{name} is not listed"))).collect()
+}
+
+fn ignored_secrets(files: &[File]) -> Vec<String> {
+    let Some(patterns) = files.iter().find(|file| file.path == ".gitignore") else {
+        return vec![".gitignore is missing".to_owned()];
+    };
+    let covers = |pattern: &str, path: &str| match pattern.split_once('*') {
+        Some(("", ending)) => path.ends_with(ending),
+        Some((folder, "")) => format!("/{path}").starts_with(folder),
+        _ => false,
+    };
+    let seen = |path: &&str| !patterns.text.lines().any(|pattern| covers(pattern, path));
+    SECRETS.into_iter().filter(seen).map(|path| format!("{path} is not ignored")).collect()
 }
 
 fn forgotten(files: &[File]) -> Vec<String> {

@@ -8,7 +8,7 @@ use townlet_town::options::OPTIONS;
 use townlet_town::state::State;
 use townlet_town::{AgentId, Decider, OptionKind, Policy, ResidentId, Rules, Town};
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError, RangeCheck};
 use crate::network::{Forward, MaskedCategorical, Normalizer, Output};
 use crate::rollout::uniform;
 
@@ -47,7 +47,7 @@ impl LatestDecisions {
 #[derive(Clone)]
 pub struct NetworkPolicy {
     id: String,
-    outside_range: Option<String>,
+    range: RangeCheck,
     trained_range: Option<String>,
     choice: Choice,
     layout: &'static Layout,
@@ -77,7 +77,7 @@ impl NetworkPolicy {
         let slots = townlet_town::lifecycle::slots(rules);
         Ok(Self {
             id: checkpoint.id.clone(),
-            outside_range: checkpoint.reason_outside(rules),
+            range: checkpoint.range_check(rules),
             trained_range: checkpoint.meta.towns.as_ref().map(ToString::to_string),
             choice,
             layout,
@@ -94,9 +94,9 @@ impl NetworkPolicy {
         &self.id
     }
 
-    /// Why the town lies outside the range of towns that the policy was trained on; `None` when it lies inside.
-    pub fn outside_range(&self) -> Option<&str> {
-        self.outside_range.as_deref()
+    /// Says of a running town whether it lies inside the range of towns that the policy was trained on.
+    pub const fn range(&self) -> &RangeCheck {
+        &self.range
     }
 
     /// The range of towns that the policy was trained on, in words; `None` when the checkpoint does not say.

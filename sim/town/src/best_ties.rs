@@ -3,6 +3,7 @@
 
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, Column};
+use crate::memory::HeapBytes as _;
 use crate::state::{Agents, Tie, Ties};
 
 /// Friends, and rivals, that a resident observes.
@@ -46,6 +47,11 @@ impl BestTies {
     /// Those of all residents.
     pub(crate) fn new(agents: &Agents) -> Self {
         Self(agents.ties.iter().map(Best::of).collect::<Vec<_>>().into())
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes()
     }
 
     /// Looks at the ties of a resident again, because they changed.

@@ -75,6 +75,11 @@ impl<K: Key, T> Column<K, T> {
         Self(vec![value; count], PhantomData)
     }
 
+    /// Entries for which there is room.
+    pub(crate) fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -3,7 +3,7 @@
 //!
 //! Module order: a module imports only modules before it in this list. `tests/town/module_order.rs` checks it.
 //!
-//! 1. Basics: `fixed_point`, `hash`, `ids`, `counter_rng`, `names`, `options`, `personality`
+//! 1. Basics: `fixed_point`, `hash`, `ids`, `memory`, `counter_rng`, `names`, `options`, `personality`
 //! 2. Inputs: `config`, `needs`, `plan`, `distances`, `affordances`, `tile_mask`, `rules`
 //! 3. Data: `state`, `events`, `best_ties`, `occupancy`, `queue_index`, `vacancies`, `tick_context`
 //! 4. Rules of a tick: `ties`, `masks`, `economy`, `queues`, `activity`, `employment`, `score`, `work`, `rewards`,
@@ -27,6 +27,7 @@ pub mod ids;
 pub mod kpi;
 pub mod lifecycle;
 pub mod masks;
+pub mod memory;
 pub mod names;
 pub mod needs;
 pub mod observations;

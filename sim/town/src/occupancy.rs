@@ -1,6 +1,7 @@
 //! Residents per tile, derived from `agents.tile`: counts for movement and bits for observations.
 
 use crate::ids::{Column, Tile};
+use crate::memory::HeapBytes as _;
 use crate::plan::Plan;
 use crate::tile_mask::TileMask;
 
@@ -16,6 +17,11 @@ impl Occupancy {
     pub(crate) fn new(plan: &Plan) -> Self {
         let residents = Column::filled((plan.width * plan.height) as usize, 0);
         Self { residents, occupied: TileMask::new(plan.width, plan.height) }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.residents.heap_bytes() + self.occupied.heap_bytes()
     }
 
     /// Residents on a tile.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{Column, ObjectId, PlaceId, Tile};
+use crate::memory::{HeapBytes as _, nested};
 
 /// Steps to a destination by tile. A resident follows it by moving to an adjacent tile with a lower value.
 pub type DistanceField = Column<Tile, u16>;
@@ -229,6 +230,14 @@ impl Plan {
     /// The tile at a column and row on the map.
     pub fn tile(&self, x: u32, y: u32) -> Option<Tile> {
         (x < self.width && y < self.height).then(|| Tile(y * self.width + x))
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let rows = nested(&self.rows, String::heap_bytes);
+        let places = nested(&self.places, |place| place.name.heap_bytes());
+        let objects = nested(&self.objects, |object| object.name.heap_bytes());
+        rows + self.walkable.heap_bytes() + self.place_of.heap_bytes() + places + objects
     }
 
     /// All objects with their ids.

@@ -2,6 +2,7 @@
 //! The tick reads it instead of every object's state.
 
 use crate::ids::{Column, Key, ObjectId};
+use crate::memory::HeapBytes as _;
 use crate::state::ObjectState;
 
 /// Busy objects and users per object.
@@ -26,6 +27,11 @@ impl QueueIndex {
             }
         }
         index
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.busy.heap_bytes() + self.users.heap_bytes() + self.due.heap_bytes()
     }
 
     /// Residents who hold or use an object.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::activity;
 use crate::affordances::Affordance;
 use crate::command::Refusal;
-use crate::config::{Difference, diff};
+use crate::config::{AtStart, Config, Difference, diff};
 use crate::ids::{AffordanceId, AgentId, Column};
 use crate::rules::Rules;
-use crate::state::{Activity, State};
+use crate::state::{Activity, LiveSettings, State};
 use crate::town::{Town, reserve_capacity};
 
 /// Every setting in which two rules differ, sorted by key: those of the configuration, of the perturbation file (under
@@ -27,6 +27,20 @@ pub fn changes(old: &Rules, new: &Rules) -> Vec<Difference> {
     }
     changes.sort_by(|a, b| a.key.cmp(&b.key));
     changes
+}
+
+/// A configuration with the values of a running town where commands can change them. What differs from the configuration itself was set
+/// by command, and a reload leaves it.
+pub fn with_live_settings(config: &Config, state: &State) -> Config {
+    let LiveSettings { queue_fairness, mortality, daily_exit_cap, spawn_delay, perturbations } = state.live_settings;
+    let mut running = config.clone();
+    running.features.systems.queue_fairness = AtStart::of(queue_fairness);
+    running.features.systems.perturbations = AtStart::of(perturbations);
+    running.lifecycle.mortality = AtStart::of(mortality);
+    running.lifecycle.spawn_delay_ticks = AtStart::of([spawn_delay.0, spawn_delay.1]);
+    running.employment.daily_exit_cap = AtStart::of(daily_exit_cap);
+    [running.economy.meal_cost, running.economy.ingredients_cost] = state.economy.list_prices;
+    running
 }
 
 type Affordances = Column<AffordanceId, Affordance>;

@@ -2,6 +2,7 @@
 //! resident observes.
 
 use crate::ids::Tile;
+use crate::memory::HeapBytes as _;
 
 /// Tiles a resident sees in each direction.
 pub const VIEW_RADIUS: usize = 5;
@@ -26,6 +27,11 @@ impl TileMask {
         let stride = (width as usize + VIEW_RADIUS).div_ceil(8);
         let bytes = stride * (height as usize + 2 * VIEW_RADIUS) + size_of::<u32>();
         Self { bits: vec![0; bytes], width, stride }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.bits.heap_bytes()
     }
 
     /// Sets a tile's bit.

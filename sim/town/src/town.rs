@@ -7,6 +7,7 @@ use crate::best_ties::BestTies;
 use crate::command::{self, Command, Refusal};
 use crate::events::Event;
 use crate::ids::AgentId;
+use crate::memory::{HeapBytes as _, Table};
 use crate::occupancy::Occupancy;
 use crate::options::OptionKind;
 use crate::plan::PlaceKind;
@@ -282,6 +283,21 @@ impl Town {
     /// Busy objects and users per object.
     pub(crate) fn queue_index(&self) -> &QueueIndex {
         &self.queue_index
+    }
+
+    /// The memory of the town and its rules by table, without that of the configuration. Replicas share the tables of the rules.
+    pub fn tables(&self) -> Vec<Table> {
+        let rewards = self.rewards.by_agent.heap_bytes() + self.rewards.departures.heap_bytes();
+        let tick = [
+            self.occupancy.heap_bytes() + self.queue_index.heap_bytes() + self.vacancies.heap_bytes(),
+            self.best_ties.heap_bytes(),
+            self.deciders.heap_bytes() + self.choices.heap_bytes() + self.company.heap_bytes() + rewards,
+        ];
+        let mut tables = self.rules.tables();
+        tables.extend(self.state.tables());
+        tables.push(Table::new("events of a tick", self.events.heap_bytes()));
+        tables.push(Table::new("derived from the state", tick.iter().sum()));
+        tables
     }
 
     /// Ticks since the town began.

@@ -1,6 +1,7 @@
 //! Homes and jobs for newcomers: residents by home and by job, derived from `agents`.
 
 use crate::ids::{Column, JobId, PlaceId};
+use crate::memory::HeapBytes as _;
 use crate::rules::Rules;
 use crate::state::State;
 
@@ -15,6 +16,11 @@ impl Vacancies {
     /// Those of an empty town.
     pub(crate) fn new(rules: &Rules) -> Self {
         Self { residents: Column::filled(rules.plan.places.len(), 0), holders: Column::filled(rules.jobs.len(), 0) }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.residents.heap_bytes() + self.holders.heap_bytes()
     }
 
     /// Counts the residents of a state.

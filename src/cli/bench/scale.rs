@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use townlet_learn::{Scripted, update_observations};
 use townlet_town::config::Observations;
+use townlet_town::memory::Table;
 use townlet_town::observations::ObservationBuffer;
 use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
@@ -47,6 +48,8 @@ struct ScaleRow {
     start_mib: Option<f64>,
     /// Memory after three days.
     days_mib: Option<f64>,
+    /// The parts of that memory that are the town and its rules.
+    tables: Vec<TableRow>,
     /// Nanoseconds per resident-tick without observations.
     without_ns: f64,
     /// The same with compact observations, on one and on two threads.
@@ -60,6 +63,14 @@ struct ScaleRow {
     /// Digest after three days.
     digest: String,
     readers: ReaderRow,
+}
+
+/// A table of a town and its bytes after the first tick and after three days.
+#[derive(Debug, Serialize, Deserialize)]
+struct TableRow {
+    table: String,
+    start_bytes: usize,
+    days_bytes: usize,
 }
 
 /// What readers cost a town of this size, and what an operator's screen costs. Shares of the tick rate are in percent: the median and
@@ -143,10 +154,16 @@ fn measure(residents: u32) -> Result<ScaleRow> {
         }
     };
     run(&mut town, 1);
-    let (start_ms, start_mib) = (milliseconds(started.elapsed()), mib());
+    let (start_ms, start_mib, start) = (milliseconds(started.elapsed()), mib(), town.tables());
     let days = DAYS * town.rules().day_length();
     run(&mut town, days);
     let (days_mib, digest) = (mib(), town.digest());
+    let bytes = |(start, days): (Table, Table)| TableRow {
+        table: start.name.to_owned(),
+        start_bytes: start.bytes,
+        days_bytes: days.bytes,
+    };
+    let tables = start.into_iter().zip(town.tables()).map(bytes).collect();
     let bytes = snapshot::save(&town);
     snapshot::load(&bytes)?;
     let snapshot_out_ms = time(Duration::ZERO, || snapshot::save(&town));
@@ -171,6 +188,7 @@ fn measure(residents: u32) -> Result<ScaleRow> {
         start_ms,
         start_mib,
         days_mib,
+        tables,
         without_ns,
         compact_ns,
         full_ns,
@@ -231,18 +249,37 @@ pub(super) fn run(sizes: &[u32], json: bool) -> Result<ExitCode> {
     }
     output::print(&output::columns(&table))?;
     output::print(&format!("\n{}", output::columns(&reader_table(&rows))))?;
+    output::print(&format!("\n{}", output::columns(&memory_table(&rows))))?;
     output::line(
         "\nstart: from the configuration to the end of the first tick; memory: then, and after three days. without, compact, \
          full: per resident-tick without observations and with those of a layout, on one and on two threads. out, in: a \
          snapshot packed and unpacked. digest: after three days under the scripted policy. 1, 50, screen: share of the tick rate \
          that remains with subscribers and with an operator's screen, the median and the lowest of the rounds. thread: time of \
          the town's thread for a message. message, to screen: bytes of a message of everything and of one to a screen. frame, \
-         key: 99th percentile at 120 × 40 from a new view or a key to the bytes for the terminal.",
+         key: 99th percentile at 120 × 40 from a new view or a key to the bytes for the terminal. The last table has the memory \
+         of the town and its rules, for each size after the first tick and after three days.",
     )?;
     if build == "debug" {
         output::line("This is an unoptimized build: its values do not represent a release build.")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn memory_table(rows: &[ScaleRow]) -> Vec<Vec<String>> {
+    let mib = |bytes: usize| format!("{:.2} MiB", bytes as f64 / 1_048_576.0);
+    let line = |name: &str, bytes: &dyn Fn(&ScaleRow) -> [usize; 2]| {
+        let cells = rows.iter().flat_map(bytes).map(mib);
+        std::iter::once(name.to_owned()).chain(cells).collect::<Vec<String>>()
+    };
+    let heads = rows.iter().flat_map(|row| [format!("{} residents", row.residents), "3 days".to_owned()]);
+    let mut table = vec![std::iter::once("table".to_owned()).chain(heads).collect()];
+    let names = rows.first().map_or(&[][..], |row| &row.tables);
+    for (at, TableRow { table: name, .. }) in names.iter().enumerate() {
+        table.push(line(name, &|row| [row.tables[at].start_bytes, row.tables[at].days_bytes]));
+    }
+    let sum = |row: &ScaleRow, of: fn(&TableRow) -> usize| row.tables.iter().map(of).sum();
+    table.push(line("sum", &|row| [sum(row, |it| it.start_bytes), sum(row, |it| it.days_bytes)]));
+    table
 }
 
 fn reader_table(rows: &[ScaleRow]) -> Vec<[String; 9]> {

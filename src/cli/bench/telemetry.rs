@@ -6,7 +6,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,14 +16,13 @@ use townlet_town::Sources;
 use super::service::{Subscribers, serve};
 use super::shard::{read_all, start, stop, tick_rate};
 use super::timing::{median, milliseconds};
-use super::tui_frames::{LARGE, app, key_of, null_terminal};
+use super::tui_frames::{LARGE, app, key_of, null_terminal, pass_on, watch};
 use super::{Row, Target};
 use crate::cli::config_sources;
 use crate::cli::connect::runtime;
 use townlet_shard::{Handle, Speed};
 use townlet_source::remote::{Client, StreamDecoder, Target as Address};
-use townlet_source::{Remote, Source as _, SourceEvent};
-use townlet_tui::app::Message;
+use townlet_source::{Remote, Source as _};
 use townlet_tui::pane::Screen;
 use townlet_wire::Snapshot;
 use townlet_wire::service::{Area, Focus, SCREEN_RATE, ViewRequest};
@@ -167,8 +165,7 @@ fn operators_screen(address: SocketAddr) -> Reader {
         let mut source = Remote::new(client(address)?);
         let mut app = app(source.hello())?;
         let mut terminal = null_terminal(LARGE, &Arc::default())?;
-        let (sender, events) = channel();
-        source.start(Box::new(move |event| drop(sender.send(event))));
+        let (views, events) = watch(&mut source);
         let mut screens = Screen::all().cycle();
         for frame in 0_usize.. {
             if over.load(Ordering::Relaxed) {
@@ -179,15 +176,12 @@ fn operators_screen(address: SocketAddr) -> Reader {
             {
                 app.update(key_of(screen));
             }
-            let mut newest = None;
+            let mut has_view = false;
             for event in events.try_iter() {
-                match event {
-                    SourceEvent::View(view) => newest = Some(view),
-                    other => drop(app.update(Message::SourceEvent(other))),
-                }
+                has_view |= event.is_none();
+                pass_on(event, &views, &mut app);
             }
-            if let Some(view) = newest {
-                app.update(Message::SourceEvent(SourceEvent::View(view)));
+            if has_view {
                 terminal.draw(|frame| app.draw(frame))?;
                 source.look_at(&app.focus());
             }

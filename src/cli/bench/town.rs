@@ -98,7 +98,7 @@ pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let note = format!("median of {ROUNDS} rounds");
     let rate = |times: &mut [f64]| 1.0 / median(times);
     let [full, hybrid, compact] = &mut seen;
-    let clearing = format!("a buffer of {} floats per resident, cleared in the same run", width);
+    let clearing = format!("a buffer of {width} floats per resident, cleared in the same run");
     Ok(vec![
         Row::new("town, 8 residents, full observations, one core", rate(full), unit, Target::AtLeast(1e6), &*note)
             .stretch(Target::AtLeast(3e6)),

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -28,6 +28,7 @@ use townlet_tui::keymap::Keymap;
 use townlet_tui::pane::Screen;
 use townlet_tui::settings::Settings;
 use townlet_tui::theme::Theme;
+use townlet_tui::view_exchange::ViewExchange;
 
 /// Columns and rows of a large terminal.
 pub(super) const LARGE: (u16, u16) = (200, 60);
@@ -82,6 +83,22 @@ pub(super) fn key_of(screen: Screen) -> Message {
     Message::Key(KeyEvent::new(key, KeyModifiers::NONE))
 }
 
+/// Starts a source as the interface does. The receiver gets its events, `None` for a view.
+pub(super) fn watch(source: &mut dyn Source) -> (Arc<ViewExchange>, Receiver<Option<SourceEvent>>) {
+    let (sender, events) = channel();
+    // Sending fails only after the measurement.
+    let views = ViewExchange::start(source, move |event| drop(sender.send(event)));
+    (views, events)
+}
+
+/// Passes an event of a source to its interface.
+pub(super) fn pass_on(event: Option<SourceEvent>, views: &ViewExchange, app: &mut App) {
+    if let Some(message) = event.map(Message::SourceEvent).or_else(|| views.take().map(Message::View)) {
+        app.update(message);
+        views.give_back(app.take_used_view());
+    }
+}
+
 /// Times of frames on all screens in turn, in milliseconds, in ascending order.
 pub(super) struct FrameTimes {
     /// From a new view to the bytes for the terminal.
@@ -123,8 +140,7 @@ pub(super) fn measure(sources: &Sources, folder: &TempDir, budget: Duration, siz
     let mut app = app(source.hello())?;
     let written = Arc::new(AtomicU64::new(0));
     let mut terminal = null_terminal(size, &written)?;
-    let (send, notices) = channel();
-    source.start(Box::new(move |notice| drop(send.send(notice))));
+    let (views, notices) = watch(&mut source);
     let (mut times, mut keys, mut slowest, mut screens) = (Vec::new(), Vec::new(), (0.0, 0), Screen::all().cycle());
     let mut screen = 0;
     let begun = Instant::now();
@@ -135,15 +151,10 @@ pub(super) fn measure(sources: &Sources, folder: &TempDir, budget: Duration, siz
             screen = next.number();
             app.update(key_of(next));
         }
-        // All notices are applied in order, as the interface does, with only the newest view.
-        let mut fresh = vec![notices.recv_timeout(TIMEOUT).context("the town sends no view")?];
-        fresh.extend(notices.try_iter());
-        let newest = fresh.iter().rposition(|notice| matches!(notice, SourceEvent::View(_)));
+        let first = notices.recv_timeout(TIMEOUT).context("the town sends no view")?;
         let began = Instant::now();
-        for (place, notice) in fresh.into_iter().enumerate() {
-            if Some(place) == newest || !matches!(notice, SourceEvent::View(_)) {
-                app.update(Message::SourceEvent(notice));
-            }
+        for notice in std::iter::once(first).chain(notices.try_iter()) {
+            pass_on(notice, &views, &mut app);
         }
         terminal.draw(|frame| app.draw(frame))?;
         let took = milliseconds(began.elapsed());

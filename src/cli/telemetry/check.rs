@@ -8,14 +8,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
-use townlet_bounded::BoundedError;
 use townlet_wire::escape;
+use townlet_wire::json_text::JsonText;
 use townlet_wire::renamed::{self, find_old_name};
-use townlet_wire::schema_check::{SchemaViolation, violations};
+use townlet_wire::schema_check::{self, SchemaViolation, clipped, quoted};
 
 /// Every published version with the schemas of a snapshot and of a message.
 const SCHEMAS: &[(&str, &str, &str)] = &[(
@@ -77,73 +77,95 @@ struct PayloadReport {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let mut outcome = Outcome::default();
+    if args.json {
+        output::json_array(|add| {
+            outcome = check_files(args, &mut |report| add(&report.row()))?;
+            outcome.unread.iter().try_for_each(|(path, error)| {
+                let (path, error) = (path.to_string_lossy(), format!("{error:#}"));
+                add(&json!({ "file": path, "passed": false, "unreadable": error, "mistakes": [] }))
+            })
+        })?;
+    } else {
+        outcome = check_files(args, &mut PayloadReport::print)?;
+    }
+    Ok(match (outcome.unread.is_empty(), outcome.invalid) {
+        (false, _) => ExitCode::from(EXIT_BAD_INPUT),
+        (true, true) => ExitCode::from(EXIT_CHECK_FAILED),
+        (true, false) => ExitCode::SUCCESS,
+    })
+}
+
+#[derive(Default)]
+struct Outcome {
+    /// Whether a payload is invalid.
+    invalid: bool,
+    unread: Vec<(PathBuf, anyhow::Error)>,
+}
+
+/// Passes the report of each payload to `tell`, and says which files cannot be read.
+fn check_files(args: &Args, tell: &mut dyn FnMut(&PayloadReport) -> Result<()>) -> Result<Outcome> {
     let schemas = parse_schemas()?;
-    let (mut reports, mut unread) = (Vec::new(), Vec::new());
+    let mut outcome = Outcome::default();
+    let fail = |outcome: &mut Outcome, path: &Path, error: anyhow::Error| {
+        output::stderr!("townlet: {}", escape(&format!("{error:#}")));
+        outcome.unread.push((path.to_owned(), error));
+    };
     for path in &args.files {
         let files = payload_files(path).unwrap_or_else(|error| {
-            unread.push((path.clone(), error));
+            fail(&mut outcome, path, error);
             Vec::new()
         });
         for file in files {
-            let first = reports.len();
-            if let Err(error) = read(&file, |name, value| reports.push(check(&schemas, name, &value, args.strict_own)))
-            {
-                reports.truncate(first);
-                unread.push((file, error));
+            match read(&file) {
+                Ok(text) => payloads(&file.display().to_string(), &text, is_lines(&file)).try_for_each(|payload| {
+                    let (name, payload) = payload?;
+                    let report = check(&schemas, name, payload, args.strict_own);
+                    outcome.invalid |= !report.violations.is_empty();
+                    tell(&report)
+                })?,
+                Err(error) => fail(&mut outcome, &file, error),
             }
         }
     }
-    print_reports(&reports, &unread, args.json)?;
-    Ok(match (unread.is_empty(), reports.iter().all(|report| report.violations.is_empty())) {
-        (false, _) => ExitCode::from(EXIT_BAD_INPUT),
-        (true, false) => ExitCode::from(EXIT_CHECK_FAILED),
-        (true, true) => ExitCode::SUCCESS,
-    })
+    Ok(outcome)
 }
 
 /// Checks the payloads of a text, a line each, and prints nothing. Answers with the number of violations.
 pub(in crate::cli) fn try_check(text: &str) -> Result<usize> {
-    let (schemas, mut found) = (parse_schemas()?, 0);
-    read_lines("payloads.jsonl", text, &mut |name, value| {
-        found += check(&schemas, name, &value, false).violations.len();
-    })?;
-    Ok(found)
+    let schemas = parse_schemas()?;
+    payloads("payloads.jsonl", text, true).try_fold(0, |found, payload| {
+        let (name, payload) = payload?;
+        Ok(found + check(&schemas, name, payload, false).violations.len())
+    })
 }
 
-fn print_reports(reports: &[PayloadReport], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
-    for (_, error) in unread {
-        output::stderr!("townlet: {}", escape(&format!("{error:#}")));
+impl PayloadReport {
+    fn row(&self) -> Value {
+        let mistakes: Vec<Value> =
+            self.violations.iter().map(|it| json!({ "path": it.path, "message": it.message })).collect();
+        json!({
+            "file": self.name, "kind": self.kind, "schema_version": self.version,
+            "passed": mistakes.is_empty(), "mistakes": mistakes, "optional_missing": self.optional,
+        })
     }
-    if as_json {
-        let reports = reports.iter().map(|it| {
-            let mistakes: Vec<Value> =
-                it.violations.iter().map(|it| json!({ "path": it.path, "message": it.message })).collect();
-            json!({
-                "file": it.name, "kind": it.kind, "schema_version": it.version,
-                "passed": mistakes.is_empty(), "mistakes": mistakes, "optional_missing": it.optional,
-            })
-        });
-        let unread = unread.iter().map(|(path, error)| {
-            json!({ "file": path.to_string_lossy(), "passed": false, "unreadable": format!("{error:#}"), "mistakes": [] })
-        });
-        return output::json(&reports.chain(unread).collect());
-    }
-    for it in reports {
-        let count = it.violations.len();
-        let verdict = match (count, it.optional) {
+
+    fn print(&self) -> Result<()> {
+        let count = self.violations.len();
+        let verdict = match (count, self.optional) {
             (0, 0) => "valid".to_owned(),
             (0, optional) => format!("valid, without {optional} optional names (`--strict-own` lists them)"),
             _ => format!("INVALID ({count})"),
         };
-        output::line(&escape(&format!("{}: {} {}: {verdict}", it.name, it.kind, it.version)))?;
-        for violation in it.violations.iter().take(MAX_SHOWN) {
+        output::line(&escape(&format!("{}: {} {}: {verdict}", self.name, self.kind, self.version)))?;
+        for violation in self.violations.iter().take(MAX_SHOWN) {
             output::line(&format!("  {}: {}", escape(&violation.path), escape(&violation.message)))?;
         }
         if count > MAX_SHOWN {
             output::line(&format!("  and {} more", count - MAX_SHOWN))?;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The file itself, or every payload file in a folder and its subfolders, sorted.
@@ -172,31 +194,33 @@ fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Passes each payload of a file to `each`, with its name. One payload is in memory at a time.
-fn read(path: &Path, mut each: impl FnMut(&str, Value)) -> Result<()> {
+/// The text of a file of valid JSON.
+fn read(path: &Path) -> Result<String> {
     let text = output::read_text(path, MAX_BYTES)?;
-    let name = path.display().to_string();
-    if path.extension().is_none_or(|extension| extension != "jsonl") {
-        return read_one(&name, &text, &mut each);
-    }
-    read_lines(&name, &text, &mut each)
+    // A file that cannot be read to its end has no reports.
+    payloads(&path.display().to_string(), &text, is_lines(path)).try_for_each(|payload| payload.map(drop))?;
+    Ok(text)
 }
 
-fn read_lines(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Result<()> {
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines.try_for_each(|(number, line)| read_one(&format!("{name}:{}", number + 1), line, each))
+fn is_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
 }
 
-fn read_one(name: &str, text: &str, each: &mut dyn FnMut(&str, Value)) -> Result<()> {
-    let mut input = serde_json::Deserializer::from_str(text);
-    let value = townlet_bounded::deserialize(&mut input, townlet_bounded::most_for(text.len()));
-    let value = value.and_then(|value| input.end().map(|()| value).map_err(BoundedError::Invalid));
-    match value {
-        Ok(value) => each(name, value),
-        Err(BoundedError::Invalid(error)) => bail!("{name}: invalid JSON: {error}"),
-        Err(error) => bail!("{name}: {error}"),
+/// The payloads of a text with their names: one, or one for each line that is not blank.
+fn payloads<'a>(
+    name: &'a str,
+    text: &'a str,
+    is_lines: bool,
+) -> Box<dyn Iterator<Item = Result<(String, JsonText<'a>)>> + 'a> {
+    let parse = |name: String, text: &'a str| match JsonText::parse(text) {
+        Ok(payload) => Ok((name, payload)),
+        Err(error) => Err(anyhow!("{name}: invalid JSON: {error}")),
+    };
+    if !is_lines {
+        return Box::new(std::iter::once_with(move || parse(name.to_owned(), text)));
     }
-    Ok(())
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    Box::new(lines.map(move |(number, line)| parse(format!("{name}:{}", number + 1), line)))
 }
 
 /// A version with the schemas of a snapshot and of a message.
@@ -207,34 +231,36 @@ fn parse_schemas() -> Result<Schemas> {
     SCHEMAS.iter().map(|(version, snapshot, message)| Ok((*version, parse(snapshot)?, parse(message)?))).collect()
 }
 
-fn check(schemas: &Schemas, name: &str, file: &Value, strict: bool) -> PayloadReport {
-    let has = |key: &str| file.get(key).is_some();
-    let (kind, path, payload) = match file.get("result") {
-        Some(result) if has("cmd_id") => ("answer", "$.result", result),
-        _ if has("kind") && (has("seq") || has("epoch") || has("payload")) => ("message", "$", file),
-        _ => ("snapshot", "$", file),
+fn check(schemas: &Schemas, name: String, file: JsonText<'_>, strict: bool) -> PayloadReport {
+    let [result, cmd_id, kind, seq, epoch, inner, version] =
+        file.find(["result", "cmd_id", "kind", "seq", "epoch", "payload", "schema_version"]);
+    let is_message = kind.is_some() && (seq.is_some() || epoch.is_some() || inner.is_some());
+    let (kind, path, payload, version) = match result {
+        Some(result) if cmd_id.is_some() => ("answer", "$.result", result, result.find(["schema_version"])[0]),
+        _ if is_message => ("message", "$", file, version),
+        _ => ("snapshot", "$", file, version),
     };
-    let version = payload.get("schema_version").and_then(Value::as_str);
-    let report = |version: &str, mut violations: Vec<SchemaViolation>| {
-        let all = violations.len();
-        // A message of the stream has only one producer.
-        violations.retain(|it| strict || kind == "message" || !it.is_missing() || is_required(&it.path[path.len()..]));
-        let optional = all - violations.len();
-        PayloadReport { name: name.into(), version: version.into(), kind, violations, optional }
+    let value = version.and_then(JsonText::scalar);
+    let value = value.as_ref().and_then(Value::as_str);
+    let Some((known, snapshot, message)) = schemas.iter().find(|schema| value == Some(schema.0)) else {
+        let known = SCHEMAS.iter().map(|schema| schema.0).collect::<Vec<_>>().join(", ");
+        let message = match version {
+            None => format!("is missing; known versions: {known}"),
+            Some(version) => format!("{} is not a known version; known versions: {known}", quoted(version)),
+        };
+        let violations = vec![SchemaViolation::new(format!("{path}.schema_version"), message)];
+        let version = clipped(value.unwrap_or("without a version")).into_owned();
+        return PayloadReport { name, version, kind, violations, optional: 0 };
     };
-    if let Some((version, snapshot, message)) = schemas.iter().find(|schema| version == Some(schema.0)) {
-        let mut found = violations(if kind == "message" { message } else { snapshot }, payload, path);
-        let old_name = find_old_name(payload.get("payload").unwrap_or(payload), renamed::SNAPSHOT);
-        found.extend(old_name.map(|why| SchemaViolation::new(path.into(), why)));
-        return report(version, found);
-    }
-    let known = SCHEMAS.iter().map(|schema| schema.0).collect::<Vec<_>>().join(", ");
-    let message = match payload.get("schema_version") {
-        None => format!("is missing; known versions: {known}"),
-        Some(version) => format!("{version} is not a known version; known versions: {known}"),
-    };
-    let violation = SchemaViolation::new(format!("{path}.schema_version"), message);
-    report(version.unwrap_or("without a version"), vec![violation])
+    // A message of the stream has only one producer.
+    let needs_all = strict || kind == "message";
+    let schema = if kind == "message" { message } else { snapshot };
+    let is_optional = |missing: &str| !needs_all && !is_required(&missing[path.len()..]);
+    let mut found = schema_check::check(schema, payload, path, &is_optional);
+    let named = inner.filter(|_| kind != "answer").unwrap_or(payload);
+    let old_name = find_old_name(|name| named.find([name])[0].is_some(), renamed::SNAPSHOT);
+    found.violations.extend(old_name.map(|why| SchemaViolation::new(path.into(), why)));
+    PayloadReport { name, version: (*known).into(), kind, violations: found.violations, optional: found.optional }
 }
 
 /// Whether every producer must write the name at this path, such as `.jobs.ada.wallet` or `.events[3].tick`.

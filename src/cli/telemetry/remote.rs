@@ -12,6 +12,7 @@ use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
 use townlet_tui::format::count;
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
+use townlet_wire::json_text::JsonText;
 use townlet_wire::sse::Event;
 
 /// Interval between two attempts to reconnect.
@@ -39,11 +40,12 @@ pub(in crate::cli) struct TailArgs {
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.message()))?;
-    let most = townlet_bounded::most_for(body.len());
-    let state: Value = townlet_bounded::deserialize(&mut serde_json::Deserializer::from_slice(&body), most)
-        .map_err(|why| anyhow!("{}: the answer is not a snapshot: {why}.", client.url()))?;
-    warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
-    output::json(&state)?;
+    let refused = |why: String| anyhow!("{}: the answer is not a snapshot: {why}.", client.url());
+    let text = std::str::from_utf8(&body).map_err(|why| refused(why.to_string()))?;
+    let state = JsonText::parse(text).map_err(|why| refused(why.to_string()))?;
+    let version = state.find(["schema_version"])[0].and_then(JsonText::scalar);
+    warn_if_newer(version.as_ref().and_then(Value::as_str).unwrap_or_default());
+    output::parts_of_json(&state)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,5 +1,7 @@
 //! The exit queue: its entries and the operator's decisions about them.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use townlet_town::{Command, ResidentId, names};
 
@@ -7,6 +9,7 @@ use crate::arguments::Reason;
 use crate::command_table::{Reply, listed, row};
 use crate::operation::ShardView;
 use crate::telemetry;
+use townlet_wire::count;
 
 row! {
     STATUS = "employment_status", Viewer, "shows pending exits, cap usage, queue limit, and the queue";
@@ -35,10 +38,14 @@ row! {
 
 fn status(view: &ShardView<'_>) -> Reply {
     let employment = telemetry::employment(view.town.rules(), view.town.state());
-    let summary = format!(
+    let mut summary = format!(
         "{} pending (limit {}), {} of {} exits today.",
         employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
     );
+    if let Some(cap) = employment.reached_all_exits_cap() {
+        let all = count(employment.all_exits_today, "exit");
+        let _ = write!(summary, " The limit on exits of all causes is reached: {all} today, limit {cap}.");
+    }
     let mut result = json!(employment);
     result["summary"] = json!(summary);
     Ok(result)

@@ -1,6 +1,6 @@
 //! Incident bundles on demand, and alerts that an operator has seen.
 
-use crate::arguments::Reason;
+use crate::arguments::{Flag, Reason};
 use crate::command_table::row;
 use crate::operation::ShardAction;
 
@@ -11,6 +11,6 @@ row! {
 
 row! {
     ALERT_ACK = "alert_ack", Admin,
-    "marks an active alert as seen by you, which quiets its banner until it is raised again";
-    Shard(alert: String, reason: Reason) => ShardAction::Acknowledge(alert)
+    "marks an active alert as seen by you (with `--seen`, only while it says this), which quiets its banner until it is raised again";
+    Shard(alert: String, seen: Flag<String>, reason: Reason) => ShardAction::Acknowledge(alert, seen.0)
 }

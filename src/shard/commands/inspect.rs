@@ -9,7 +9,7 @@ use townlet_wire::count;
 use townlet_wire::telemetry::Objective;
 
 use crate::arguments::{CommandName, Location};
-use crate::command_table::{Reply, error, near_hint, row, specs};
+use crate::command_table::{Reply, error, near_hint, part, row, specs};
 use crate::operation::ShardView;
 use crate::telemetry;
 
@@ -78,7 +78,7 @@ fn help(name: Option<&str>) -> Reply {
 fn telemetry_snapshot(view: &ShardView<'_>) -> Reply {
     let (rules, state) = (view.town.rules(), view.town.state());
     let snapshot = telemetry::snapshot(rules, state, view.driver.decisions(), view.status, view.log.tail(20));
-    let mut value = snapshot.to_value();
+    let mut value = part(&snapshot)?;
     value["summary"] = json!(format!(
         "schema {}, tick {}, {}.",
         snapshot.schema_version,
@@ -148,7 +148,7 @@ fn debug_queues(view: &ShardView<'_>) -> Reply {
             count(conflict.ghost_steps, "ghost step")
         ),
         "tick": state.tick,
-        "entries": entries,
+        "entries": part(&entries)?,
         "ghost_steps": ghosts,
         "disorder": disorder,
     }))
@@ -174,7 +174,9 @@ fn affordance_status(view: &ShardView<'_>) -> Reply {
         }
     }
     let broken = rows.iter().filter(|row| row["usable"] == json!(false)).count();
-    Ok(json!({ "summary": format!("{} of {} usable now.", rows.len() - broken, rows.len()), "affordances": rows }))
+    Ok(
+        json!({ "summary": format!("{} of {} usable now.", rows.len() - broken, rows.len()), "affordances": part(&rows)? }),
+    )
 }
 
 /// The terms of an objective that are not zero: `needs +0.147, trust +0.031, late −0.011`.

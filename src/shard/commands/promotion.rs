@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::arguments::{Flag, PolicyName, Reason, ReleaseName};
-use crate::command_table::{Reply, row};
+use crate::command_table::{Reply, error, row};
 use crate::operation::ShardView;
-use crate::promotion::{Event, safety_in_words};
+use crate::promotion::{Event, Restored, safety_in_words};
 
 row! {
     STATUS = "promotion_status", Viewer,
@@ -28,9 +28,19 @@ row! {
 
 row! {
     ROLLBACK = "rollback_policy", Destructive,
-    "restores the previous release, or the one of a release snapshot, from the next tick on";
-    Release(to: Flag<ReleaseName>, reason: Reason)
-        => Event::Rollback(to.0.map(|to| to.0), reason.0.unwrap_or_default())
+    "restores the previous release (with `--restores`, only this one) or that of a release snapshot, from the next tick on";
+    Release(to: Flag<ReleaseName>, restores: Flag<PolicyName>, reason: Reason) => {
+        let to = match (to.0, restores.0) {
+            (Some(_), Some(_)) => {
+                let hint = "`--restores` says which release is the previous one; a snapshot holds only one release.";
+                return Err(error("E_INVALID_ARG", "`--to` and `--restores` exclude each other.", hint));
+            }
+            (Some(snapshot), None) => Restored::Snapshot(snapshot.0),
+            (None, Some(policy)) => Restored::Expected(policy.0),
+            (None, None) => Restored::Previous,
+        };
+        Event::Rollback(to, reason.0.unwrap_or_default())
+    }
 }
 
 row! {
@@ -51,7 +61,13 @@ fn status(view: &ShardView<'_>) -> Reply {
     let promotion = releases.wire();
     let state = promotion.state.replace('_', " ");
     Ok(json!({
-        "summary": format!("{} drives the town; {state}: {}", promotion.release, promotion.detail),
+        "summary": format!(
+            "{} drives the town; {state}: {}{}",
+            promotion.release,
+            promotion.detail,
+            view.driver.range_warning(view.town)
+        ),
+        "outside_range": view.driver.range().reason_outside(view.town.rules(), view.town.state()),
         "safety": promotion.evidence.iter().flat_map(|it| &it.safety).map(safety_in_words).collect::<Vec<_>>(),
         "promotion": promotion,
         "snapshots": releases.saved,

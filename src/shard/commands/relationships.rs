@@ -1,5 +1,6 @@
 //! Ties between residents: what operators read about them, and the two changes they can make.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use townlet_wire::count;
 use townlet_wire::telemetry::{Event, Tie};
 
 use crate::arguments::{Aspect, Decimal};
-use crate::command_table::{Reply, error, row};
+use crate::command_table::{Reply, error, part, row};
 use crate::operation::ShardView;
 use crate::telemetry;
 
@@ -70,6 +71,10 @@ fn summary(view: &ShardView<'_>) -> Reply {
     let all = all(view)?;
     let strong = ties::STRONG.to_f64();
     let how_many = |test: &dyn Fn(&&Tie) -> bool| all.iter().filter(test).count();
+    let mut of_resident: BTreeMap<&str, Vec<&Tie>> = BTreeMap::new();
+    for tie in &all {
+        of_resident.entry(&tie.agent).or_default().push(tie);
+    }
     let state = view.town.state();
     let residents: Vec<Value> = state
         .agents
@@ -77,7 +82,7 @@ fn summary(view: &ShardView<'_>) -> Reply {
         .iter()
         .map(|agent| telemetry::agent_id(state, *agent))
         .map(|id| {
-            let own = || all.iter().filter(|tie| tie.agent == id);
+            let own = || of_resident.get(id.as_str()).into_iter().flatten();
             let friend = own().filter(|tie| tie.trust > 0.0).max_by(|a, b| a.trust.total_cmp(&b.trust));
             let rival = own().filter(|tie| tie.rivalry > 0.0).max_by(|a, b| a.rivalry.total_cmp(&b.rivalry));
             json!({
@@ -96,7 +101,7 @@ fn summary(view: &ShardView<'_>) -> Reply {
             how_many(&|tie| tie.trust < -strong),
             how_many(&|tie| tie.rivalry > strong),
         ),
-        "residents": residents,
+        "residents": part(&residents)?,
     }))
 }
 
@@ -123,7 +128,7 @@ fn rivalries(view: &ShardView<'_>) -> Reply {
     let avoiding = ties.iter().filter(|tie| tie.rivalry >= threshold).count();
     let summary =
         format!("rivalries: {}, of them {avoiding} at or over {threshold}, where people avoid each other.", ties.len());
-    Ok(json!({ "summary": summary, "rivalries": ties, "avoid_threshold": threshold }))
+    Ok(json!({ "summary": summary, "rivalries": part(&ties)?, "avoid_threshold": threshold }))
 }
 
 fn conflict(view: &ShardView<'_>) -> Reply {
@@ -143,7 +148,7 @@ fn conflict(view: &ShardView<'_>) -> Reply {
     Ok(json!({
         "summary": summary,
         "today": today,
-        "conflict": telemetry::conflict(view.town.rules(), view.town.state()),
+        "conflict": part(&telemetry::conflict(view.town.rules(), view.town.state()))?,
     }))
 }
 

@@ -26,6 +26,8 @@ use townlet_wire::count;
 use townlet_wire::telemetry::{AuditTail, Policy};
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
+/// Most residents whose details are in the last telemetry.
+const MAX_DETAILED: usize = 1_000;
 /// Maximum bytes taken from the end of a log.
 const MAX_LOG_BYTES: u64 = 2 * 1024 * 1024;
 /// Maximum size of a small file in bytes.
@@ -195,7 +197,12 @@ fn last_telemetry(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger
         let why = "only the running shard knew it; the last telemetry was rebuilt from files";
         all.bundle.add_missing("health.json", why);
     }
-    all.bundle.json("telemetry.json", &*view);
+    if view.agents.len() <= MAX_DETAILED {
+        all.bundle.json("telemetry.json", &*view);
+    } else if all.bundle.text("telemetry.json", view.without_details().to_json().as_bytes()) {
+        let why = format!("the town has more than {MAX_DETAILED} residents; a replay has them");
+        all.bundle.add_missing("details and ties of residents in telemetry.json", why);
+    }
     Ok(())
 }
 

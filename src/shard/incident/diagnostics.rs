@@ -4,12 +4,13 @@
 //! A tick writes two atomics; locks are held only to copy. Rule: "Incidents".
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
+use crate::telemetry::CapturedState;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Alert;
 
@@ -98,7 +99,7 @@ fn alert(name: &str, since_tick: u64, message: String, hint: &str) -> Alert {
 #[derive(Default)]
 struct State {
     command: Option<AppliedCommand>,
-    view: Option<Arc<Snapshot>>,
+    view: Option<LastState>,
     hang: Option<Hang>,
     /// Hangs that have ended and that the town's thread has not taken yet.
     over: Vec<Hang>,
@@ -107,6 +108,22 @@ struct State {
     fresh: usize,
     /// Why the last bundle could not be written.
     trouble: Option<String>,
+}
+
+/// The last state of the town.
+#[derive(Clone)]
+enum LastState {
+    Built(Arc<Snapshot>),
+    Kept(Arc<(CapturedState, OnceLock<Arc<Snapshot>>)>),
+}
+
+impl LastState {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        match self {
+            Self::Built(view) => Arc::clone(view),
+            Self::Kept(kept) => Arc::clone(kept.1.get_or_init(|| Arc::new(kept.0.snapshot()))),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -142,7 +159,12 @@ impl Diagnostics {
     }
 
     pub(crate) fn show(&self, view: Arc<Snapshot>) {
-        self.lock().view = Some(view);
+        self.lock().view = Some(LastState::Built(view));
+    }
+
+    /// Keeps a state whose snapshot is built when somebody needs it, on another thread than the town's.
+    pub(crate) fn keep(&self, state: CapturedState) {
+        self.lock().view = Some(LastState::Kept(Arc::new((state, OnceLock::new()))));
     }
 
     /// A counter that changes with every phase.
@@ -159,7 +181,8 @@ impl Diagnostics {
     }
 
     pub(crate) fn view(&self) -> Option<Arc<Snapshot>> {
-        self.lock().view.clone()
+        let last = self.lock().view.clone();
+        last.map(|last| last.snapshot())
     }
 
     /// A fault at the current tick and phase.

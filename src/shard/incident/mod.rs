@@ -25,6 +25,7 @@ pub(super) use watchdog::{Watchdog, hanging};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -52,6 +53,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_REPEAT_LINES: usize = 50;
 const BUNDLE: &str = "bundle.tar.zst";
 const RECORD: &str = "incident.json";
+const NOTE: &str = "note.md";
+/// The missing item of an incident whose bundle is still to be made.
+const UNFINISHED: &str = "bundle: it is not finished";
 
 townlet_wire::word_enum! {
     /// The kind of an incident.
@@ -145,6 +149,22 @@ pub struct Incident {
     fault: Option<Fault>,
 }
 
+impl Incident {
+    /// Whether its bundle was written. Until then, and when the shard ended before, there are only its note and its record.
+    pub const fn is_finished(&self) -> bool {
+        self.bytes > 0
+    }
+}
+
+/// Sentences about incidents of a run whose bundles were not finished before its shard ended.
+pub(super) fn unfinished(home: &Home, run_id: &str) -> Vec<String> {
+    let bundle = format!("`townlet incident bundle{} --run {run_id}` makes one", home.option());
+    let of_run = kept(home).into_iter().filter(|it| it.run_id == run_id && !it.is_finished());
+    of_run
+        .map(|it| format!("the incident {} has a note and no bundle, because the shard ended before; {bundle}.", it.id))
+        .collect()
+}
+
 fn latest_fault(home: &Home, run_id: &str) -> Option<Fault> {
     let of_run = |incident: &Incident| incident.run_id == run_id;
     kept(home).into_iter().rev().filter(of_run).find_map(|incident| incident.fault)
@@ -234,21 +254,51 @@ fn write(run: &Run, id: &str, trigger: &IncidentTrigger, output: Option<&Path>) 
         requested: trigger.kind == Kind::Requested || trigger.requested_by.is_some(),
         fault: trigger.fault.clone(),
     };
+    let repetitions = std::fs::read_to_string(folder.join(NOTE)).ok();
+    let repetitions = repetitions.as_deref().and_then(note::repetitions).unwrap_or_default();
     let entries = note::entries(run, &all, trigger, &incident);
     all.bundle.text("timeline.md", timeline::table(&entries, usize::MAX).as_bytes());
     incident.missing = all.bundle.missing.iter().map(|item| format!("{}: {}", item.item, item.why)).collect();
     let summary = note::summary(&all, trigger, &incident, &entries);
-    let note = note::note(&all, trigger, &incident, &entries);
+    let note = note::note(&all, trigger, &incident, &entries) + repetitions;
     incident.bytes = all.bundle.pack(&path, id, &summary).map_err(|error| say(&path, error))?;
     if output.is_none() {
-        let record = serde_json::to_vec_pretty(&incident).map_err(|error| error.to_string())?;
-        for (name, bytes) in [("note.md", note.as_bytes()), (RECORD, &record)] {
-            let path = folder.join(name);
-            write_atomically(&path, bytes).map_err(|error| say(&path, error))?;
-        }
+        write_note(&folder, &incident, &note)?;
         remove_old_bundles(&run.home);
     }
     Ok(incident)
+}
+
+fn write_note(folder: &Path, incident: &Incident, note: &str) -> Result<(), String> {
+    let record = serde_json::to_vec_pretty(incident).map_err(|error| error.to_string())?;
+    for (name, bytes) in [(NOTE, note.as_bytes()), (RECORD, &record)] {
+        let path = folder.join(name);
+        write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Writes a note and a record of an incident before its bundle, which takes seconds, so that no crash loses the incident. `missing` says why
+/// there is no bundle.
+fn announce(run: &Run, id: &str, trigger: &IncidentTrigger, missing: String) -> Result<(), String> {
+    let folder = run.home.incidents().join(id);
+    let bundle = folder.join(BUNDLE);
+    let incident = Incident {
+        id: id.to_owned(),
+        kind: trigger.kind,
+        ts: trigger.fault.as_ref().map_or_else(|| trigger.at.to_string(), |fault| fault.ts.clone()),
+        run_id: run.id.clone(),
+        shard: trigger.view.as_ref().map_or_else(String::new, |view| view.shard.clone()),
+        headline: trigger.headline.clone(),
+        bundle: bundle.strip_prefix(run.home.folder()).unwrap_or(&bundle).display().to_string(),
+        bytes: 0,
+        replay: None,
+        missing: vec![missing],
+        requested: trigger.kind == Kind::Requested || trigger.requested_by.is_some(),
+        fault: trigger.fault.clone(),
+    };
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    write_note(&folder, &incident, &note::announcement(run, trigger, &incident))
 }
 
 /// Removes the oldest bundles and keeps their notes.
@@ -315,6 +365,8 @@ impl IncidentRecorder {
     fn gives_up(&self, id: &str, trigger: &IncidentTrigger) -> bool {
         let gives_up = trigger.kind == Kind::Requested && self.stopping.load(Ordering::Relaxed);
         if gives_up {
+            // It has nothing but what the log says now.
+            drop(std::fs::remove_dir_all(self.run.home.incidents().join(id)));
             self.given_up.fetch_add(1, Ordering::Relaxed);
             let (home, run) = (self.run.home.option(), &self.run.id);
             self.log.write(&format!(
@@ -325,14 +377,17 @@ impl IncidentRecorder {
         gives_up
     }
 
-    /// Starts a bundle after the one in progress, and returns its path.
-    pub(super) fn start(self: &Arc<Self>, trigger: IncidentTrigger) -> Result<PathBuf, String> {
+    /// Starts a bundle after the one in progress. Returns its path, and a channel that ends once the incident has a note.
+    pub(super) fn start(self: &Arc<Self>, trigger: IncidentTrigger) -> Result<(PathBuf, Receiver<()>), String> {
         let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         let before = in_progress.take();
         let id = new_id(trigger.kind);
         let path = self.run.home.incidents().join(&id).join(BUNDLE);
         let this = Arc::clone(self);
+        let (announcing, announced) = channel();
         let work = move || {
+            this.announce(&id, &trigger);
+            drop(announcing);
             drop(before.map(JoinHandle::join));
             if !this.gives_up(&id, &trigger) {
                 drop(this.make(&id, &trigger));
@@ -340,7 +395,12 @@ impl IncidentRecorder {
         };
         let thread = std::thread::Builder::new().name("incident".into()).spawn(work);
         *in_progress = Some(thread.map_err(|error| format!("no thread could be started: {error}."))?);
-        Ok(path)
+        Ok((path, announced))
+    }
+
+    /// A failure is that of the bundle, too, and reported then.
+    fn announce(&self, id: &str, trigger: &IncidentTrigger) {
+        drop(announce(&self.run, id, trigger, UNFINISHED.to_owned()));
     }
 
     /// Logs an incident and makes an automatic bundle, unless there were too many recently.
@@ -359,7 +419,9 @@ impl IncidentRecorder {
         self.log.write(&trigger.headline);
         self.finish();
         self.should_record(trigger).then_some(())?;
-        let incident = self.make(&new_id(trigger.kind), trigger).ok()?;
+        let id = new_id(trigger.kind);
+        self.announce(&id, trigger);
+        let incident = self.make(&id, trigger).ok()?;
         Some(self.run.home.folder().join(incident.bundle))
     }
 
@@ -395,7 +457,10 @@ impl IncidentRecorder {
         let made = made.unwrap_or_else(|panic| Err(format!("making it crashed: {}", panic_message(panic.as_ref()))));
         match &made {
             Ok(incident) => self.log.write(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
-            Err(why) => self.log.write(&format!("the incident bundle could not be written: {why}")),
+            Err(why) => {
+                self.log.write(&format!("the incident bundle could not be written: {why}"));
+                drop(announce(&self.run, id, trigger, format!("bundle: {why}")));
+            }
         }
         self.diagnostics.filed(made.as_ref().err().cloned());
         made
@@ -408,7 +473,7 @@ impl IncidentRecorder {
         recent.retain(|incident| !incident.requested && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
         let same = |incident: &&Incident| incident.kind == trigger.kind && incident.run_id == self.run.id;
         if let Some(same) = recent.iter().rev().find(same) {
-            let note = self.run.home.incidents().join(&same.id).join("note.md");
+            let note = self.run.home.incidents().join(&same.id).join(NOTE);
             if let Err(why) = note::add_repetition(&note, &trigger.headline) {
                 self.log.write(&format!("{}: {why}", note.display()));
             }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::collect::{BundleContents, REPLAY, Run};
 use super::timeline::{TimelineEntry, merged, table};
-use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
+use super::{Incident, IncidentTrigger, Kind, LiveState, MAX_REPEAT_LINES};
 use crate::markdown;
 
+const REPETITIONS: &str = "\n## Repetitions\n\n";
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;
 
@@ -66,21 +67,69 @@ pub(super) fn note(
     incident: &Incident,
     entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), markdown::text(&trigger.headline));
+    let mut text = title(trigger, incident);
     head(&mut text, all, trigger, incident);
     let _ = writeln!(text, "| bundle | `{}` |", incident.bundle);
-    text.push_str("\n## What happened\n\n");
-    let _ = writeln!(text, "{}", markdown::text(&trigger.headline));
-    if !trigger.sections.is_empty() {
-        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
-    }
+    what_happened(&mut text, trigger);
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
     missing(&mut text, incident);
     text.push_str("\n## Cause, actions taken, follow-up\n\nTo be filled in after the investigation.\n");
     let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
-    text.push_str("\n## Repetitions\n\n");
+    text.push_str(REPETITIONS);
     text
+}
+
+/// The note of an incident whose bundle is still to be made, or could not be.
+pub(super) fn announcement(run: &Run, trigger: &IncidentTrigger, incident: &Incident) -> String {
+    let mut text = title(trigger, incident);
+    let rows = [
+        ("", Some(String::new())),
+        ("---", Some("---".to_owned())),
+        ("tag", Some(incident.kind.tag())),
+        ("when", Some(incident.ts.clone())),
+        ("run", Some(incident.run_id.clone())),
+        ("tick", trigger.now.as_ref().map(tick)),
+        ("requested by", requested_by(trigger)),
+    ];
+    for (name, value) in rows.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        let _ = writeln!(text, "| {name} | {} |", markdown::text(&value));
+    }
+    what_happened(&mut text, trigger);
+    missing(&mut text, incident);
+    let bundle = format!("townlet incident bundle{} --run {}", run.home.option(), run.id);
+    let _ = writeln!(
+        text,
+        "\nThis note is replaced when the bundle is finished. If it is not, make one: {}.",
+        markdown::code(&bundle)
+    );
+    text.push_str(REPETITIONS);
+    text
+}
+
+/// The lines about repetitions at the end of a note.
+pub(super) fn repetitions(note: &str) -> Option<&str> {
+    note.rsplit_once(REPETITIONS).map(|(_, lines)| lines)
+}
+
+fn title(trigger: &IncidentTrigger, incident: &Incident) -> String {
+    format!("# {}: {}\n\n", incident.kind.tag(), markdown::text(&trigger.headline))
+}
+
+fn tick(now: &LiveState) -> String {
+    format!("{} ({})", now.tick, now.digest)
+}
+
+fn requested_by(trigger: &IncidentTrigger) -> Option<String> {
+    let (who, why) = trigger.requested_by.as_ref()?;
+    Some(if why.is_empty() { who.clone() } else { format!("{who}: {why}") })
+}
+
+fn what_happened(text: &mut String, trigger: &IncidentTrigger) {
+    let _ = writeln!(text, "\n## What happened\n\n{}", markdown::text(&trigger.headline));
+    if !trigger.sections.is_empty() {
+        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
+    }
 }
 
 fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, incident: &Incident) {
@@ -97,7 +146,7 @@ fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, inci
         row("seed", seed.to_string());
     }
     if let Some(now) = &trigger.now {
-        row("tick", format!("{} ({})", now.tick, now.digest));
+        row("tick", tick(now));
     }
     if let Some(fault) = &trigger.fault {
         row("thread", fault.thread.clone());
@@ -110,8 +159,8 @@ fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, inci
         );
         row("last command", command);
     }
-    if let Some((who, why)) = &trigger.requested_by {
-        row("requested by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
+    if let Some(who) = requested_by(trigger) {
+        row("requested by", who);
     }
     all.origins.iter().for_each(|origin| row("other sources", origin.clone()));
     row("audit log", all.audit.clone());

@@ -7,6 +7,8 @@ use townlet_town::{Rules, Sources, Town, snapshot};
 use super::*;
 use crate::journal::{self, Base, Entry, Header, SegmentPlace};
 use crate::snapshots;
+use crate::telemetry::{CapturedState, ShardStatus};
+use townlet_wire::telemetry::AuditTail;
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -110,6 +112,43 @@ fn a_recorder_is_busy_until_its_bundle_is_written() {
     drop(go);
     recorder.finish();
     assert!(!recorder.is_busy());
+}
+
+#[test]
+fn an_incident_has_a_note_before_its_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    *recorder.in_progress.lock().unwrap() = Some(std::thread::spawn(move || _ = wait.recv()));
+    let trigger = IncidentTrigger {
+        sections: "### Windows\n\n- window 3 was red".to_owned(),
+        ..IncidentTrigger::new(Kind::Rollback, "the release `a` was rolled back")
+    };
+    let (_, announced) = recorder.start(trigger).expect("it begins");
+    announced.recv().expect_err("it ends without a word");
+    let home = Home::new(folder.path());
+    let note = |it: &Incident| std::fs::read_to_string(home.incidents().join(&it.id).join(NOTE)).expect("a note");
+    let found = kept(&home);
+    let text = note(&found[0]);
+    assert!(!found[0].is_finished() && found[0].missing == [UNFINISHED], "{found:?}");
+    for part in ["the release `a` was rolled back", "window 3 was red", UNFINISHED] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // A shard that ends now leaves this; the next one of the run says what is missing.
+    let said = unfinished(&home, RUN);
+    assert!(said.len() == 1 && said[0].contains(&found[0].id) && said[0].contains(&format!("--run {RUN}")), "{said:?}");
+    assert!(unfinished(&home, "another-run").is_empty());
+    recorder.notice(IncidentTrigger::new(Kind::Rollback, "and again"));
+    drop(go);
+    recorder.finish();
+    let found = kept(&home);
+    assert!(
+        found.len() == 1 && found[0].is_finished() && !found[0].missing.iter().any(|it| it == UNFINISHED),
+        "{found:?}"
+    );
+    let text = note(&found[0]);
+    assert!(text.contains("window 3 was red") && text.trim_end().ends_with("and again"), "{text}");
+    assert!(unfinished(&home, RUN).is_empty());
 }
 
 #[test]
@@ -222,4 +261,17 @@ fn texts_before_the_replay_are_not_reported_as_redacted() {
 fn a_record_with_an_old_name_is_refused_with_the_new_name() {
     let why = parse(br#"{ "id": "x", "lacking": [] }"#).unwrap_err();
     assert!(why.ends_with("`lacking` is now `missing`"), "{why}");
+}
+
+#[test]
+fn the_snapshot_of_a_kept_state_is_built_once_and_hides_names_as_then() {
+    let rules = Rules::new(Sources::default_town(&[]).unwrap()).unwrap();
+    let (town, status) = (Town::new(Arc::new(rules), 7), ShardStatus::default());
+    let diagnostics = Diagnostics::default();
+    assert!(diagnostics.view().is_none());
+    diagnostics.keep(CapturedState::new(&town, None, &status, AuditTail::default()));
+    status.names.hide(true);
+    let view = diagnostics.view().unwrap();
+    assert!(view.agents.len() == 8 && view.agents[0].id != "ada", "{}", view.agents[0].id);
+    assert!(Arc::ptr_eq(&view, &diagnostics.view().unwrap()));
 }

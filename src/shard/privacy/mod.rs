@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::ser::{CharEscape, Formatter, Serializer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use townlet_town::hash::hex;
@@ -22,7 +23,6 @@ use townlet_town::names;
 use super::home::Home;
 use super::tokens::random_bytes;
 use townlet_audit::Record;
-use townlet_wire::Snapshot;
 
 const DIGITS: usize = 12;
 
@@ -82,16 +82,11 @@ impl PrivacyFilter {
         if !self.is_hidden() {
             return message;
         }
-        let value = serde_json::to_value(message).expect("a message is plain data");
-        serde_json::from_str(&self.value(value).to_string()).expect("only texts have changed")
-    }
-
-    /// Like [`PrivacyFilter::apply`].
-    pub fn apply_to_snapshot(&self, snapshot: Snapshot) -> Snapshot {
-        if !self.is_hidden() {
-            return snapshot;
-        }
-        Snapshot::from_value(&self.value(snapshot.to_value())).expect("only texts have changed")
+        let mut json = Vec::new();
+        let mut serializer = Serializer::with_formatter(&mut json, HiddenTexts { names: self, text: String::new() });
+        message.serialize(&mut serializer).expect("a message is plain data");
+        drop(message);
+        serde_json::from_slice(&json).expect("only texts have changed")
     }
 
     /// Redacts an audit record, whether or not names are hidden now.
@@ -153,6 +148,44 @@ impl PrivacyFilter {
 
     fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         replace_words(text, |word| names::resident(word).map(|who| self.pseudonym(who)))
+    }
+}
+
+/// Writes JSON with the names in each text, keys included, replaced.
+struct HiddenTexts<'a> {
+    names: &'a PrivacyFilter,
+    /// The text that is being written.
+    text: String,
+}
+
+impl Formatter for HiddenTexts<'_> {
+    fn begin_string<W: Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
+        self.text.clear();
+        Ok(())
+    }
+
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, _: &mut W, fragment: &str) -> io::Result<()> {
+        self.text.push_str(fragment);
+        Ok(())
+    }
+
+    fn write_char_escape<W: Write + ?Sized>(&mut self, _: &mut W, escape: CharEscape) -> io::Result<()> {
+        self.text.push(match escape {
+            CharEscape::Quote => '"',
+            CharEscape::ReverseSolidus => '\\',
+            CharEscape::Solidus => '/',
+            CharEscape::Backspace => '\u{8}',
+            CharEscape::FormFeed => '\u{c}',
+            CharEscape::LineFeed => '\n',
+            CharEscape::CarriageReturn => '\r',
+            CharEscape::Tab => '\t',
+            CharEscape::AsciiControl(byte) => char::from(byte),
+        });
+        Ok(())
+    }
+
+    fn end_string<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        Ok(serde_json::to_writer(out, &self.names.text(&self.text))?)
     }
 }
 

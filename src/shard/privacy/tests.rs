@@ -113,3 +113,35 @@ fn exported_lines_are_redacted_and_say_so() {
     assert_eq!((leaks(&text), text.lines().count()), (Vec::new(), 1));
     assert!(text.contains("\"redacted\":true"));
 }
+
+/// The message with its texts hidden in a generic value.
+fn hidden_as_a_value<T: Serialize + DeserializeOwned>(names: &PrivacyFilter, message: &T) -> T {
+    serde_json::from_value(names.value(serde_json::to_value(message).unwrap())).unwrap()
+}
+
+#[test]
+fn a_message_is_hidden_as_its_value_is() {
+    let (names, mut town) = (names(), town());
+    let mut status = ShardStatus::default();
+    for _ in 0..600 {
+        town.step(&mut Scripted);
+        let rules = std::sync::Arc::clone(town.rules());
+        for event in town.events() {
+            status.feed.record(&rules, event);
+        }
+        town.clear_events();
+    }
+    let row = AuditRow {
+        args: json!({ "ada": [null, true, -1, 2.5, "Ben\u{1b}\n\"cleo\"\\dov/\t\r\u{8}\u{c}\u{7f}é, eva-2"] }),
+        reason: Some("\u{1}ada\u{2}".into()),
+        ..AuditRow::default()
+    };
+    let tail = AuditTail { records: vec![row], ..AuditTail::default() };
+    let state = telemetry::snapshot(town.rules(), town.state(), None, &status, tail);
+    let expected = hidden_as_a_value(&names, &state);
+    assert!(leaks(&state.to_json()).len() > 20 && leaks(&expected.to_json()).is_empty());
+    assert!(names.apply(state).to_json() == expected.to_json(), "another text");
+    let events: Vec<_> = status.feed.events.iter().map(|event| townlet_wire::telemetry::Event::clone(event)).collect();
+    let expected = hidden_as_a_value(&names, &events);
+    assert_eq!(names.apply(events), expected);
+}

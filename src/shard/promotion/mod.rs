@@ -18,17 +18,18 @@ pub use release_pointer::ReleasePointerError;
 pub(super) use release_pointer::{PointerOnDisk, ReleasePointer};
 pub use safety_report::safety_check;
 pub(super) use safety_report::safety_in_words;
-pub(super) use state_machine::Event;
+pub(super) use state_machine::{Event, Restored};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
+use townlet_town::{Rules, Town};
 
 use super::command_table::error;
-use super::policies::{LoadedPolicy, PolicyCatalog, PolicyError};
+use super::policies::{self, LoadedPolicy, PolicyCatalog, PolicyError};
 use super::{Driver, Home};
 use evaluator::{EvaluationJob, PairedEvaluation};
 use state_machine::{Machine, Origin, RUNNING, Stage};
@@ -52,6 +53,8 @@ pub(super) struct Releases {
     /// Whether a release change is in progress; no other change starts and nothing else is written until it ends.
     pub(super) busy: bool,
     file: release_pointer::Writer,
+    /// Ends once the incident of a rollback has a note; the next write of the file waits for it.
+    pub(super) announced: Option<Receiver<()>>,
     release: LoadedPolicy,
     previous: Option<LoadedPolicy>,
     /// Other policies by requested name, or why they cannot be loaded; newest last.
@@ -149,6 +152,7 @@ impl Releases {
             writing: 0,
             busy: false,
             file,
+            announced: None,
             release,
             previous,
             loaded: Vec::new(),
@@ -187,18 +191,28 @@ impl Releases {
         self.loaded.push((name, found));
     }
 
-    /// What a request comes to: `E_NOT_FOUND` for an unknown policy, `E_CONFLICT` with all reasons why it is not allowed now.
-    pub(super) fn describe(&self, request: &Event) -> Result<String, ErrorBody> {
+    /// What a request comes to in this town: `E_NOT_FOUND` for an unknown policy, `E_CONFLICT` with all reasons why it is not allowed
+    /// now.
+    pub(super) fn describe(&self, request: &Event, town: &Town) -> Result<String, ErrorBody> {
         let promotion = self.wire();
         let now = &promotion.release;
+        let range = |id: &str| self.named(id).map_or_else(|_| String::new(), |it| it.driver.range_warning(town));
         Ok(match self.event_of(request)? {
-            Event::Nominated(id) => format!("{id} becomes the candidate and is evaluated against {now}."),
+            Event::Nominated(id) => {
+                let before = self.machine.candidate().map_or_else(String::new, |it| format!(" in place of {it}"));
+                format!("{id} becomes the candidate{before} and is evaluated against {now}.{}", range(&id))
+            }
             Event::Promote(id, _) | Event::Swap(id, _) => {
-                format!("{id} drives the town from the next tick on, as a canary; {now} is kept for a rollback.")
+                let kept = format!("as a canary; {now} is kept for a rollback.");
+                format!("{id} drives the town from the next tick on, {kept}{}", range(&id))
             }
             Event::Rollback(to, _) => {
-                let to = to.or(promotion.previous).unwrap_or_else(|| "the release before".to_owned());
-                format!("{to} drives the town from the next tick on, in place of {now}.")
+                let to = match to {
+                    Restored::Expected(name) | Restored::Snapshot(name) => Some(name),
+                    Restored::Previous => promotion.previous,
+                };
+                let to = to.unwrap_or_else(|| "the release before".to_owned());
+                format!("{to} drives the town from the next tick on, in place of {now}.{}", range(&to))
             }
             Event::Hold(true, _) => {
                 "evaluations, promotions and automatic rollbacks wait until the hold ends.".to_owned()
@@ -215,7 +229,7 @@ impl Releases {
         if let Event::Nominated(name)
         | Event::Promote(name, _)
         | Event::Swap(name, _)
-        | Event::Rollback(Some(name), _) = &mut event
+        | Event::Rollback(Restored::Expected(name) | Restored::Snapshot(name), _) = &mut event
         {
             let id = self.named(name)?.driver.id().to_owned();
             *name = id;
@@ -226,11 +240,19 @@ impl Releases {
         }
         let mut tried = self.machine.clone();
         tried.apply(event.clone(), &Origin::default()).map_err(|blockers| refused(request, &blockers))?;
-        if matches!(request, Event::Rollback(None, _)) && self.previous.is_none() {
+        let is_previous = matches!(request, Event::Rollback(Restored::Previous | Restored::Expected(_), _));
+        if is_previous && self.previous.is_none() {
             let hint = "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them.";
             return Err(error("E_CONFLICT", "the release before this one cannot be loaded.", hint));
         }
         Ok(event)
+    }
+
+    /// The release, if an operator has set it and it is not the policy that the configuration names.
+    pub(super) fn other_than(&self, configured: &str) -> Option<&str> {
+        let release = self.release.driver.id();
+        let is_other = policies::id_of(configured).is_ok_and(|configured| configured != release);
+        (is_other && self.machine.since.is_some()).then_some(release)
     }
 
     pub(super) fn wire(&self) -> Promotion {
@@ -239,6 +261,8 @@ impl Releases {
             state: machine.stage.word().into(),
             detail: self.detail(),
             candidate: machine.candidate().or(machine.target()).map(str::to_owned),
+            // The state of the town decides.
+            outside_range: None,
             release: self.release.driver.id().into(),
             previous: machine.previous.clone(),
             green: machine.green.min(machine.required),
@@ -363,6 +387,9 @@ pub(super) fn applied_commands(home: &Path, rules: &Rules, run: &str) -> BTreeMa
 fn refused(request: &Event, blockers: &[String]) -> ErrorBody {
     let hint = match request {
         Event::Promote(..) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
+        Event::Rollback(Restored::Expected(_), _) => {
+            "Nothing was changed. `promotion_status` shows the release and the one before it."
+        }
         Event::Rollback(..) => {
             "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them."
         }

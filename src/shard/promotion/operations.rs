@@ -12,7 +12,7 @@ use townlet_town::Rules;
 use townlet_town::config::AutoRollback;
 
 use super::release_snapshots::{Manifest, PolicyFile};
-use super::state_machine::{Event, Machine, Origin, Stage, Step};
+use super::state_machine::{Event, Machine, Origin, Restored, Stage, Step};
 use super::{TOWN, release_pointer, release_snapshots, rollback_note, rollout_log, timestamp};
 use crate::admission::Admission;
 use crate::command_table::error;
@@ -35,8 +35,11 @@ impl PolicySource {
     /// The policy that a request names.
     fn of(request: &Event) -> Option<Self> {
         match request {
-            Event::Nominated(name) | Event::Promote(name, _) | Event::Swap(name, _) => Some(Self::policy(name.clone())),
-            Event::Rollback(Some(name), _) => Some(Self { name: name.clone(), is_snapshot: true }),
+            Event::Nominated(name)
+            | Event::Promote(name, _)
+            | Event::Swap(name, _)
+            | Event::Rollback(Restored::Expected(name), _) => Some(Self::policy(name.clone())),
+            Event::Rollback(Restored::Snapshot(name), _) => Some(Self { name: name.clone(), is_snapshot: true }),
             _ => None,
         }
     }
@@ -154,7 +157,7 @@ impl Engine {
                 let forced = matches!(request, Event::Swap(..));
                 self.make_release(number, name, event, forced, origin);
             }
-            Event::Rollback(to, why) => self.execute_rollback(number, to.as_deref(), why, event, &origin),
+            Event::Rollback(to, why) => self.execute_rollback(number, to, why, event, &origin),
             _ => {
                 drop(self.releases.machine.apply(event, &origin));
                 self.write_release_file(Some((number, None)));
@@ -236,8 +239,11 @@ impl Engine {
     }
 
     /// Changes the policy back at once, without waiting for the disk. The answer follows when the release pointer contains it.
-    fn execute_rollback(&mut self, number: u64, to: Option<&str>, why: &str, event: Event, origin: &Origin) {
-        let name = to.or(self.releases.machine.previous.as_deref()).unwrap_or_default();
+    fn execute_rollback(&mut self, number: u64, to: &Restored, why: &str, event: Event, origin: &Origin) {
+        let name = match to {
+            Restored::Snapshot(name) => name,
+            Restored::Previous | Restored::Expected(_) => self.releases.machine.previous.as_deref().unwrap_or_default(),
+        };
         let policy = match self.releases.named(name).cloned() {
             Ok(policy) => policy,
             Err(error) => return self.record_release_change(number, Err(error), None),
@@ -259,7 +265,7 @@ impl Engine {
         let tick = self.town.tick();
         let (from, to) = (self.status.policy.id.clone(), policy.driver.id().to_owned());
         self.driver = policy.driver.clone();
-        self.status.policy = policy.driver.policy();
+        (self.status.policy, self.status.ranges[0]) = (policy.driver.policy(), policy.driver.range());
         self.journal.header.policy.clone_from(&to);
         let releases = &mut self.releases;
         let old = std::mem::replace(&mut releases.release, policy);
@@ -279,7 +285,10 @@ impl Engine {
         let rows = new_rows(releases, &machine);
         releases.writing += 1;
         releases.busy |= waiting.is_some();
+        let announced = releases.announced.take();
         let job = move || {
+            // The note of a rollback is there before its answer.
+            let _ended = announced.map(|note| note.recv());
             fail_point!("release_write");
             let written = file.write();
             fail_point!("release_written");
@@ -386,6 +395,9 @@ impl Engine {
 
     fn publish_releases(&mut self) {
         self.status.promotion = self.releases.wire();
+        let candidate = self.status.promotion.candidate.as_deref();
+        let candidate = candidate.and_then(|name| self.releases.named(name).ok());
+        self.status.ranges[1] = candidate.map(|loaded| loaded.driver.range()).unwrap_or_default();
         self.status.canary_is_red = self.releases.machine.is_red();
         self.publication.dirty = true;
         self.note_alerts();
@@ -446,7 +458,9 @@ impl Engine {
         let origin = self.origin(TOWN, &cmd_id);
         let (Some(policy), Ok(())) = (self.releases.previous.clone(), self.releases.file.claim()) else { return };
         let reason = format!("automatically, on {alerts}");
-        if self.releases.busy || self.releases.machine.apply(Event::Rollback(None, reason.clone()), &origin).is_err() {
+        if self.releases.busy
+            || self.releases.machine.apply(Event::Rollback(Restored::Previous, reason.clone()), &origin).is_err()
+        {
             return;
         }
         let trigger = self.rollback_trigger();
@@ -465,9 +479,9 @@ impl Engine {
         (logged.reason, logged.result) = (Some(reason), Some(json!({ "summary": "the release was rolled back." })));
         (logged.digest_before, logged.digest_after) = (Some(digest.clone()), Some(digest));
         self.log.append(logged, true, |_| {});
+        self.record_rollback(trigger);
         self.write_release_file(None);
         self.after_release_change();
-        self.record_rollback(trigger);
     }
 
     /// The incident of the rollback that was just applied, with the windows that led to it.

@@ -124,10 +124,21 @@ pub(crate) enum Event {
     Activated,
     /// The promotion could not be written, and why.
     ActivationFailed(String),
-    /// Roll back to this policy or the previous release, with a reason.
-    Rollback(Option<String>, String),
+    /// Roll back, with a reason.
+    Rollback(Restored, String),
     /// Pause or resume promotions, with a reason.
     Hold(bool, String),
+}
+
+/// The release that a rollback restores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// The one before the release, whichever it is.
+    Previous,
+    /// The one before the release, if it is this policy: a request that had to wait does what was asked for, or nothing.
+    Expected(String),
+    /// The release of a release snapshot.
+    Snapshot(String),
 }
 
 /// The state machine. All fields are stored in the release pointer.
@@ -472,9 +483,17 @@ impl Machine {
         self.step(Stage::Canary, why, Some(old), forced, origin);
     }
 
-    fn roll_back(&mut self, to: Option<String>, reason: String, origin: &Origin) -> Result<(), Vec<String>> {
-        let Some(to) = to.or_else(|| self.previous.clone()) else {
-            return Err(vec![format!("there is no release before `{}`", self.release)]);
+    fn roll_back(&mut self, to: Restored, reason: String, origin: &Origin) -> Result<(), Vec<String>> {
+        let to = match (to, &self.previous) {
+            (Restored::Snapshot(to), _) => to,
+            (Restored::Expected(name), _) if name == self.release => {
+                return Err(vec![format!("`{name}` drives the town already")]);
+            }
+            (Restored::Expected(name), Some(previous)) if name != *previous => {
+                return Err(vec![format!("the release before `{}` is `{previous}`, not `{name}`", self.release)]);
+            }
+            (_, Some(previous)) => previous.clone(),
+            (_, None) => return Err(vec![format!("there is no release before `{}`", self.release)]),
         };
         self.check_replaceable(&to)?;
         let old = std::mem::replace(&mut self.release, to);

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::rollout_log;
-use super::state_machine::{BETTER, ConfigFingerprint, Event, Machine, NOT_BETTER, Origin, RUNNING, Stage};
+use super::state_machine::{BETTER, ConfigFingerprint, Event, Machine, NOT_BETTER, Origin, RUNNING, Restored, Stage};
 use townlet_learn::evaluate::promotion_test::PromotionTest;
 use townlet_learn::evaluate::safety_gate::{SafetyPlan, Tally};
 use townlet_learn::evaluate::sequential_test::Plan;
@@ -209,13 +209,36 @@ fn a_swap_passes_over_the_gates_and_a_rollback_goes_back() {
     assert_eq!((machine.stage, machine.release.as_str()), (Stage::Canary, "d"));
     taken(&mut machine, &[Event::Window(Some(false))]);
     assert!(machine.is_red());
-    taken(&mut machine, &[Event::Rollback(None, named("it starves them"))]);
+    taken(&mut machine, &[Event::Rollback(Restored::Previous, named("it starves them"))]);
     assert_eq!(
         (machine.stage, machine.release.as_str(), machine.previous.as_deref()),
         (Stage::RolledBack, "scripted", None)
     );
-    assert!(machine.apply(Event::Rollback(None, String::new()), &origin()).is_err(), "there is nothing before it");
+    assert!(
+        machine.apply(Event::Rollback(Restored::Previous, String::new()), &origin()).is_err(),
+        "there is nothing before it"
+    );
     assert!(machine.apply(Event::Swap(named("scripted"), String::new()), &origin()).is_err(), "it is the release");
+}
+
+#[test]
+fn a_rollback_that_names_its_release_restores_that_one_or_nothing() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Swap(named("a"), String::new()), Event::Activated]);
+    let rollback = |to: Restored| Event::Rollback(to, String::new());
+    let expects = |name: &str| rollback(Restored::Expected(named(name)));
+    let refused = |machine: &mut Machine, name| machine.apply(expects(name), &origin()).unwrap_err().join("; ");
+    assert_eq!(refused(&mut machine, "b"), "the release before `a` is `scripted`, not `b`");
+    assert_eq!(refused(&mut machine, "a"), "`a` drives the town already");
+    assert_eq!(machine.release, "a");
+    let mut other = machine.clone();
+    taken(&mut machine, &[expects("scripted")]);
+    assert_eq!((machine.stage, machine.release.as_str()), (Stage::RolledBack, "scripted"));
+    assert_eq!(refused(&mut machine, "a"), "there is no release before `scripted`");
+    // Another operator has gone back in another way meanwhile: the same rollback would undo that.
+    taken(&mut other, &[Event::Swap(named("scripted"), String::new()), Event::Activated]);
+    assert_eq!(refused(&mut other, "scripted"), "`scripted` drives the town already");
+    assert_eq!((other.release.as_str(), other.previous.as_deref()), ("scripted", Some("a")));
 }
 
 #[test]
@@ -251,7 +274,7 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
         std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.starts_with("| harbour")).count()
     };
     assert_eq!(write(&machine, &machine.steps), 1, "the promotion alone is a change of the release");
-    taken(&mut machine, &[Event::Rollback(None, "a|b\n".into())]);
+    taken(&mut machine, &[Event::Rollback(Restored::Previous, "a|b\n".into())]);
     assert_eq!(write(&machine, &machine.steps), 2);
     assert_eq!(write(&machine, &machine.steps), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -401,7 +424,17 @@ impl Model {
             }
             Draw::Flip(_) => self.machine.apply(Event::ActivationFailed("the disk".into()), &origin()).unwrap(),
             Draw::Rollback(to) => {
-                if self.machine.apply(Event::Rollback(to.map(name), String::new()), &origin()).is_ok() {
+                if self
+                    .machine
+                    .apply(
+                        Event::Rollback(
+                            to.map_or(Restored::Previous, |to| Restored::Snapshot(name(to))),
+                            String::new(),
+                        ),
+                        &origin(),
+                    )
+                    .is_ok()
+                {
                     self.driver = self.machine.release.clone();
                     // Whether the file follows before the next crash is chance.
                     if self.greens.is_multiple_of(2) {

@@ -534,12 +534,12 @@ impl Hub {
         let (state, digest) = if brief {
             let state = newest.without_details();
             let digest = digest(&state);
-            (state, digest)
+            (Arc::new(state), digest)
         } else {
-            (Snapshot::clone(&newest), self.digest())
+            (newest, self.digest())
         };
-        let body = if why.is_some() { Body::Resync(Box::new(state)) } else { Body::Snapshot(Box::new(state)) };
-        let mut envelope = self.envelope(body, 0);
+        let body = if why.is_some() { Body::Resync } else { Body::Snapshot };
+        let mut envelope = self.envelope(body(state), 0);
         (envelope.reason, envelope.digest) = (key.1.clone(), Some(digest));
         let message = encode(&envelope);
         self.full_states.insert(key, Arc::clone(&message));

@@ -102,14 +102,15 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
             format!("{waiting} residents wait in the exit queue; its limit is {limit}.")
         };
         alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer exits in the Employment pane."));
-    } else if undecided > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
-        let (exits, cap) = (state.employment.exits_today, state.live_settings.daily_exit_cap);
+    } else if undecided > 0
+        && let Some((exits, cap)) = reached_cap(rules, state)
+    {
         let waiting = count(undecided, "resident");
         let verb = if undecided == 1 { "waits" } else { "wait" };
         alerts.push((
             "exit_cap_reached",
             "warning",
-            format!("exit cap reached: {} today, limit {cap}; {waiting} {verb}.", count(exits.into(), "exit")),
+            format!("exit cap reached: {exits} today, limit {cap}; {waiting} {verb}."),
             "Exits that you do not approve wait for tomorrow. Approve or defer them in the Employment pane.",
         ));
     }
@@ -160,6 +161,17 @@ fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertD
         alerts.push(("affordance_failures", "warning", message, "`affordance_status` lists what cannot be used."));
     }
     alerts
+}
+
+/// The exits of today, in words, and their limit, if that holds exits that no operator approves: the exit cap, or the limit on
+/// exits of all causes.
+fn reached_cap(rules: &Rules, state: &State) -> Option<(String, u32)> {
+    let (exits, cap) = (state.employment.exits_today, state.live_settings.daily_exit_cap);
+    if exits >= cap {
+        return Some((count(exits.into(), "exit"), cap));
+    }
+    let (all, most) = (state.lifecycle.exits_today, rules.config.lifecycle.max_exits_per_day);
+    (all >= most).then(|| (format!("{} of all causes", count(all.into(), "exit")), most))
 }
 
 /// Rewards so large that the limit of a tick clips more of them than [`MAX_CLIPPED_SHARE`].

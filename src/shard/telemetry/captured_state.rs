@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use townlet_audit::Log;
 use townlet_learn::LatestDecisions;
 use townlet_town::state::State;
 use townlet_town::{Rules, Town};
@@ -10,7 +9,6 @@ use townlet_wire::Snapshot;
 use townlet_wire::telemetry::AuditTail;
 
 use super::ShardStatus;
-use crate::engine::AUDIT_ROWS;
 use crate::privacy::PrivacyFilter;
 
 /// The state of a town and the status of its shard at one tick.
@@ -24,10 +22,15 @@ pub(crate) struct CapturedState {
 
 impl CapturedState {
     /// Copies the state as it is now. Names are hidden if they are hidden when the snapshot is built.
-    pub(crate) fn new(town: &Town, decisions: Option<&LatestDecisions>, status: &ShardStatus, log: &Log) -> Self {
+    pub(crate) fn new(
+        town: &Town,
+        decisions: Option<&LatestDecisions>,
+        status: &ShardStatus,
+        audit: AuditTail,
+    ) -> Self {
         let status = status.clone();
         let (rules, state, decisions) = (Arc::clone(town.rules()), town.state().clone(), decisions.cloned());
-        Self { rules, state, decisions, status, audit: log.tail(AUDIT_ROWS) }
+        Self { rules, state, decisions, status, audit }
     }
 
     /// The same state, with names hidden in the snapshot if they are hidden now.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use townlet_learn::LatestDecisions;
+use townlet_learn::checkpoint::RangeCheck;
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Target};
@@ -42,6 +43,8 @@ pub(super) struct ShardStatus {
     pub run_id: String,
     /// The policy that drives the residents, as telemetry shows it.
     pub policy: Policy,
+    /// The ranges of towns that this policy and the candidate were trained on.
+    pub ranges: [RangeCheck; 2],
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
     /// The single steps in progress.
@@ -84,6 +87,7 @@ pub(super) fn snapshot(
     status: &ShardStatus,
     audit: AuditTail,
 ) -> Snapshot {
+    let [outside_range, candidate_outside] = status.ranges.each_ref().map(|range| range.reason_outside(rules, state));
     let view = Snapshot {
         schema_version: SCHEMA_VERSION.into(),
         config_id: rules.config.config_id.clone(),
@@ -101,7 +105,7 @@ pub(super) fn snapshot(
             stepping: status.stepping.clone(),
         },
         observation_variant: rules.config.features.systems.observations.word().into(),
-        policy: status.policy.clone(),
+        policy: Policy { outside_range, ..status.policy.clone() },
         jobs: residents::jobs(rules, state),
         economy: places::stores(rules, state),
         prices: prices(&state.economy.prices),
@@ -133,10 +137,10 @@ pub(super) fn snapshot(
         agents: residents::agents(rules, state, decisions),
         map: places::map(rules),
         audit,
-        promotion: status.promotion.clone(),
+        promotion: Promotion { outside_range: candidate_outside, ..status.promotion.clone() },
         learning: status.learning.clone(),
     };
-    status.names.apply_to_snapshot(view)
+    status.names.apply(view)
 }
 
 /// The exit queue, as `employment_status` and the Employment pane show it.
@@ -170,6 +174,8 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
         attendance: (!ratios.is_empty()).then(|| ratios.iter().sum::<f64>() / ratios.len() as f64),
         late_today: present().filter(|agent| state.agents.late_ticks_today[*agent] > 0).count() as u64,
         absent_7d: present().map(|agent| u64::from(state.agents.absent_shifts(agent))).sum(),
+        all_exits_today: u64::from(state.lifecycle.exits_today),
+        all_exits_cap: Some(u64::from(rules.config.lifecycle.max_exits_per_day)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use townlet_town::ids::{AgentId, ObjectId};
-use townlet_town::masks::closure_reason;
+use townlet_town::masks::{MaskReason, closure_reason};
 use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, State};
 use townlet_town::{Rules, queues};
@@ -44,7 +44,9 @@ pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
 
 fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
     let (object, it) = (&rules.plan.objects[id], &state.objects[id]);
-    let working = rules.affordances_of(id).any(|what| closure_reason(rules, state, id, what).is_none());
+    let closures = || rules.affordances_of(id).map(|what| closure_reason(rules, state, id, what));
+    let working = closures().any(|why| why.is_none());
+    let closed = !working && closures().any(|why| why == Some(MaskReason::Closed));
     let users = it.uses.iter().map(|agent| {
         let (affordance, remaining) = match state.agents.activity[*agent] {
             Activity::Using(_, what, until) => {
@@ -76,6 +78,7 @@ fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
             .collect(),
         ghost_steps: u64::from(it.ghost_steps),
         working,
+        closed,
     }
 }
 

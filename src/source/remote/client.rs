@@ -24,12 +24,15 @@ use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, holds_token};
 /// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
+/// The same for a whole state, whose making takes seconds in a town of thousands. The shard gives up after 10 s.
+const STATE: Duration = Duration::from_secs(12);
 /// Idle time after which a connection is not used again. Servers close idle ones after 5 s.
 const REUSE: Duration = Duration::from_secs(2);
 /// Longest wait that a busy shard may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Longest answer, in bytes: a whole state.
+const MAX_ANSWER_BYTES: usize = townlet_wire::stream::MAX_STATE;
 
 /// A shard's address and credentials.
 #[derive(Clone, Debug, Default)]
@@ -76,9 +79,9 @@ impl ClientError {
         matches!(self, Self::Refused(error) if error.code == "E_UNAUTHORIZED")
     }
 
-    /// Whether the shard asks to wait, as it does after several wrong tokens.
-    pub(super) fn says_wait(&self) -> bool {
-        matches!(self, Self::Refused(error) if error.code == "E_TOO_MANY")
+    /// Whether the shard has nothing of this name.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code == "E_NOT_FOUND")
     }
 
     /// The error as one sentence.
@@ -171,12 +174,20 @@ impl Client {
 
     /// Fetches the session, command table and facts.
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
-        parse(&self.fetch(self.get(COMMANDS)).await?).map_err(|why| self.not_a_shard(&why))
+        let body = self.fetch(self.get(COMMANDS)).await.map_err(|failure| match failure {
+            // Only tokens that are not valid are kept waiting.
+            ClientError::Refused(ErrorBody { code, hint, .. }) if code == "E_TOO_MANY" && self.token.is_some() => {
+                let message = "the token is not valid, and too many such tokens came from this address.";
+                ClientError::Refused(ErrorBody::new("E_UNAUTHORIZED", message, hint))
+            }
+            other => other,
+        })?;
+        parse(&body).map_err(|why| self.not_a_shard(&why))
     }
 
     /// Fetches the snapshot as JSON.
     pub async fn snapshot(&self) -> Result<Vec<u8>, ClientError> {
-        self.fetch(self.get(SNAPSHOT)).await
+        self.fetch_within(STATE, self.get(SNAPSHOT)).await
     }
 
     /// Fetches the newest audit records as JSON lines.
@@ -190,10 +201,10 @@ impl Client {
         // A run id needs no escaping in a URL.
         let query = line.map_or_else(String::new, |(run, at)| format!("?run={run}&at={at}"));
         let get = self.get(&format!("{CHECKPOINT}{query}"));
-        let response = self.send(get).await?;
+        let response = self.send(ANSWER, get).await?;
         let status = response.status();
         let key = response.headers().get(CHECKPOINT_KEY_HEADER).and_then(|key| key.to_str().ok()).map(str::to_owned);
-        let body = self.body(response).await?;
+        let body = self.body(ANSWER, response).await?;
         match (status, key, String::from_utf8(body)) {
             (StatusCode::OK, Some(key), Ok(note)) => Ok((note, key)),
             (_, _, Ok(body)) => Err(self.refusal(status, body.as_bytes())),
@@ -233,12 +244,12 @@ impl Client {
     }
 
     async fn open_stream(&self, get: reqwest::RequestBuilder) -> Result<EventStream, ClientError> {
-        let response = self.send(get).await?;
+        let response = self.send(ANSWER, get).await?;
         if response.status() == StatusCode::OK {
             return EventStream::new(response).map_err(ClientError::NotAShard);
         }
         let (status, wait) = (response.status(), retry_after(&response));
-        let body = self.body(response).await?;
+        let body = self.body(ANSWER, response).await?;
         Err(busy(status, wait, &body).unwrap_or_else(|| self.refusal(status, &body)))
     }
 
@@ -251,25 +262,29 @@ impl Client {
         self.http.get(format!("{}{path}", self.url))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
+    async fn send(&self, limit: Duration, request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
         let mut request = request.header(SCHEMA_HEADER, SCHEMA_VERSION).header(ACCEPT_ENCODING, ZSTD);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.clone());
         }
-        match timeout(ANSWER, request.send()).await {
+        match timeout(limit, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(why)) if why.is_connect() => {
                 Err(ClientError::Unreachable(format!("{}: {}.", self.url, root_cause(&why))))
             }
             Ok(Err(why)) => Err(ClientError::Lost(format!("{}: {}.", self.url, root_cause(&why)))),
-            Err(_) => Err(ClientError::Lost(format!("{}: no answer within {} s.", self.url, ANSWER.as_secs()))),
+            Err(_) => Err(ClientError::Lost(format!("{}: no answer within {} s.", self.url, limit.as_secs()))),
         }
     }
 
     async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
-        let response = self.send(request).await?;
+        self.fetch_within(ANSWER, request).await
+    }
+
+    async fn fetch_within(&self, limit: Duration, request: reqwest::RequestBuilder) -> Result<Vec<u8>, ClientError> {
+        let response = self.send(limit, request).await?;
         let (status, wait) = (response.status(), retry_after(&response));
-        let body = self.body(response).await?;
+        let body = self.body(limit, response).await?;
         if let Some(busy) = busy(status, wait, &body) {
             return Err(busy);
         }
@@ -280,7 +295,7 @@ impl Client {
         Err(self.refusal(status, &body))
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
+    async fn body(&self, limit: Duration, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let read = async {
             let mut body = Vec::new();
             let mut decoder = BodyDecoder::of(&response).map_err(|why| format!("{}: {why}.", self.url))?;
@@ -297,13 +312,13 @@ impl Client {
             }
             Ok(body)
         };
-        match timeout(ANSWER, read).await {
+        match timeout(limit, read).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(why)) => Err(ClientError::Lost(why)),
             Err(_) => Err(ClientError::Lost(format!(
                 "{}: the answer did not complete within {} s.",
                 self.url,
-                ANSWER.as_secs()
+                limit.as_secs()
             ))),
         }
     }

@@ -42,8 +42,25 @@ pub(super) async fn serve(shared: &Shared) {
         if answer.status == Status::Ok && matches!(word, "escalate" | "viewer") {
             renew_session(shared, &request).await;
         }
+        // The shard takes this token again, as it does once a token store is back in its place.
+        if !answer.by_client && request.secret.is_none() && shared.with(|info| info.is_denied()) {
+            shared.token_changed.notify_one();
+        }
         shared.emit(SourceEvent::Answer(answer));
         shared.emit_unconfirmed();
+    }
+}
+
+/// Refuses at once what does not wait for a shard that is not heard, also behind a command whose attempt is under way.
+pub(super) async fn refuse_unheard(shared: &Shared) {
+    loop {
+        shared.outbox.unheard.notified().await;
+        if shared.with(|info| info.live) {
+            continue;
+        }
+        for request in shared.outbox.take_unattempted() {
+            shared.emit(SourceEvent::Answer(not_connected(shared, &request)));
+        }
     }
 }
 
@@ -74,15 +91,7 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
     }
     // Another token may be what the connection lacks.
     if !changes && request.secret.is_none() && !shared.with(|info| info.live) {
-        if let Some(ErrorBody { code, message, hint }) = shared.with(|info| info.loss.as_ref()?.denied.clone()) {
-            return Ok(error_answer(request, &code, message, &hint));
-        }
-        let hint = if request.dry_run {
-            "A command that changes something waits for up to a minute, and is executed if the shard answers by then."
-        } else {
-            "The client reconnects automatically."
-        };
-        return Ok(error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint));
+        return Ok(not_connected(shared, request));
     }
     // A dry run precedes the command, and `escalate` sends a token.
     if (acts || request.secret.is_some())
@@ -109,7 +118,15 @@ async fn attempt(shared: &Shared, request: &Request, changes: bool) -> Result<An
         }
         Err(ClientError::Unreachable(why)) if changes => (why, before),
         Err(failure) if changes => (failure.message(), true),
-        Err(failure) => return Ok(error_answer(request, "E_UNREACHABLE", failure.message(), "Try again.")),
+        Err(failure) => {
+            let maybe = acts && !request.dry_run && !matches!(failure, ClientError::Unreachable(_));
+            let hint = if maybe {
+                "It may be carried out when the shard answers: look before you try again."
+            } else {
+                "Try again."
+            };
+            return Ok(error_answer(request, "E_UNREACHABLE", failure.message(), hint));
+        }
     };
     shared.outbox.fail_attempt(cmd_id, why, received);
     Err(PAUSE)
@@ -143,6 +160,19 @@ async fn renew_session(shared: &Shared, request: &Request) {
         shared.token_changed.notify_one();
         shared.emit(SourceEvent::Session(welcome.session));
     }
+}
+
+/// The answer to what does not wait for a shard that is not heard.
+fn not_connected(shared: &Shared, request: &Request) -> Answer {
+    if let Some(ErrorBody { code, message, hint }) = shared.with(|info| info.loss.as_ref()?.denied.clone()) {
+        return error_answer(request, &code, message, &hint);
+    }
+    let hint = if request.dry_run {
+        "A command that changes something waits for up to a minute, and is executed if the shard answers by then."
+    } else {
+        "The client reconnects automatically."
+    };
+    error_answer(request, "E_UNREACHABLE", "the shard is not connected.".into(), hint)
 }
 
 /// The refusal of a command that was meant for another run. The shard would say the same.

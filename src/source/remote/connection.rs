@@ -31,7 +31,9 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
         let before = decoder.last();
         let loss = follow(shared, &mut decoder).await;
         let denied = loss.denied.is_some();
+        shared.view.closed();
         shared.with(|info| (info.live, info.history, info.loss) = (false, HistoryState::Unchecked, Some(loss)));
+        shared.outbox.unheard.notify_one();
         if denied {
             attempt = 0;
             wait_for_token(shared).await;
@@ -146,6 +148,7 @@ async fn read(
                 if silent >= STALE_AFTER {
                     shared.emit(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));
                     shared.with(|info| info.live = false);
+                    shared.outbox.unheard.notify_one();
                 }
                 continue;
             }

@@ -98,8 +98,6 @@ impl Loss {
     fn of(failure: &ClientError, url: &str, before: Option<&Self>) -> Self {
         let denied = match failure {
             ClientError::Refused(error) if failure.is_denied() => Some(error.clone()),
-            // After a wrong token the shard does not look at the next one for a while.
-            _ if failure.says_wait() => before.and_then(|before| before.denied.clone()),
             _ => None,
         };
         // A refused connection says less than the shard's own last word.
@@ -129,6 +127,11 @@ impl ConnectionInfo {
         }
     }
 
+    /// Whether the shard has refused the token, and nothing is tried before there is another one.
+    fn is_denied(&self) -> bool {
+        self.loss.as_ref().is_some_and(|loss| loss.denied.is_some())
+    }
+
     fn silent_seconds(&self) -> Option<u64> {
         self.last_data.map(|at| at.elapsed().as_secs())
     }
@@ -141,7 +144,7 @@ impl ConnectionInfo {
         }
         let why = self.loss.as_ref().map_or_else(String::new, |loss| format!(" ({})", loss.why));
         match self.silent_seconds() {
-            _ if self.loss.as_ref().is_some_and(|loss| loss.denied.is_some()) => format!("{url} refused access{why}"),
+            _ if self.is_denied() => format!("{url} refused access{why}"),
             _ if self.loss.as_ref().is_some_and(|loss| loss.stopped) => format!("{url} has stopped"),
             Some(seconds) => {
                 format!("{url} has not answered for {seconds} s{why}; it is unknown whether its town runs")
@@ -282,6 +285,7 @@ impl Source for Remote {
                     _ = stop.wait_for(|stop| *stop) => {}
                     () = connection::watch(&shared) => {}
                     () = command_sender::serve(&shared) => {}
+                    () = command_sender::refuse_unheard(&shared) => {}
                     () = command_sender::report(&shared) => {}
                     () = view_sender::serve(&shared) => {}
                     () = known_shards::watch(&shared) => {}
@@ -356,16 +360,13 @@ mod tests {
     use townlet_wire::sse::STOPPING;
 
     #[test]
-    fn a_refused_token_stays_refused_while_the_shard_asks_to_wait() {
+    fn a_loss_says_what_is_known_of_the_shard() {
         let refusal = |code: &str| ClientError::Refused(ErrorBody::new(code, "", ""));
-        let too_many = refusal("E_TOO_MANY");
-        assert_eq!(Loss::of(&too_many, "http://x", None).denied, None);
+        // There may be too many streams, whatever the token.
+        assert_eq!(Loss::of(&refusal("E_TOO_MANY"), "http://x", None).denied, None);
         let denied = Loss::of(&refusal("E_UNAUTHORIZED"), "http://x", None);
-        let waiting = Loss::of(&too_many, "http://x", Some(&denied));
-        for loss in [&denied, &waiting, &Loss::of(&too_many, "http://x", Some(&waiting))] {
-            assert_eq!(loss.denied.as_ref().map(|error| error.code.as_str()), Some("E_UNAUTHORIZED"));
-        }
-        let refused = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&waiting));
+        assert_eq!(denied.denied.as_ref().map(|error| error.code.as_str()), Some("E_UNAUTHORIZED"));
+        let refused = Loss::of(&ClientError::Unreachable("http://x: refused.".into()), "http://x", Some(&denied));
         assert_eq!((refused.denied, refused.why.as_str()), (None, "refused"));
         // A shard that has said that it stops has stopped, until it is heard again.
         let stopped = Loss { why: STOPPING.into(), denied: None, stopped: true };

@@ -17,6 +17,8 @@ pub(super) struct Outbox {
     queue: Mutex<Queue>,
     /// Something was added, resent or given up.
     pub(super) changed: Notify,
+    /// Something was added, or the shard is no longer heard.
+    pub(super) unheard: Notify,
 }
 
 #[derive(Default)]
@@ -85,6 +87,22 @@ impl Outbox {
         let outgoing = Outgoing { request, changes, asked, until, retrying: true, maybe_received: false, why };
         self.with(|queue| queue.commands.push(outgoing));
         self.changed.notify_one();
+        self.unheard.notify_one();
+    }
+
+    /// Removes the requests that change nothing of the town and were not attempted yet, pace and reads: they do not wait for a shard
+    /// that is not heard. One with another token does, because that may be what the connection lacks.
+    pub(super) fn take_unattempted(&self) -> Vec<Request> {
+        let waits = |it: &Outgoing| it.changes || it.maybe_received || it.request.secret.is_some();
+        let taken: Vec<Request> = self.with(|queue| {
+            let (keep, taken): (_, Vec<Outgoing>) = std::mem::take(&mut queue.commands).into_iter().partition(waits);
+            queue.commands = keep;
+            taken.into_iter().map(|it| it.request).collect()
+        });
+        if !taken.is_empty() {
+            self.changed.notify_one();
+        }
+        taken
     }
 
     /// The next request to send, and whether it changes something. While the shard is not heard, what only reads goes first:
@@ -189,6 +207,20 @@ mod tests {
         assert_eq!((next(&outbox, true).as_deref(), next(&outbox, false).as_deref()), (Some("a"), Some("b")));
         outbox.remove("b");
         assert_eq!(next(&outbox, false).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn what_cannot_wait_is_taken_out_from_behind_an_attempt() {
+        let outbox = Outbox::default();
+        for (id, line, changes) in [("a", "kill ada", true), ("b", "pause", false), ("c", "kpi", false)] {
+            outbox.push(request(id, line), changes);
+        }
+        outbox.push(Request { secret: Some("x".into()), ..request("d", "escalate") }, false);
+        outbox.begin_attempt("a");
+        outbox.begin_attempt("c");
+        let taken: Vec<_> = outbox.take_unattempted().into_iter().filter_map(|request| request.cmd_id).collect();
+        assert_eq!(taken, ["b"], "`kpi` is under way, and `escalate` brings another token");
+        assert!(outbox.take_unattempted().is_empty() && !outbox.contains("b"));
     }
 
     #[test]

@@ -57,6 +57,8 @@ impl StreamDecoder {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
@@ -81,7 +83,7 @@ mod tests {
             matches!(decoder.take(&event(2, 1, diff(), None)), StreamEvent::OutOfSync(_)),
             "a diff before any snapshot"
         );
-        let start = event(1, 0, Body::Snapshot(Box::new(one.clone())), Some(&one));
+        let start = event(1, 0, Body::Snapshot(Arc::new(one.clone())), Some(&one));
         assert_eq!(decoder.take(&start), StreamEvent::State);
         assert_eq!(decoder.take(&event(2, 1, diff(), Some(&two))), StreamEvent::State);
         assert_eq!((decoder.state(), decoder.last().as_deref()), (Some(&two), Some("7:2")));

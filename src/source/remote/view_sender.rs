@@ -69,7 +69,12 @@ impl View {
         }
     }
 
-    /// The shard knows no such stream: it has ended, or the shard is older than views.
+    /// The stream has ended: nothing is said until there is another one.
+    pub(super) fn closed(&self) {
+        self.lock().stream = None;
+    }
+
+    /// The shard knows no such stream, or refuses the token.
     fn forget(&self, stream: &str) {
         let mut state = self.lock();
         state.stream = state.stream.take().filter(|open| open != stream);
@@ -88,7 +93,9 @@ pub(super) async fn serve(shared: &Shared) {
                 shared.view.note_sent(request);
                 SHORTEST_INTERVAL
             }
-            Err(ClientError::Refused(error)) if error.code == "E_NOT_FOUND" => {
+            // The stream has ended, the shard is older than views, or the token is not valid any more. Each further request with
+            // such a token would count against those of this address.
+            Err(failure) if failure.is_denied() || failure.is_not_found() => {
                 shared.view.forget(&request.view);
                 SHORTEST_INTERVAL
             }
@@ -124,5 +131,8 @@ mod tests {
         assert_eq!(view.next_request().as_ref(), Some(&request));
         view.forget("two");
         assert_eq!(view.next_request(), None, "the shard knows no views");
+        view.opened("three".into());
+        view.closed();
+        assert_eq!(view.next_request(), None, "the stream has ended");
     }
 }

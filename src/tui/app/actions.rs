@@ -7,7 +7,7 @@ use crate::export;
 use crate::keymap::{Action, Group};
 use crate::overlay::{ColumnsDialog, ConfirmDialog, EscalateDialog, Help, Palette, PaletteTarget, SettingsDialog};
 use crate::pane::{Confirmation, KeyHint, PANES, Reaction, Screen, has_newer_schema};
-use crate::screens::town;
+use crate::screens::{promotion, town};
 use crate::text_field::TextField;
 use townlet_source::RECORDING;
 use townlet_wire::service::ROWS_AT_ONCE;
@@ -39,7 +39,8 @@ impl App {
             Action::Help => self.open_help(),
             Action::Palette => self.overlay = Some(Box::new(Palette::new(&self.hello.commands, &self.keymap))),
             Action::Search => {
-                let search = Palette::search(&self.hello.commands, &self.keymap, self.view.as_deref());
+                let search =
+                    Palette::search(&self.hello.commands, &self.keymap, self.view.as_deref().map(|view| &**view));
                 self.overlay = Some(Box::new(search));
             }
             Action::Filter => self.filtering = Some(TextField::with(&self.panes[self.focused_pane()].filter)),
@@ -200,7 +201,7 @@ impl App {
         let others = self.other_panes_hints().into_iter();
         here.extend(others.map(|hint| (self.keymap.labels(hint.action), format!("{}, in another pane", hint.label))));
         let here = (PANES[self.focused_pane()].title, here);
-        let map = self.view.as_ref().map(|view| town::legend(&view.map, &self.theme)).unwrap_or_default();
+        let map = self.view.as_ref().map(|view| town::legend(view, &self.theme)).unwrap_or_default();
         let map = map.into_iter().map(|(sign, word)| (sign.content.into_owned(), word)).collect();
         let mut facts = self.hello.facts.clone();
         facts.push(("schema".into(), format!("{SCHEMA_VERSION} (this program)")));
@@ -269,30 +270,36 @@ impl App {
         }
         let parsed = command_line::parse(&self.hello.commands, typed);
         let spec = parsed.as_ref().ok().map(|parsed| parsed.spec);
-        let newer = self.view.as_deref().is_some_and(has_newer_schema);
+        let newer = self.view.as_deref().is_some_and(|view| has_newer_schema(view));
         if newer && spec.is_some_and(CommandSpec::acts) {
             return self.set_status("the shard uses a newer schema; upgrade this program to send commands");
         }
-        let requests = vec![Request::line(typed)];
+        let line = match &self.view {
+            Some(view) => promotion::bound(typed, &self.hello.commands, &view.promotion),
+            None => typed.to_owned(),
+        };
+        let requests = vec![Request::line(&line)];
         let only_reason = spec.is_some_and(|spec| !spec.destructive);
         if spec.is_some_and(|spec| !self.is_refused(spec)) && self.lacks_reason(&requests[0]) {
             let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
             self.line.open("", &[]);
             return self.confirm(Confirmation {
                 title: "Reason".into(),
-                text: std::iter::once(typed.to_owned()).chain(preview).collect(),
+                text: std::iter::once(line).chain(preview).collect(),
                 verb: "execute".into(),
                 requests,
                 only_reason,
                 ..Confirmation::default()
             });
         }
-        if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
+        let shown = self.line.preview_of(typed).and_then(|preview| preview.error.as_ref());
+        let would_fail = shown.is_some_and(|error| matches!(error.code.as_str(), "E_NOT_FOUND" | "E_INVALID_ARG"));
+        if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec) && !would_fail) {
             let preview = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
             let effect = preview.unwrap_or_else(|| format!("{}.", crate::format::capital(&spec.help)));
             let asked = Confirmation {
                 title: self.titled("This cannot be undone"),
-                text: vec![typed.to_owned(), effect],
+                text: vec![line, effect],
                 verb: "execute".into(),
                 requests,
                 ..Confirmation::default()

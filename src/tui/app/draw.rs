@@ -90,7 +90,8 @@ impl App {
         let line = self.draw_body(frame, body, &here, single_pane || self.zoomed);
         self.draw_footer(frame, footer);
         if let Some(line) = line.filter(|_| self.line_open) {
-            let known = (self.hello.commands.as_slice(), &self.session, self.view.as_deref());
+            let view = self.view.as_deref().map(|view| &**view);
+            let known = (self.hello.commands.as_slice(), &self.session, view);
             self.line.draw(frame, line, area, known, &self.theme);
         }
         if let Some(overlay) = &mut self.overlay {
@@ -155,7 +156,7 @@ impl App {
 
     /// What the console line knows of the shard.
     fn known(&self) -> KnownShard<'_> {
-        (self.hello.commands.as_slice(), &self.session, self.view.as_deref())
+        (self.hello.commands.as_slice(), &self.session, self.view.as_deref().map(|view| &**view))
     }
 
     /// Rows of the console line below the panes; 0 unless it is open.
@@ -302,16 +303,21 @@ impl App {
         }
     }
 
+    /// What a screen shows that hears nothing.
+    const fn what_is_shown(&self) -> &'static str {
+        if self.view.is_some() { "the screen is out of date" } else { "no state was received yet" }
+    }
+
     fn banners(&self) -> Vec<String> {
         // A rewritten history comes first: it puts everything else in doubt.
         let mut banners = self.history_alarms.clone();
         match &self.link {
             Link::Behind { .. } => {
                 let age = connection::data_age(&self.link).unwrap_or_default();
-                banners.push(format!("the screen is {age} behind the shard: the connection is slow"));
+                banners.push(format!("the screen is {age} behind the shard: the connection or a machine is slow"));
             }
             Link::Stale { .. } => {
-                banners.push(format!("{}; the screen is out of date", connection::silence(&self.link)));
+                banners.push(format!("{}; {}", connection::silence(&self.link), self.what_is_shown()));
             }
             Link::Reconnecting { stopped: true, denied: false, .. } => {
                 banners.push(format!("the shard has stopped; {}", connection::next_attempt(&self.link)));
@@ -320,8 +326,9 @@ impl App {
             Link::Reconnecting { denied, why, .. } => {
                 let advice = if *denied { ": `:escalate` gives another token" } else { "" };
                 banners.push(format!(
-                    "{}; the screen is out of date; {}{advice} ({why})",
+                    "{}; {}; {}{advice} ({why})",
                     connection::silence(&self.link),
+                    self.what_is_shown(),
                     connection::next_attempt(&self.link)
                 ));
             }

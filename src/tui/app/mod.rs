@@ -31,6 +31,7 @@ use super::console::{AnswerLog, CommandLine, LineInput};
 use super::export::ExportFile;
 use super::fleet::ShardLabel;
 use super::format::{abbreviated, count};
+use super::indexed_snapshot::IndexedSnapshot;
 use super::keymap::{Action, Key, Keymap};
 use super::layouts::{Division, Layouts};
 use super::metric_history::MetricHistory;
@@ -41,7 +42,7 @@ use super::settings::{ChangedSettings, Settings};
 use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::{Link, SourceEvent, SourceInfo, UnconfirmedCommand};
-use townlet_wire::{Request, Session, Snapshot};
+use townlet_wire::{Request, Session};
 
 /// Answers waited for at most.
 const MAX_PENDING: usize = 256;
@@ -59,6 +60,8 @@ pub enum Message {
     Act(Action),
     /// An event of the source.
     SourceEvent(SourceEvent),
+    /// A view of the source that was indexed before.
+    View(Arc<IndexedSnapshot>),
     /// A request was sent; its answer will have this `cmd_id`.
     Sent(String, Request, RequestPurpose),
     /// The result of a task, such as where a file was saved.
@@ -168,7 +171,9 @@ pub struct App {
     hello: SourceInfo,
     pub(crate) session: Session,
     pub(crate) link: Link,
-    pub(crate) view: Option<Arc<Snapshot>>,
+    pub(crate) view: Option<Arc<IndexedSnapshot>>,
+    /// The view before, until the shell takes it.
+    used_view: Option<Arc<IndexedSnapshot>>,
     history: MetricHistory,
     log: AnswerLog,
     settings: Settings,
@@ -230,6 +235,7 @@ impl App {
             link: hello.link.clone(),
             hello,
             view: None,
+            used_view: None,
             history: MetricHistory::default(),
             log: AnswerLog::default(),
             theme: setup.settings.theme,
@@ -278,6 +284,7 @@ impl App {
             Message::Mouse(mouse) => self.mouse(mouse),
             Message::Paste(text) => self.paste(&text),
             Message::SourceEvent(event) => self.source_event(event),
+            Message::View(view) => self.set_view(&view),
             Message::Sent(cmd_id, request, purpose) => {
                 self.waiting.insert(cmd_id, Waiting::new(&request, purpose, self.session.role));
                 // Answers lost with a connection must not be waited for without end. Ids are in the order of time.
@@ -297,7 +304,7 @@ impl App {
 
     fn source_event(&mut self, event: SourceEvent) {
         match event {
-            SourceEvent::View(view) => self.set_view(&view),
+            SourceEvent::View(view) => self.set_view(&Arc::new(IndexedSnapshot::new(view))),
             SourceEvent::Unconfirmed(list) => self.set_unconfirmed(list),
             SourceEvent::Answer(answer) => self.handle_answer(answer),
             SourceEvent::SourceInfo(hello) => {
@@ -312,7 +319,7 @@ impl App {
         }
     }
 
-    fn set_view(&mut self, view: &Arc<Snapshot>) {
+    fn set_view(&mut self, view: &Arc<IndexedSnapshot>) {
         self.history.record(view);
         self.pace.see(view);
         let before = self.view.replace(Arc::clone(view));
@@ -322,11 +329,16 @@ impl App {
             changes.retain(|change| notifications.rings(change) || notifications.posts(change));
             self.tasks.extend(changes.into_iter().map(Task::Notify));
         }
-        let other = before.is_some_and(|before| before.run_id != view.run_id);
-        if other {
+        if before.as_ref().is_some_and(|before| before.run_id != view.run_id) {
             self.close_for_another_run(&view.run_id);
         }
+        self.used_view = before;
         self.renew_question();
+    }
+
+    /// The view before the newest, once: dropping it takes long in a large town.
+    pub fn take_used_view(&mut self) -> Option<Arc<IndexedSnapshot>> {
+        self.used_view.take()
     }
 
     /// Handles a key while nothing is shown.
@@ -352,7 +364,7 @@ impl App {
             return self.dialog_key(key);
         }
         if self.line_open {
-            match self.line.key(key, &self.hello.commands, self.view.as_deref()) {
+            match self.line.key(key, &self.hello.commands, self.view.as_deref().map(|view| &**view)) {
                 LineInput::Unchanged => {}
                 LineInput::Edited(dry_run) => self.preview(dry_run),
                 LineInput::Submitted(line) => self.submit_line(&line),
@@ -488,7 +500,7 @@ impl App {
     }
 
     /// Input of a pane with this filter.
-    fn context<'a>(&'a self, view: &'a Snapshot, filter: &'a str, focused: bool) -> Context<'a> {
+    fn context<'a>(&'a self, view: &'a IndexedSnapshot, filter: &'a str, focused: bool) -> Context<'a> {
         Context {
             view,
             history: &self.history,

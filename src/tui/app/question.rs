@@ -2,7 +2,10 @@
 //! that was asked or typed for one run goes to another.
 //! Rule: "Operator actions".
 
+use std::fmt::Write as _;
+
 use super::{App, PaneState, RequestPurpose, Task};
+use crate::connection;
 use crate::format::clip_middle;
 use crate::keymap::Action;
 use crate::overlay::ClosedDialog;
@@ -100,11 +103,16 @@ impl App {
         self.close_with(format!("the question is closed: {why}"));
     }
 
-    /// The title of a question; where several shards are watched, with the name of this one.
+    /// The title of a question; where several shards are watched, with the name of this one. While the screen is behind, the
+    /// figures of the question are as old.
     pub(super) fn titled(&self, title: &str) -> String {
-        match self.label.as_ref().filter(|_| self.fleet) {
-            Some(label) => format!("{title} · {}", clip_middle(&label.name, NAME)),
-            None => title.to_owned(),
+        let mut titled = title.to_owned();
+        if let Some(label) = self.label.as_ref().filter(|_| self.fleet) {
+            let _ = write!(titled, " · {}", clip_middle(&label.name, NAME));
         }
+        if let Some(age) = connection::data_age(&self.link) {
+            let _ = write!(titled, " · as of {age} ago");
+        }
+        titled
     }
 }

@@ -7,6 +7,7 @@ mod draw;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::style::Style;
@@ -14,6 +15,7 @@ use ratatui::style::Style;
 use super::app::{App, Message, Task, is_suspend};
 use super::connection;
 use super::format::capital;
+use super::indexed_snapshot::IndexedSnapshot;
 use super::keymap::{Action, Key, Keymap};
 use super::list::List;
 use super::overlay::{Dialog, DialogResult, Help, Palette, PaletteTarget, SettingsDialog};
@@ -117,6 +119,11 @@ impl Fleet {
     pub(crate) fn deliver(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
         let tasks = self.apps.get_mut(shard).map(|app| app.update(message)).unwrap_or_default();
         self.route(shard, tasks)
+    }
+
+    /// See [`App::take_used_view`].
+    pub(crate) fn take_used_view(&mut self, shard: usize) -> Option<Arc<IndexedSnapshot>> {
+        self.apps.get_mut(shard).and_then(App::take_used_view)
     }
 
     /// The lines of commands that quitting gives up, for the console history.

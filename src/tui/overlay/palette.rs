@@ -13,7 +13,7 @@ use super::{Dialog, DialogResult, clicked_row, draw_search, is_cancel, outer_win
 use crate::format::{arguments, clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, ActionRow, Group, Keymap};
 use crate::pane::{PANES, Screen};
-use crate::screens::audit::in_words;
+use crate::screens::audit::{in_words, lines_held};
 use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -68,7 +68,7 @@ pub(crate) struct Palette {
     entries: Vec<Entry>,
     field: TextField,
     at: usize,
-    title: &'static str,
+    title: String,
     /// Where the entries were drawn, the first of them, and the window.
     list: Rect,
     first: usize,
@@ -85,7 +85,9 @@ impl Palette {
     pub(crate) fn search(specs: &[CommandSpec], keymap: &Keymap, view: Option<&Snapshot>) -> Self {
         let mut entries = view.map_or_else(Vec::new, in_town);
         entries.extend(Self::everywhere(specs, keymap));
-        Self::with("Search", entries)
+        let held = view.and_then(|view| lines_held(&view.audit));
+        let title = held.map_or_else(|| "Search".to_owned(), |held| format!("Search · audit log: {held}"));
+        Self::with(&title, entries)
     }
 
     fn everywhere(specs: &[CommandSpec], keymap: &Keymap) -> Vec<Entry> {
@@ -131,8 +133,8 @@ impl Palette {
         Self::with("Palette", shards.chain(keys).collect())
     }
 
-    fn with(title: &'static str, entries: Vec<Entry>) -> Self {
-        let (list, window) = (Rect::ZERO, Rect::ZERO);
+    fn with(title: &str, entries: Vec<Entry>) -> Self {
+        let (list, window, title) = (Rect::ZERO, Rect::ZERO, title.to_owned());
         Self { entries, field: TextField::default(), at: 0, title, list, first: 0, window }
     }
 
@@ -241,7 +243,7 @@ impl Dialog for Palette {
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(4).min(22));
-        let words = (self.title, "type to search · ↑↓ select · enter run · esc close", "› ");
+        let words = (self.title.as_str(), "type to search · ↑↓ select · enter run · esc close", "› ");
         let list = draw_search(frame, area, size, words, &mut self.field, theme);
         let columns = usize::from(list.width);
         let text = (columns * 5 / 10).max(24);

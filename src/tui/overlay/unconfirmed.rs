@@ -13,6 +13,8 @@ use townlet_source::UnconfirmedCommand;
 
 /// Rows of the list at most.
 const MAX_ROWS: usize = 8;
+/// Columns of a row for its sign and its age.
+const ROW_RESERVE: usize = 14;
 
 #[derive(Debug)]
 pub(crate) struct UnconfirmedDialog {
@@ -57,7 +59,7 @@ impl UnconfirmedDialog {
     /// The selected command in words: its id, what happens to it, and why it has no answer.
     fn about(&self, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
         let Some(command) = self.selected() else {
-            return vec![Line::styled("Every command has an answer.", theme.good)];
+            return vec![Line::styled("The Console pane has the answers, refusals too.", theme.text)];
         };
         let state = match (command.retrying, command.maybe_received) {
             (true, false) => "It has not reached the shard; it is sent again for up to a minute.",
@@ -66,6 +68,10 @@ impl UnconfirmedDialog {
             (false, true) => "It may have been executed, and is no longer sent again by itself.",
         };
         let mut lines = vec![Line::styled(clip(&format!("cmd_id {}", command.cmd_id), columns), theme.dim)];
+        // The row has the beginning of a long line.
+        if width(&command.command) + ROW_RESERVE > columns {
+            lines.extend(styled_lines(&command.command, columns, theme.text));
+        }
         lines.extend(styled_lines(state, columns, theme.text));
         if !command.why.is_empty() {
             lines.extend(styled_lines(&command.why, columns, theme.warn));
@@ -136,7 +142,7 @@ impl Dialog for UnconfirmedDialog {
         let below = if self.quitting.is_some() { 2 } else { 0 };
         let title = match (self.commands.len() as u64, self.quitting.is_some()) {
             (0, true) => "Quit?".to_owned(),
-            (0, false) => "Every command is confirmed".to_owned(),
+            (0, false) => "Every command has an answer".to_owned(),
             (number, true) => format!("Quit with {} not confirmed?", count(number, "command")),
             (number, false) => format!("{} not confirmed", count(number, "command")),
         };

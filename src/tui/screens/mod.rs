@@ -9,5 +9,5 @@ pub(crate) mod metrics;
 #[cfg(test)]
 mod navigation_tests;
 pub(crate) mod operations;
-mod promotion;
+pub(crate) mod promotion;
 pub(crate) mod town;

@@ -8,12 +8,13 @@ use crate::format::{clip, count, fact, signed, thousands, width};
 use crate::keymap::Action;
 use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::theme::Theme;
-use townlet_wire::Request;
-use townlet_wire::escape;
 use townlet_wire::telemetry::{Evidence, Promotion, SafetyCheck};
+use townlet_wire::{CommandSpec, Request, command_line, escape};
 
 const PROMOTE: &str = "promote_policy";
 const ROLLBACK: &str = "rollback_policy";
+/// The argument of a rollback that names the release it restores.
+const RESTORES: &str = "restores";
 /// States of a promotion, in order.
 const PATH: [&str; 6] = ["idle", "evaluating", "eligible", "promoting", "canary", "stable"];
 
@@ -210,6 +211,9 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 "Green stability windows in a row: {} of {} required.",
                 promotion.green, promotion.required
             ));
+            if let Some(why) = &promotion.outside_range {
+                text.push(format!("This town is outside the range that {candidate} was trained on: {}.", escape(why)));
+            }
             text.push(format!("It starts as a canary: {}.", canary_rule(promotion)));
             Confirmation {
                 title: "Promote the candidate".into(),
@@ -230,7 +234,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                     "A rollback is always allowed. The shard writes an incident note to ops/incidents.".to_owned(),
                 ],
                 verb: "roll back".into(),
-                requests: vec![Request::line(ROLLBACK)],
+                requests: vec![Request::line(bound(ROLLBACK, cx.commands, promotion))],
                 about: format!("{release} {previous}"),
                 reason: rollback_reason(cx),
                 ..Confirmation::default()
@@ -239,6 +243,17 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
         _ => return None,
     };
     Some(Reaction::Confirm(asked))
+}
+
+/// The line of a rollback with the release that the screen says it restores: one that has to wait for the shard then does what was
+/// asked for, or nothing. Any other line, and one for a shard that does not know this, as it is.
+pub(crate) fn bound(line: &str, commands: &[CommandSpec], promotion: &Promotion) -> String {
+    let (Ok(parsed), Some(previous)) = (command_line::parse(commands, line), &promotion.previous) else {
+        return line.to_owned();
+    };
+    let is_known = parsed.spec.name == ROLLBACK && parsed.given().any(|(arg, _)| arg.name == RESTORES);
+    let is_bound = parsed.given().any(|(arg, value)| ["to", RESTORES].contains(&arg.name.as_str()) && value.is_some());
+    if is_known && !is_bound { format!("{line} --{RESTORES} {previous}") } else { line.to_owned() }
 }
 
 /// The suggested reason of a rollback: what speaks against the release now.

@@ -381,7 +381,7 @@ fn streams() -> Vec<Vec<u8>> {
         let data = serde_json::to_string(&message).expect("plain values");
         Event { id: message.position().to_string(), kind: message.body.kind().into(), data }.encoded()
     };
-    let first = message(0, Body::Snapshot(Box::new(one.clone())), &one);
+    let first = message(0, Body::Snapshot(Arc::new(one.clone())), &one);
     let then = message(1, Body::Diff(Box::new(Diff::between(&one, &two))), &two);
     texts(&[&first, &(first.clone() + &then), ": nothing\n\ndata: 1\n\n", "event: bye\ndata: {\"reason\":\"x\"}\n\n"])
 }
@@ -402,7 +402,7 @@ fn read_stream(bytes: &[u8]) -> bool {
 
 fn payloads() -> Vec<Vec<u8>> {
     let state = Snapshot { schema_version: SCHEMA_VERSION.into(), tick: 1, ..Snapshot::default() };
-    let message = Envelope::leading_to(&state, 7, 1, 0, Body::Snapshot(Box::new(state.clone())));
+    let message = Envelope::leading_to(&state, 7, 1, 0, Body::Snapshot(Arc::new(state.clone())));
     vec![state.to_json().into_bytes(), serde_json::to_vec(&message).expect("plain values")]
 }
 

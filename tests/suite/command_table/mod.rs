@@ -2,6 +2,7 @@
 //!
 //! A row without a case here fails by name. Rules: "Command table", "Extension tables".
 
+mod exit_commands;
 mod perturbation_commands;
 mod promotion_commands;
 mod relationship_commands;
@@ -17,6 +18,7 @@ use town_commands::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
 use townlet_tui::console::AnswerLog;
+use townlet_tui::indexed_snapshot::IndexedSnapshot;
 use townlet_tui::layouts::Layouts;
 use townlet_tui::metric_history::MetricHistory;
 use townlet_tui::pane::{Context, PANES};
@@ -258,6 +260,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     // As a remote screen receives it.
     let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
     around(&mut view);
+    let view = IndexedSnapshot::from(view);
     let (mut history, mut log) = (MetricHistory::default(), AnswerLog::default());
     history.record(&view);
     for answer in answers {

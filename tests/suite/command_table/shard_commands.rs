@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use townlet_shard::incident::{Kind, kept};
+use townlet_shard::incident::{Incident, Kind, kept};
 use townlet_shard::{Home, SessionEvent};
 
 use townlet_wire::{Request, Role, Snapshot};
@@ -233,7 +233,7 @@ fn incident() {
     assert!(text(&result, "summary").contains("bundle.tar.zst is being written"), "{result}");
     assert_eq!(live.digest(), digest, "the town goes on as it was");
     // A stop completes a bundle that has begun, and gives up one that has not.
-    wait_until("the bundle", || !kept(&Home::new(home.path())).is_empty());
+    wait_until("the bundle", || kept(&Home::new(home.path())).iter().any(Incident::is_finished));
     drop(live);
     let kept = kept(&Home::new(home.path()));
     assert_eq!(kept.len(), 1);

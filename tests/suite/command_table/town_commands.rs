@@ -6,6 +6,7 @@ use serde_json::Value;
 use townlet_shard::specs;
 use townlet_wire::Snapshot;
 
+use super::exit_commands;
 use crate::kit::{TestShard, temp_home};
 
 /// The tests of one row.
@@ -44,14 +45,14 @@ pub(crate) static CASES: &[Case] = &[
     case("telemetry_snapshot", &[], "telemetry_snapshot", &[], telemetry_snapshot),
     case("health_status", &[], "health_status", &[], health_status),
     case("kpi", &[], "kpi", &[], kpi),
-    case("employment_status", &[], "employment_status", &[], employment_status),
-    case("employment_exit review", &[], "employment_exit review", &[], exit_review),
+    case("employment_status", &[], "employment_status", &[], exit_commands::employment_status),
+    case("employment_exit review", &[], "employment_exit review", &[], exit_commands::exit_review),
     case(
         "employment_exit request",
         &[],
         "employment_exit request ada",
         &[("employment_exit request", BAD), ("employment_exit request adda", NONE), ("employment_exit", BAD)],
-        exit_request,
+        exit_commands::exit_request,
     ),
     case(
         "employment_exit approve",
@@ -62,14 +63,14 @@ pub(crate) static CASES: &[Case] = &[
             ("employment_exit approve nobody", NONE),
             ("employment_exit approve ben", NONE),
         ],
-        exit_approve,
+        exit_commands::exit_approve,
     ),
     case(
         "employment_exit defer",
         &["employment_exit request ada"],
         "employment_exit defer ada",
         &[("employment_exit defer", BAD), ("employment_exit defer nobody", NONE), ("employment_exit defer ben", NONE)],
-        exit_defer,
+        exit_commands::exit_defer,
     ),
     case(
         "queue_inspect",
@@ -151,7 +152,7 @@ pub(crate) static CASES: &[Case] = &[
         &[],
         "set_exit_cap 5",
         &[("set_exit_cap", BAD), ("set_exit_cap -1", BAD), ("set_exit_cap 1001", BAD), ("set_exit_cap 2.5", BAD)],
-        set_exit_cap,
+        exit_commands::set_exit_cap,
     ),
     case(
         "set_spawn_delay",
@@ -232,76 +233,6 @@ fn kpi() {
         assert_ne!(first["kpis"], later["kpis"]);
         assert_eq!(later["kpis"], serde_json::to_value(live.view().kpis).unwrap());
         assert_ne!(text(&first, "summary"), text(&later, "summary"));
-    });
-}
-
-fn employment_status() {
-    with(|live| {
-        assert_eq!(live.result("employment_status")["pending_count"], 0);
-        live.expect_ok("employment_exit request ada");
-        let mut result = live.result("employment_status");
-        assert!(text(&result, "summary").starts_with("1 pending (limit "));
-        result.as_object_mut().unwrap().remove("summary");
-        assert_eq!(result, serde_json::to_value(live.view().employment).unwrap());
-        assert_eq!(result["pending"], serde_json::json!(["ada"]));
-    });
-}
-
-fn exit_review() {
-    with(|live| {
-        assert_eq!(live.result("employment_exit review")["queue"], serde_json::json!([]));
-        live.expect_ok("employment_exit request ada");
-        live.run(10);
-        let queue = &live.result("employment_exit review")["queue"];
-        assert_eq!((text(&queue[0], "agent"), text(&queue[0], "reason")), ("ada", "operator_request"));
-        assert_eq!((queue[0]["waiting_ticks"].as_u64(), queue[0]["approved"].as_bool()), (Some(10), Some(false)));
-    });
-}
-
-fn exit_request() {
-    with(|live| {
-        assert!(live.view().employment.pending.is_empty());
-        live.expect_ok("employment_exit request ada");
-        let view = live.view();
-        assert_eq!(view.employment.pending, ["ada"]);
-        assert!(view.jobs["ada"].exit_pending && count(&view, "employment_exit_pending") == 1);
-        assert_eq!(live.refused("employment_exit request ada"), AGAIN);
-    });
-}
-
-/// Stops the shard and reads its operators' log.
-fn decisions(live: &TestShard) -> String {
-    live.shard.stop().expect("it stops");
-    std::fs::read_to_string(live.shard.home().employment_log()).expect("the log is there")
-}
-
-fn exit_approve() {
-    with(|live| {
-        live.expect_ok("employment_exit request ada");
-        let answer = live.expect_ok("employment_exit approve ada --reason \"moved | away\"");
-        let view = live.view();
-        assert!(view.employment.queue[0].approved && count(&view, "employment_exit_manual_request") == 1);
-        assert_eq!(live.refused("employment_exit approve ada"), AGAIN);
-        live.run(1);
-        let view = live.view();
-        assert!(live.agent("ada").is_none() && view.employment.pending.is_empty());
-        assert_eq!((view.employment.exits_today, count(&view, "employment_exit_processed")), (1, 1));
-        let log = decisions(live);
-        let row = log.lines().find(|line| line.contains(&answer.cmd_id)).expect("the decision is written down");
-        assert!(row.contains("| test:admin | approve | ada | moved \\| away |"), "{row}");
-    });
-}
-
-fn exit_defer() {
-    with(|live| {
-        live.expect_ok("employment_exit request ada");
-        let answer = live.expect_ok("employment_exit defer ada");
-        let view = live.view();
-        assert!(view.employment.pending.is_empty() && !view.jobs["ada"].exit_pending);
-        assert_eq!(count(&view, "employment_exit_deferred"), 1);
-        live.run(2);
-        assert!(live.agent("ada").is_some());
-        assert!(decisions(live).contains(&format!("| defer | ada |  | {} |", answer.cmd_id)));
     });
 }
 
@@ -543,24 +474,6 @@ fn mortality() {
             assert_eq!(live.agent("ada").is_some(), lives, "mortality {switch}");
         });
     }
-}
-
-fn set_exit_cap() {
-    with(|live| {
-        assert_ne!(live.view().employment.daily_exit_cap, 5);
-        let answer = live.expect_ok("set_exit_cap 5");
-        assert_eq!(live.view().employment.daily_exit_cap, 5);
-        // The limit on exits of all causes is 2, so a higher employment cap has less effect.
-        assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
-        let answer = live.expect_ok("set_exit_cap 1");
-        assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());
-        // The alert counts the exits of the day and those who are not approved.
-        live.expect_ok("set_exit_cap 0");
-        live.expect_ok("employment_exit request ada");
-        live.run(1);
-        let alert = live.view().alerts.into_iter().find(|alert| alert.name == "exit_cap_reached").expect("it stands");
-        assert_eq!(alert.message, "exit cap reached: 0 exits today, limit 0; 1 resident waits.");
-    });
 }
 
 fn set_spawn_delay() {

@@ -3,7 +3,7 @@
 //! Rule: "Roles and identity".
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -13,11 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use townlet_server::AnonymousReading;
 use townlet_shard::tokens::TokenStore;
+use townlet_source::remote::{Client, Target};
 use townlet_source::{Link, Remote, Source as _, SourceEvent};
-use townlet_wire::service::{AUDIT, COMMANDS, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
-use townlet_wire::{Request, Role, Status};
+use townlet_wire::service::{AUDIT, COMMANDS, Focus, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
+use townlet_wire::{ErrorBody, Request, Role, Status};
 
-use super::client::{Reply, Served, certificate, read, serve, service};
+use super::client::{Reply, Served, certificate, read, serve, service, wait};
 use super::{answer, deliveries, until};
 use crate::kit::{TIMEOUT, files_below, temp_home, test_session, wait_until};
 
@@ -86,9 +87,12 @@ fn a_command_sent_again_under_a_rotated_token_is_not_run_again() {
     assert_eq!(served.digest(), before, "nobody moved in a second time");
     let other = served.post(&bearer(&second), &line("once", "setmoney ada 5"));
     assert_eq!(other.status, 422, "the id belongs to another command: {}", other.body);
-    let issuers: Vec<String> =
-        served.log().into_iter().filter(|record| record.cmd_id == "once").map(|record| record.issuer).collect();
-    assert!(issuers.len() >= 3 && issuers.iter().all(|issuer| issuer == "token:ada-laptop"), "{issuers:?}");
+    // A refusal is answered before its record is written.
+    let issuers = || -> Vec<String> {
+        served.log().into_iter().filter(|record| record.cmd_id == "once").map(|record| record.issuer).collect()
+    };
+    wait_until("the three requests are in the log", || issuers().len() >= 3);
+    assert!(issuers().iter().all(|issuer| issuer == "token:ada-laptop"), "{:?}", issuers());
     let session = served.get(COMMANDS, &bearer(&second)).json()["session"].clone();
     assert_eq!((&session["issuer"], &session["role"]), (&json!("token:ada-laptop"), &json!("admin")));
 }
@@ -162,18 +166,15 @@ fn a_screen_with_a_revoked_token_says_why_and_asks_no_more() {
     let live = |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(());
     until(&notices, "a live connection", live);
     change(&served, |tokens| assert!(tokens.revoke("ada")));
-    let denied = |notice| match notice {
-        SourceEvent::Link(Link::Reconnecting { denied: true, why, .. }) => Some(why),
-        _ => None,
-    };
     let why = until(&notices, "the refusal", denied);
     assert!(why.contains("the token is not valid"), "{why}");
-    // It is said every second, and asked once.
-    for _ in 0..3 {
+    // It is said every second, and asked once, whatever is on screen meanwhile.
+    for resident in ["bo", "cleo", "dario"] {
+        source.look_at(&Focus { residents: [resident.to_owned()].into(), ..Focus::default() });
         until(&notices, "the refusal", denied);
     }
     let log = std::fs::read_to_string(served.home.path().join("logs/townlet.log")).unwrap();
-    assert_eq!(log.matches("E_UNAUTHORIZED").count(), 1, "{log}");
+    assert_eq!([log.matches("E_UNAUTHORIZED").count(), log.matches("E_TOO_MANY").count()], [1, 0], "{log}");
     // Reads, commands of pace and previews say so in the same words.
     let preview = Request { dry_run: true, query: true, ..Request::line("setneed ada hunger 0.5") };
     for request in [Request::line("pause"), Request::line("health_status"), preview] {
@@ -189,6 +190,61 @@ fn a_screen_with_a_revoked_token_says_why_and_asks_no_more() {
     assert_eq!(until(&notices, "an answer", answer).status, Status::Ok);
     until(&notices, "a live connection", live);
     assert!(source.close().contains("the town keeps running"));
+}
+
+#[test]
+fn a_command_that_is_answered_opens_the_stream_of_a_token_that_was_refused() {
+    let served = Served::start();
+    let mut source = Remote::new(served.client(Some(&served.admin)));
+    let notices = deliveries(&mut source);
+    let live = |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(());
+    until(&notices, "a live connection", live);
+    let (file, away) = (store(&served), served.home.path().join("away"));
+    let bytes = std::fs::read(&file).expect("the store");
+    std::fs::rename(&file, &away).expect("it is moved away");
+    until(&notices, "the refusal", denied);
+    std::fs::write(&file, bytes).expect("it is put back");
+    mode(&file, 0o600);
+    source.send(Request::line("setmoney ada 3"));
+    assert_eq!(until(&notices, "an answer", answer).status, Status::Ok);
+    until(&notices, "a live connection", live);
+    source.close();
+}
+
+#[test]
+fn a_token_that_is_kept_waiting_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let shard = std::thread::spawn(move || {
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.expect("a client");
+            assert!(stream.read(&mut [0; 4_096]).expect("a request") > 0);
+            let error = ErrorBody::new("E_TOO_MANY", "too many invalid tokens from this address.", "Wait 9 s.");
+            let body = json!({ "error": error }).to_string();
+            let head = format!("HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-length: {}", body.len());
+            write!(stream, "{head}\r\n\r\n{body}").expect("it is sent");
+        }
+    });
+    let welcome = |token: Option<&str>| {
+        let token = token.map(str::to_owned);
+        let target = Target { url: format!("http://{address}"), token, ..Target::default() };
+        wait(Client::new(&target).expect("an address").welcome()).map(|_| ()).expect_err("a refusal")
+    };
+    let refused = welcome(Some("twn_no_no"));
+    assert!(
+        refused.is_denied() && refused.message().contains("too many such tokens came from this address"),
+        "{refused:?}"
+    );
+    assert!(!welcome(None).is_denied(), "there was no token to refuse");
+    shard.join().expect("both were answered");
+}
+
+/// Why the shard refuses the token.
+fn denied(notice: SourceEvent) -> Option<String> {
+    match notice {
+        SourceEvent::Link(Link::Reconnecting { denied: true, why, .. }) => Some(why),
+        _ => None,
+    }
 }
 
 #[test]

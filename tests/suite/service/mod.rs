@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use crate::kit::{TIMEOUT, default_sources, options};
+use crate::kit::{TIMEOUT, default_sources, options, wait_until};
 use serde_json::json;
 use townlet_shard::tokens::TokenStore;
 use townlet_source::remote::{Client, ClientError, Target};
@@ -445,19 +445,21 @@ fn closing_names_what_is_given_up_and_claims_nothing_of_a_shard_that_is_not_hear
     assert!(said.contains(&format!("`setmoney ada 3` ({cmd_id}): given up;")), "{said}");
 }
 
-/// A server that answers like a shard of a newer schema and records the commands it gets.
-fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
+/// A server that answers like a shard of this schema and records the commands it gets. It never answers them unless its schema is newer
+/// than this one, and its stream has one message.
+fn fake(state: &Snapshot, schema: &str) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let commands = Arc::new(std::sync::Mutex::new(Vec::new()));
     let got = Arc::clone(&commands);
     let session = json!({ "issuer": "token:x", "role": "admin", "transport": "http", "owner": false });
-    let welcome = json!({ "shard": "future", "schema_version": "0.3.0", "session": session,
+    let (schema, is_silent) = (schema.to_owned(), !townlet_wire::service::is_newer(schema));
+    let welcome = json!({ "shard": "future", "schema_version": schema, "session": session,
         "commands": townlet_shard::specs(), "facts": [], "also": "something new" });
     let mut payload = serde_json::to_value(state).expect("a state");
-    payload["schema_version"] = json!("0.3.0");
+    payload["schema_version"] = json!(schema);
     payload["weather"] = json!({ "rain": 1.0 });
-    let envelope = json!({ "schema_version": "0.3.0", "config_id": "c", "shard": "future", "epoch": 1, "seq": 1,
+    let envelope = json!({ "schema_version": schema, "config_id": "c", "shard": "future", "epoch": 1, "seq": 1,
         "prev_seq": 0, "tick": 1, "kind": "snapshot", "payload": payload });
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -475,12 +477,16 @@ fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
                 if head.contains(CONSOLE) {
                     got.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
                 }
+                if is_silent {
+                    std::thread::spawn(move || stream.read(&mut [0; 16]));
+                    continue;
+                }
                 ("application/json", "{}".to_owned())
             };
             let open =
                 if head.contains(STREAM) { String::new() } else { format!("content-length: {}\r\n", body.len()) };
             let _ = stream.write_all(
-                format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntownlet-schema: 0.3.0\r\nconnection: close\r\n{open}\r\n{body}")
+                format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntownlet-schema: {schema}\r\nconnection: close\r\n{open}\r\n{body}")
                     .as_bytes(),
             );
             // The stream stays open until the client leaves.
@@ -493,9 +499,39 @@ fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
 }
 
 #[test]
+fn pace_and_reads_are_refused_at_once_by_a_silent_shard_behind_a_command_that_waits() {
+    let served = Served::start();
+    let (address, commands) = fake(&served.shard.view().unwrap().0, townlet_wire::SCHEMA_VERSION);
+    let target = Target { url: format!("http://{address}"), token: Some(served.admin.clone()), ..Target::default() };
+    let mut source = Remote::new(Client::new(&target).unwrap());
+    let notices = deliveries(&mut source);
+    until(&notices, "that it is silent", |notice| {
+        matches!(notice, SourceEvent::Link(Link::Stale { .. })).then_some(())
+    });
+    source.send(Request::line("price meal 5"));
+    wait_until("an attempt", || !commands.lock().unwrap().is_empty());
+    for request in [Request::line("pause"), Request::line("kpi"), Request::preview("kill ada")] {
+        let line = request.command.clone();
+        source.send(request);
+        let refused = until(&notices, "an answer", |notice| match notice {
+            SourceEvent::Answer(answer) => Some(answer),
+            SourceEvent::Unconfirmed(list) => {
+                assert!(list.iter().all(|command| command.why.is_empty()), "{line} waited for the attempt: {list:?}");
+                None
+            }
+            _ => None,
+        });
+        assert_eq!((refused.command.as_str(), refused.error.map(|it| it.code)), (&*line, Some("E_UNREACHABLE".into())));
+    }
+    source.close();
+    let sent = commands.lock().unwrap();
+    assert!(sent.iter().all(|head| head.contains("price meal 5")), "{sent:?}");
+}
+
+#[test]
 fn shard_of_a_newer_schema_is_read_only() {
     let served = Served::start();
-    let (address, commands) = fake(&served.shard.view().unwrap().0);
+    let (address, commands) = fake(&served.shard.view().unwrap().0, "0.3.0");
     let target = Target { url: format!("http://{address}"), token: Some(served.admin.clone()), ..Target::default() };
     let mut source = Remote::new(Client::new(&target).unwrap());
     let notices = deliveries(&mut source);

@@ -1,7 +1,9 @@
 //! Streams that say what they look at, and compressed answers.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use townlet_source::remote::{Client, StreamDecoder, StreamEvent};
@@ -12,6 +14,7 @@ use townlet_wire::telemetry::Agent;
 
 use super::client::{Served, wait};
 use super::{deliveries, until, view};
+use crate::kit::TIMEOUT;
 
 const ID: &str = "0192f3a0-aaaa";
 
@@ -167,4 +170,22 @@ fn answers_are_compressed_for_clients_that_accept_it() {
     assert!(!head.contains("content-encoding"), "{head}");
     let (head, _) = raw(&served, HEALTH, "accept-encoding: zstd\r\n");
     assert!(!head.contains("content-encoding"), "short answers are sent as they are: {head}");
+}
+
+#[test]
+fn a_stream_is_kept_alive_while_the_publisher_is_at_work() {
+    let served = Served::start();
+    let ((entered, held), (release, released)) = (channel(), channel::<()>());
+    let released = Mutex::new(released);
+    served.shard.subscribe(move |_| {
+        let _ = entered.send(());
+        drop(released.lock().map(|released| released.recv()));
+    });
+    held.recv_timeout(TIMEOUT).expect("a state is published");
+    let mut stream = served.connect();
+    stream.write_all(format!("GET {STREAM} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("it is sent");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("the stream goes on"));
+    assert!(lines.any(|line| line == ":"), "a comment");
+    drop(release);
+    assert!(lines.any(|line| line == "event: snapshot"), "the first message");
 }

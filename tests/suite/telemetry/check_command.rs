@@ -230,3 +230,33 @@ fn a_snapshot_of_a_thousand_residents_passes() {
     let (status, text) = check(&file);
     assert_eq!(status, 0, "{text}");
 }
+
+#[test]
+fn a_large_payload_takes_no_memory_beside_its_text() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.run(500);
+    let mut state = serde_json::to_value(live.view()).unwrap();
+    let agents: Vec<Value> = state["agents"].as_array().unwrap().iter().cycle().take(2_000).cloned().collect();
+    state["agents"] = agents.into();
+    let text = state.to_string();
+    let mut found = None;
+    let cost = allocation_counter::measure(|| found = townlet::cli::foreign_files::payloads(&text).ok());
+    assert_eq!(found, Some(0));
+    assert!(text.len() > 2_000_000 && cost.bytes_max < 1_500_000, "{} of {}", cost.bytes_max, text.len());
+}
+
+#[test]
+fn a_long_report_is_printed_whole() {
+    let home = temp_home();
+    let path = home.path().join("payloads.jsonl");
+    let line = json!({ "schema_version": "0.1.0", "é": "\u{202e}" }).to_string();
+    std::fs::write(&path, format!("{line}\n").repeat(2_000)).unwrap();
+    let output = townlet(&["telemetry", "check", "--json", path.to_str().unwrap()]);
+    assert!(output.status.code() == Some(1) && output.stdout.len() > 300_000, "{}", output.stdout.len());
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.len(), 2_000);
+    assert!(rows.iter().all(|row| row["mistakes"][0]["path"] == "$.schema_version"), "{}", rows[0]);
+    let last = rows.last().map(|row| row["file"].as_str().unwrap().to_owned());
+    assert!(last.is_some_and(|name| name.ends_with("payloads.jsonl:2000")));
+}

@@ -4,6 +4,7 @@
 //! `tests/golden` are never changed.
 
 mod check_command;
+mod objects;
 mod schema;
 mod schema_of_types;
 mod stream;

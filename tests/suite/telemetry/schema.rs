@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use townlet_wire::SCHEMA_VERSION;
+use townlet_wire::json_text::JsonText;
 use townlet_wire::schema_check::violations;
 
 use super::schema_of_types;
@@ -40,7 +41,9 @@ fn published_schema(name: &str) -> Value {
 }
 
 fn mistakes(schema: &Value, value: &Value) -> Vec<String> {
-    violations(schema, value, "$").iter().map(|it| format!("{}: {}", it.path, it.message)).collect()
+    let text = value.to_string();
+    let found = violations(schema, JsonText::parse(&text).unwrap(), "$");
+    found.iter().map(|it| format!("{}: {}", it.path, it.message)).collect()
 }
 
 /// The published payloads of this version, by file name.

@@ -20,7 +20,7 @@ use townlet_town::options::OPTIONS;
 
 pub use error::CheckpointError;
 pub use registry::Registry;
-pub use trained_range::TrainedRange;
+pub use trained_range::{RangeCheck, TrainedRange};
 pub use training_state::TrainingState;
 
 use crate::network::{Forward, NamedTensor, Normalizer, Shape, Weights};
@@ -184,12 +184,18 @@ impl Checkpoint {
     /// Why a town lies outside the range of towns that this policy was trained on; `None` when it lies inside. It can drive
     /// the town all the same if it [`Self::fits`].
     pub fn reason_outside(&self, rules: &Rules) -> Option<String> {
+        self.meta.towns.as_ref().map_or_else(|| self.another_config(rules), |range| range.reason_outside(rules))
+    }
+
+    /// The same for a town while it runs with these rules.
+    pub fn range_check(&self, rules: &Rules) -> RangeCheck {
+        let without = || RangeCheck::without_range(self.another_config(rules));
+        self.meta.towns.as_ref().map_or_else(without, |range| RangeCheck::of(range, rules))
+    }
+
+    fn another_config(&self, rules: &Rules) -> Option<String> {
         let (trained, configured) = (&self.meta.config_id, &rules.config.config_id);
-        match &self.meta.towns {
-            Some(range) => range.reason_outside(rules),
-            None if trained == configured => None,
-            None => Some(format!("config_id `{configured}`; trained on `{trained}`")),
-        }
+        (trained != configured).then(|| format!("config_id `{configured}`; trained on `{trained}`"))
     }
 
     /// Checks that this policy can drive a town with these rules, whose residents show the layout of the configuration.

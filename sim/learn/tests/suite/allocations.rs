@@ -1,4 +1,4 @@
-//! Memory of a town: no allocation per tick after warm-up, and a small replica.
+//! Memory of a town: no allocation per tick after warm-up, a small replica, and tables that are all of it.
 
 use std::sync::Arc;
 
@@ -6,6 +6,8 @@ use allocation_counter::measure;
 use townlet_learn::Scripted;
 use townlet_town::observations::{ObservationBuffer, layout};
 use townlet_town::{Command, EventKind, Rules, Sources, Town};
+
+use crate::golden_digests::{STRESS, TOWNS, run, town};
 
 #[test]
 fn a_tick_allocates_nothing_across_exits_and_arrivals() {
@@ -64,6 +66,24 @@ fn a_tick_allocates_nothing_after_a_reload() {
         assert!(town.tick() <= 1_000 || asked.count_total == 0, "tick {}: {asked:?}", town.tick());
     }
     assert!(began > 20, "{began} perturbations began");
+}
+
+#[test]
+fn the_tables_of_a_town_add_up_to_its_memory() {
+    for row in [TOWNS[0], STRESS] {
+        let mut kept = None;
+        let asked = measure(|| {
+            let mut town = town(row);
+            run(&mut town, 200);
+            kept = Some(town);
+        });
+        let tables = kept.expect("a town").tables();
+        let counted: usize = tables.iter().map(|table| table.bytes).sum();
+        let taken = usize::try_from(asked.bytes_current).expect("more than nothing");
+        // The configuration is not counted.
+        let others = taken.checked_sub(counted);
+        assert!(others.is_some_and(|others| others < 100 * 1024), "{}: {counted} of {taken}: {tables:#?}", row[0]);
+    }
 }
 
 #[test]

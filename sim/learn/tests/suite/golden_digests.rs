@@ -25,6 +25,8 @@ pub(crate) const TOWNS: [[&str; 4]; 8] = [
     ["queue_conflict", "scenarios/queue_conflict.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
     ["rivalry", "scenarios/rivalry.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
 ];
+/// The town of 1,000 residents, which is stepped for fewer ticks.
+pub(crate) const STRESS: [&str; 4] = ["stress", "stress.yaml", "towns/stress.txt", "perturbations/default.yaml"];
 /// Seed of each.
 pub(crate) const SEED: u64 = 7;
 
@@ -78,16 +80,23 @@ fn digests_are_unchanged() {
 #[test]
 fn snapshots_on_the_way_do_not_change_a_town() {
     for row in TOWNS {
-        let (mut once, mut again, mut saved) = (town(row), town(row), town(row));
-        while once.tick() < 20_000 {
-            run(&mut once, 100);
-            run(&mut again, 100);
-            run(&mut saved, 100);
-            assert_eq!(once.digest(), again.digest(), "{} at {}, run twice", row[0], once.tick());
-            assert_eq!(once.digest(), saved.digest(), "{} at {}, over snapshots", row[0], once.tick());
-            if once.tick().is_multiple_of(1_000) {
-                saved = snapshot::load(&snapshot::save(&saved)).expect("it was just saved");
-            }
+        snapshots_do_not_change(row, 100, 20_000);
+    }
+    let stress_ticks = if crate::is_soak() { 5_000 } else { 200 };
+    snapshots_do_not_change(STRESS, 10, stress_ticks);
+}
+
+/// Compares two runs, and one that is saved and loaded ten times less often than it is compared.
+fn snapshots_do_not_change(row: [&str; 4], stride: u64, ticks: u64) {
+    let (mut once, mut again, mut saved) = (town(row), town(row), town(row));
+    while once.tick() < ticks {
+        run(&mut once, stride);
+        run(&mut again, stride);
+        run(&mut saved, stride);
+        assert_eq!(once.digest(), again.digest(), "{} at {}, run twice", row[0], once.tick());
+        assert_eq!(once.digest(), saved.digest(), "{} at {}, over snapshots", row[0], once.tick());
+        if once.tick().is_multiple_of(10 * stride) {
+            saved = snapshot::load(&snapshot::save(&saved)).expect("it was just saved");
         }
     }
 }

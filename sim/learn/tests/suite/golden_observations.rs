@@ -1,23 +1,26 @@
-//! Golden checksums of the observations in the shipped towns under the scripted policy, and of the states of the largest one.
+//! Golden checksums of the observations in the shipped towns under the scripted policy, and of the states of the largest one, which
+//! two threads observe.
 //!
 //! A changed checksum means that policies see something else than they were trained on.
 
 use std::fmt::Write as _;
 
+use townlet_learn::update_observations;
 use townlet_town::config::Observations;
-use townlet_town::observations::layout;
+use townlet_town::observations::{ObservationBuffer, layout};
 
-use crate::golden_digests::{SEED, TOWNS, run, town};
+use crate::golden_digests::{SEED, STRESS, TOWNS, run, town};
 
 const TICKS: u64 = 2_000;
 /// Ticks between two looks.
 const STRIDE: u64 = 20;
 const FILE: &str = "tests/suite/golden_observations.txt";
 const GOLDEN: &str = include_str!("golden_observations.txt");
-const STRESS: [&str; 4] = ["stress", "stress.yaml", "towns/stress.txt", "perturbations/default.yaml"];
+/// The checksum of nothing.
+pub(crate) const CHECKSUM_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// Adds the bits of values to a checksum (FNV-1a).
-fn add(sum: &mut u64, values: &[f32]) {
+pub(crate) fn add(sum: &mut u64, values: &[f32]) {
     for value in values {
         *sum = (*sum ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3);
     }
@@ -29,13 +32,12 @@ fn observations_are_unchanged() {
     let mut found = String::new();
     for row in TOWNS.into_iter().chain([STRESS]) {
         let mut town = town(row);
-        let mut sums = [0xcbf2_9ce4_8422_2325_u64; 3];
-        let mut seen = vec![0.0; layouts[0].width * town.rules().config.world.population as usize];
+        let mut sums = [CHECKSUM_START; 3];
+        let mut buffers = layouts.map(ObservationBuffer::new);
         while town.tick() < TICKS {
             run(&mut town, STRIDE);
-            for (layout, sum) in layouts.iter().zip(&mut sums) {
-                let residents = layout.observe_all(&town, &mut seen);
-                add(sum, &seen[..residents * layout.width]);
+            for (buffer, sum) in buffers.iter_mut().zip(&mut sums) {
+                add(sum, update_observations(buffer, &town, crate::threads(2)));
             }
         }
         let [full, hybrid, compact] = sums;

@@ -9,6 +9,7 @@ mod ppo;
 mod replicas;
 mod scripted_baseline;
 mod simulation;
+mod threads;
 mod training;
 mod tune;
 mod whatif;

@@ -262,13 +262,14 @@ fn exit(cx: &mut TickContext<'_>, command: &Command, who: ResidentId, dry: bool)
             Ok(format!("{name} leaves town on the next tick.{}", over_cap(cx, dry)))
         }
         _ => {
-            queued.ok_or_else(|| absent_from_queue(&name))?;
+            let entry = queued.ok_or_else(|| absent_from_queue(&name))?;
             let absences = cx.state.agents.absent_shifts(agent);
             if !dry {
                 employment::defer(cx, agent);
             }
             let noun = if absences == 1 { "absence is" } else { "absences are" };
-            Ok(format!("{name} stays; the entry is removed and {absences} {noun} forgiven."))
+            let approval = if entry.approved { "the approval is taken back, " } else { "" };
+            Ok(format!("{name} stays; {approval}the entry is removed and {absences} {noun} forgiven."))
         }
     }
 }

@@ -260,6 +260,11 @@ impl<T: Copy> AtStart<T> {
     pub(crate) const fn at_start(self) -> T {
         self.0
     }
+
+    /// A value to compare with those of a configuration.
+    pub(crate) const fn of(value: T) -> Self {
+        Self(value)
+    }
 }
 
 impl<T: ConfigValue> ConfigValue for AtStart<T> {

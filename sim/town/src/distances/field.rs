@@ -7,6 +7,7 @@ use crate::distances::flood::Flood;
 use crate::distances::heading::Heading;
 use crate::distances::rooms::{PackedSpot, Spot};
 use crate::ids::{Column, Tile};
+use crate::memory::HeapBytes as _;
 use crate::plan::Plan;
 
 /// Steps up to which a field is computed, one after the other.
@@ -48,6 +49,13 @@ impl Field {
             }
         }
         Heading::NONE
+    }
+
+    /// Bytes of its windows so far.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let windows = self.windows.iter().filter_map(OnceLock::get);
+        let windows = windows.map(|window| window.rows.heap_bytes() + window.headings.heap_bytes());
+        self.goals.heap_bytes() + windows.sum::<usize>()
     }
 
     /// Computes the ways from all street tiles.

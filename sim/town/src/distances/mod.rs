@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::ids::{Column, Key, PlaceId, Tile};
+use crate::memory::{HeapBytes as _, Table, nested};
 use crate::plan::Plan;
 use field::{Field, Streets};
 pub(crate) use flood::Flood;
@@ -117,6 +118,12 @@ pub(crate) struct DestinationGroup<const N: usize> {
     room: Option<RoomId>,
     /// Each field with the steps from it to the destinations; [`u16::MAX`] for those that it does not lead to.
     fields: Vec<(FieldId, [u16; N])>,
+}
+
+impl<const N: usize> DestinationGroup<N> {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.fields.heap_bytes()
+    }
 }
 
 /// The ways to a group of destinations.
@@ -400,6 +407,17 @@ impl Distances {
             }
         }
         GroupHeadings::Outside(found)
+    }
+
+    /// The memory of the ways.
+    pub(crate) fn tables(&self) -> [Table; 3] {
+        let rooms = nested(&self.rooms, |room| room.tiles.heap_bytes() + room.gates.heap_bytes());
+        let in_rooms = [self.spots.heap_bytes(), rooms, self.inside.heap_bytes(), self.reaches.heap_bytes()];
+        [
+            Table::new("fields of ways", nested(&self.fields, Field::heap_bytes)),
+            Table::new("ways from gates", self.gate_steps.steps.heap_bytes()),
+            Table::new("ways in rooms", in_rooms.iter().sum()),
+        ]
     }
 
     /// The tiles of the room of a group in the order of the rows of its tables: its own, then its gates. Empty without a room.

@@ -21,6 +21,7 @@ use crate::distances::{Destination, Distances, DistancesBuilder, Heading};
 use crate::fixed_point::Micro;
 use crate::hash;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
+use crate::memory::{HeapBytes as _, Table, nested};
 use crate::needs::{NEED_COUNT, NEEDS};
 use crate::options::{OPTIONS, OptionKind};
 use crate::plan::{OBJECT_KINDS, ObjectKind, PlaceKind, Plan, PlanError};
@@ -251,6 +252,30 @@ impl Rules {
             perturbations,
             perturbation_events,
         })
+    }
+
+    /// The memory of the rules, without that of the configuration.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let texts = [&self.sources.plan, &self.sources.affordances, &self.sources.perturbations];
+        let texts = texts.into_iter().map(|(name, text)| name.heap_bytes() + text.heap_bytes()).sum::<usize>();
+        let by_kind = |lists: &[Vec<ObjectId>; OBJECT_KINDS.len()]| lists.iter().map(Vec::heap_bytes).sum();
+        let serving = |serving: &Vec<Serving>| nested(serving, Serving::heap_bytes);
+        let objects = [
+            self.objects.heap_bytes() + self.floors.heap_bytes() + self.hours.heap_bytes(),
+            self.homes.heap_bytes() + self.fridge_of.heap_bytes() + self.beds.heap_bytes(),
+            self.choices.iter().map(Vec::heap_bytes).sum(),
+            self.serving.iter().map(serving).sum(),
+            nested(&self.objects_in, by_kind),
+            nested(&self.jobs, |job| job.name.heap_bytes()),
+        ];
+        let mut tables = vec![
+            Table::new("texts of the files", texts + self.encoded_sources.heap_bytes()),
+            Table::new("plan", self.plan.heap_bytes()),
+            Table::new("places and objects", objects.iter().sum()),
+        ];
+        tables.extend(self.distances.tables());
+        tables.extend(self.static_features.tables());
+        tables
     }
 
     /// Ticks a day.

@@ -2,6 +2,7 @@
 
 use crate::affordances::{Access, Affordance};
 use crate::ids::{AffordanceId, ObjectId};
+use crate::memory::{HeapBytes as _, nested};
 use crate::options::OptionKind;
 use crate::plan::{ObjectKind, PlaceKind, Plan};
 
@@ -47,6 +48,13 @@ impl PlacedObject {
 
 /// Side of a block, in tiles.
 const BLOCK: u32 = 64;
+
+impl Serving {
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let lists = |public: &PublicObjects| public.objects.heap_bytes() + public.starts.heap_bytes();
+        self.public.as_ref().map_or(0, |public| nested(public, lists))
+    }
+}
 
 impl PublicObjects {
     fn new(plan: &Plan, hours: Option<(u32, u32)>, objects: &[ObjectId]) -> Self {

@@ -3,6 +3,7 @@
 
 use crate::distances::{Destination, DestinationGroup, Distances, DistancesBuilder, GroupHeadings, Heading};
 use crate::ids::{Column, ObjectId, PlaceId, Tile};
+use crate::memory::{HeapBytes as _, Table, nested};
 use crate::plan::{OBJECT_KINDS, ObjectKind, PlaceKind, Plan};
 use crate::tile_mask::{TileMask, VIEW_RADIUS, VIEW_SIDE};
 
@@ -216,6 +217,17 @@ impl StaticFeatures {
             rows,
             public,
         }
+    }
+
+    /// The memory of the features.
+    pub(crate) fn tables(&self) -> [Table; 2] {
+        let views = [self.walkable.heap_bytes(), self.near.heap_bytes(), self.starts.heap_bytes()];
+        let homes = nested(&self.homes, |home| home.own.heap_bytes());
+        let public = [self.public.heap_bytes(), self.tills.heap_bytes(), self.tables.heap_bytes()];
+        [
+            Table::new("views of tiles", views.iter().sum()),
+            Table::new("routes", homes + self.rows.heap_bytes() + public.iter().sum::<usize>()),
+        ]
     }
 
     /// Walkable tiles in the window around a tile.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, Column, JobId, ObjectId, PlaceId, ResidentId, Tile};
+use crate::memory::HeapBytes as _;
 use crate::needs::NEED_COUNT;
 use crate::options::OptionKind;
 use crate::state::{ResidentDay, Ties};
@@ -122,6 +123,11 @@ macro_rules! columns {
             pub(crate) fn other_length(&self, slots: usize) -> Option<(&'static str, usize)> {
                 let lengths = [$( (stringify!($column), self.$column.len()) ),+];
                 lengths.into_iter().find(|(_, length)| *length != slots)
+            }
+
+            /// Bytes of all columns.
+            pub(crate) fn heap_bytes(&self) -> usize {
+                self.present.heap_bytes() + [$( self.$column.heap_bytes() ),+].iter().sum::<usize>()
             }
 
             /// Resets a slot to default values.

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::hash;
 use crate::ids::{Column, ObjectId};
+use crate::memory::{HeapBytes as _, Table, nested};
 
 /// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,24 @@ pub struct State {
 }
 
 impl State {
+    /// The memory of the state.
+    pub(crate) fn tables(&self) -> [Table; 4] {
+        let (ties, object) = (self.agents.ties.heap_bytes(), |it: &ObjectState| {
+            it.uses.heap_bytes() + it.queue.heap_bytes() + it.cooldowns.heap_bytes()
+        });
+        let coming_and_going = [
+            self.lifecycle.arrivals.heap_bytes() + self.lifecycle.freed.heap_bytes(),
+            self.employment.queue.heap_bytes() + self.employment.due.heap_bytes(),
+            self.stability.returns.heap_bytes() + self.stability.closed.heap_bytes(),
+        ];
+        [
+            Table::new("residents", self.agents.heap_bytes() - ties),
+            Table::new("ties", ties),
+            Table::new("queues at objects", nested(&self.objects, object)),
+            Table::new("arrivals, exits and windows", coming_and_going.iter().sum()),
+        ]
+    }
+
     /// 128 bits of SHA-256 over the canonical bytes of the state, in hex.
     pub fn digest(&self) -> String {
         hash::short_digest([postcard::to_stdvec(self).expect("the state is plain data")])

@@ -1,7 +1,7 @@
 //! Approving, deferring and changing the speed by key.
 
 use super::*;
-use townlet_wire::telemetry::Stepping;
+use townlet_wire::telemetry::{AuditRow, Stepping};
 
 #[test]
 fn approving_asks_for_confirmation_with_cancel_focused() {
@@ -30,6 +30,46 @@ fn a_command_in_flight_is_shown_until_it_is_executed() {
     ui.shows("… E_IN_FLIGHT it is under way and not answered yet.");
     ui.answer(answer);
     ui.shows("✓ Ben stays");
+}
+
+#[test]
+fn a_deferral_asks_before_it_takes_back_an_approval() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let mut view = snapshot();
+    view.employment.queue[0].approved = true;
+    let agent = view.employment.queue[0].agent.clone();
+    let approval = AuditRow {
+        command: "employment_exit approve".into(),
+        args: serde_json::json!({ "agent": agent }),
+        issuer: "token:o1".into(),
+        status: "ok".into(),
+        ..AuditRow::default()
+    };
+    view.audit.records.push(approval);
+    ui.view(view.clone());
+    ui.press("d");
+    ui.shows("This takes back the approval of token:o1.");
+    ui.shows("▸ cancel ◂");
+    ui.press("enter");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.press("d tab enter");
+    assert_eq!(ui.lines(), [format!("employment_exit defer {agent}")]);
+}
+
+#[test]
+fn an_alert_about_residents_is_acknowledged_for_those_on_screen() {
+    for (name, message, line) in [
+        ("starvation", "starving: Ada, Ben.", "alert_ack starvation --seen \"starving: Ada, Ben.\""),
+        ("blackout", "the power is off.", "alert_ack blackout"),
+    ] {
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        let mut view = snapshot();
+        let severity = "critical".into();
+        view.alerts = vec![Alert { name: name.into(), message: message.into(), severity, ..Alert::default() }];
+        ui.view(view);
+        ui.press("A v");
+        assert_eq!(ui.lines().last(), Some(&line), "{name}");
+    }
 }
 
 #[test]
@@ -76,6 +116,49 @@ fn an_inspector_says_that_its_resident_is_gone() {
     ui.shows(", in place of one that is gone");
     ui.press("down");
     ui.hides("in place of");
+}
+
+#[test]
+fn a_row_that_a_filter_hides_is_not_called_gone() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.screen();
+    ui.press("/");
+    ui.type_in("cleo");
+    ui.press("enter d");
+    assert_eq!(ui.lines(), ["employment_exit defer cleo"], "the key is for the row that the filter left");
+    ui.press("3");
+    ui.screen();
+    for keys in [["e", "v", "a"], ["g", "w", "e"]] {
+        ui.press("/ ctrl-u");
+        ui.press(&keys.join(" "));
+        ui.screen();
+        ui.press("enter enter");
+        ui.shows(" (1 of 1)");
+        ui.hides("in place of");
+        ui.press("esc");
+    }
+    // Also when no frame was drawn since the filter was typed.
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.screen();
+    ui.press("/ c l e o enter d");
+    assert_eq!(ui.lines(), ["employment_exit defer cleo"]);
+}
+
+#[test]
+fn a_row_that_no_longer_matches_the_filter_is_not_called_gone() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("/");
+    ui.type_in("3 absent");
+    ui.press("enter");
+    ui.screen();
+    let mut view = snapshot();
+    view.employment.queue[0].reason = "moved".into();
+    ui.view(view);
+    ui.press("d");
+    assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+    ui.shows("the selected row no longer matches the filter; press the key again for the one in its place");
+    ui.press("d");
+    assert_eq!(ui.lines(), ["employment_exit defer ben"]);
 }
 
 #[test]

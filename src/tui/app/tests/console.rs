@@ -36,6 +36,33 @@ fn the_console_completes_previews_and_sends() {
 }
 
 #[test]
+fn a_line_that_is_certain_to_be_refused_asks_nothing() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press(":");
+    ui.type_in("kill zzz");
+    let id = format!("id-{}", ui.sent.len());
+    let error = townlet_wire::ErrorBody::new("E_NOT_FOUND", "there is no resident `zzz`.", "");
+    ui.answer(Answer::new(&id, "kill zzz", 3_402, Err(error)));
+    ui.press("enter");
+    ui.hides("This cannot be undone");
+    assert!(
+        ui.lines().last() == Some(&"kill zzz") && !ui.sent[ui.sent.len() - 1].dry_run,
+        "the shard says no, and logs it"
+    );
+}
+
+#[test]
+fn pasted_lines_are_parted_by_a_blank() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    for (pasted, shown) in [("setmoney ada 2\r5", "› setmoney ada 2 5"), ("price meal\r\n2", "› price meal 2")] {
+        ui.press(":");
+        ui.app.update(Message::Paste(pasted.into()));
+        ui.shows(shown);
+        ui.press("esc");
+    }
+}
+
+#[test]
 fn late_previews_are_dropped() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press(":");
@@ -350,7 +377,14 @@ fn global_search_opens_the_place_of_what_is_found() {
     ui.type_in("shower_1");
     ui.press("enter enter");
     ui.shows("Queue: shower_1");
-    ui.press("q ctrl-f");
+    // The search says that it does not see the whole log.
+    ui.press("q");
+    let mut view = snapshot();
+    view.audit.records.iter_mut().for_each(|record| record.seq += 4_809);
+    view.audit.seq = 4_812;
+    ui.view(view);
+    ui.press("ctrl-f");
+    ui.shows("Search · audit log: newest 3 of 4,812 lines");
     ui.type_in("teleport");
     ui.press("enter");
     ui.shows("› teleport");

@@ -130,6 +130,24 @@ fn columns_are_hidden_ordered_and_kept() {
 }
 
 #[test]
+fn columns_that_appear_by_themselves_stay_when_another_is_hidden() {
+    let heads = |ui: &mut AppHarness| {
+        let line = ui.screen().lines().find(|line| line.contains("resident▾")).unwrap_or_default().to_owned();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut ui = AppHarness::new(Role::Viewer, (200, 60));
+    ui.press("R");
+    let before = heads(&mut ui);
+    assert!(before.iter().any(|head| head == "chance"), "{before:?}");
+    // Hides the attendance.
+    ui.press("c down down down down down down down down space esc");
+    let after = heads(&mut ui);
+    assert!(!after.iter().any(|head| head == "attend"), "{after:?}");
+    let missing: Vec<_> = before.iter().filter(|head| !after.contains(head)).collect();
+    assert_eq!(missing, ["attend"]);
+}
+
+#[test]
 fn the_column_that_names_the_rows_stays() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("O c space");

@@ -29,6 +29,7 @@ use crate::pane::{ReasonPrompt, Screen};
 use crate::screenshot;
 use crate::settings::Settings;
 use crate::theme::Theme;
+use crate::view_exchange::ViewExchange;
 use townlet_source::{Link, SourceEvent};
 use townlet_wire::telemetry::{Alert, ExitEntry, PromotionStep};
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
@@ -38,6 +39,7 @@ struct AppHarness {
     app: App,
     size: (u16, u16),
     sent: Vec<Request>,
+    exchange: ViewExchange,
 }
 
 impl AppHarness {
@@ -61,11 +63,13 @@ impl AppHarness {
             fleet: false,
             layouts: Layouts::default(),
         };
-        Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
+        Self { app: App::new(hello(role), setup), size, sent: Vec::new(), exchange: ViewExchange::default() }
     }
 
     fn view(&mut self, view: Snapshot) {
-        let tasks = self.app.update(Message::SourceEvent(SourceEvent::View(Arc::new(view))));
+        self.exchange.deliver(Arc::new(view));
+        let tasks = self.app.update(Message::View(self.exchange.take().unwrap()));
+        self.exchange.give_back(self.app.take_used_view());
         self.carry_out(&tasks);
     }
 
@@ -296,6 +300,9 @@ fn banners_and_connection_states() {
     ui.app.update(lost(false));
     ui.shows("Harbour · no answer for 12 s, trying again in 4 s   http://x");
     ui.shows("no answer for 12 s; the screen is out of date; trying again in 4 s (the connection broke)");
+    let mut empty = AppHarness::without_view(Role::Viewer, (120, 40));
+    empty.app.update(lost(false));
+    empty.shows("no answer for 12 s; no state was received yet; trying again in 4 s (the connection broke)");
     // A shard that is not heard neither runs nor grants a role.
     ui.hides("▶ 10×");
     ui.shows("? was 10×");
@@ -461,4 +468,16 @@ fn overlays() {
     ui.press("esc space space a");
     all.push_str(&ui.screen());
     insta::assert_snapshot!(all);
+}
+
+#[test]
+fn the_shell_gets_each_view_that_was_replaced() {
+    let mut ui = AppHarness::without_view(Role::Viewer, (120, 40));
+    let mut used = |tick| {
+        let view = Arc::new(Snapshot { tick, ..snapshot() });
+        ui.app.update(Message::SourceEvent(SourceEvent::View(view)));
+        let used = ui.app.take_used_view().map(|view| view.tick);
+        (used, ui.app.take_used_view().is_none())
+    };
+    assert_eq!([used(7), used(8), used(9)], [(None, true), (Some(7), true), (Some(8), true)]);
 }

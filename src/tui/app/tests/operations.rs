@@ -114,7 +114,7 @@ fn users_keep_their_unit_in_narrow_columns() {
 }
 
 #[test]
-fn objects_in_use_are_first_and_rows_stay_in_place() {
+fn objects_in_use_come_before_others_and_rows_stay_in_place() {
     let mut ui = changed((120, 40), |view| {
         let idle = view.conflict.queues[2].clone();
         let named = |name: &str| townlet_wire::telemetry::Queue { object: name.into(), ..idle.clone() };
@@ -124,9 +124,103 @@ fn objects_in_use_are_first_and_rows_stay_in_place() {
         view.conflict.queues.swap(3, 4);
     });
     let screen = ui.screen();
-    let order = ["till_1", "shower_1", "desk_5", "bed_1", "bed_2", "stove_2"];
+    let order = ["shower_1", "till_1", "desk_5", "bed_1", "bed_2", "stove_2"];
     let rows: Vec<usize> = order.iter().map(|name| screen.find(&format!(" {name} ")).expect("it is shown")).collect();
     assert!(rows.is_sorted(), "{screen}");
+}
+
+#[test]
+fn objects_waited_for_are_first_with_the_longest_wait_at_the_head() {
+    let mut ui = changed((120, 40), |view| {
+        let queue = view.conflict.queues[0].clone();
+        let waited = |name: &str, longest_wait| townlet_wire::telemetry::Queue {
+            object: name.into(),
+            longest_wait,
+            ..queue.clone()
+        };
+        // In the order of the plan the object in use is first.
+        view.conflict.queues.swap(0, 1);
+        view.conflict.queues.push(waited("table_7", 93));
+        view.conflict.queues.push(waited("table_8", 3));
+    });
+    ui.press("U z");
+    let rows = |ui: &mut AppHarness| {
+        let screen = ui.screen();
+        let names = ["table_7", "shower_1", "table_8", "till_1", "stove_2"];
+        names.map(|name| screen.find(&format!(" {name} ")))
+    };
+    assert!(rows(&mut ui).iter().all(Option::is_some) && rows(&mut ui).is_sorted(), "{}", ui.screen());
+    ui.press("/");
+    ui.type_in("is:waiting");
+    ui.press("enter");
+    assert_eq!(rows(&mut ui).map(|row| row.is_some()), [true, true, true, false, false], "{}", ui.screen());
+    ui.press("/ ctrl-u");
+    ui.type_in("is:off");
+    ui.press("enter");
+    assert_eq!(rows(&mut ui).map(|row| row.is_some()), [false, false, false, false, true], "{}", ui.screen());
+    ui.press("/ ctrl-u");
+    ui.type_in("what:till");
+    ui.press("enter");
+    ui.shows("`what` is not a field. Fields: object, place, user, waiting, is.");
+}
+
+#[test]
+fn a_shop_that_is_closed_is_not_off() {
+    let mut ui = changed((120, 40), |view| view.conflict.queues[2].closed = true);
+    ui.press("U z /");
+    ui.type_in("is:closed");
+    ui.press("enter");
+    ui.shows("⊘ stove_2");
+    ui.press("enter");
+    ui.shows("state     closed at this hour; capacity 1");
+    ui.press("esc / ctrl-u");
+    ui.type_in("is:off");
+    ui.press("enter");
+    ui.shows("No queues match the filter.");
+}
+
+#[test]
+fn large_figures_of_employment_are_whole_and_apart_from_their_sparkline() {
+    for (late, absent) in [(301, "1,099"), (1_342, "12,871"), (123_456, "1,234,567")] {
+        for size in [(80, 24), (100, 30), (120, 40), (200, 60)] {
+            let mut ui = changed(size, |view| {
+                view.employment.late_today = late;
+                view.employment.absent_7d = absent.replace(',', "").parse().unwrap();
+            });
+            ui.press("E z");
+            ui.shows(&format!(" late today {} ", townlet_wire::thousands(late)));
+            ui.shows(&format!(" absent 7d {absent}"));
+        }
+    }
+}
+
+#[test]
+fn the_limit_on_exits_of_all_causes_is_named_when_it_holds_the_queue() {
+    let held = |view: &mut Snapshot| {
+        view.employment.daily_exit_cap = 9;
+        (view.employment.all_exits_today, view.employment.all_exits_cap) = (12, Some(12));
+        view.employment.queue[0].releases_at_tick = 3_000;
+    };
+    let mut ui = changed((120, 40), held);
+    ui.press("z");
+    ui.shows("exits today 2 / 9 ! all exits 12 / 12");
+    ui.shows(" tomorrow ");
+    ui.shows("(limit 3). Leaves tomorrow ");
+    ui.shows("at the earliest: 12 of 12 exits of all causes today, unless deferred.");
+    ui.press("enter");
+    ui.shows("leaves      tomorrow at the earliest: 12 of 12 exits of all causes today");
+    let mut ui = changed((60, 18), held);
+    ui.shows("exits today 2 / 9 ! all");
+    // The exit cap itself comes first, and one of 0 never lets anybody leave.
+    let mut ui = changed((120, 40), |view| {
+        held(view);
+        (view.employment.daily_exit_cap, view.employment.exits_today) = (0, 0);
+    });
+    ui.press("z");
+    ui.shows("exits today 0 / 0 ! cap reached");
+    ui.shows(" by approval ");
+    ui.shows("(limit 3). Leaves only by ");
+    ui.shows(" approval: the exit cap is 0, unless deferred.");
 }
 
 #[test]
@@ -200,7 +294,7 @@ fn stability_asks_before_promoting_and_rolling_back() {
     ui.press("b");
     ui.shows("shipped replaces rel-7f3a");
     ui.press("tab enter");
-    assert_eq!(ui.lines().last(), Some(&"rollback_policy"));
+    assert_eq!(ui.lines().last(), Some(&"rollback_policy --restores shipped"));
     ui.app.session.role = Role::Viewer;
     ui.press("b");
     ui.shows("b rollback: `rollback_policy` needs the admin role; you are viewer");
@@ -231,6 +325,20 @@ fn an_open_question_has_the_figures_of_now() {
     ui.view(view);
     ui.shows("the question is closed: the exit queue is empty");
     assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+}
+
+#[test]
+fn a_question_of_a_screen_that_is_behind_says_how_old_it_is() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let link = townlet_source::Link::Behind { url: "http://x".into(), seconds: 8 };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
+    ui.press("a");
+    ui.shows(" Approve exit · as of 8 s ago ");
+    let link = townlet_source::Link::Live { url: "http://x".into() };
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(link)));
+    ui.view(snapshot());
+    ui.shows(" Approve exit ");
+    ui.hides("as of 8 s ago");
 }
 
 #[test]
@@ -284,6 +392,25 @@ fn a_rollback_is_not_confirmed_for_another_release() {
     ui.view(view);
     ui.shows("the question is closed: there is no previous release");
     assert!(ui.sent.is_empty(), "{:?}", ui.lines());
+}
+
+#[test]
+fn a_typed_rollback_names_the_release_that_it_restores() {
+    let mut ui = changed((120, 40), |view| view.promotion.state = "canary".into());
+    let mut typed = |line: &str| {
+        ui.press(":");
+        ui.type_in(line);
+        ui.press("enter");
+        ui.shows("This cannot be undone");
+        ui.press("tab enter");
+        ui.lines().last().map(ToString::to_string).unwrap_or_default()
+    };
+    assert_eq!(typed("rollback_policy --reason late"), "rollback_policy --reason late --restores shipped");
+    assert_eq!(typed("rollback_policy --restores rel-1"), "rollback_policy --restores rel-1");
+    // An older shard does not know the argument.
+    ui.app.hello.commands.iter_mut().for_each(|spec| spec.args.retain(|arg| arg.name != "restores"));
+    ui.press("P b tab enter");
+    assert_eq!(ui.lines().last(), Some(&"rollback_policy"));
 }
 
 #[test]

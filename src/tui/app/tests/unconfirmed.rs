@@ -45,8 +45,8 @@ fn commands_without_an_answer_are_counted_and_listed_with_their_age() {
     unconfirmed(&mut ui, vec![late("0192aaaa-1", "kill ada", false)]);
     ui.shows("1 command not confirmed");
     unconfirmed(&mut ui, Vec::new());
-    ui.shows("Every command is confirmed");
-    ui.shows("Every command has an answer.");
+    ui.shows("Every command has an answer");
+    ui.shows("The Console pane has the answers, refusals too.");
     ui.hides("x give up");
     ui.press("esc u");
     ui.shows("every command is confirmed");

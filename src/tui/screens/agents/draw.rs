@@ -19,7 +19,7 @@ pub(super) fn header(columns: &FittedColumns, order: Order, cx: &Context<'_>) ->
 
 /// Two letters per need, because first letters may be ambiguous.
 fn needs_title(cx: &Context<'_>) -> String {
-    let first = cx.view.agents.iter().max_by_key(|agent| agent.needs.len());
+    let first = cx.view.resident_with_most_needs();
     let short = |name: &String| pad(&name.chars().take(2).collect::<String>(), 3);
     let title = first.map_or_else(String::new, |agent| agent.needs.iter().map(|need| short(&need.name)).collect());
     if title.is_empty() { "needs".into() } else { title.trim_end().to_owned() }

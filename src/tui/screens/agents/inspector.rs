@@ -7,16 +7,16 @@ use crate::format::{
     bar, capital, clip, count, days, duration, fact, natural_order, pad, pad_left, percent, plain, resident, scale_of,
     spark_on, styled_lines, thousands, time_of,
 };
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::metric_history::MetricHistory;
 use crate::screens::operations::exit_details;
 use crate::theme::Theme;
-use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event, Job, MaskBit, Need, Tie};
 
 /// The resident and the data around them.
 #[derive(Clone, Copy)]
 pub(super) struct ResidentDetail<'a> {
-    pub(super) view: &'a Snapshot,
+    pub(super) view: &'a IndexedSnapshot,
     pub(super) history: &'a MetricHistory,
     pub(super) theme: &'a Theme,
     pub(super) agent: &'a Agent,
@@ -100,7 +100,7 @@ impl<'a> ResidentDetail<'a> {
         let line = |need: &Need| {
             let critical = need.value < need.critical;
             let style = if critical { self.theme.bad } else { self.theme.chart };
-            let series = self.history.recent(&format!("need.{}.{}", self.agent.id, need.name), past);
+            let series = self.history.need(self.agent, &need.name, past);
             let sign = if critical { "!" } else { " " };
             let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
             Line::from(vec![
@@ -182,8 +182,7 @@ impl<'a> ResidentDetail<'a> {
     pub(super) fn ties(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("ties       trust  rivalry  known", width)];
         lines.extend(self.character(width));
-        let mut ties: Vec<&Tie> =
-            self.view.relationships.ties.iter().filter(|tie| tie.agent == self.agent.id).collect();
+        let mut ties: Vec<&Tie> = self.view.ties_of(&self.agent.id).collect();
         ties.sort_by(|a, b| {
             let weight = |tie: &Tie| tie.trust.abs().max(tie.rivalry).max(tie.familiarity.abs() / 2.0);
             weight(b).total_cmp(&weight(a)).then_with(|| natural_order(&a.other, &b.other))
@@ -296,10 +295,10 @@ fn mentions(event: &Event, agent: &Agent) -> bool {
 }
 
 /// Fields of the event except the resident: ` · with Cleo · object shower_1`.
-fn details(event: &Event, agent: &Agent, view: &Snapshot) -> String {
+fn details(event: &Event, agent: &Agent, view: &IndexedSnapshot) -> String {
     let field = |(name, value): (&String, &serde_json::Value)| {
         let text = plain(value);
-        let other = view.agents.iter().find(|other| other.id == text || other.name == text);
+        let other = view.resident(&text).or_else(|| view.resident_named(&text));
         (text != agent.id && text != agent.name).then(|| match other {
             Some(other) => format!(" · with {}", other.name),
             None => format!(" · {} {text}", name.replace('_', " ")),
@@ -311,6 +310,7 @@ fn details(event: &Event, agent: &Agent, view: &Snapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use townlet_wire::Snapshot;
     use townlet_wire::telemetry::{MaskBit, TopOption};
 
     fn agent(option: &str, mask: &[(&str, &str)]) -> Agent {
@@ -350,11 +350,11 @@ mod tests {
         let event = Event { event: "queue_joined".into(), tick: 1, fields };
         assert!(mentions(&event, &ada));
         assert!(!mentions(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
-        assert_eq!(details(&event, &ada, &Snapshot::default()), " · object shower_1 · waited 18");
+        assert_eq!(details(&event, &ada, &Snapshot::default().into()), " · object shower_1 · waited 18");
         let fields = serde_json::from_str(r#"{"agent":"eva","other":"ada"}"#).unwrap();
         let event = Event { fields, ..event };
         let eva = Agent { id: "eva".into(), name: "Eva".into(), ..Agent::default() };
         let view = Snapshot { agents: vec![ada.clone(), eva], ..Snapshot::default() };
-        assert_eq!(details(&event, &ada, &view), " · with Eva");
+        assert_eq!(details(&event, &ada, &view.into()), " · with Eva");
     }
 }

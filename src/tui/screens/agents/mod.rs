@@ -7,17 +7,19 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Direction, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 
 use self::draw::{block_columns, header, row};
 use self::inspector::ResidentDetail;
-use self::table::{FIELDS, Order, Row, TABLE, next_column, rows};
+use self::table::{FIELDS, Order, Resident, Row, SortedResidents, TABLE, next_column};
 use crate::chart;
 use crate::detail_view::DetailView;
 use crate::export::{Record, record};
-use crate::format::{self, clip, duration, percent, thousands};
+use crate::format::{clip, duration, percent, thousands};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
@@ -39,6 +41,7 @@ pub(crate) type Residents = ListPane<ResidentTable>;
 #[derive(Debug, Default)]
 pub(crate) struct ResidentTable {
     order: Order,
+    sorted: RefCell<SortedResidents>,
     inspector: DetailView,
     /// Where the header was drawn, and its columns.
     header: Rect,
@@ -54,23 +57,35 @@ impl ResidentTable {
         Reaction::Redraw
     }
 
-    fn draw_table(&mut self, frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Row<'_>>, cx: &Context<'_>) {
-        let needs = cx.view.agents.iter().map(|agent| agent.needs.len()).max().unwrap_or(0);
-        let name = cx.view.agents.iter().map(|agent| format::width(&agent.name)).max().unwrap_or(0);
+    fn draw_table(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        view: &mut ListView<'_, Resident<'_>>,
+        cx: &Context<'_>,
+    ) {
+        let needs = cx.view.resident_with_most_needs().map_or(0, |agent| agent.needs.len());
+        let name = cx.view.resident_widths().name;
         let width = usize::from(area.width).saturating_sub(1);
         let columns = TABLE.fit(cx.layouts, width, &[("needs", needs * 3), ("resident", name)]);
         let head = Rect { height: area.height.min(1), ..area };
         let rows = Rect { y: head.bottom(), height: area.height - head.height, ..area };
         draw_text(frame, head, header(&columns, self.order, cx));
         view.draw(frame, rows, cx, |resident, selected| {
-            let line = row(resident, &columns, selected, cx);
+            let line = row(&resident.row(), &columns, selected, cx);
             if selected { line.patch_style(cx.row(true)) } else { line }
         });
         (self.header, self.columns) = (head, columns);
     }
 
-    fn draw_inspector(&mut self, frame: &mut Frame<'_>, area: Rect, view: &ListView<'_, Row<'_>>, cx: &Context<'_>) {
-        let Row { agent, job } = view.items[view.at()];
+    fn draw_inspector(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        view: &ListView<'_, Resident<'_>>,
+        cx: &Context<'_>,
+    ) {
+        let Row { agent, job } = view.items[view.at()].row();
         let detail = ResidentDetail { view: cx.view, history: cx.history, theme: cx.theme, agent, job };
         let columns = match area.width {
             0..70 => 1,
@@ -101,13 +116,12 @@ fn draw_need_charts(frame: &mut Frame<'_>, area: Rect, agent: &Agent, cx: &Conte
             Span::styled(format!("  min {}", percent(need.critical)), cx.theme.dim),
         ]);
         draw_text(frame, title, now);
-        let values = cx.history.recent(&format!("need.{}.{}", agent.id, need.name), usize::MAX);
-        if values.len() < 2 {
+        let points = cx.history.need_samples(agent, &need.name);
+        if points.len() < 2 {
             draw_text(frame, below, Line::styled("The chart is recorded while the town runs.", cx.theme.dim));
             continue;
         }
-        let newest = values.len() as f64 - 1.0;
-        let points: Vec<(f64, f64)> = values.into_iter().enumerate().map(|(x, value)| (x as f64, value)).collect();
+        let newest = points[points.len() - 1].0;
         let ago = |x: f64| match newest - x {
             0.0 => "now".to_owned(),
             half_hours => format!("{} ago", duration((half_hours * 30.0) as u64, 1_440)),
@@ -119,14 +133,15 @@ fn draw_need_charts(frame: &mut Frame<'_>, area: Rect, agent: &Agent, cx: &Conte
 }
 
 impl ListContent for ResidentTable {
-    type Item<'a> = Row<'a>;
+    type Item<'a> = Resident<'a>;
     const TITLE: &'static str = "Residents";
 
-    fn title(&self, view: &ListView<'_, Row<'_>>, cx: &Context<'_>) -> String {
+    fn title(&self, view: &ListView<'_, Resident<'_>>, cx: &Context<'_>) -> String {
         let number = |number: usize| thousands(number as u64);
         let (shown, all) = (number(view.items.len()), number(cx.view.agents.len()));
         if let Some(row) = view.selected().filter(|_| self.inspector.open) {
-            let instead = if view.is_replaced() { ", in place of one that is gone" } else { "" };
+            let instead =
+                view.replaced.map_or_else(String::new, |why| format!(", in place of one that {}", why.words()));
             let at = number(view.at() + 1);
             return format!("Residents · {} ({at} of {shown}){instead}", clip(&row.agent.name, 24));
         }
@@ -139,19 +154,24 @@ impl ListContent for ResidentTable {
         format!("Residents · {shown} · by {} {arrow}{age}", self.order.column)
     }
 
-    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Row<'a>> {
-        rows(cx.view, cx.filter, self.order)
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<Resident<'a>> {
+        self.sorted.borrow_mut().residents(cx.view, cx.filter, self.order)
     }
 
-    fn id(row: &Row<'_>) -> String {
-        row.agent.id.clone()
+    fn id(resident: &Resident<'_>) -> String {
+        resident.agent.id.clone()
     }
 
-    fn residents(row: &Row<'_>) -> Vec<String> {
-        vec![row.agent.id.clone()]
+    fn is(resident: &Resident<'_>, id: &str) -> bool {
+        resident.agent.id == id
     }
 
-    fn record(row: &Row<'_>, _cx: &Context<'_>) -> Record {
+    fn residents(resident: &Resident<'_>) -> Vec<String> {
+        vec![resident.agent.id.clone()]
+    }
+
+    fn record(resident: &Resident<'_>, _cx: &Context<'_>) -> Record {
+        let row = resident.row();
         let of_job = |text: &dyn Fn(&Job) -> String| row.job.map_or_else(String::new, text);
         let mut fields = record([
             ("id", row.agent.id.clone()),
@@ -183,7 +203,7 @@ impl ListContent for ResidentTable {
         fields
     }
 
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Row<'_>>, cx: &Context<'_>) {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Resident<'_>>, cx: &Context<'_>) {
         (self.header, self.division) = (Rect::ZERO, None);
         if view.items.is_empty() {
             let (missing, advice) = if cx.view.agents.is_empty() {
@@ -214,7 +234,7 @@ impl ListContent for ResidentTable {
         self.division = Some(division);
     }
 
-    fn act(&mut self, action: Action, view: &mut ListView<'_, Row<'_>>, _cx: &Context<'_>) -> Option<Reaction> {
+    fn act(&mut self, action: Action, view: &mut ListView<'_, Resident<'_>>, _cx: &Context<'_>) -> Option<Reaction> {
         match action {
             Action::Sort => Some(self.sort(next_column(self.order.column, &self.columns.heads_shown()))),
             Action::Reverse => Some(self.sort(self.order.column)),
@@ -223,7 +243,7 @@ impl ListContent for ResidentTable {
         }
     }
 
-    fn click(&mut self, at: Position, _view: &mut ListView<'_, Row<'_>>) -> Option<Reaction> {
+    fn click(&mut self, at: Position, _view: &mut ListView<'_, Resident<'_>>) -> Option<Reaction> {
         if !self.header.contains(at) {
             return None;
         }
@@ -232,7 +252,7 @@ impl ListContent for ResidentTable {
         self.columns.at(offset).map(|head| self.sort(head))
     }
 
-    fn bindings(&self, selected: Option<&Row<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, selected: Option<&Resident<'_>>, cx: &Context<'_>) -> Vec<KeyHint> {
         let has_resident = cx.require_row(selected.is_some(), "no residents");
         let mut hints = vec![
             KeyHint::when(Action::Open, if self.inspector.open { "table" } else { "inspect" }, has_resident.clone()),

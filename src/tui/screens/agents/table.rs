@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use crate::format::natural_order;
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::screens::filter;
 use crate::table::{Column, EXTRA, Table};
-use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Job};
 
 /// The columns. Needs take three cells each.
@@ -145,23 +145,62 @@ impl Row<'_> {
 /// The fields of the filter.
 pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place", "job", "shift", "is"];
 
-/// The filtered rows in order. Ties are sorted by name and id, so that rows stay in place.
-pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {
-    let row = |agent: &'a Agent| Row { agent, job: view.jobs.get(&agent.id) };
-    let mut rows: Vec<Row<'a>> = view.agents.iter().map(row).filter(|row| row.passes(typed)).collect();
-    rows.sort_by(|a, b| {
-        let by_column = a.compare(b, order.column);
-        let by_name = || natural_order(&a.agent.name, &b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));
-        let ordering = by_column.then_with(by_name);
-        if order.reversed { ordering.reverse() } else { ordering }
-    });
-    rows
+/// A resident of the list, whose job is looked up when the row is drawn.
+#[derive(Clone, Copy)]
+pub(crate) struct Resident<'a> {
+    view: &'a IndexedSnapshot,
+    pub(super) agent: &'a Agent,
+}
+
+impl<'a> Resident<'a> {
+    pub(super) fn row(self) -> Row<'a> {
+        Row { agent: self.agent, job: self.view.jobs.get(&self.agent.id) }
+    }
+}
+
+/// Positions of the filtered residents in order. Ties are sorted by name and id, so that rows stay in place.
+#[derive(Debug, Default)]
+pub(super) struct SortedResidents {
+    /// What they were sorted for: the snapshot, the filter and the order.
+    key: Option<(u64, String, Order)>,
+    positions: Vec<u32>,
+}
+
+impl SortedResidents {
+    /// The residents of a view. They are filtered and sorted once for each view.
+    pub(super) fn residents<'a>(&mut self, view: &'a IndexedSnapshot, typed: &str, order: Order) -> Vec<Resident<'a>> {
+        let is_sorted =
+            self.key.as_ref().is_some_and(|key| (key.0, key.1.as_str(), key.2) == (view.number(), typed, order));
+        if !is_sorted {
+            self.key = Some((view.number(), typed.to_owned(), order));
+            self.positions.clear();
+            self.positions.extend(sorted(view, typed, order));
+        }
+        let resident = |position: &u32| Resident { view, agent: &view.agents[*position as usize] };
+        self.positions.iter().map(resident).collect()
+    }
+}
+
+fn sorted(view: &IndexedSnapshot, typed: &str, order: Order) -> Vec<u32> {
+    let mut positions = view.residents_by_name().to_vec();
+    if !typed.is_empty() || order.column != Order::default().column {
+        let row = |position: u32| (position, Resident { view, agent: &view.agents[position as usize] }.row());
+        let mut rows: Vec<(u32, Row<'_>)> = positions.into_iter().map(row).filter(|row| row.1.passes(typed)).collect();
+        // The sort is stable.
+        rows.sort_by(|one, other| one.1.compare(&other.1, order.column));
+        positions = rows.into_iter().map(|row| row.0).collect();
+    }
+    if order.reversed {
+        positions.reverse();
+    }
+    positions
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layouts::Layouts;
+    use townlet_wire::Snapshot;
     use townlet_wire::telemetry::Need;
 
     fn town() -> Snapshot {
@@ -184,8 +223,8 @@ mod tests {
     }
 
     fn names(typed: &str, column: &'static str, reversed: bool) -> String {
-        let view = town();
-        let rows = rows(&view, typed, Order { column, reversed });
+        let view = IndexedSnapshot::from(town());
+        let rows = SortedResidents::default().residents(&view, typed, Order { column, reversed });
         rows.iter().map(|row| row.agent.name.as_str()).collect::<Vec<_>>().join(" ")
     }
 
@@ -199,12 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn rows_follow_the_view_the_filter_and_the_order() {
+        let mut sorted = SortedResidents::default();
+        let mut view = IndexedSnapshot::from(town());
+        let mut names = |view: &IndexedSnapshot, typed: &str, column| {
+            let rows = sorted.residents(view, typed, Order { column, reversed: false });
+            rows.iter().map(|row| row.agent.name.as_str()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(&view, "", "needs"), "Ben Cleo Ada");
+        view.agents[1].needs[0].value = 0.05;
+        assert_eq!(names(&view, "", "needs"), "Ada Ben Cleo");
+        assert_eq!(names(&view, "option:eat", "needs"), "Cleo");
+        assert_eq!(names(&view, "", "resident"), "Ada Ben Cleo");
+        view.agents.remove(0);
+        assert_eq!(names(&view, "", "resident"), "Ada Cleo");
+    }
+
+    #[test]
     fn names_are_in_the_order_of_their_numbers() {
         let agents = ["Abel-10", "Abel-2", "Abel"]
             .map(|name| Agent { id: name.into(), name: name.into(), ..Agent::default() })
             .to_vec();
-        let view = Snapshot { agents, ..Snapshot::default() };
-        let rows = rows(&view, "", Order::default());
+        let view = IndexedSnapshot::from(Snapshot { agents, ..Snapshot::default() });
+        let rows = SortedResidents::default().residents(&view, "", Order::default());
         assert_eq!(rows.iter().map(|row| &*row.agent.name).collect::<Vec<_>>(), ["Abel", "Abel-2", "Abel-10"]);
     }
 

@@ -186,6 +186,25 @@ fn the_inspector_opens_scrolls_and_closes() {
 }
 
 #[test]
+fn the_charts_of_needs_have_the_time_of_what_was_seen() {
+    let mut view = fixtures::snapshot();
+    let mut harness = PaneHarness::new(&view);
+    let now = view.tick;
+    let mut seen = Vec::new();
+    // A day and a half was not seen.
+    for before in [1_560, 1_540, 1_500, 0] {
+        view.tick = now - before;
+        seen.push(view.clone());
+    }
+    harness.remember(&seen);
+    let mut pane = Residents::default();
+    harness.draw(&mut pane, SIZES[2]);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[2]);
+    assert!(text.contains("1 d 13 h ago") && !text.contains("1 h 30 m ago"), "{text}");
+}
+
+#[test]
 fn another_screen_can_open_a_resident() {
     let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();

@@ -115,10 +115,13 @@ pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
     commands
 }
 
-/// Values of the arguments, in the order of the log.
+/// Values of the arguments, in the order of the log. The reason has its own place.
 pub(super) fn values(args: &Value) -> String {
     match args {
-        Value::Object(fields) => fields.values().map(raw).collect::<Vec<_>>().join(" "),
+        Value::Object(fields) => {
+            let others = fields.iter().filter(|(name, _)| *name != "reason");
+            others.map(|(_, value)| raw(value)).collect::<Vec<_>>().join(" ")
+        }
         other => arguments(other),
     }
 }
@@ -178,6 +181,11 @@ mod tests {
     fn arguments_are_formatted() {
         assert_eq!(arguments(&serde_json::json!({"agent": "ada", "value": 0.5})), "agent=ada value=0.5");
         assert_eq!(values(&serde_json::json!({"agent": "ada", "value": 0.5})), "ada 0.5");
+        assert_eq!(
+            values(&serde_json::json!({"agent": "ada", "reason": "moved away"})),
+            "ada",
+            "it is in the second line"
+        );
         assert_eq!(arguments(&Value::Null), "");
         assert_eq!(arguments(&serde_json::json!(["ada", 3])), "ada 3");
     }

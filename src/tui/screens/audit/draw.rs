@@ -11,7 +11,7 @@ use crate::table::{Column, EXTRA, FittedColumns, REST, Table};
 use crate::theme::Theme;
 use crate::wall_clock::{date_time, offset_label, time_of_day};
 use townlet_source::RECORDING;
-use townlet_wire::telemetry::AuditRow;
+use townlet_wire::telemetry::{AuditRow, AuditTail};
 
 /// Columns of mark and sign.
 const MARKS: usize = 3;
@@ -45,6 +45,13 @@ pub(super) fn chain<'a>(width: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
     let mut lines: Vec<Line<'a>> = error.chain(styled_lines(advice, width, theme.text)).collect();
     lines.push(Line::styled(clip(&stands, width), theme.dim));
     lines
+}
+
+/// `newest 200 of 1,716 lines`, if the log has lines before those that the shard sends.
+pub(crate) fn lines_held(audit: &AuditTail) -> Option<String> {
+    let held = audit.records.len() as u64;
+    let first = audit.records.first()?.seq;
+    (first > 1).then(|| format!("newest {} of {} lines", thousands(held), thousands(audit.seq)))
 }
 
 /// The first and last characters of a long id.

@@ -11,8 +11,8 @@ use ratatui::layout::{Constraint, Direction, Layout, Rect};
 use ratatui::text::Line;
 
 use self::command_records::{CommandRecords, commands};
-pub(crate) use self::draw::in_words;
 use self::draw::{TABLE, chain, columns, detail, entry, heads};
+pub(crate) use self::draw::{in_words, lines_held};
 use crate::detail_view::DetailView;
 use crate::export::{Export, Record, record};
 use crate::format::{arguments, clip, count, thousands, width};
@@ -26,6 +26,11 @@ use crate::wall_clock::offset_at;
 
 /// Commands of a page.
 const PAGE: isize = 10;
+/// The advice about a filter without a match.
+const CLEAR: &str = "Press esc to clear it.";
+const EXAMPLES: &str = "Examples: status:rejected, issuer:tui, a command name.";
+/// Where the lines are that the shard does not send.
+const EARLIER: &str = "`townlet audit export`, GET /v1/audit";
 /// Minimum inner height to show the details below the list.
 const TALL: u16 = 28;
 
@@ -128,13 +133,13 @@ impl Pane for AuditLog {
         self.row_owners.clear();
         self.division = None;
         let commands = shown(cx);
-        let title = match commands.len() {
-            0 => "Audit log".to_owned(),
-            all => {
-                let [at, all] = [self.at(&commands) + 1, all].map(|number| thousands(number as u64));
-                format!("Audit log · {at} of {all}")
-            }
-        };
+        let held = lines_held(&cx.view.audit);
+        let place = (!commands.is_empty()).then(|| {
+            let [at, all] = [self.at(&commands) + 1, commands.len()].map(|number| thousands(number as u64));
+            format!("{at} of {all}")
+        });
+        let title = [Some("Audit log".to_owned()), place, held.clone()].into_iter().flatten();
+        let title = title.collect::<Vec<_>>().join(" · ");
         let block = pane_block(&title, area.width, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
@@ -143,16 +148,19 @@ impl Pane for AuditLog {
             Rect { y: inner.y + head.len() as u16, height: inner.height.saturating_sub(head.len() as u16), ..inner };
         draw_text(frame, inner, head);
         let Some(selected) = commands.get(self.at(&commands)) else {
-            let (missing, advice) = if cx.view.audit.records.is_empty() {
-                ("No commands yet.", "Reads and refusals are logged too. Try :employment_status.")
-            } else {
-                (
-                    "No commands match the filter.",
-                    "Press esc to clear it. Examples: status:rejected, issuer:tui, a command name.",
-                )
+            let (missing, advice) = match held {
+                _ if cx.view.audit.records.is_empty() => (
+                    "No commands yet.".to_owned(),
+                    "Reads and refusals are logged too. Try :employment_status.".to_owned(),
+                ),
+                None => ("No commands match the filter.".to_owned(), format!("{CLEAR} {EXAMPLES}")),
+                Some(held) => (
+                    format!("No commands match the filter in the {held} of the log."),
+                    format!("{CLEAR} Earlier lines: {EARLIER}. {EXAMPLES}"),
+                ),
             };
-            let advice = filter::advice(cx.filter, &command_records::FIELDS, advice);
-            return draw_empty(frame, body, missing, &advice, cx.theme);
+            let advice = filter::advice(cx.filter, &command_records::FIELDS, &advice);
+            return draw_empty(frame, body, &missing, &advice, cx.theme);
         };
         let place = self.place(&commands, !cx.filter.is_empty());
         // The filter stands at the left of the border.

@@ -174,7 +174,27 @@ fn the_filter_finds_issuers_and_statuses() {
     let text = shown("issuer:tui employment");
     assert!(text.contains("2 match") && !text.contains("approve"), "{text}");
     assert!(shown("moved").contains("approve"));
-    assert!(shown("status:nothing").contains("No commands match the filter."));
+    assert!(shown("status:nothing").contains("No commands match the filter in the newest 9 of 18 lines"));
+}
+
+#[test]
+fn a_part_of_the_log_is_not_called_all_of_it() {
+    let mut harness = PaneHarness::new(&log());
+    harness.view.audit.seq = 1_716;
+    let text = harness.text(&mut AuditLog::default(), SIZES[0]);
+    assert!(text.contains("Audit log · 7 of 7 · newest 9 of 1,716 lines"), "{text}");
+    harness.filter = "set_exit_cap".into();
+    let text = harness.text(&mut AuditLog::default(), SIZES[0]);
+    assert!(text.contains("Audit log · newest 9 of 1,716 lines"), "{text}");
+    assert!(text.contains("No commands match the filter in the newest 9 of 1,716 lines of the log."), "{text}");
+    assert!(text.contains("Earlier lines: `townlet audit export`"), "{text}");
+    // A log that is here from its first line on is all of it.
+    for (seq, record) in (1..).zip(&mut harness.view.audit.records) {
+        record.seq = seq;
+    }
+    harness.view.audit.seq = 9;
+    let text = harness.text(&mut AuditLog::default(), SIZES[0]);
+    assert!(text.contains("No commands match the filter.") && !text.contains("newest 9"), "{text}");
 }
 
 #[test]

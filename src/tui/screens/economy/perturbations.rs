@@ -260,6 +260,10 @@ impl ListContent for Perturbations {
         ])
     }
 
+    fn is_about_item(action: Action) -> bool {
+        action != Action::Switch
+    }
+
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Item<'_>>, cx: &Context<'_>) {
         let wanted = view.items.len().max(4) as u16;
         let rows = [1, 1, 1].map(Constraint::Length);

@@ -108,7 +108,8 @@ fn the_selection_stays_with_an_event_that_starts() {
         let begun =
             Perturbation { name: "burst_main".into(), state: state.into(), ..harness.view.perturbations[0].clone() };
         harness.view.perturbations.retain(|it| it.name != "burst_main");
-        harness.view.perturbations.insert(0, Perturbation { started_tick: harness.view.tick + 1, ..begun });
+        let started_tick = harness.view.tick + 1;
+        harness.view.perturbations.insert(0, Perturbation { started_tick, ..begun });
         harness.text(&mut pane, SIZES[0]);
         assert_eq!(sends(harness.act(&mut pane, Action::Cancel)), "perturbation_cancel burst_main", "{state}");
     }

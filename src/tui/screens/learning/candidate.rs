@@ -78,6 +78,10 @@ fn evidence(cx: &Context<'_>, columns: usize, has_room: bool) -> Vec<Line<'stati
         lines.extend(fact((" range", theme.dim), (&text, style), LABEL, rest));
     }
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
+    if let Some(why) = &promotion.outside_range {
+        let text = format!("! this town is outside its trained range: {why}");
+        lines.extend(fact(("", theme.dim), (&text, theme.warn), LABEL, columns.saturating_sub(1)));
+    }
     let enough = promotion.green >= promotion.required;
     let green = format!("{} of {}", promotion.green, count(promotion.required, "window"));
     let style = if enough && promotion.required > 0 { theme.good } else { theme.text };
@@ -233,6 +237,10 @@ impl ListContent for PromotionHistory {
             ("cmd_id", step.cmd_id.clone()),
             ("why", step.why.clone()),
         ])
+    }
+
+    fn is_about_item(action: Action) -> bool {
+        !matches!(action, Action::Promote | Action::Rollback)
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, view: ListView<'_, &PromotionStep>, cx: &Context<'_>) {

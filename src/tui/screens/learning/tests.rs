@@ -176,6 +176,12 @@ fn promotion_needs_eligibility_and_confirmation() {
     assert!(text.contains("better +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
     assert!(text.contains("starvation events: passed after 604 pairs. involuntary exits: passed after"), "{text}");
     assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
+    harness.view.promotion.outside_range = Some("37 residents; trained on 4 to 32".into());
+    let text = asked(harness.act(&mut pane, Action::Promote)).text.join(" ");
+    let outside =
+        "This town is outside the range that 91c0f2ab33de4410 was trained on: 37 residents; trained on 4 to 32.";
+    assert!(text.contains(outside), "{text}");
+    assert!(harness.text(&mut pane, SIZES[1]).contains("! this town is outside its trained range: 37 residents"));
     harness.view.promotion.candidate = None;
     assert_eq!(harness.refused(&pane, Action::Promote), "no candidate");
     harness.forget("promote_policy");
@@ -188,7 +194,7 @@ fn one_key_rolls_back() {
     harness.role(Role::Admin);
     let mut pane = Candidate::default();
     let question = asked(harness.act(&mut pane, Action::Rollback));
-    assert_eq!(question.requests, [Request::line("rollback_policy")]);
+    assert_eq!(question.requests, [Request::line("rollback_policy --restores shipped")]);
     assert!(question.text[0].contains("shipped replaces rel-7f3a from the next tick"));
     harness.view.promotion.previous = None;
     assert_eq!(harness.refused(&pane, Action::Rollback), "there is no previous release");
@@ -265,6 +271,20 @@ fn without_space_for_the_history_the_border_has_the_selected_change() {
     let text = harness.text(&mut pane, (80, 15));
     assert!(border(&text).contains(" history 2 of 4: "), "{text}");
     assert!(!border(&harness.text(&mut pane, SIZES[2])).contains("history"));
+}
+
+#[test]
+fn a_question_about_the_release_leaves_the_newest_change_selected() {
+    let mut harness = harness(|_| {});
+    harness.role(townlet_wire::Role::Admin);
+    let mut pane = Candidate::default();
+    harness.draw(&mut pane, (80, 15));
+    assert!(matches!(harness.act(&mut pane, Action::Rollback), Reaction::Confirm(_)));
+    let mut newest = harness.view.promotion.history.last().expect("a change").clone();
+    newest.number += 1;
+    harness.view.promotion.history.push(newest);
+    let text = harness.text(&mut pane, (80, 15));
+    assert!(text.contains(" history 1 of 5: "), "{text}");
 }
 
 #[test]

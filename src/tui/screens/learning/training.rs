@@ -328,6 +328,10 @@ impl ListContent for TrainingCharts {
         ])
     }
 
+    fn is_about_item(action: Action) -> bool {
+        action != Action::Train
+    }
+
     fn draw(
         &mut self,
         frame: &mut Frame<'_>,

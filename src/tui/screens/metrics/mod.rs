@@ -12,11 +12,11 @@ use ratatui::text::{Line, Span};
 use super::filter;
 use crate::chart;
 use crate::export::{ChartData, Record, record};
-use crate::format::{figure, natural_order, range, scale_of, thousands, trend_on};
+use crate::format::{figure, natural_order, range, scale_of, thousands, trend_over};
 use crate::keymap::Action;
 use crate::layouts::Division;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::metrics::{Metric, all};
+use crate::metrics::Metric;
 use crate::pane::{Context, KeyHint, Reaction, draw_empty, mark};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
@@ -109,9 +109,10 @@ fn row(
     let theme = cx.theme;
     let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
     let unit = drawn_unit(metric, false);
-    let values: Vec<f64> = series(metric, false, cx).into_iter().map(|point| point.1).collect();
-    let range = range(values.iter().copied());
-    let finite = || values.iter().filter(|value| value.is_finite());
+    let points = series(metric, false, cx);
+    let values = || points.iter().map(|point| point.1);
+    let range = range(values());
+    let finite = || values().filter(|value| value.is_finite());
     let mean = range.map(|_| finite().sum::<f64>() / finite().count() as f64);
     let end =
         |value: Option<f64>| Cell::Text(value.map_or_else(|| "–".to_owned(), |value| figure(value, unit)), theme.dim);
@@ -126,7 +127,7 @@ fn row(
         "min" => end(range.map(|range| range.0)),
         "max" => end(range.map(|range| range.1)),
         "mean" => end(mean),
-        _ => Cell::Text(trend_on(&values, width, scale_of(unit)), theme.chart),
+        _ => Cell::Text(trend_over(&points, width, scale_of(unit)), theme.chart),
     };
     columns.row(vec![(mark(selected), theme.accent)], selected.then(|| cx.row(true)), cell)
 }
@@ -163,8 +164,8 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
 }
 
 /// Draws the chart of the selected metric, and below it those of the next rows, as many as fit.
-fn draw_charts(frame: &mut Frame<'_>, area: Rect, (items, at): (&[Metric], usize), total: bool, cx: &Context<'_>) {
-    let drawn: Vec<&Metric> = items.iter().skip(at).take(usize::from(area.height / CHART_ROWS).max(1)).collect();
+fn draw_charts(frame: &mut Frame<'_>, area: Rect, (items, at): (&[&Metric], usize), total: bool, cx: &Context<'_>) {
+    let drawn: Vec<&&Metric> = items.iter().skip(at).take(usize::from(area.height / CHART_ROWS).max(1)).collect();
     if area.height <= chart::MIN_ROWS {
         return;
     }
@@ -177,7 +178,7 @@ fn draw_charts(frame: &mut Frame<'_>, area: Rect, (items, at): (&[Metric], usize
 }
 
 impl MetricList {
-    fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, Metric>, cx: &Context<'_>) {
+    fn draw_list(&mut self, frame: &mut Frame<'_>, area: Rect, view: &mut ListView<'_, &Metric>, cx: &Context<'_>) {
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let columns = TABLE.fit(cx.layouts, usize::from(area.width).saturating_sub(2), &[]);
         draw_text(frame, head, columns.heads(2, None, cx.theme));
@@ -204,17 +205,17 @@ impl MetricList {
 const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
 
 impl ListContent for MetricList {
-    type Item<'a> = Metric;
+    type Item<'a> = &'a Metric;
     const TITLE: &'static str = "Metrics";
 
-    fn title(&self, view: &ListView<'_, Metric>, _cx: &Context<'_>) -> String {
+    fn title(&self, view: &ListView<'_, &Metric>, _cx: &Context<'_>) -> String {
         let arrow = if self.reversed { "▴" } else { "▾" };
         format!("Metrics · {} · by {} {arrow}", thousands(view.items.len() as u64), ORDERS[self.order])
     }
 
-    fn items(&self, cx: &Context<'_>) -> Vec<Metric> {
-        let fits = |metric: &Metric| {
-            let Metric { name, title, unit, verdict, .. } = metric;
+    fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Metric> {
+        let fits = |metric: &&Metric| {
+            let Metric { name, title, unit, verdict, .. } = *metric;
             let [group, name_field, unit_field, verdict_field] = FIELDS;
             let fields = [
                 (group, metric.group),
@@ -225,7 +226,7 @@ impl ListContent for MetricList {
             ];
             filter::passes(cx.filter, &fields)
         };
-        let mut metrics: Vec<Metric> = all(cx.view).into_iter().filter(fits).collect();
+        let mut metrics: Vec<&Metric> = cx.view.metrics().iter().filter(fits).collect();
         metrics.sort_by(|one, other| compare(ORDERS[self.order], one, other));
         if self.reversed {
             metrics.reverse();
@@ -233,11 +234,15 @@ impl ListContent for MetricList {
         metrics
     }
 
-    fn id(metric: &Metric) -> String {
+    fn id(metric: &&Metric) -> String {
         metric.name.clone()
     }
 
-    fn chart_data(&self, metric: &Metric, cx: &Context<'_>) -> Option<ChartData> {
+    fn is(metric: &&Metric, id: &str) -> bool {
+        metric.name == id
+    }
+
+    fn chart_data(&self, metric: &&Metric, cx: &Context<'_>) -> Option<ChartData> {
         let unit = drawn_unit(metric, self.total);
         // A rate is another series than the counter of that name.
         let rate = if metric.counts && !self.total { "_per_day" } else { "" };
@@ -252,7 +257,7 @@ impl ListContent for MetricList {
         })
     }
 
-    fn record(metric: &Metric, _cx: &Context<'_>) -> Record {
+    fn record(metric: &&Metric, _cx: &Context<'_>) -> Record {
         record([
             ("group", metric.group.to_owned()),
             ("metric", metric.name.clone()),
@@ -264,7 +269,7 @@ impl ListContent for MetricList {
         ])
     }
 
-    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, Metric>, cx: &Context<'_>) {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Metric>, cx: &Context<'_>) {
         (self.head, self.division) = (Rect::ZERO, None);
         let Some(selected) = view.selected() else {
             let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
@@ -291,7 +296,7 @@ impl ListContent for MetricList {
         draw_charts(frame, charts, (view.items, view.at()), self.total, cx);
     }
 
-    fn act(&mut self, action: Action, view: &mut ListView<'_, Metric>, cx: &Context<'_>) -> Option<Reaction> {
+    fn act(&mut self, action: Action, view: &mut ListView<'_, &Metric>, cx: &Context<'_>) -> Option<Reaction> {
         match action {
             Action::Sort => self.order = (self.order + 1) % ORDERS.len(),
             Action::Reverse => self.reversed = !self.reversed,
@@ -308,7 +313,7 @@ impl ListContent for MetricList {
         Some(Reaction::Redraw)
     }
 
-    fn click(&mut self, at: Position, _view: &mut ListView<'_, Metric>) -> Option<Reaction> {
+    fn click(&mut self, at: Position, _view: &mut ListView<'_, &Metric>) -> Option<Reaction> {
         let offset = usize::from(at.x.checked_sub(self.head.x + 2).filter(|_| self.head.contains(at))?);
         let order = match self.columns.at(offset)? {
             "metric" => "name",
@@ -328,7 +333,7 @@ impl ListContent for MetricList {
         Some(&TABLE)
     }
 
-    fn bindings(&self, selected: Option<&Metric>, cx: &Context<'_>) -> Vec<KeyHint> {
+    fn bindings(&self, selected: Option<&&Metric>, cx: &Context<'_>) -> Vec<KeyHint> {
         let some = cx.require_row(selected.is_some(), "no metrics yet");
         let mut hints = vec![
             KeyHint::when(Action::Open, if self.expanded { "list" } else { "chart" }, some.clone()),

@@ -12,7 +12,7 @@ use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block};
 use crate::text_drawing::draw_text;
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Alert, Narration};
-use townlet_wire::{Request, escape};
+use townlet_wire::{Request, command_line, escape};
 
 /// The Alerts and events pane. Until the operator moves the selection, the newest entry is selected.
 #[derive(Default)]
@@ -109,6 +109,24 @@ impl Alerts {
 
 /// Command that acknowledges an alert.
 const ACKNOWLEDGE: &str = "alert_ack";
+/// Its argument for what the alert said.
+const SEEN: &str = "seen";
+/// Alerts that name or count residents.
+const ABOUT_RESIDENTS: [&str; 3] = ["exit_queue_overflow", "exit_cap_reached", "starvation"];
+
+/// The line that acknowledges an alert. An alert about residents is acknowledged for those whom the screen names or counts: the shard
+/// refuses it when there are others by now.
+fn acknowledgement(alert: &Alert, cx: &Context<'_>) -> String {
+    let line = format!("{ACKNOWLEDGE} {}", alert.name);
+    let spec = cx.commands.iter().find(|spec| spec.name == ACKNOWLEDGE);
+    let is_known = spec.is_some_and(|spec| spec.args.iter().any(|arg| arg.name == SEEN));
+    let fits = alert.message.chars().count() <= command_line::MAX_TEXT;
+    if is_known && fits && ABOUT_RESIDENTS.contains(&alert.name.as_str()) {
+        let message = alert.message.replace('\\', "\\\\").replace('"', "\\\"");
+        return format!("{line} --{SEEN} \"{message}\"");
+    }
+    line
+}
 
 /// Time of day, or the day if it is not today.
 fn time(tick: u64, cx: &Context<'_>) -> String {
@@ -201,7 +219,7 @@ impl Pane for Alerts {
             (Action::Open, Some(item)) => Reaction::ShowDetail(card(*item, cx)),
             (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
             (Action::Acknowledge, Some(Item::Alert(alert))) => {
-                Reaction::Send(vec![Request::line(format!("{ACKNOWLEDGE} {}", alert.name))])
+                Reaction::Send(vec![Request::line(acknowledgement(alert, cx))])
             }
             _ => {
                 let moved = self.list.act(action, &ids);

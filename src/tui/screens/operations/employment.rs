@@ -14,13 +14,14 @@ use crate::format::{
     days, duration, moment, pad, pad_left, percent, resident, samples, scale_of, short, spark_on, styled_lines,
     thousands, time_of, width,
 };
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
 use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::table::{Cell, Column, EXTRA, FittedColumns, Table};
 use crate::text_drawing::draw_text;
-use townlet_wire::telemetry::{ExitEntry, Job, Kpi};
-use townlet_wire::{Request, Snapshot};
+use townlet_wire::Request;
+use townlet_wire::telemetry::{AuditRow, ExitEntry, Job, Kpi};
 
 const APPROVE: &str = "employment_exit approve";
 /// Rows for the words about an empty queue.
@@ -76,19 +77,28 @@ impl ExitQueue {
         let (theme, employment) = (cx.theme, &cx.view.employment);
         let over = employment.pending_count > employment.queue_limit;
         let full = employment.exits_today >= employment.daily_exit_cap;
+        let held = employment.reached_all_exits_cap();
         let value = |text: String, bad: bool| Span::styled(text, if bad { theme.warn } else { theme.strong });
         let limit = |text: String| Span::styled(text, theme.dim);
         let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
+        let (late, absent) = (thousands(employment.late_today), thousands(employment.absent_7d));
+        // A blank before the sparkline.
+        let late = pad(&late, (width(&late) + 1).max(3));
         // Width left for the two sparklines.
-        let wide = (usize::from(columns).saturating_sub(49) / 2).min(16);
+        let taken = 41 + width(&late) + width(&absent).max(5);
+        let wide = (usize::from(columns).saturating_sub(taken) / 2).min(16);
         let trend = |name: &str, scale| {
             Span::styled(pad(&spark_on(&cx.history.recent(name, wide), wide, scale), wide), theme.chart)
         };
         let pending = format!("{} / {}", thousands(employment.pending_count), thousands(employment.queue_limit));
-        let reached = match (full, columns >= 56) {
-            (true, true) => " ! cap reached",
-            (true, false) => " ! cap",
-            (false, _) => "",
+        let reached = match (full, held) {
+            (true, _) if columns >= 56 => " ! cap reached".to_owned(),
+            (true, _) => " ! cap".to_owned(),
+            (false, Some(cap)) if columns >= 66 => {
+                format!(" ! all exits {} / {}", thousands(employment.all_exits_today), thousands(cap))
+            }
+            (false, Some(_)) => " ! all".to_owned(),
+            (false, None) => String::new(),
         };
         let attendance = employment.attendance.map_or_else(|| "–".to_owned(), percent);
         vec![
@@ -98,8 +108,8 @@ impl ExitQueue {
                 Span::styled(if over { " ! " } else { "   " }, theme.warn),
                 Span::raw(" ".repeat(8_usize.saturating_sub(width(&pending)))),
                 label("exits today "),
-                value(employment.exits_today.to_string(), full),
-                limit(format!(" / {}", employment.daily_exit_cap)),
+                value(thousands(employment.exits_today), full),
+                limit(format!(" / {}", thousands(employment.daily_exit_cap))),
                 Span::styled(reached, theme.warn),
             ]),
             Line::from(vec![
@@ -107,10 +117,10 @@ impl ExitQueue {
                 value(pad(&attendance, 6), false),
                 trend("attendance", scale_of("ratio")),
                 label(" late today "),
-                value(pad(&employment.late_today.to_string(), 3), false),
+                value(late, false),
                 trend("late_today", None),
                 label(" absent 7d "),
-                value(employment.absent_7d.to_string(), false),
+                value(absent, false),
             ]),
         ]
     }
@@ -158,7 +168,8 @@ impl ExitQueue {
         };
         // Nothing on screen says why somebody is kept.
         let reason = if approve { exit_reason(cx.view, &chosen) } else { String::new() };
-        let only_reason = !approve && chosen.len() == 1;
+        // What another operator decided is not taken back unasked.
+        let only_reason = !approve && matches!(&chosen[..], [id] if !is_approved(cx.view, id));
         let verb = if chosen.len() > 1 { format!("{verb} {}", chosen.len()) } else { verb.to_owned() };
         Reaction::Confirm(Confirmation {
             title: title.into(),
@@ -173,7 +184,7 @@ impl ExitQueue {
 }
 
 /// When a resident leaves; in full words where there is room.
-fn leaves(view: &Snapshot, entry: &ExitEntry, in_full: bool) -> String {
+fn leaves(view: &IndexedSnapshot, entry: &ExitEntry, in_full: bool) -> String {
     if entry.approved {
         return "next tick".to_owned();
     }
@@ -181,6 +192,8 @@ fn leaves(view: &Snapshot, entry: &ExitEntry, in_full: bool) -> String {
         return if in_full { format!("after the {kind}") } else { "suspended".to_owned() };
     }
     match (exit_details::waits_for_cap(view, entry), in_full) {
+        (true, _) if view.employment.daily_exit_cap == 0 => "by approval".to_owned(),
+        (true, _) if view.employment.reached_all_exits_cap().is_some() => "tomorrow".to_owned(),
         (true, true) => "when cap and gap allow".to_owned(),
         (true, false) => "when allowed".to_owned(),
         (false, true) => moment(entry.releases_at_tick, view),
@@ -229,7 +242,7 @@ fn draw_charts(frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
     tiles.iter().zip(names).for_each(|(tile, name)| chart::draw_metric(frame, *tile, name, cx));
 }
 
-fn names(view: &Snapshot, ids: &[String]) -> String {
+fn names(view: &IndexedSnapshot, ids: &[String]) -> String {
     let mut names: Vec<String> = ids.iter().take(MAX_NAMED).map(|id| resident(view, id)).collect();
     if ids.len() > MAX_NAMED {
         names.push(format!("{} more", ids.len() - MAX_NAMED));
@@ -240,7 +253,7 @@ fn names(view: &Snapshot, ids: &[String]) -> String {
     }
 }
 
-fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
+fn approval(view: &IndexedSnapshot, ids: &[String]) -> Vec<String> {
     let used = exit_cap(view, ids);
     if let [id] = ids {
         let name = resident(view, id);
@@ -259,7 +272,7 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
 
 /// What the approvals come to beside the exit cap of the day in which they take effect: those who left, those approved
 /// before, and these. At midnight the exits of the state are still yesterday's.
-fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
+fn exit_cap(view: &IndexedSnapshot, ids: &[String]) -> String {
     let employment = &view.employment;
     let used = if view.clock.tick_of_day == 0 { 0 } else { employment.exits_today };
     let cap = employment.daily_exit_cap;
@@ -285,7 +298,7 @@ fn exit_cap(view: &Snapshot, ids: &[String]) -> String {
 }
 
 /// The suggested reason of an approval: why the residents are in the queue.
-fn exit_reason(view: &Snapshot, ids: &[String]) -> String {
+fn exit_reason(view: &IndexedSnapshot, ids: &[String]) -> String {
     let chosen = view.employment.queue.iter().filter(|entry| ids.contains(&entry.agent));
     let absences = |id: &str| view.jobs.get(id).map_or(0, |job| job.absent_shifts_7d);
     let reason = |entry: &ExitEntry| match (entry.reason.as_str(), ids.len()) {
@@ -295,14 +308,31 @@ fn exit_reason(view: &Snapshot, ids: &[String]) -> String {
     chosen.map(reason).collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
+fn deferral(view: &IndexedSnapshot, ids: &[String]) -> Vec<String> {
     if let [id] = ids {
-        return vec![format!("{} stays, and the absences are forgiven.", resident(view, id))];
+        let mut text = vec![format!("{} stays, and the absences are forgiven.", resident(view, id))];
+        if is_approved(view, id) {
+            let whose = approved_by(view, id).map_or_else(String::new, |issuer| format!(" of {issuer}"));
+            text.push(format!("This takes back the approval{whose}."));
+        }
+        return text;
     }
+    // An approval ends the mark of a row, so none of these is approved.
     vec![
         format!("{} stay, and their absences are forgiven.", names(view, ids)),
         "Each resident is a separate command in the audit log.".to_owned(),
     ]
+}
+
+fn is_approved(view: &IndexedSnapshot, id: &str) -> bool {
+    view.employment.queue.iter().any(|entry| entry.approved && entry.agent == id)
+}
+
+/// The operator who approved a resident's exit, as far as the newest lines of the audit log say.
+fn approved_by<'a>(view: &'a IndexedSnapshot, id: &str) -> Option<&'a str> {
+    let is_approval =
+        |row: &&AuditRow| row.command == "employment_exit approve" && row.status == "ok" && row.args["agent"] == id;
+    view.audit.records.iter().rev().find(is_approval).map(|row| row.issuer.as_str())
 }
 
 impl ListContent for ExitQueue {
@@ -319,6 +349,10 @@ impl ListContent for ExitQueue {
 
     fn id(entry: &&ExitEntry) -> String {
         entry.agent.clone()
+    }
+
+    fn is(entry: &&ExitEntry, id: &str) -> bool {
+        entry.agent == id
     }
 
     fn residents(entry: &&ExitEntry) -> Vec<String> {

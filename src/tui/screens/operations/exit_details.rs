@@ -5,8 +5,8 @@ use ratatui::text::{Line, Span};
 use crate::format::{
     capital, clock, count, days, duration, moment, pad, pad_left, percent, plain, resident, thousands, time_of,
 };
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::pane::{Context, DetailCard};
-use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Event, ExitEntry, Job, Perturbation};
 
@@ -14,7 +14,7 @@ use townlet_wire::telemetry::{Event, ExitEntry, Job, Perturbation};
 const LISTED: usize = 12;
 
 /// `Ada has worked 4 days as barista.`
-pub(super) fn service(view: &Snapshot, id: &str) -> String {
+pub(super) fn service(view: &IndexedSnapshot, id: &str) -> String {
     let name = resident(view, id);
     match view.jobs.get(id).filter(|job| !job.job_id.is_empty()) {
         Some(job) => format!("{name} has worked {} as {}.", days(job.tenure_days), escape(&job.job_id)),
@@ -23,7 +23,7 @@ pub(super) fn service(view: &Snapshot, id: &str) -> String {
 }
 
 /// `Ada, barista for 4 days; attended 71 % of the latest shifts.` Tenure alone does not imply attendance.
-fn tenure(view: &Snapshot, id: &str) -> String {
+fn tenure(view: &IndexedSnapshot, id: &str) -> String {
     match view.jobs.get(id).filter(|job| !job.job_id.is_empty()) {
         Some(job) => {
             let (name, job_name) = (resident(view, id), escape(&job.job_id));
@@ -34,57 +34,72 @@ fn tenure(view: &Snapshot, id: &str) -> String {
 }
 
 /// `attended 71 % of the latest shifts`, or `no shift yet`. The number of shifts is not on the wire.
-fn attended(view: &Snapshot, id: &str) -> String {
+fn attended(view: &IndexedSnapshot, id: &str) -> String {
     let ratio = view.attendance(id).map(percent);
     ratio.map_or_else(|| "no shift yet".to_owned(), |ratio| format!("attended {ratio} of the latest shifts"))
 }
 
 /// `3 absent shifts in 7 days (limit 3), attendance 71 %.`
-pub(super) fn absences(view: &Snapshot, id: &str) -> String {
+pub(super) fn absences(view: &IndexedSnapshot, id: &str) -> String {
     let Some(job) = view.jobs.get(id) else { return String::new() };
     format!("{}, attendance {}.", absent(view, job), attendance(view, id))
 }
 
 /// `71 %`, or a dash before the first shift.
-pub(super) fn attendance(view: &Snapshot, id: &str) -> String {
+pub(super) fn attendance(view: &IndexedSnapshot, id: &str) -> String {
     view.attendance(id).map_or_else(|| "–".to_owned(), percent)
 }
 
-fn absent(view: &Snapshot, job: &Job) -> String {
+fn absent(view: &IndexedSnapshot, job: &Job) -> String {
     let due = view.employment.max_absent_shifts;
     format!("{} in 7 days (limit {due})", count(job.absent_shifts_7d, "absent shift"))
 }
 
 /// Summary in three sentences.
-pub(super) fn sentence(view: &Snapshot, entry: &ExitEntry) -> String {
+pub(super) fn sentence(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
     let absent = view.jobs.get(&entry.agent).map_or_else(String::new, |job| format!(" {}.", absent(view, job)));
     let leaves = capital(&leaves(view, entry));
     format!("{}{absent} {leaves}", tenure(view, &entry.agent))
 }
 
 /// Whether the review window is over and only the exit cap or the exit gap delays the exit.
-pub(super) const fn waits_for_cap(view: &Snapshot, entry: &ExitEntry) -> bool {
+pub(super) fn waits_for_cap(view: &IndexedSnapshot, entry: &ExitEntry) -> bool {
     !entry.approved && entry.releases_at_tick <= view.tick
 }
 
 /// The perturbation that suspends exits; approved ones leave all the same.
-pub(super) fn suspension(view: &Snapshot) -> Option<&str> {
+pub(super) fn suspension(view: &IndexedSnapshot) -> Option<&str> {
     let active = |it: &&Perturbation| it.state == "active" && ["blackout", "outage"].contains(&&*it.kind);
     view.perturbations.iter().find(active).map(|it| it.kind.as_str())
 }
 
+/// When the limits let an exit happen whose review window is over.
+fn limits(view: &IndexedSnapshot) -> String {
+    let employment = &view.employment;
+    if employment.daily_exit_cap == 0 {
+        return "only by approval: the exit cap is 0".to_owned();
+    }
+    match employment.reached_all_exits_cap() {
+        Some(cap) => {
+            let all = thousands(employment.all_exits_today);
+            format!("tomorrow at the earliest: {all} of {} exits of all causes today", thousands(cap))
+        }
+        None => "as soon as the exit cap and exit gap allow".to_owned(),
+    }
+}
+
 /// When an exit that is not approved takes effect.
-pub(in crate::screens) fn when(view: &Snapshot, entry: &ExitEntry) -> String {
+pub(in crate::screens) fn when(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
     match (suspension(view), waits_for_cap(view, entry)) {
         (None, false) => moment(entry.releases_at_tick, view),
-        (None, true) => "as soon as the exit cap and exit gap allow".to_owned(),
+        (None, true) => limits(view),
         (Some(kind), false) => format!("after the {kind}, not before tick {}", thousands(entry.releases_at_tick)),
-        (Some(kind), true) => format!("after the {kind}, as soon as the exit cap and exit gap allow"),
+        (Some(kind), true) => format!("after the {kind}, {}", limits(view)),
     }
 }
 
 /// `leaves in 2 h 10 m (tick 4,310), unless deferred.`
-fn leaves(view: &Snapshot, entry: &ExitEntry) -> String {
+fn leaves(view: &IndexedSnapshot, entry: &ExitEntry) -> String {
     if entry.approved {
         return "approved: leaves on the next tick.".to_owned();
     }
@@ -113,7 +128,7 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
             .push(fact("wages", format!("{:.2} earned, {:.2} withheld (meals)", job.wages_earned, job.wages_withheld)));
         lines.push(fact("wallet", format!("{:.2} meals; a day costs {:.2}", job.wallet, job.basket_cost)));
     }
-    if let Some(agent) = view.agents.iter().find(|agent| agent.id == entry.agent) {
+    if let Some(agent) = view.resident(&entry.agent) {
         if let Some(shift) = &agent.shift {
             let hours = format!("{} – {}", clock(shift.start, per_day), clock(shift.end, per_day));
             lines.push(fact("shift", format!("{hours}; past: {}", shift.history.join(", ").replace('_', " "))));

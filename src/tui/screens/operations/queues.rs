@@ -6,18 +6,22 @@ use ratatui::text::{Line, Span};
 
 use crate::export::{Record, record};
 use crate::format::{clip, count, duration, resident, short, spark_on, thousands, width};
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::keymap::Action;
 use crate::list::{ListContent, ListPane, ListView};
-use crate::pane::{Context, DetailCard, KeyHint, Reaction};
+use crate::pane::{Context, DetailCard, KeyHint, Reaction, draw_empty};
+use crate::screens::filter;
 use crate::table::{Cell, Column, EXTRA, FittedColumns, REST, Table};
 use crate::text_drawing::draw_text;
-use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
 
+/// Queues whose contents set the widths of the columns. A large town has thousands; the busy ones come first.
+const MEASURED: usize = 256;
+
 pub(crate) type Queues = ListPane<QueueList>;
 
-/// The queues at objects; objects in use come first.
+/// The queues at objects; those waited for come first.
 #[derive(Default)]
 pub(crate) struct QueueList;
 
@@ -37,8 +41,24 @@ static TABLE: Table = Table {
     ],
 };
 
+/// The fields of the filter.
+const FIELDS: [&str; 5] = ["object", "place", "user", "waiting", "is"];
+
+/// Words for the filter field `is`.
+fn tags(queue: &Queue) -> String {
+    let tags = [(!queue.waiting.is_empty(), "waiting"), (queue.is_off(), "off"), (queue.closed, "closed")].into_iter();
+    tags.filter(|(is, _)| *is).map(|(_, word)| word).collect::<Vec<_>>().join(" ")
+}
+
+fn passes(queue: &Queue, cx: &Context<'_>) -> bool {
+    let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
+    let texts = [&queue.object, &queue.place, &users, &waiters, &tags(queue)];
+    let fields: [_; FIELDS.len()] = std::array::from_fn(|at| (FIELDS[at], texts[at].as_str()));
+    filter::passes(cx.filter, &fields)
+}
+
 /// Users with the remaining ticks: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` if `columns` is small.
-fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+fn users(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.users.iter().map(|user| {
         let left = user.remaining.map_or_else(|| " coming".to_owned(), |left| format!(" {} t", thousands(left)));
         (resident(view, &user.agent), left)
@@ -46,7 +66,7 @@ fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
     listed(&entries.collect::<Vec<_>>(), columns)
 }
 
-fn waiters(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+fn waiters(view: &IndexedSnapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.waiting.iter().map(|waiter| (resident(view, &waiter.agent), String::new()));
     listed(&entries.collect::<Vec<_>>(), columns)
 }
@@ -92,7 +112,11 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     let (view, theme) = (cx.view, cx.theme);
     let per_day = view.clock.ticks_per_day;
     let fact = |label: &str, value: String| DetailCard::fact(label, &value, 10, theme);
-    let state = if queue.working { "available" } else { "unavailable: no power, no water or closed" };
+    let state = match (queue.working, queue.closed) {
+        (true, _) => "available",
+        (false, true) => "closed at this hour",
+        (false, false) => "unavailable: no power, no water or closed",
+    };
     let mut lines = vec![
         fact("object", format!("{} ({}) in {}", queue.object, queue.kind, queue.place)),
         fact("state", format!("{state}; capacity {}", queue.capacity)),
@@ -110,7 +134,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     };
     let using = queue.users.iter().map(|user| {
         let left = user.remaining.map_or_else(|| "coming".to_owned(), |left| format!("{} left", count(left, "tick")));
-        format!("  {} · {} · {left}", resident(view, &user.agent), user.affordance)
+        format!("  {} · {} · {left}", resident(view, &user.agent), user.affordance.replace('_', " "))
     });
     listed(&mut lines, using.collect());
     lines.extend([Line::default(), Line::styled("Waiting, next first", theme.head)]);
@@ -129,10 +153,11 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
 
 fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns) -> Line<'static> {
     let (view, theme) = (cx.view, cx.theme);
-    let (sign, style) = match (queue.working, queue.waiting.is_empty()) {
-        (false, _) => ("⊘", theme.bad),
-        (true, false) => ("!", theme.warn),
-        (true, true) => (" ", theme.text),
+    let (sign, style) = match queue {
+        queue if queue.is_off() => ("⊘", theme.bad),
+        queue if !queue.waiting.is_empty() => ("!", theme.warn),
+        queue if queue.closed => ("⊘", theme.dim),
+        _ => (" ", theme.text),
     };
     let base = if queue.users.is_empty() { theme.dim } else { theme.text };
     let text = |head: &str, width: usize| match head {
@@ -143,9 +168,9 @@ fn row(queue: &Queue, selected: bool, cx: &Context<'_>, columns: &FittedColumns)
         "cooling" => number(queue.cooldowns.len() as u64, ""),
         "ghosts" => ghosts(queue.ghost_steps),
         "waiting over time" => {
-            let series = cx.history.recent(&format!("waiting.{}", queue.object), width);
-            let none = series.iter().all(|waiting| *waiting == 0.0);
-            if none { String::new() } else { spark_on(&series, width, Some((0.0, 1.0))) }
+            let series = cx.history.waiting(&queue.object, width);
+            let some = series.iter().any(|waiting| *waiting > 0.0);
+            if some { spark_on(&series, width, Some((0.0, 1.0))) } else { String::new() }
         }
         "place" => queue.place.clone(),
         "seats" => queue.capacity.to_string(),
@@ -179,24 +204,15 @@ impl ListContent for QueueList {
     const TITLE: &'static str = "Queues";
 
     fn items<'a>(&self, cx: &Context<'a>) -> Vec<&'a Queue> {
-        let fits = |queue: &&Queue| {
-            let (users, waiters) = (users(cx.view, queue, usize::MAX), waiters(cx.view, queue, usize::MAX));
-            cx.matches(&[&queue.object, &queue.place, &users, &waiters])
-        };
-        let mut shown: Vec<&Queue> =
-            cx.view.conflict.queues.iter().filter(|queue| cx.filter.is_empty() || fits(queue)).collect();
-        // Objects in use first, then those with cooldowns or ghost steps, then the others. The order within each group is
-        // stable, so that rows stay in place.
-        shown.sort_by_key(|queue| {
-            let busy = !queue.users.is_empty() || !queue.waiting.is_empty();
-            let troubled = !queue.cooldowns.is_empty() || queue.ghost_steps > 0;
-            (!busy, !troubled)
-        });
-        shown
+        cx.view.queues_in_order().filter(|queue| cx.filter.is_empty() || passes(queue, cx)).collect()
     }
 
     fn id(queue: &&Queue) -> String {
         queue.object.clone()
+    }
+
+    fn is(queue: &&Queue, id: &str) -> bool {
+        queue.object == id
     }
 
     fn object(queue: &&Queue) -> Option<String> {
@@ -233,15 +249,21 @@ impl ListContent for QueueList {
         let [head, table, below] = Layout::vertical(rows).areas(area);
         draw_text(frame, below, foot(cx, area.width));
         if view.items.is_empty() {
-            let none = ("This town has no objects.", "Objects are defined in the town plan.");
-            return cx.draw_no_items(frame, table, "queues", none);
+            let (missing, advice) = if cx.filter.is_empty() {
+                ("This town has no objects.", "Objects are defined in the town plan.")
+            } else {
+                (
+                    "No queues match the filter.",
+                    "Press esc to clear it. Words match any column; place:cafe matches one. `is:` takes waiting, off and closed.",
+                )
+            };
+            return draw_empty(frame, table, missing, &filter::advice(cx.filter, &FIELDS, advice), cx.theme);
         }
-        // A quarter of the width each at most, so that the waiting residents keep theirs. The first object that needs it ends the
-        // search: a large town has thousands.
+        // A quarter of the width each at most, so that the waiting residents keep theirs.
         let most = usize::from(area.width) / 4;
         let widest = |wide: &dyn Fn(&Queue) -> usize| {
             let mut found = 0;
-            for queue in view.items {
+            for queue in view.items.iter().take(MEASURED) {
                 found = wide(queue).max(found);
                 if found >= most {
                     return most;

@@ -103,8 +103,11 @@ fn promotion(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
 
 /// Values of a check in the closed windows and the open one.
 fn trend(check: &Check, cx: &Context<'_>) -> Vec<f64> {
-    let of = |window: &Window| window.checks.iter().find(|other| other.name == check.name).and_then(|then| then.value);
-    cx.view.stability.windows.iter().filter_map(of).chain(check.value).collect()
+    let value = |check: &Check| check.value.unwrap_or(f64::NAN);
+    let of = |window: &Window| window.checks.iter().find(|other| other.name == check.name).map_or(f64::NAN, value);
+    // Windows without enough data keep their place.
+    let trend = cx.view.stability.windows.iter().map(of).chain([value(check)]);
+    trend.skip_while(|value| value.is_nan()).collect()
 }
 
 /// The columns of the checks.
@@ -213,6 +216,10 @@ impl ListContent for CheckList {
             ("samples", check.samples.to_string()),
             ("samples_required", check.samples_required.to_string()),
         ])
+    }
+
+    fn is_about_item(action: Action) -> bool {
+        !matches!(action, Action::Promote | Action::Rollback)
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, mut view: ListView<'_, &Check>, cx: &Context<'_>) {

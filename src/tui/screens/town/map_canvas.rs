@@ -1,15 +1,16 @@
 //! Draws the map in layers: ground, objects, residents, cursor.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::resident_letters::ResidentLetters;
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::theme::Theme;
-use townlet_wire::Snapshot;
-use townlet_wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
+use townlet_wire::telemetry::{Agent, Map, MapPlace};
 
 /// Kinds of places with the texture of their ground.
 pub(super) const PLACE_TEXTURES: [(&str, char); 7] =
@@ -47,10 +48,6 @@ pub(super) fn place_at(map: &Map, x: u64, y: u64) -> Option<&MapPlace> {
     map.places.iter().filter(holds).min_by_key(|place| place.width * place.height)
 }
 
-pub(super) fn object_at(map: &Map, x: u64, y: u64) -> Option<&MapObject> {
-    map.objects.iter().find(|object| (object.x, object.y) == (x, y))
-}
-
 /// Style of a resident's letter.
 pub(super) fn resident_style(id: &str, theme: &Theme) -> Style {
     let sum = id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
@@ -84,6 +81,11 @@ impl Window {
         let spare_y = (area.height - rows as u16) / 2;
         let area = Rect::new(area.x + spare_x, area.y + spare_y, columns as u16 * scale, rows as u16);
         Self { area, scale, left, top, columns, rows }
+    }
+
+    /// Columns and rows of the visible tiles.
+    fn tiles(&self) -> (Range<u64>, Range<u64>) {
+        (self.left..self.left + self.columns, self.top..self.top + self.rows)
     }
 
     /// The first cell of a tile, if it is visible.
@@ -175,19 +177,17 @@ impl Canvas<'_> {
         tiles
     }
 
-    /// Draws objects, with a mark if they are unavailable or the number of waiting residents. With one cell per tile, the
+    /// Draws objects, with a mark if their power or water is off or the number of waiting residents. With one cell per tile, the
     /// mark replaces the sign.
-    pub(super) fn objects(&mut self, view: &Snapshot) {
-        let queues: BTreeMap<&str, &Queue> =
-            view.conflict.queues.iter().map(|queue| (queue.object.as_str(), queue)).collect();
-        for object in &view.map.objects {
+    pub(super) fn objects(&mut self, view: &IndexedSnapshot) {
+        let (columns, rows) = self.window.tiles();
+        for (object, queue) in view.objects_within(columns, rows) {
             let tile = (object.x, object.y);
-            let queue = queues.get(object.id.as_str());
             let used = queue.is_some_and(|queue| !queue.users.is_empty());
             let style = if used { self.theme.accent.add_modifier(Modifier::BOLD) } else { self.theme.text };
             self.put(tile, 0, object_sign(&object.kind), style);
             let mark = match queue {
-                Some(queue) if !queue.working => Some(('✗', self.theme.bad)),
+                Some(queue) if queue.is_off() => Some(('✗', self.theme.bad)),
                 Some(queue) if !queue.waiting.is_empty() => {
                     let digit = char::from_digit(queue.waiting.len() as u32, 10).unwrap_or('9');
                     Some((digit, self.theme.warn.add_modifier(Modifier::BOLD)))
@@ -201,23 +201,31 @@ impl Canvas<'_> {
     }
 
     /// Draws residents as letters, followed by their number on the tile or their tie to `focus`, if there is space.
-    pub(super) fn residents(&mut self, view: &Snapshot, letters: &ResidentLetters, focus: Option<&Agent>, ties: bool) {
+    pub(super) fn residents(
+        &mut self,
+        view: &IndexedSnapshot,
+        letters: &ResidentLetters,
+        focus: Option<&Agent>,
+        ties: bool,
+    ) {
         let mut crowd: BTreeMap<(u64, u64), u32> = BTreeMap::new();
         // The focused resident is drawn last, over others on the tile.
-        let others = view.agents.iter().filter(|agent| focus.is_none_or(|focus| focus.id != agent.id));
+        let (columns, rows) = self.window.tiles();
+        let here = view.residents_within(columns, rows);
+        let others = here.filter(|agent| focus.is_none_or(|focus| focus.id != agent.id));
         for agent in others.chain(focus) {
             let tile = (agent.x, agent.y);
             let here = crowd.entry(tile).or_default();
             *here += 1;
             let style = resident_style(&agent.id, self.theme);
-            self.put(tile, 0, letters.of(&agent.id), style);
+            self.put(tile, 0, letters.of(agent), style);
             if *here > 1 {
                 self.put(tile, 1, char::from_digit(*here, 10).unwrap_or('9'), style);
             } else if ties && let Some((sign, style)) = focus.and_then(|focus| tie_sign(view, focus, agent, self.theme))
             {
                 self.put(tile, 1, sign, style);
                 if self.window.scale == 1 {
-                    self.put(tile, 0, letters.of(&agent.id), style.add_modifier(Modifier::UNDERLINED));
+                    self.put(tile, 0, letters.of(agent), style.add_modifier(Modifier::UNDERLINED));
                 }
             }
         }
@@ -233,8 +241,8 @@ impl Canvas<'_> {
 }
 
 /// Tie of `focus` to `other`: `♥` for trust, `!` for rivalry, `&` for any other tie.
-pub(super) fn tie_sign(view: &Snapshot, focus: &Agent, other: &Agent, theme: &Theme) -> Option<(char, Style)> {
-    let tie = view.relationships.ties.iter().find(|tie| tie.agent == focus.id && tie.other == other.id)?;
+pub(super) fn tie_sign(view: &IndexedSnapshot, focus: &Agent, other: &Agent, theme: &Theme) -> Option<(char, Style)> {
+    let tie = view.ties_of(&focus.id).find(|tie| tie.other == other.id)?;
     Some(match (tie.trust > 0.3, tie.rivalry > 0.3) {
         (_, true) => ('!', theme.bad),
         (true, false) => ('♥', theme.good),

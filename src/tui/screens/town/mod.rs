@@ -11,13 +11,13 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Direction, Rect};
 use ratatui::text::{Line, Span};
 
-use self::map_canvas::{Canvas, Window, object_at, place_at};
+use self::map_canvas::{Canvas, Window, place_at};
 use self::overview::Overview;
 use self::resident_letters::ResidentLetters;
 pub(crate) use self::side_panel::legend;
 use self::side_panel::{SidePanel, utilities};
 use crate::export::{Export, Record, record};
-use crate::format::clip;
+use crate::format::{clip, width};
 use crate::keymap::Action;
 use crate::layouts::{Division, Layouts};
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
@@ -74,7 +74,7 @@ impl Map {
             }
         }
         if let CursorMode::Following(id) = &self.mode {
-            match cx.view.agents.iter().find(|agent| agent.id == *id) {
+            match cx.view.resident(id) {
                 Some(agent) => self.cursor = (agent.x, agent.y),
                 // The resident has left; the cursor stays.
                 None => self.mode = CursorMode::Free,
@@ -86,10 +86,10 @@ impl Map {
 
     /// The followed resident, or the one under the cursor.
     fn focus<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
-        cx.view.agents.iter().find(|agent| match &self.mode {
-            CursorMode::Following(id) => agent.id == *id,
-            _ => (agent.x, agent.y) == self.cursor,
-        })
+        match &self.mode {
+            CursorMode::Following(id) => cx.view.resident(id),
+            _ => cx.view.residents_at(self.cursor).next(),
+        }
     }
 
     fn follow(&mut self, agent: Option<&Agent>, cx: &Context<'_>) -> Reaction {
@@ -103,7 +103,7 @@ impl Map {
     fn next<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
         let agents = &cx.view.agents;
         if let CursorMode::Following(id) = &self.mode {
-            let at = agents.iter().position(|agent| agent.id == *id)?;
+            let at = cx.view.resident_position(id)?;
             return agents.get((at + 1) % agents.len());
         }
         let distance = |agent: &&Agent| agent.x.abs_diff(self.cursor.0) + agent.y.abs_diff(self.cursor.1);
@@ -124,7 +124,7 @@ impl Map {
         let (x, y) = self.cursor;
         let place = place_at(&cx.view.map, x, y);
         let place = place.map_or_else(|| "open ground".into(), |place| format!("{} ({})", place.name, place.kind));
-        let object = object_at(&cx.view.map, x, y).map_or_else(String::new, |object| format!(" · {}", object.id));
+        let object = cx.view.object_at(x, y).map_or_else(String::new, |object| format!(" · {}", object.id));
         format!(" {x},{y} · {place}{object} ")
     }
 }
@@ -175,17 +175,19 @@ impl Pane for Map {
             Some((overview, squares)) => format!(" {} ", overview.caption(squares, self.cursor)),
             None => self.caption(cx),
         };
-        let caption = Line::styled(clip(&caption, usize::from(inner.width) / 2), cx.theme.dim);
-        // A filter stands at the left of the border.
-        let caption = if cx.filter.is_empty() { caption } else { caption.right_aligned() };
-        block = block.title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned()).title_bottom(caption);
         let part = match overview {
             Some(overview) => Some(format!("whole map · a dot is {0} × {0} tiles", overview.tiles)),
             None => window.scrolled(plan),
         };
-        if let Some(scrolled) = part {
-            block =
-                block.title_bottom(Line::from(Span::styled(format!(" {scrolled} "), cx.theme.accent)).right_aligned());
+        let part = part.map_or_else(String::new, |part| format!(" {part} "));
+        // At most half of the border, and what the other caption leaves.
+        let room = usize::from(inner.width).saturating_sub(width(&part) + 1).min(usize::from(inner.width) / 2);
+        let caption = Line::styled(clip(&caption, room), cx.theme.dim);
+        // A filter stands at the left of the border.
+        let caption = if cx.filter.is_empty() { caption } else { caption.right_aligned() };
+        block = block.title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned()).title_bottom(caption);
+        if !part.is_empty() {
+            block = block.title_bottom(Line::from(Span::styled(part, cx.theme.accent)).right_aligned());
         }
         frame.render_widget(block, area);
         if let Some((overview, squares)) = &whole {
@@ -246,7 +248,7 @@ impl Pane for Map {
         self.update_cursor(cx);
         if self.panel.contains((column, row).into()) {
             let id = self.listed.iter().find(|(listed, _)| *listed == row).map(|(_, id)| id.clone());
-            return self.follow(cx.view.agents.iter().find(|agent| Some(&agent.id) == id.as_ref()), cx);
+            return self.follow(id.and_then(|id| cx.view.resident(&id)), cx);
         }
         let tile = match self.overview {
             Some(overview) => overview.tile(column, row, &cx.view.map),

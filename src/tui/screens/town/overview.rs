@@ -1,4 +1,4 @@
-//! The whole map at once: where residents are, as dots of braille, and where they wait, are hungry, or find an object off.
+//! The whole map at once: where residents are, as dots of braille, and where they are hungry, find an object off, or wait.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use crate::format::count;
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::theme::Theme;
-use townlet_wire::Snapshot;
-use townlet_wire::telemetry::{Agent, Map, MapObject, Queue};
+use townlet_wire::telemetry::{Agent, Map};
 
 /// Dots of a cell, across and down.
 const DOTS: [u64; 2] = [2, 4];
@@ -20,8 +20,6 @@ const BLANK: u32 = 0x2800;
 /// Residents of a cell from which it is drawn as text, and as a crowd.
 const SOME: u32 = 3;
 const CROWD: u32 = 8;
-/// The need whose lack is a mark.
-const HUNGER: &str = "hunger";
 
 /// The map in cells of equal squares of tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub(super) struct Square {
     /// Residents whose hunger is below its critical level.
     hungry: u32,
     waiting: u32,
-    /// Objects that do not work.
+    /// Objects whose power or water is off.
     off: u32,
 }
 
@@ -91,25 +89,22 @@ impl Overview {
     }
 
     /// Where residents that pass the filter are, and what needs attention.
-    pub(super) fn squares(&self, view: &Snapshot, shown: impl Fn(&Agent) -> bool) -> Squares {
+    pub(super) fn squares(&self, view: &IndexedSnapshot, shown: impl Fn(&Agent) -> bool) -> Squares {
         let mut squares = Squares::new();
-        for agent in view.agents.iter().filter(|agent| shown(agent)) {
-            let Some(cell) = self.cell(agent.x, agent.y) else { continue };
+        for (_, (x, y), hungry) in view.residents_on_tiles().filter(|(agent, ..)| shown(agent)) {
+            let Some(cell) = self.cell(x, y) else { continue };
             let square = squares.entry(cell).or_default();
-            let [column, row] = [(agent.x / self.tiles) % DOTS[0], (agent.y / self.tiles) % DOTS[1]];
+            let [column, row] = [(x / self.tiles) % DOTS[0], (y / self.tiles) % DOTS[1]];
             square.dots |= BITS[column as usize][row as usize];
             square.residents += 1;
-            square.hungry += u32::from(is_hungry(agent));
+            square.hungry += u32::from(hungry);
         }
-        let places: BTreeMap<&str, &MapObject> =
-            view.map.objects.iter().map(|object| (object.id.as_str(), object)).collect();
-        let notable = |queue: &&Queue| !queue.working || !queue.waiting.is_empty();
-        for queue in view.conflict.queues.iter().filter(notable) {
-            let Some(object) = places.get(queue.object.as_str()) else { continue };
+        for queue in view.queues_of_note() {
+            let Some(object) = view.object(&queue.object) else { continue };
             let Some(cell) = self.cell(object.x, object.y) else { continue };
             let square = squares.entry(cell).or_default();
             square.waiting += queue.waiting.len() as u32;
-            square.off += u32::from(!queue.working);
+            square.off += u32::from(queue.is_off());
         }
         squares
     }
@@ -129,11 +124,11 @@ impl Overview {
 impl Square {
     /// The most urgent of what it has.
     fn sign(&self, theme: &Theme) -> (char, Style) {
-        if self.off > 0 {
-            return ('✗', theme.bad);
-        }
         if self.hungry > 0 {
             return ('!', theme.bad.add_modifier(Modifier::BOLD));
+        }
+        if self.off > 0 {
+            return ('✗', theme.bad);
         }
         if self.waiting > 0 {
             let digit = char::from_digit(self.waiting, 10).unwrap_or('9');
@@ -146,8 +141,4 @@ impl Square {
         };
         (char::from_u32(BLANK + self.dots).unwrap_or(' '), style)
     }
-}
-
-fn is_hungry(agent: &Agent) -> bool {
-    agent.needs.iter().any(|need| need.name == HUNGER && need.value < need.critical)
 }

@@ -6,8 +6,12 @@ use unicode_width::UnicodeWidthChar;
 
 use townlet_wire::telemetry::Agent;
 
+/// Residents up to whom each has a letter of their own as far as the letters go. In a larger town everybody has the first one of the
+/// name: there are not enough others.
+const MANY: usize = 256;
+
 /// Shown for names without letters.
-const NO_LETTER: char = '@';
+pub(super) const NO_LETTER: char = '@';
 
 /// Letters by agent id.
 #[derive(Debug, Default)]
@@ -18,6 +22,9 @@ pub(super) struct ResidentLetters {
 impl ResidentLetters {
     /// Assigns letters to new residents and frees those of residents who left.
     pub(super) fn update(&mut self, agents: &[Agent]) {
+        if agents.len() > MANY {
+            return self.by_id.clear();
+        }
         if self.by_id.len() == agents.len() && agents.iter().all(|agent| self.by_id.contains_key(&agent.id)) {
             return;
         }
@@ -38,8 +45,8 @@ impl ResidentLetters {
         self.by_id = kept;
     }
 
-    pub(super) fn of(&self, id: &str) -> char {
-        self.by_id.get(id).copied().unwrap_or(NO_LETTER)
+    pub(super) fn of(&self, agent: &Agent) -> char {
+        self.by_id.get(&agent.id).copied().unwrap_or_else(|| choose(&agent.name, &BTreeSet::new()))
     }
 }
 
@@ -64,8 +71,9 @@ mod tests {
     #[test]
     fn the_first_letter_or_the_next_free_one_of_the_name() {
         let mut letters = ResidentLetters::default();
-        letters.update(&town(&["Ada", "Anna", "Adan", "Ad", "山", "7"]));
-        let seen: String = ["ada", "anna", "adan", "ad", "山", "7"].map(|id| letters.of(id)).iter().collect();
+        let agents = town(&["Ada", "Anna", "Adan", "Ad", "山", "7"]);
+        letters.update(&agents);
+        let seen: String = agents.iter().map(|agent| letters.of(agent)).collect();
         assert_eq!(seen, "ANDa@@");
     }
 
@@ -74,8 +82,20 @@ mod tests {
         let mut letters = ResidentLetters::default();
         letters.update(&town(&["Ada", "Anna"]));
         letters.update(&town(&["Anna"]));
-        assert_eq!(letters.of("anna"), 'N');
-        letters.update(&town(&["Axel", "Anna"]));
-        assert_eq!((letters.of("axel"), letters.of("anna")), ('A', 'N'));
+        let agents = town(&["Axel", "Anna"]);
+        assert_eq!(letters.of(&agents[1]), 'N');
+        letters.update(&agents);
+        assert_eq!((letters.of(&agents[0]), letters.of(&agents[1])), ('A', 'N'));
+    }
+
+    #[test]
+    fn in_a_large_town_everybody_has_the_first_letter_of_the_name() {
+        let mut letters = ResidentLetters::default();
+        let mut agents = town(&["Ada", "Anna"]);
+        letters.update(&agents);
+        assert_eq!(letters.of(&agents[1]), 'N');
+        agents.extend(town(&vec!["Ben"; MANY]));
+        letters.update(&agents);
+        assert_eq!((letters.of(&agents[1]), letters.of(&agents[2])), ('A', 'B'));
     }
 }

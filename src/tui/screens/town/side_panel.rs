@@ -2,12 +2,13 @@
 
 use ratatui::text::{Line, Span};
 
-use super::map_canvas::{PLACE_TEXTURES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
-use super::resident_letters::ResidentLetters;
-use crate::format::{bar, clip, count, duration, natural_order, pad, resident, thousands};
+use super::map_canvas::{PLACE_TEXTURES, ground, object_sign, place_at, resident_style, tie_sign};
+use super::resident_letters::{NO_LETTER, ResidentLetters};
+use crate::format::{bar, clip, count, duration, pad, resident, thousands};
+use crate::indexed_snapshot::IndexedSnapshot;
 use crate::theme::Theme;
-use townlet_wire::telemetry::{Agent, Map, MapObject, Queue};
-use townlet_wire::{Snapshot, escape};
+use townlet_wire::escape;
+use townlet_wire::telemetry::{Agent, MapObject, Queue};
 
 /// Residents that the list shows at least before the legend is cut.
 const MIN_RESIDENTS: usize = 8;
@@ -17,7 +18,7 @@ const WIDE: usize = 56;
 
 #[derive(Clone, Copy)]
 pub(super) struct SidePanel<'a> {
-    pub(super) view: &'a Snapshot,
+    pub(super) view: &'a IndexedSnapshot,
     pub(super) letters: &'a ResidentLetters,
     pub(super) theme: &'a Theme,
     pub(super) cursor: (u64, u64),
@@ -37,7 +38,7 @@ pub(super) struct PanelLines<'a> {
 }
 
 /// `power ✓  water ✗ OFF`.
-pub(super) fn utilities<'a>(view: &Snapshot, theme: &Theme) -> Vec<Span<'a>> {
+pub(super) fn utilities<'a>(view: &IndexedSnapshot, theme: &Theme) -> Vec<Span<'a>> {
     let mut spans = Vec::new();
     for (name, on) in &view.utilities {
         let (word, style) = if *on { ("✓", theme.good) } else { ("✗ OFF", theme.bad) };
@@ -53,12 +54,12 @@ impl<'a> SidePanel<'a> {
     pub(super) fn lines(&self) -> PanelLines<'a> {
         let mut drawn = PanelLines::default();
         drawn.lines.extend(self.under_cursor());
-        let queues = self.queues();
-        if !queues.is_empty() {
+        let queues = self.view.queues_with_waiters();
+        if queues.len() > 0 {
             drawn.lines.push(self.heading("waiting for"));
             let room = (self.height / 4).max(2);
             let hidden = queues.len().saturating_sub(room);
-            drawn.lines.extend(queues.into_iter().take(room));
+            drawn.lines.extend(queues.take(room).map(|queue| self.queue(queue)));
             if hidden > 0 {
                 drawn.lines.push(self.dim(&format!("{hidden} more on Operations")));
             }
@@ -100,15 +101,16 @@ impl<'a> SidePanel<'a> {
         if let Some(agent) = self.focus {
             lines.extend(self.about(agent));
         }
-        let also = self.view.agents.iter().filter(|agent| (agent.x, agent.y) == (x, y));
-        let also: Vec<String> = also
+        let also: Vec<String> = self
+            .view
+            .residents_at((x, y))
             .filter(|agent| self.focus.is_none_or(|focus| focus.id != agent.id))
             .map(|agent| agent.name.clone())
             .collect();
         if !also.is_empty() {
             lines.push(self.dim(&format!("also here: {}", also.join(", "))));
         }
-        if let Some(object) = object_at(&self.view.map, x, y) {
+        if let Some(object) = self.view.object_at(x, y) {
             lines.extend(self.object(object));
         } else if self.focus.is_none() {
             let place = place_at(&self.view.map, x, y);
@@ -119,7 +121,7 @@ impl<'a> SidePanel<'a> {
     }
 
     fn about(&self, agent: &'a Agent) -> Vec<Line<'a>> {
-        let letter = Span::styled(self.letters.of(&agent.id).to_string(), resident_style(&agent.id, self.theme));
+        let letter = Span::styled(self.letters.of(agent).to_string(), resident_style(&agent.id, self.theme));
         let place = if agent.place.is_empty() { "outdoors" } else { &agent.place };
         let name = format!(" {}", clip(&agent.name, self.width.saturating_sub(4)));
         let mut head = vec![letter, Span::styled(name.clone(), self.theme.strong)];
@@ -144,11 +146,13 @@ impl<'a> SidePanel<'a> {
     fn object(&self, object: &'a MapObject) -> Vec<Line<'a>> {
         let head = format!("{} {} · {}", object_sign(&object.kind), object.id, object.place);
         let mut lines = vec![Line::styled(clip(&head, self.width), self.theme.strong)];
-        let Some(queue) = self.view.conflict.queues.iter().find(|queue| queue.object == object.id) else {
+        let Some(queue) = self.view.queue(&object.id) else {
             lines.push(self.dim(&format!("a {}, free to use", object.kind)));
             return lines;
         };
-        if !queue.working {
+        if queue.closed {
+            lines.push(self.dim("closed at this hour"));
+        } else if !queue.working {
             let off = self.view.utilities.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str());
             let off = off.collect::<Vec<_>>().join(" and ");
             let why = if off.is_empty() { "closed".to_owned() } else { format!("{off} off, or closed") };
@@ -157,7 +161,7 @@ impl<'a> SidePanel<'a> {
         for user in &queue.users {
             let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{} left", count(left, "tick")));
             let name = resident(self.view, &user.agent);
-            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance)));
+            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance.replace('_', " "))));
         }
         if queue.users.is_empty() {
             lines.push(self.dim("not in use"));
@@ -174,20 +178,14 @@ impl<'a> SidePanel<'a> {
         lines
     }
 
-    /// One line per object with waiting residents, longest wait first.
-    fn queues(&self) -> Vec<Line<'a>> {
-        let mut queues: Vec<&Queue> =
-            self.view.conflict.queues.iter().filter(|queue| !queue.waiting.is_empty()).collect();
-        queues.sort_by(|a, b| b.longest_wait.cmp(&a.longest_wait).then_with(|| natural_order(&a.object, &b.object)));
-        let line = |queue: &&Queue| {
-            let waiting: Vec<String> =
-                queue.waiting.iter().map(|waiter| self.letters.of(&waiter.agent).to_string()).collect();
-            let head = format!("{} {} ", object_sign(&queue.kind), clip(&queue.object, 12));
-            let rest = self.width.saturating_sub(head.chars().count());
-            let tail = clip(&format!("{} {} t", waiting.join(""), thousands(queue.longest_wait)), rest);
-            Line::from(vec![Span::styled(head, self.theme.text), Span::styled(tail, self.theme.warn)])
-        };
-        queues.iter().map(line).collect()
+    /// The line of an object with waiting residents.
+    fn queue(&self, queue: &Queue) -> Line<'a> {
+        let letter = |id: &str| self.view.resident(id).map_or(NO_LETTER, |agent| self.letters.of(agent));
+        let waiting: String = queue.waiting.iter().map(|waiter| letter(&waiter.agent)).collect();
+        let head = format!("{} {} ", object_sign(&queue.kind), clip(&queue.object, 12));
+        let rest = self.width.saturating_sub(head.chars().count());
+        let tail = clip(&format!("{waiting} {} t", thousands(queue.longest_wait)), rest);
+        Line::from(vec![Span::styled(head, self.theme.text), Span::styled(tail, self.theme.warn)])
     }
 
     fn residents(&self, drawn: &mut PanelLines<'a>, height: usize) {
@@ -210,10 +208,16 @@ impl<'a> SidePanel<'a> {
             drawn.lines.push(self.dim("No match; esc clears."));
             return;
         }
-        let room = height.saturating_sub(drawn.lines.len()).max(1);
-        let room = if shown.len() > room { room - 1 } else { room };
-        let at = shown.iter().position(|agent| self.focus.is_some_and(|focus| focus.id == agent.id)).unwrap_or(0);
-        let first = at.saturating_sub(room / 2).min(shown.len().saturating_sub(room));
+        let free = height.saturating_sub(drawn.lines.len());
+        let room = if shown.len() > free { free.saturating_sub(1) } else { free };
+        if room == 0 {
+            return;
+        }
+        let at = self.focus.and_then(|focus| match self.filter {
+            "" => self.view.resident_position(&focus.id),
+            _ => shown.iter().position(|agent| agent.id == focus.id),
+        });
+        let first = at.unwrap_or(0).saturating_sub(room / 2).min(shown.len().saturating_sub(room));
         for agent in shown.iter().skip(first).take(room) {
             drawn.residents.push((drawn.lines.len(), agent.id.clone()));
             drawn.lines.push(self.entry(agent));
@@ -236,7 +240,7 @@ impl<'a> SidePanel<'a> {
         let option = pad(&option, self.width.saturating_sub(names + 7));
         let line = Line::from(vec![
             Span::raw(if focused { "▸" } else { " " }),
-            Span::styled(self.letters.of(&agent.id).to_string(), resident_style(&agent.id, self.theme)),
+            Span::styled(self.letters.of(agent).to_string(), resident_style(&agent.id, self.theme)),
             Span::styled(format!(" {name} "), if focused { self.theme.strong } else { self.theme.text }),
             Span::styled(option, self.theme.dim),
             Span::styled(if critical { " !" } else { "  " }, self.theme.bad),
@@ -247,7 +251,7 @@ impl<'a> SidePanel<'a> {
 
     /// Signs and words in as many columns as fit.
     fn legend(&self) -> Vec<Line<'a>> {
-        let entries = legend(&self.view.map, self.theme);
+        let entries = legend(self.view, self.theme);
         let wide = entries.iter().map(|(_, word)| word.chars().count()).max().unwrap_or(0) + 3;
         let across = (self.width / wide).max(1);
         let mut lines = vec![self.heading("legend")];
@@ -262,17 +266,14 @@ impl<'a> SidePanel<'a> {
 }
 
 /// The signs of the map with their words: grounds and objects that the map has, then those of every map.
-pub(crate) fn legend(map: &Map, theme: &Theme) -> Vec<(Span<'static>, String)> {
-    let here = |kind: &&(&str, char)| map.places.iter().any(|place| place.kind == kind.0);
+pub(crate) fn legend(view: &IndexedSnapshot, theme: &Theme) -> Vec<(Span<'static>, String)> {
+    let here = |kind: &&(&str, char)| view.map.places.iter().any(|place| place.kind == kind.0);
     let mut legend: Vec<(Span<'static>, String)> = Vec::new();
     for (kind, _) in PLACE_TEXTURES.iter().filter(here) {
         let (texture, style) = ground(kind, theme);
         legend.push((Span::styled(texture.to_string(), style), (*kind).to_owned()));
     }
-    let mut kinds: Vec<&str> = map.objects.iter().map(|object| object.kind.as_str()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
+    let objects = view.object_kinds().iter().map(|kind| (object_sign(kind), kind.clone()));
     let fixed =
         [('▒', "wall"), ('+', "door"), ('✗', "off"), ('2', "count"), ('♥', "trust"), ('!', "rival"), ('&', "tie")];
     let signs = objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned())));

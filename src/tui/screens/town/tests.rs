@@ -240,6 +240,65 @@ fn the_whole_map_shows_crowds_and_what_needs_attention() {
 }
 
 #[test]
+fn closed_shops_are_no_trouble_and_hide_nobody() {
+    let mut view = city();
+    let agent = view.agents[3].clone();
+    let hungry = view.agents[3].needs.iter_mut().find(|need| need.name == "hunger").expect("a need");
+    hungry.value = 0.0;
+    let object = view.map.objects[0].clone();
+    let here =
+        |id: &str| townlet_wire::telemetry::MapObject { id: id.into(), x: agent.x, y: agent.y, ..object.clone() };
+    view.map.objects = ["shower_1", "till_1", "stove_2"].map(here).into();
+    for queue in &mut view.conflict.queues {
+        (queue.working, queue.closed) = (false, true);
+        queue.waiting.clear();
+    }
+    let signs = |view: &Snapshot| {
+        let harness = PaneHarness::new(view);
+        let mut pane = Map { mode: CursorMode::Free, cursor: (agent.x, agent.y), ..Map::default() };
+        harness.act(&mut pane, Action::Overview);
+        let text = harness.text(&mut pane, SIZES[0]);
+        // The map is left of the panel with its legend.
+        let map: String = text.lines().skip(1).map(|line| line.chars().take(57).collect::<String>()).collect();
+        (map.contains('!'), map.contains('✗'), text)
+    };
+    let (hungry, off, text) = signs(&view);
+    assert!(hungry && !off && !text.contains("3 off"), "{text}");
+    // Without power the mark of the hungry comes first all the same.
+    for queue in &mut view.conflict.queues {
+        queue.closed = false;
+    }
+    let (hungry, off, text) = signs(&view);
+    assert!(hungry && !off && text.contains("1 hungry · 3 off"), "{text}");
+    // On the part of the map a closed shop has no mark either.
+    let mut view = fixtures::snapshot();
+    let mark = |view: &Snapshot| {
+        let mut pane = Map { mode: CursorMode::Free, ..Map::default() };
+        let text = PaneHarness::new(view).text(&mut pane, SIZES[0]);
+        text.lines().skip(1).any(|line| line.chars().take(48).any(|sign| sign == '✗'))
+    };
+    view.conflict.queues[0].working = false;
+    assert!(mark(&view));
+    view.conflict.queues[0].closed = true;
+    assert!(!mark(&view));
+}
+
+#[test]
+fn a_list_without_a_row_does_not_say_which_rows_it_shows() {
+    let mut view = city();
+    (view.map.objects[0].id, view.map.objects[0].x, view.map.objects[0].y) = ("shower_1".into(), 300, 300);
+    for waiters in 0..20 {
+        view.conflict.queues[0].waiting = vec![townlet_wire::telemetry::QueueWaiter::default(); waiters];
+        let mut pane = Map { mode: CursorMode::Free, cursor: (300, 300), ..Map::default() };
+        let text = PaneHarness::new(&view).text(&mut pane, SIZES[0]);
+        let rows =
+            text.lines().filter(|line| line.contains("soci") || line.contains(" wash ") || line.contains(" work "));
+        let place = text.lines().find(|line| line.contains(" of 200"));
+        assert!(place.is_none_or(|place| !place.contains("1–0")) && (rows.count() > 0 || place.is_none()), "{text}");
+    }
+}
+
+#[test]
 fn every_tile_has_a_cell_on_the_whole_map() {
     let mut map = fixtures::snapshot().map;
     for (width, height) in [(1, 1), (24, 12), (80, 300), (624, 624), (960, 40)] {

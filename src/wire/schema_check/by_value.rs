@@ -1,46 +1,13 @@
-//! Validates JSON against the published schemas. Supports the keywords that `schemars` writes into them and no others;
-//! a test checks that the published schemas use only these.
+//! The same checks on a generic value, which takes many times the memory of its text: what the checker of texts is compared with.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Violations reported at most for one payload; a hostile one has many for each byte.
-const MAX_VIOLATIONS: usize = 1_000;
-
-/// A mistake in a payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SchemaViolation {
-    /// Where, such as `$.jobs.ada.wallet` or `$.events[3].tick`.
-    pub path: String,
-    /// What is wrong and what is expected.
-    pub message: String,
-    kind: Kind,
-}
-
-impl SchemaViolation {
-    /// A violation found by other means than a schema.
-    pub const fn new(path: String, message: String) -> Self {
-        Self { path, message, kind: Kind::Other }
-    }
-
-    /// Whether a required name is missing, rather than a value being wrong.
-    pub fn is_missing(&self) -> bool {
-        self.kind == Kind::Missing
-    }
-}
-
-/// Decides whether a violation rules out a form of an `anyOf` or `oneOf`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Type,
-    Const,
-    Missing,
-    Other,
-}
+use super::{Kind, MAX_VIOLATIONS, SchemaViolation};
 
 /// Every mistake of `value` under `schema`; paths begin with `path`.
-pub fn violations(schema: &Value, value: &Value, path: &str) -> Vec<SchemaViolation> {
+pub(super) fn violations(schema: &Value, value: &Value, path: &str) -> Vec<SchemaViolation> {
     let mut check = Check { root: schema, path: path.to_owned(), found: Vec::new() };
     check.value(schema, value);
     check.found
@@ -194,117 +161,5 @@ fn type_name(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    /// Keywords that `violations` evaluates.
-    const KEYWORDS: [&str; 14] = [
-        "$ref",
-        "additionalProperties",
-        "anyOf",
-        "const",
-        "items",
-        "maxItems",
-        "minItems",
-        "minimum",
-        "oneOf",
-        "prefixItems",
-        "properties",
-        "required",
-        "type",
-        "uniqueItems",
-    ];
-
-    /// Keywords that say nothing about whether a value is valid.
-    const ANNOTATIONS: [&str; 6] = ["$defs", "$id", "$schema", "description", "format", "title"];
-
-    fn messages(schema: &Value, value: &Value) -> Vec<String> {
-        violations(schema, value, "$").iter().map(|it| format!("{}: {}", it.path, it.message)).collect()
-    }
-
-    #[test]
-    fn every_keyword_is_checked() {
-        let pair = json!({ "type": "array", "prefixItems": [{ "type": "string" }, {}], "minItems": 2, "maxItems": 2 });
-        let form = |kind: &str| json!({ "type": "object", "properties": { "kind": { "const": kind }, "n": { "type": "integer" } }, "required": ["kind"] });
-        let cases = [
-            (json!({ "type": ["string", "null"] }), json!(1), "$: expected string or null, found number"),
-            (json!({ "type": "integer" }), json!(1.5), "$: expected integer, found number"),
-            (json!({ "minimum": 0 }), json!(-1), "$: -1 is below the minimum of 0"),
-            (json!({ "const": "a" }), json!("b"), "$: expected \"a\", found \"b\""),
-            (json!({ "required": ["a"] }), json!({}), "$.a: is missing"),
-            (
-                json!({ "properties": { "a": { "type": "string" } } }),
-                json!({ "a": 1 }),
-                "$.a: expected string, found number",
-            ),
-            (json!({ "additionalProperties": false }), json!({ "a": 1 }), "$.a: is not allowed here"),
-            (json!({ "items": { "type": "string" } }), json!(["a", 1]), "$[1]: expected string, found number"),
-            (json!({ "uniqueItems": true }), json!([1, 1]), "$: 1 occurs twice"),
-            (pair.clone(), json!([1, 2]), "$[0]: expected string, found number"),
-            (pair.clone(), json!(["a"]), "$: expected at least 2 items, found 1"),
-            (pair, json!(["a", 1, 2]), "$: expected at most 2 items, found 3"),
-            (
-                json!({ "$ref": "#/$defs/A", "$defs": { "A": { "type": "null" } } }),
-                json!(1),
-                "$: expected null, found number",
-            ),
-            (
-                json!({ "anyOf": [{ "items": { "type": "null" } }, { "type": "null" }] }),
-                json!([1]),
-                "$[0]: expected null, found number",
-            ),
-            (
-                json!({ "oneOf": [form("a"), form("b")] }),
-                json!({ "kind": "b", "n": "x" }),
-                "$.n: expected integer, found string",
-            ),
-            (
-                json!({ "oneOf": [form("a"), form("b")] }),
-                json!({ "kind": "c" }),
-                "$: matches none of the allowed forms ($.kind: expected \"a\", found \"c\"; $.kind: expected \"b\", found \"c\")",
-            ),
-        ];
-        for (schema, value, message) in cases {
-            assert_eq!(messages(&schema, &value), [message], "{schema} {value}");
-        }
-        let valid = json!({ "oneOf": [form("a"), form("b")] });
-        assert_eq!(messages(&valid, &json!({ "kind": "a", "n": 3.0, "more": [] })), [""; 0]);
-    }
-
-    #[test]
-    fn the_published_schemas_use_only_supported_keywords() {
-        fn keywords(schema: &Value, visit: &mut impl FnMut(&str)) {
-            match schema {
-                Value::Object(entries) => {
-                    for (keyword, value) in entries {
-                        visit(keyword);
-                        match (keyword.as_str(), value) {
-                            ("properties" | "$defs", Value::Object(schemas)) => {
-                                schemas.values().for_each(|schema| keywords(schema, visit));
-                            }
-                            ("const" | "required" | "type", _) => {}
-                            _ => keywords(value, visit),
-                        }
-                    }
-                }
-                Value::Array(schemas) => schemas.iter().for_each(|schema| keywords(schema, visit)),
-                _ => {}
-            }
-        }
-        for text in [
-            include_str!("../../docs/schema/telemetry-0.2.0.json"),
-            include_str!("../../docs/schema/stream-0.2.0.json"),
-        ] {
-            let schema: Value = serde_json::from_str(text).unwrap();
-            keywords(&schema, &mut |keyword| {
-                assert!(KEYWORDS.contains(&keyword) || ANNOTATIONS.contains(&keyword), "{keyword} is not supported");
-            });
-        }
     }
 }
