@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::schema::{AtStart, TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use super::shard_settings::{
     Affordances, ConsoleAuth, Journal, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Server, Snapshot, Stability,
-    Telemetry, Training,
+    Telemetry, Training, WhatIf,
 };
 use crate::fixed_point::Micro;
 
@@ -68,6 +68,8 @@ section! {
         snapshot: Snapshot = free(),
         /// The journal of a run, a sequence of segments.
         journal: Journal = free(),
+        /// What-if questions about the running town.
+        whatif: WhatIf = free(),
         /// Tokens of the console.
         console_auth: ConsoleAuth = free(),
         /// The network service.
