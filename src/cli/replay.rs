@@ -71,7 +71,7 @@ struct Digest {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     output::require_home(&args.home)?;
-    let (segments, beginning) = segments(args)?;
+    let (segments, beginning) = segments(&args.journal, &args.home)?;
     if args.watch {
         return watch(args, segments, beginning);
     }
@@ -115,7 +115,7 @@ fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<E
 }
 
 /// The tick to open at: `--at`, or the last. The ticks are the first, current and last of the recording.
-fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u64, String> {
+pub(super) fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u64, String> {
     let at = at.unwrap_or(last);
     if (first..=last).contains(&at) {
         return Ok(at);
@@ -124,9 +124,9 @@ fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u6
     Err(format!("--at {at}: the recording has the ticks {first} to {last}"))
 }
 
-/// The journal to replay, and a sentence about what is missing before it.
-fn segments(args: &Args) -> Result<(Segments, Option<String>)> {
-    let path = Path::new(&args.journal);
+/// The journal of a run, a segment or a bundle, and a sentence about what is missing before it.
+pub(super) fn segments(journal: &str, home: &Path) -> Result<(Segments, Option<String>)> {
+    let path = Path::new(journal);
     if path.is_file() && incident::is_bundle(path) {
         return Ok((incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?, None));
     }
@@ -140,16 +140,16 @@ fn segments(args: &Args) -> Result<(Segments, Option<String>)> {
         );
         return Ok((opened?, None));
     }
-    let home = Home::new(&args.home);
-    let segments = Segments::of_run(&home, &args.journal)?;
+    let home = Home::new(home);
+    let segments = Segments::of_run(&home, journal)?;
     if segments.count() == 0 {
         let runs = runs(&home);
-        let hint = match (nearest(&args.journal, runs.iter().map(String::as_str)), runs.last()) {
+        let hint = match (nearest(journal, runs.iter().map(String::as_str)), runs.last()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
             (None, Some(newest)) => format!("The newest run is `{newest}`."),
             (None, None) => "There is no journal. Name the home folder with `--home`.".into(),
         };
-        bail!("unknown run `{}` in {}. {hint}", escape(&args.journal), home.journals().display());
+        bail!("unknown run `{}` in {}. {hint}", escape(journal), home.journals().display());
     }
     let beginning = segments.beginning();
     Ok((segments, beginning))

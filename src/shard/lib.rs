@@ -51,11 +51,13 @@ mod subscribers;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod thread_priority;
 mod tick_clock;
 pub mod tokens;
 pub mod training;
 mod unsynced_records;
 mod views;
+pub mod whatif;
 
 pub use command_table::specs;
 pub use driver::Driver;
@@ -104,6 +106,7 @@ use townlet_wire::telemetry::{Alert, Learning, Transport};
 use townlet_wire::{Answer, ErrorBody, Request, Session, Snapshot};
 use training::Training;
 use unsynced_records::UnsyncedRecords;
+use whatif::line::WhatIfLine;
 
 /// How often a waiting caller checks whether the town's thread still answers.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -283,6 +286,7 @@ fn launch(
         operator_log: OperatorLog::new(home.employment_log()),
         publication: Publication::new(Arc::clone(&subscribers), telemetry),
         training: None,
+        questions: WhatIfLine::new(home.clone()),
         reloader: options.reloader,
         disk: DiskThread::start(),
         files: WatchedFiles::new(claim.clone(), options.token_file.as_deref()),

@@ -85,6 +85,16 @@ impl RecordedRun {
         (self.keyframes[0].player.town.tick(), self.current.player.town.tick(), self.end)
     }
 
+    /// The town at the current tick.
+    pub const fn town(&self) -> &Town {
+        &self.current.player.town
+    }
+
+    /// The policy that chose there, as far as it is known.
+    pub fn policy(&self) -> &str {
+        &self.current.policy
+    }
+
     /// Milliseconds a tick took at 1×.
     pub fn tick_ms(&self) -> u64 {
         self.current.player.town.rules().config.time.tick_ms.into()

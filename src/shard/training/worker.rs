@@ -21,6 +21,7 @@ use super::spec::TrainingSpec;
 use super::{TrainerEvent, newest_training};
 use crate::engine::Message;
 use crate::home::{Home, new_run_id};
+use crate::thread_priority;
 use townlet_wire::telemetry::{HeldOutEvaluation, LearningRow, SafetyRate};
 
 /// Threads of a shadow training; the other cores are for the town and its service.
@@ -105,7 +106,7 @@ impl Run {
 impl Worker {
     /// Trains until it is stopped or finished. The error says what could not be saved at the end.
     pub(super) fn run(&self) -> Result<(), String> {
-        lower_thread_priority();
+        thread_priority::lower();
         let Some(mut run) = self.begin() else { return Ok(()) };
         while self.wait_while_paused() {
             self.apply_new_rules(&mut run);
@@ -303,17 +304,6 @@ fn to_evaluation(row: &Row) -> Option<HeldOutEvaluation> {
         best: it.best,
     })
 }
-
-/// Lowers the priority of this thread. Elsewhere than on Linux this would affect the whole program.
-fn lower_thread_priority() {
-    #[cfg(target_os = "linux")]
-    // Failure is harmless.
-    let _ = rustix::process::nice(NICENESS);
-}
-
-/// Added to the thread's niceness.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
 
 #[cfg(test)]
 mod tests {

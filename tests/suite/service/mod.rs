@@ -13,6 +13,7 @@ mod idle_connections;
 mod index_page;
 mod metrics;
 mod views;
+mod whatif;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -68,6 +68,11 @@ impl Question {
         self.starts.len() - 1
     }
 
+    /// The rules of the town as it goes on.
+    pub fn rules(&self) -> &Arc<Rules> {
+        self.town.rules()
+    }
+
     /// Copies of each alternative.
     pub const fn samples(&self) -> NonZero<u32> {
         self.samples
