@@ -1,14 +1,16 @@
 //! What if: futures share their random draws, change nothing, and do not depend on threads.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use townlet_learn::Scripted;
 use townlet_learn::whatif::{Alternative, Answer, FIGURES, Future, Question, Verdict, partings};
+use townlet_town::counter_rng::{self, Purpose, Stream};
 use townlet_town::{Command, EventKind, ResidentId, Town};
 
-use crate::threads;
+use crate::{golden_digests, is_soak, threads};
 
 const SAMPLES: NonZero<u32> = NonZero::new(12).unwrap();
 const DAYS: NonZero<u32> = NonZero::new(2).unwrap();
@@ -124,4 +126,44 @@ fn what_is_refused_is_named_and_a_stop_leaves_whole_samples_only() {
         },
     );
     assert_eq!(ended.into_inner(), 1);
+}
+
+/// The share of 95 % intervals that hold the mean difference over many more samples: questions about approving the head of the exit
+/// queue, from random ticks.
+#[test]
+fn intervals_hold_the_difference_as_often_as_they_say() {
+    let (questions, samples, truth, least) = if is_soak() { (200, 64, 4_096, 0.93) } else { (8, 16, 128, 0.85) };
+    let backlog = golden_digests::town(golden_digests::TOWNS[1]);
+    let mut found: BTreeMap<&str, [u32; 2]> = BTreeMap::new();
+    for question in 0..questions {
+        let mut town = Town::new(Arc::clone(backlog.rules()), question);
+        let [random, ..] = counter_rng::draw(question, Stream::World, 0, 0, Purpose::Replica, 0);
+        let from = 2_000 + u64::from(random) % 6_000;
+        while town.tick() < from || town.state().employment.queue.is_empty() {
+            town.step(&mut Scripted);
+            town.clear_events();
+        }
+        let head = town.state().employment.queue[0].agent;
+        let who = town.state().agents.resident[head];
+        let approve = Alternative { commands: vec![Command::ExitApprove { who }], rules: None };
+        let all = NonZero::new(samples + truth).expect("some");
+        let asked = Question::new(&town, &[approve], all, NonZero::<u32>::MIN).expect("the exit is in review");
+        let lived = live(&asked, 2);
+        let (lived, others) = lived.split_at(samples as usize);
+        let truth: BTreeMap<&str, f64> =
+            Answer::of(others, 1).rows.iter().map(|row| (row.figure.name, row.difference)).collect();
+        for row in Answer::of(lived, 1).rows {
+            let Some(((low, high), truth)) = row.interval.zip(truth.get(row.figure.name)) else { continue };
+            let [held, of] = found.entry(row.figure.name).or_default();
+            *of += 1;
+            *held += u32::from((low..=high).contains(truth));
+        }
+    }
+    let [held, of] = found.values().fold([0, 0], |sum, [held, of]| [sum[0] + held, sum[1] + of]);
+    let share = f64::from(held) / f64::from(of);
+    println!("{held} of {of} intervals hold it: {share:.4}");
+    for (figure, [held, of]) in &found {
+        println!("{figure}: {held} of {of}");
+    }
+    assert!((least..=0.999).contains(&share), "{share}");
 }
