@@ -33,7 +33,7 @@ mod tests;
 pub use checkpoint::{Checkpoint, CheckpointKey, PublicKey, durable_line};
 pub use export::{Exported, Filter, Format, Redact, export};
 pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
-pub use log_files::{records, run_records};
+pub use log_files::{file_records, records, run_of_file, run_records};
 pub use newest::{Cursor, Page, Selection, newest};
 pub use record::{GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
 pub use run_start::RunStart;

@@ -113,26 +113,25 @@ pub(crate) struct Line {
 }
 
 /// Iterator over the lines of a segment. A line longer than any record comes in pieces, none of which is a valid record.
-pub(crate) struct Lines {
-    reader: BufReader<File>,
+pub(crate) struct Lines<R = File> {
+    reader: BufReader<R>,
     number: u64,
     offset: u64,
 }
 
 impl Lines {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            reader: BufReader::with_capacity(
-                64 * 1024,
-                townlet_files::open(path).map_err(|error| named(path, &error))?,
-            ),
-            number: 0,
-            offset: 0,
-        })
+        Ok(Self::of(townlet_files::open(path).map_err(|error| named(path, &error))?))
     }
 }
 
-impl Iterator for Lines {
+impl<R: Read> Lines<R> {
+    fn of(reader: R) -> Self {
+        Self { reader: BufReader::with_capacity(64 * 1024, reader), number: 0, offset: 0 }
+    }
+}
+
+impl<R: Read> Iterator for Lines<R> {
     type Item = io::Result<Line>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -181,6 +180,19 @@ pub fn run_records(
         }
     }
     Ok(())
+}
+
+/// As [`run_records`], for the content of one file of a log, such as one in an archive.
+pub fn file_records(content: impl Read, mut visit: impl FnMut(Result<Record, String>)) -> io::Result<()> {
+    for line in Lines::of(content) {
+        visit(Record::parse(&line?.bytes));
+    }
+    Ok(())
+}
+
+/// The run of which a file with this name holds a segment of the log.
+pub fn run_of_file(name: &str) -> Option<&str> {
+    segment_of(name).map(|(run_id, _)| run_id)
 }
 
 /// Adds the file's name to an error.

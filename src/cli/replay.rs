@@ -71,14 +71,14 @@ struct Digest {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     output::require_home(&args.home)?;
-    let (segments, beginning) = segments(&args.journal, &args.home)?;
+    let journal = open_journal(&args.journal, &args.home)?;
     if args.watch {
-        return watch(args, segments, beginning);
+        return watch(args, journal);
     }
-    let mut report = replay(segments.iter(), args.every, |digest| {
+    let mut report = replay(journal.segments.iter(), args.every, |digest| {
         if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;
-    report.notes.splice(..0, beginning);
+    report.notes.splice(..0, journal.beginning);
     if args.json {
         output::json(&json!(report))?;
     } else {
@@ -88,7 +88,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Opens the run in the interface.
-fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<ExitCode> {
+fn watch(args: &Args, journal: NamedJournal) -> Result<ExitCode> {
+    let NamedJournal { segments, beginning, home, bundle } = journal;
     // The alerts of a recording are over.
     let options = townlet_tui::Options { webhook: None, ..screen_options(&args.screen, &user_config::load()?)? };
     output::require_terminal("omit `--watch` without one.")?;
@@ -97,10 +98,13 @@ fn watch(args: &Args, segments: Segments, beginning: Option<String>) -> Result<E
     let further = (further > 0).then(|| ("segments after it".to_owned(), further.to_string()));
     let beginning = beginning.map(|sentence| ("beginning".to_owned(), sentence));
     let facts = files.into_iter().chain(further).chain(beginning).collect();
-    let (home, at) = (Home::new(&args.home), args.at);
+    let at = args.at;
     let mut session = TerminalSession::open(options).context("the terminal failed")?;
     let open = move || {
-        let mut recording = RecordedRun::open(&home, segments)?;
+        let mut recording = match bundle {
+            Some(bundle) => RecordedRun::open_bundle(&home, segments, &bundle)?,
+            None => RecordedRun::open(&home, segments)?,
+        };
         let tick = initial_tick(at, recording.ticks())?;
         recording.seek(tick).map(|()| recording)
     };
@@ -124,11 +128,23 @@ pub(super) fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -
     Err(format!("--at {at}: the recording has the ticks {first} to {last}"))
 }
 
-/// The journal of a run, a segment or a bundle, and a sentence about what is missing before it.
-pub(super) fn segments(journal: &str, home: &Path) -> Result<(Segments, Option<String>)> {
+/// The journal that was named, and what belongs to it.
+pub(super) struct NamedJournal {
+    pub(super) segments: Segments,
+    /// What is missing before it, a sentence.
+    pub(super) beginning: Option<String>,
+    /// The home with its keyframes and its audit log.
+    pub(super) home: Home,
+    /// The bundle that holds its audit log instead.
+    bundle: Option<PathBuf>,
+}
+
+pub(super) fn open_journal(journal: &str, home: &Path) -> Result<NamedJournal> {
     let path = Path::new(journal);
+    let home = Home::new(home);
     if path.is_file() && incident::is_bundle(path) {
-        return Ok((incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?, None));
+        let segments = incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?;
+        return Ok(NamedJournal { segments, beginning: None, home, bundle: Some(path.to_owned()) });
     }
     let is_segment = path.extension().is_some_and(|extension| extension == "tlj");
     if is_segment || path.is_file() {
@@ -138,9 +154,9 @@ pub(super) fn segments(journal: &str, home: &Path) -> Result<(Segments, Option<S
             "{}: not a journal segment (`.tlj`) and not an incident bundle. Name a run, a segment or a bundle.",
             path.display()
         );
-        return Ok((opened?, None));
+        let home = home_of_segment(path).unwrap_or(home);
+        return Ok(NamedJournal { segments: opened?, beginning: None, home, bundle: None });
     }
-    let home = Home::new(home);
     let segments = Segments::of_run(&home, journal)?;
     if segments.count() == 0 {
         let runs = runs(&home);
@@ -152,7 +168,14 @@ pub(super) fn segments(journal: &str, home: &Path) -> Result<(Segments, Option<S
         bail!("unknown run `{}` in {}. {hint}", escape(journal), home.journals().display());
     }
     let beginning = segments.beginning();
-    Ok((segments, beginning))
+    Ok(NamedJournal { segments, beginning, home, bundle: None })
+}
+
+/// The home in whose folder of journals a segment is; in that of an unpacked bundle for its replay.
+fn home_of_segment(path: &Path) -> Option<Home> {
+    let folder = std::path::absolute(path).ok()?.parent()?.to_owned();
+    let above = folder.ancestors().nth(2).map(Home::new).filter(|home| home.journals() == folder);
+    above.or_else(|| Some(Home::new(&folder)).filter(|home| home.console().is_dir()))
 }
 
 /// All runs with a journal, sorted by name.
@@ -290,6 +313,18 @@ mod tests {
             let why = initial_tick(Some(at), ticks).expect_err("it is refused");
             assert_eq!(why, format!("--at {}: the recording has the ticks 228,000 to 1,951,062", thousands(at)));
         }
+    }
+
+    #[test]
+    fn a_segment_is_looked_at_with_the_files_of_its_home() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (home, unpacked) = (folder.path().join("home"), folder.path().join("townlet-bundle"));
+        let unpacked_log = unpacked.join("logs/console");
+        std::fs::create_dir_all(&unpacked_log).expect("a folder");
+        let home_of = |path: PathBuf| home_of_segment(&path).map(|home| home.folder().to_owned());
+        assert_eq!(home_of(home.join("logs/journal/harbour-1-000000000000.tlj")), Some(home.clone()));
+        assert_eq!(home_of(unpacked.join("replay.tlj")), Some(unpacked));
+        assert_eq!(home_of(home.join("journal/harbour-1-000000000000.tlj")), None);
     }
 
     /// A command that is missing from the journal, as after a failed write, and a further file that begins after it at the

@@ -11,14 +11,15 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use townlet_shard::Home;
-use townlet_shard::recorded_run::RecordedRun;
+use townlet_shard::history::History;
 use townlet_shard::whatif::{Asked, Prepared, cells, keep};
 use townlet_tui::format::thousands;
 use townlet_wire::ErrorBody;
 use townlet_wire::whatif::{DEFAULT_DAYS, DEFAULT_SAMPLES, WhatIfAnswer};
 
 use super::output::OutputLost;
-use super::{EXIT_INTERRUPTED, output, replay};
+use super::replay::{self, NamedJournal};
+use super::{EXIT_INTERRUPTED, output};
 
 /// Arguments of `townlet whatif`.
 #[derive(clap::Args, Debug)]
@@ -83,18 +84,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         !asked.alternatives.is_empty(),
         "an alternative is missing. Give one, such as `--command \"approve finn\"`; it is compared with doing nothing."
     );
-    let (segments, beginning) = replay::segments(&args.run, &args.home)?;
+    let NamedJournal { segments, beginning, home: recorded, .. } = replay::open_journal(&args.run, &args.home)?;
     let interrupted = output::signal_flag(&[SIGINT, SIGTERM])?;
     if let Some(beginning) = beginning {
         output::stderr!("note: {beginning}");
     }
     let home = Home::new(&args.home);
-    let mut recording = RecordedRun::open(&home, segments).map_err(|why| anyhow!("{why}."))?;
-    let at = replay::initial_tick(args.at, recording.ticks()).map_err(|why| anyhow!("{why}."))?;
-    recording.seek(at).map_err(|why| anyhow!("{why}."))?;
-    let prepared = Prepared::of_recording(&home, recording.town(), recording.policy(), &args.run, &asked);
+    let mut history = History::open(&recorded, segments).map_err(|why| anyhow!("{why}."))?;
+    let (first, last) = history.ticks();
+    let at = replay::initial_tick(args.at, (first, last, last)).map_err(|why| anyhow!("{why}."))?;
+    let moment = history.seek(at).map_err(|why| anyhow!("{why}."))?;
+    let prepared = Prepared::of_recording(&home, moment.town(), moment.policy(), &args.run, &asked);
     let prepared = prepared.map_err(|why| refused(&why))?;
-    drop(recording);
+    for note in history.take_notes() {
+        output::stderr!("note: {note}.");
+    }
+    drop(history);
     let bar = output::progress_bar(asked.samples.get().into(), args.json, "{bar:30} sample {human_pos} of {human_len}");
     let threads = output::worker_threads(args.threads.and_then(|threads| NonZero::new(threads.into())));
     let should_continue = || !interrupted.load(Ordering::Relaxed);

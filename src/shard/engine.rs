@@ -20,6 +20,7 @@ use super::disk_thread::DiskThread;
 use super::driver::Driver;
 use super::employment_log::{OperatorLog, RowsWritten};
 use super::file_watch::{Finding, WatchedFiles};
+use super::history::KeyframeWriter;
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
@@ -173,6 +174,7 @@ pub(super) struct Engine {
     pub(super) requests: RequestReceiver<Submission>,
     pub(super) journal: RunJournal,
     pub(super) snapshots: SnapshotSaver,
+    pub(super) keyframes: KeyframeWriter,
     pub(super) operator_log: OperatorLog,
     pub(super) publication: Publication,
     pub(super) releases: Releases,
@@ -383,6 +385,7 @@ impl Engine {
         self.status.stepping = self.clock.stepping();
         if tick.is_multiple_of(DIGEST_TICKS) {
             self.write_journal();
+            self.write_keyframe(now);
         }
         if self.snapshots.autosave_due(&self.town, now) {
             self.save_snapshot();

@@ -97,6 +97,11 @@ impl Home {
         files
     }
 
+    /// Folder of a run's keyframes.
+    pub fn keyframes(&self, run_id: &str) -> PathBuf {
+        self.0.join("logs/keyframes").join(run_id)
+    }
+
     /// Folder of a run's snapshots.
     pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
         self.0.join(root).join("auto").join(run_id)

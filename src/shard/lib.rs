@@ -17,6 +17,7 @@ mod engine;
 mod execution;
 mod file_watch;
 mod health;
+pub mod history;
 pub mod home;
 pub mod incident;
 pub mod journal;
@@ -36,6 +37,7 @@ mod process_output;
 mod promotion;
 mod publication;
 pub mod publish;
+mod recorded_audit;
 pub mod recorded_run;
 pub mod recovery;
 mod reload;
@@ -85,6 +87,7 @@ use disk_thread::DiskThread;
 use employment_log::OperatorLog;
 use engine::{Engine, Message, Progress};
 use file_watch::WatchedFiles;
+use history::KeyframeWriter;
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal, SegmentPlace};
 use lateness::{LateTicks, Lateness};
@@ -277,11 +280,13 @@ fn launch(
         run_id: run_id.clone(),
         records: records.clone(),
     };
+    let keyframes = KeyframeWriter::new(home.keyframes(&run_id), tick, recorder.log.clone());
     let mut engine = Engine {
         clock: TickClock::new(options.paused, options.speed, options.held.then_some(tick)),
         sessions: SessionTable::new(tokens.map_err(ShardError::Resume)?),
         pending: PendingCommands::new(opened.index),
-        journal: RunJournal::new(journal, header, tick, recorder.log.clone()),
+        journal: RunJournal::new(journal, header, tick, recorder.log.clone(), Arc::clone(&keyframes.store)),
+        keyframes,
         snapshots: SnapshotSaver::new(home.snapshots(&config.snapshot.root, &run_id)),
         operator_log: OperatorLog::new(home.employment_log()),
         publication: Publication::new(Arc::clone(&subscribers), telemetry),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::engine::Engine;
+use super::history;
 use super::publish::Update;
 use super::telemetry::{self, ShardStatus};
 
@@ -92,6 +93,21 @@ impl Engine {
     pub(super) fn save_snapshot(&mut self) {
         self.write_journal();
         self.snapshots.save(&self.town, &self.journal, &self.disk, &self.sender);
+    }
+
+    /// Has a keyframe written if one is due. The journal must hold the town's digest.
+    pub(super) fn write_keyframe(&mut self, now: Instant) {
+        let (tick, rules) = (self.town.tick(), self.town.rules());
+        if self.keyframes.is_due(tick, &rules.config, now) && self.journal.trouble().is_none() {
+            let capture = history::Capture {
+                run_id: self.journal.header.run_id.clone(),
+                policy: self.driver.id().to_owned(),
+                rules: Arc::clone(rules),
+                state: self.town.state().clone(),
+                feed: self.status.feed.without_new(),
+            };
+            self.keyframes.write(capture, &self.disk, now);
+        }
     }
 
     /// Publishes the state. A publisher that is still at work gets the next one, and all that happened by then.

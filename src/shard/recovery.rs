@@ -31,12 +31,18 @@ pub struct JournalReplayer {
 impl JournalReplayer {
     /// Starts from the state in a header.
     pub fn from_header(header: &Header) -> Result<Self, String> {
-        let town = match &header.base {
-            Base::Seed(seed) => {
+        Self::from_header_with(header, None)
+    }
+
+    /// As [`Self::from_header`]. A town of the same sources as `known` shares these rules.
+    pub(crate) fn from_header_with(header: &Header, known: Option<&Arc<Rules>>) -> Result<Self, String> {
+        let town = match (&header.base, known.filter(|rules| rules.sources == header.sources)) {
+            (Base::Seed(seed), Some(rules)) => Town::new(Arc::clone(rules), *seed),
+            (Base::Seed(seed), None) => {
                 let rules = Rules::new(header.sources.clone()).map_err(|error| error.to_string())?;
                 Town::new(Arc::new(rules), *seed)
             }
-            Base::Snapshot(bytes) => snapshot::load(bytes).map_err(|error| error.to_string())?,
+            (Base::Snapshot(bytes), _) => snapshot::load_with(bytes, known).map_err(|error| error.to_string())?,
         };
         Ok(Self::from_town(town))
     }
@@ -61,7 +67,7 @@ impl JournalReplayer {
     /// entries before it are missing. Returns the position of that snapshot.
     pub fn begin_segment(&mut self, header: &Header) -> Result<Option<(u64, u64)>, String> {
         let Base::Snapshot(_) = header.base else { return Ok(None) };
-        let base = Self::from_header(header)?;
+        let base = Self::from_header_with(header, Some(self.town.rules()))?;
         let start = position(&base.town);
         if start > position(&self.town) {
             *self = Self { checked: self.checked, ..base };

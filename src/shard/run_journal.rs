@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use townlet_files::Placement;
 use townlet_town::{Town, snapshot};
 
+use super::history::KeyframeStore;
 use super::home::Home;
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal, NewSegment, Retention};
 use super::log::Log;
@@ -26,15 +27,22 @@ pub(super) struct RunJournal {
     /// The last segment that the writer was told to complete.
     completed: u64,
     log: Log,
+    keyframes: Arc<KeyframeStore>,
     /// The first tick that no entry holds yet.
     from: u64,
     written: Instant,
 }
 
 impl RunJournal {
-    /// A journal that holds everything up to `tick`.
-    pub(super) fn new(writer: Arc<Journal>, header: Header, tick: u64, log: Log) -> Self {
-        Self { writer, header, options: Vec::new(), completed: 0, log, from: tick, written: Instant::now() }
+    /// A journal that holds everything up to `tick`. Keyframes of segments that retention removes go with them.
+    pub(super) fn new(
+        writer: Arc<Journal>,
+        header: Header,
+        tick: u64,
+        log: Log,
+        keyframes: Arc<KeyframeStore>,
+    ) -> Self {
+        Self { writer, header, options: Vec::new(), completed: 0, log, keyframes, from: tick, written: Instant::now() }
     }
 
     /// Keeps the options of the tick that the town has just lived.
@@ -111,7 +119,8 @@ impl RunJournal {
             max_age: DAY * settings.retain_days,
             needed_from,
         };
-        self.writer.begin_segment(NewSegment { home: home.clone(), header, retention, log: self.log.clone() });
+        let (home, log, keyframes) = (home.clone(), self.log.clone(), Arc::clone(&self.keyframes));
+        self.writer.begin_segment(NewSegment { home, header, retention, log, keyframes });
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

@@ -21,6 +21,8 @@ const STEP_BUDGET: Duration = Duration::from_millis(25);
 const MAX_SPEED_STEP: u64 = 500;
 /// The transport of a recording's session.
 pub const RECORDING: &str = "recording";
+/// What can be done about a part of a run that cannot be shown.
+const REPAIR_HINT: &str = "Other parts of the run can still be shown. Put back a copy of the file for this one.";
 /// Commands of the shard's table that a recording supports.
 const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 
@@ -125,14 +127,15 @@ impl Playback {
             } else {
                 inbox.recv_timeout(FRAME)
             };
-            let done = match command {
+            match command {
                 Ok(request) => self.answer(&request),
-                Err(RecvTimeoutError::Timeout) => self.play(),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Err(why) = self.play() {
+                        self.paused = true;
+                        (self.deliver)(SourceEvent::Notice(format!("{why}.")));
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
-            };
-            if let Err(why) = done {
-                (self.deliver)(SourceEvent::Ended(why.clone()));
-                return format!("{}: {why}.", self.recording.run_id());
             }
             self.show();
         }
@@ -143,7 +146,10 @@ impl Playback {
         self.recording.ticks().1
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
+        for note in self.recording.take_notes() {
+            (self.deliver)(SourceEvent::Notice(format!("{note}.")));
+        }
         let speed = if self.paused { "paused" } else { self.speed.row().1 };
         (self.deliver)(SourceEvent::View(Arc::new(self.recording.view(speed))));
     }
@@ -167,19 +173,20 @@ impl Playback {
         Ok(())
     }
 
-    fn answer(&mut self, request: &Request) -> Result<(), String> {
-        let command = self.parse(&request.command);
-        let result = command.as_ref().map(|command| json!({ "summary": self.summary(command) })).map_err(Clone::clone);
-        if let Some(command) = command.as_ref().ok().filter(|_| !request.dry_run) {
-            self.apply(command)?;
-        }
+    fn answer(&mut self, request: &Request) {
+        let result = self.parse(&request.command).and_then(|command| {
+            let summary = json!({ "summary": self.summary(&command) });
+            if !request.dry_run {
+                self.apply(&command).map_err(|why| ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT))?;
+            }
+            Ok(summary)
+        });
         let cmd_id = request.cmd_id.clone().unwrap_or_default();
         let mut answer = Answer::new(cmd_id, &request.command, self.tick(), result);
         if request.dry_run && answer.error.is_none() {
             answer.status = Status::DryRun;
         }
         (self.deliver)(SourceEvent::Answer(answer));
-        Ok(())
     }
 
     fn parse(&self, line: &str) -> Result<PlaybackCommand, ErrorBody> {

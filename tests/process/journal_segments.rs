@@ -191,13 +191,52 @@ fn kill_while_a_segment_begins_or_goes_loses_nothing() {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
             let points = format!("{point}={passed}*off->panic");
-            // Without autosaves, so that segments alone replace files.
-            let settings = [SMALL, "journal.max_bytes=131072", "snapshot.autosave.cadence_ticks=10000000"];
+            // Without autosaves and keyframes, so that segments alone replace files.
+            let settings = [
+                SMALL,
+                "journal.max_bytes=131072",
+                "snapshot.autosave.cadence_ticks=10000000",
+                "keyframes.every_ticks=0",
+            ];
             let died = fresh(home.path(), &settings, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
             assert_eq!(died.status, None, "{what} was never met: {}{}", died.out, died.said);
             resumes_as(expected.digest(), &what, home.path(), &died);
         }
     }
+}
+
+#[test]
+#[cfg(feature = "failpoints")]
+fn kill_while_a_keyframe_is_written_leaves_complete_files() {
+    let whole = tempfile::tempdir().unwrap();
+    let expected = fresh(whole.path(), &[], &[]);
+    for (point, leaves_part) in [("replace_write", false), ("replace_rename", true), ("replace_sync", false)] {
+        let home = tempfile::tempdir().unwrap();
+        // The first segment is the first file, and keyframes come before any other.
+        let points = format!("{point}=1*off->panic");
+        let settings = ["keyframes.every_ticks=100", "snapshot.autosave.cadence_ticks=10000000"];
+        let died = fresh(home.path(), &settings, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+        assert_eq!(died.status, None, "{point} was never met: {}{}", died.out, died.said);
+        let folder = Home::new(home.path()).keyframes(&run_id(home.path()));
+        let (parts, whole) = keyframe_files(&folder);
+        assert_eq!((parts, whole), (usize::from(leaves_part), usize::from(point == "replace_sync")), "{point}");
+        resumes_as(expected.digest(), point, home.path(), &died);
+        let (parts, whole) = keyframe_files(&folder);
+        assert!(parts == 0 && whole > 0, "{point}: {parts} files are incomplete, {whole} complete");
+    }
+}
+
+/// The incomplete and the complete keyframes of a folder, of which no other file is there.
+#[cfg(feature = "failpoints")]
+fn keyframe_files(folder: &Path) -> (usize, usize) {
+    let files = crate::kit::files_below(folder);
+    let is_part = |file: &&std::path::PathBuf| file.extension().is_some_and(|it| it == "part");
+    let parts = files.iter().filter(is_part).count();
+    for file in files.iter().filter(|file| !is_part(file)) {
+        let bytes = std::fs::read(file).expect("it is read");
+        assert!(townlet_shard::history::is_keyframe(&bytes), "{}: {} bytes", file.display(), bytes.len());
+    }
+    (parts, files.len() - parts)
 }
 
 #[test]

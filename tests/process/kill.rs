@@ -19,12 +19,14 @@ use townlet_audit::{Proofs, VerificationKey, verify_with};
 use townlet_learn::prng::Prng;
 use townlet_shard::Home;
 use townlet_shard::cross_check::cross_check;
+use townlet_shard::history::{History, is_keyframe};
+use townlet_shard::journal::Segments;
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::{Answer, Role, Status};
 
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::server::Server;
-use crate::kit::{TestTown, has_journal, in_each_town, soak, temp_home, wait_until};
+use crate::kit::{TestTown, files_below, has_journal, in_each_town, soak, temp_home, wait_until};
 
 in_each_town! {
     kill_during_a_script_loses_and_repeats_nothing,
@@ -94,7 +96,27 @@ impl Tally {
         for run in home.all_runs() {
             let check = cross_check(&home, &home.console(), &run, |_, _| {}).expect("the log is read");
             assert!(check.passed(), "{check:#?}");
+            assert_keyframes_are_whole(&home, &run);
         }
+    }
+}
+
+/// A kill leaves complete keyframes, and every part of the run can be looked at from them.
+#[track_caller]
+fn assert_keyframes_are_whole(home: &Home, run: &str) {
+    let files = files_below(&home.keyframes(run));
+    for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "tlk")) {
+        let bytes = std::fs::read(file).expect("the keyframe is read");
+        assert!(is_keyframe(&bytes), "{}: {} bytes", file.display(), bytes.len());
+    }
+    let segments = Segments::of_run(home, run).expect("the segments follow each other");
+    if segments.count() > 0 {
+        let mut history = History::open(home, segments).expect("the run is whole");
+        let (first, last) = history.ticks();
+        for tick in [last, first.midpoint(last), last, last.saturating_sub(1)] {
+            history.seek(tick).unwrap_or_else(|why| panic!("tick {tick} of {last}: {why}"));
+        }
+        assert_eq!(history.take_notes(), Vec::<String>::new());
     }
 }
 

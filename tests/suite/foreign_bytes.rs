@@ -82,7 +82,7 @@ macro_rules! readers {
 }
 
 readers! {
-    config config_import user_config perturbations plan snapshot snapshot_content journal journal_frames checkpoint
-    training_state training_content bundle bundle_content audit_log stream payloads command_line console_body keymap layouts
+    config config_import user_config perturbations plan snapshot snapshot_content journal journal_frames keyframe
+    keyframe_content checkpoint training_state training_content bundle bundle_content audit_log stream payloads command_line console_body keymap layouts
     tokens schema_version
 }

@@ -22,6 +22,7 @@ mod employment;
 mod eval_command;
 mod foreign_bytes;
 mod generated_docs;
+mod history;
 #[cfg(target_os = "linux")]
 mod hostile_files;
 mod idempotency_and_tokens;

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crate::kit::{TestShard, temp_home};
-use townlet_shard::Home;
 use townlet_shard::journal::Segments;
 use townlet_shard::recorded_run::RecordedRun;
+use townlet_shard::{Home, incident};
 use townlet_source::{Link, Recorded, Source, SourceEvent};
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
@@ -194,4 +194,32 @@ fn a_recording_says_what_is_wrong_with_its_audit_log() {
     assert_eq!(state(), "2 lines of the audit log are damaged and left out");
     std::fs::remove_dir_all(&logs).unwrap();
     assert_eq!(state(), "the run has no audit log here");
+}
+
+#[test]
+fn a_bundle_shows_the_audit_log_of_its_run_without_its_home() {
+    let home = temp_home();
+    let (journal, _) = lived(home.path());
+    let (home_of_run, elsewhere) = (Home::new(home.path()), temp_home());
+    let mut whole = RecordedRun::open(&home_of_run, Segments::open(&journal).unwrap()).expect("it is whole");
+    let run = whole.run_id().to_owned();
+    let path = elsewhere.path().join("a.tar.zst");
+    incident::take(&home_of_run, &run, "snapshots", Some(&path)).expect("it is made");
+    let segments = incident::replay_journal(&path).expect("it has a replay");
+    let mut recording = RecordedRun::open_bundle(&Home::new(elsewhere.path()), segments, &path).expect("it is whole");
+    for tick in [0, 150, 4_999] {
+        whole.seek(tick).expect("journal and town agree");
+        recording.seek(tick).expect("journal and town agree");
+        let audit = recording.view("paused").audit;
+        assert_eq!(audit, whole.view("paused").audit, "tick {tick}");
+        let done = |command: &str| audit.records.iter().any(|row| row.command == command && row.stage == "outcome");
+        assert_eq!([done("setmoney"), done("price")], [tick >= 150, tick >= 4_999], "tick {tick}: {audit:#?}");
+        assert_eq!(audit.state, "ok");
+    }
+    // A segment by itself belongs to no bundle and no home.
+    let alone = elsewhere.path().join(journal[0].file_name().unwrap());
+    std::fs::copy(&journal[0], &alone).unwrap();
+    let segments = Segments::open(&[alone]).unwrap();
+    let recording = RecordedRun::open(&Home::new(elsewhere.path()), segments).expect("it is whole");
+    assert_eq!(recording.view("paused").audit.state, "the run has no audit log here");
 }

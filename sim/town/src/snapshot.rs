@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -61,8 +62,12 @@ pub enum SnapshotError {
 
 /// The snapshot of a town.
 pub fn save(town: &Town) -> Vec<u8> {
-    let sources = town.rules().encoded_sources.clone();
-    let content = postcard::to_extend(town.state(), sources).expect("the state is plain data");
+    save_state(town.rules(), town.state())
+}
+
+/// The snapshot of a town of which another thread has a copy.
+pub fn save_state(rules: &Rules, state: &State) -> Vec<u8> {
+    let content = postcard::to_extend(state, rules.encoded_sources.clone()).expect("the state is plain data");
     let compressed = zstd::bulk::compress(&content, LEVEL).expect("compression in memory does not fail");
     let mut body = (content.len() as u64).to_le_bytes().to_vec();
     body.extend_from_slice(&compressed);
@@ -92,6 +97,14 @@ fn version(bytes: &[u8]) -> Option<u32> {
 /// # Errors
 /// Why the bytes are refused, as a clause that follows the file's name.
 pub fn load(bytes: &[u8]) -> Result<Town, SnapshotError> {
+    load_with(bytes, None)
+}
+
+/// As [`load`]. A town of the same sources as `known` shares these rules, which take long to compute in a large town.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(bytes: &[u8], known: Option<&Arc<Rules>>) -> Result<Town, SnapshotError> {
     let found = version(bytes).filter(|_| bytes.len() >= HEADER_BYTES).ok_or(SnapshotError::Foreign)?;
     if found != VERSION {
         return Err(SnapshotError::Version { found });
@@ -106,13 +119,20 @@ pub fn load(bytes: &[u8]) -> Result<Town, SnapshotError> {
         return Err(SnapshotError::Altered);
     }
     let content = decompress(&before[HEADER_BYTES..])?;
-    let mut input = postcard::Deserializer::from_bytes(&content);
-    let (sources, state): (StoredSources, State) = townlet_bounded::deserialize(&mut input, MAX_MEMORY)
-        .map_err(|error| SnapshotError::Content(error.to_string()))?;
-    drop(content);
-    let sources = Sources::try_from(sources).map_err(RulesError::Config)?;
-    let rules = Arc::new(Rules::new(sources)?);
+    let (rules, state) = if let Some(rules) = known.filter(|rules| content.starts_with(&rules.encoded_sources)) {
+        (Arc::clone(rules), decode(&content[rules.encoded_sources.len()..])?)
+    } else {
+        let (sources, state): (StoredSources, State) = decode(&content)?;
+        drop(content);
+        (Arc::new(Rules::new(Sources::try_from(sources).map_err(RulesError::Config)?)?), state)
+    };
     Town::resume(rules, state).map_err(SnapshotError::Content)
+}
+
+/// A value within the memory bound of a snapshot.
+fn decode<T: DeserializeOwned>(content: &[u8]) -> Result<T, SnapshotError> {
+    townlet_bounded::deserialize(&mut postcard::Deserializer::from_bytes(content), MAX_MEMORY)
+        .map_err(|error| SnapshotError::Content(error.to_string()))
 }
 
 /// Decompresses a body, but never more than [`MAX_BYTES`].

@@ -144,9 +144,12 @@ pub fn is_bundle(path: &Path) -> bool {
     townlet_files::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == MAGIC
 }
 
-/// The replay in a bundle, whose name there is `item`. Everything that the bundle states is checked before memory is taken.
-pub(super) fn read_replay(path: &Path, item: &str) -> io::Result<Vec<u8>> {
-    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+/// Calls `visit` with the name of each item below the bundle's own folder, its size and its content, until it returns a value.
+/// Everything that the bundle states is checked before memory is taken.
+pub(super) fn find_item<T>(
+    path: &Path,
+    mut visit: impl FnMut(&Path, u64, &mut dyn Read) -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
     let mut packed = zstd::stream::read::Decoder::new(townlet_files::open(path)?)?;
     packed.window_log_max(WINDOW_LOG)?;
     let mut tar = tar::Archive::new(packed.take(MAX_BYTES as u64));
@@ -168,17 +171,33 @@ pub(super) fn read_replay(path: &Path, item: &str) -> io::Result<Vec<u8>> {
             Some(name) => name,
             None => entry.path()?.into_owned(),
         };
-        // Below the bundle's own folder.
-        if name.components().skip(1).collect::<PathBuf>() == Path::new(item) {
-            if size > replay::MAX_BYTES as u64 {
-                return refused(format!("it states {size} bytes for {item}, which has at most {}", replay::MAX_BYTES));
-            }
-            let mut bytes = Vec::with_capacity(size as usize);
-            entry.read_to_end(&mut bytes)?;
-            return Ok(bytes);
+        if let Some(found) = visit(&name.components().skip(1).collect::<PathBuf>(), size, &mut entry)? {
+            return Ok(Some(found));
         }
     }
-    Err(io::Error::new(io::ErrorKind::NotFound, format!("the bundle holds no {item}; its manifest says why")))
+    Ok(None)
+}
+
+fn refused<T>(why: String) -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
+}
+
+/// The replay in a bundle, whose name there is `item`.
+pub(super) fn read_replay(path: &Path, item: &str) -> io::Result<Vec<u8>> {
+    let found = find_item(path, |name, size, content| {
+        if name != Path::new(item) {
+            return Ok(None);
+        }
+        if size > replay::MAX_BYTES as u64 {
+            return refused(format!("it states {size} bytes for {item}, which has at most {}", replay::MAX_BYTES));
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        content.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    })?;
+    let missing =
+        || io::Error::new(io::ErrorKind::NotFound, format!("the bundle holds no {item}; its manifest says why"));
+    found.ok_or_else(missing)
 }
 
 #[cfg(test)]

@@ -223,6 +223,22 @@ pub fn replay_journal(bundle: &Path) -> Result<Segments, String> {
     Segments::of_bytes(&name, bytes).map_err(|why| why.to_string())
 }
 
+/// Calls `visit` with the file name and the content of each segment of a run's audit log in a bundle.
+pub(crate) fn audit_segments(
+    bundle: &Path,
+    run_id: &str,
+    mut visit: impl FnMut(&str, &mut dyn std::io::Read) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    bundle::find_item(bundle, |path, _, content| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if townlet_audit::run_of_file(name) == Some(run_id) && path.parent() == Some(Path::new("logs/console")) {
+            visit(name, content)?;
+        }
+        Ok(None::<()>)
+    })
+    .map(drop)
+}
+
 /// Makes a bundle of a run from its files, whether or not its shard is running. Writes it to `output`, or to the home with a note.
 pub fn take(home: &Home, run_id: &str, root: &str, output: Option<&Path>) -> Result<Incident, String> {
     let run = Run { home: home.clone(), id: run_id.to_owned(), root: root.to_owned() };

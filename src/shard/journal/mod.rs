@@ -42,6 +42,8 @@ const MAX_BODY: usize = 64 * 1024 * 1024;
 const MAX_SEGMENT: usize = 2 * MAX_BODY;
 /// Most bytes of memory that the fields of a frame take beyond twice its length.
 const MAX_FRAME_MEMORY: usize = 16 * 1024 * 1024;
+/// Entries between two whose place is kept in memory.
+const MARK_ENTRIES: usize = 64;
 /// Bytes checked at most in the search for whole entries behind a damaged one, so that reading is linear in the size.
 const MAX_SEARCH: usize = 4 * MAX_BODY;
 
@@ -270,20 +272,22 @@ pub struct Contents {
 impl Contents {
     /// The configuration texts in force at the end of the segment.
     pub fn sources(&self) -> Sources {
-        let reloaded = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Reload { sources, .. } => Some(*sources),
-            _ => None,
-        });
-        reloaded.last().unwrap_or_else(|| self.header.sources.clone())
+        self.sources_at(usize::MAX)
+    }
+
+    /// The configuration texts in force before the entry that begins at this byte of the file.
+    pub(crate) fn sources_at(&self, byte: usize) -> Sources {
+        let before = self.entries.reloads.partition_point(|reload| *reload < byte);
+        let reload = self.entries.reloads[..before].last().and_then(|reload| self.entries.at(*reload));
+        match reload {
+            Some((Entry::Reload { sources, .. }, _)) => *sources,
+            _ => self.header.sources.clone(),
+        }
     }
 
     /// The tick at the end of the segment.
-    pub fn last_tick(&self) -> u64 {
-        let ticks = self.entries.iter().filter_map(|entry| match entry {
-            Entry::Ticks { to, .. } => Some(to),
-            _ => None,
-        });
-        ticks.last().unwrap_or(self.header.place.tick)
+    pub const fn last_tick(&self) -> u64 {
+        self.entries.last_tick
     }
 }
 
@@ -295,6 +299,11 @@ pub struct Entries {
     /// Where the first frame begins and the last one ends.
     range: Range<usize>,
     count: usize,
+    /// Where every [`MARK_ENTRIES`]th entry begins, and the tick before it.
+    marks: Arc<Vec<(u64, usize)>>,
+    /// Where the reloads begin.
+    reloads: Arc<Vec<usize>>,
+    last_tick: u64,
 }
 
 impl Entries {
@@ -317,6 +326,21 @@ impl Entries {
     pub fn at(&self, mut at: usize) -> Option<(Entry, usize)> {
         let entry = next(&self.bytes[..self.range.end], &mut at)?;
         Some((entry, at))
+    }
+
+    /// The digest that the journal has of the town at `tick`, and the byte at which the entry after those ticks begins; `None`
+    /// if no entry ends at that tick.
+    pub(crate) fn digest_at(&self, tick: u64) -> Option<(Option<String>, usize)> {
+        let mark = self.marks.partition_point(|(before, _)| *before < tick);
+        let mut at = self.marks[..mark].last()?.1;
+        loop {
+            let (entry, after) = self.at(at)?;
+            match entry {
+                Entry::Ticks { to, digest, .. } if to == tick => return Some((digest, after)),
+                Entry::Ticks { to, .. } if to > tick => return None,
+                _ => at = after,
+            }
+        }
     }
 
     /// All entries, oldest first.
@@ -348,11 +372,20 @@ fn parse(path: &Path, file: Arc<Vec<u8>>) -> Result<Contents, JournalError> {
         return Err(failed(path, &format!("it is larger than a segment of a journal may be ({MAX_SEGMENT} bytes)")));
     }
     let mut end = SegmentEnd::of_header(&header.place, &bytes[..at]);
-    let (first, mut count) = (at, 0);
+    let (first, mut count, mut last_tick) = (at, 0, header.place.tick);
+    let (mut marks, mut reloads) = (Vec::new(), Vec::new());
     loop {
         let begin = at;
         let Some(entry) = next::<Entry>(bytes, &mut at) else { break };
         entry.check().map_err(|why| failed(path, &format!("the entry at byte {begin} is invalid: {why}")))?;
+        if count % MARK_ENTRIES == 0 {
+            marks.push((last_tick, begin));
+        }
+        match entry {
+            Entry::Ticks { to, .. } => last_tick = to,
+            Entry::Reload { .. } => reloads.push(begin),
+            Entry::Command { .. } | Entry::Policy { .. } => {}
+        }
         count += 1;
     }
     if let Some(behind) = damage_after(bytes, at) {
@@ -360,7 +393,9 @@ fn parse(path: &Path, file: Arc<Vec<u8>>) -> Result<Contents, JournalError> {
     }
     end = end.and(&bytes[end.bytes as usize..at]);
     let torn = (bytes.len() - at) as u64;
-    Ok(Contents { header, entries: Entries { bytes: file, range: first..at, count }, end, torn })
+    let (marks, reloads) = (Arc::new(marks), Arc::new(reloads));
+    let entries = Entries { bytes: file, range: first..at, count, marks, reloads, last_tick };
+    Ok(Contents { header, entries, end, torn })
 }
 
 /// The header in the body of a first frame.
@@ -447,6 +482,12 @@ fn damage_after(bytes: &[u8], bad: usize) -> Option<String> {
         }
     }
     None
+}
+
+/// The body of bytes that are one valid frame.
+pub(super) fn only_body(bytes: &[u8]) -> Option<&[u8]> {
+    let mut end = 0;
+    next_body(bytes, &mut end).filter(|_| end == bytes.len())
 }
 
 /// The body of the frame at `at`, if it is valid.

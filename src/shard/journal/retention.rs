@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use fail::fail_point;
 
 use super::FrameReader;
+use crate::history::KeyframeStore;
 use crate::home::journal_tick;
 use crate::log::Log;
 use townlet_wire::count;
@@ -65,30 +66,33 @@ impl Removal {
     }
 
     /// Removes the files, the oldest first, so that a crash leaves segments that follow each other. Stops at one that cannot be
-    /// removed; it is tried again when the next segment begins.
-    pub(super) fn carry_out(&self, log: &Log) {
+    /// removed; it is tried again when the next segment begins. Keyframes before the journal go with it.
+    pub(super) fn carry_out(&self, log: &Log, keyframes: &KeyframeStore) {
         let mut bytes = 0;
         for (number, file) in self.files.iter().enumerate() {
             if let Err(why) = remove(&file.path) {
                 log.write(&format!("{}: it could not be removed: {why}", file.path.display()));
-                return self.report(number, bytes, log);
+                return self.report(number, bytes, log, keyframes);
             }
             bytes += file.bytes;
         }
-        self.report(self.files.len(), bytes, log);
+        self.report(self.files.len(), bytes, log, keyframes);
     }
 
-    fn report(&self, removed: usize, bytes: u64, log: &Log) {
+    fn report(&self, removed: usize, bytes: u64, log: &Log, keyframes: &KeyframeStore) {
         let (Some(first), Some(next)) =
             (self.files.first(), self.files.get(removed).map(|file| file.tick).or(self.kept.map(|kept| kept.0)))
         else {
             return;
         };
         if removed > 0 {
+            let (shortcuts, shortcut_bytes) = keyframes.remove_before(next);
             log.write(&format!(
-                "the journal before tick {next} was removed by retention: {} from tick {} on, {bytes} bytes",
+                "the journal before tick {next} was removed by retention: {} from tick {} on, {bytes} bytes, and {}, {shortcut_bytes} \
+                 bytes",
                 count(removed as u64, "segment"),
-                first.tick
+                first.tick,
+                count(shortcuts, "keyframe")
             ));
         }
     }

@@ -75,6 +75,29 @@ impl Segments {
         self.files.iter().map(|(path, _)| path.as_path())
     }
 
+    /// The first tick of a segment.
+    pub(crate) fn first_tick(&self, index: usize) -> u64 {
+        self.files[index].1.tick
+    }
+
+    /// The last segment that begins at or before a tick; the first one if none does.
+    pub(crate) fn last_from(&self, tick: u64) -> usize {
+        self.files.partition_point(|(_, place)| place.tick <= tick).saturating_sub(1)
+    }
+
+    /// The segment with the entry that leads to a tick; the first one if none does.
+    pub(crate) fn leading_to(&self, tick: u64) -> usize {
+        self.files.partition_point(|(_, place)| place.tick < tick).saturating_sub(1)
+    }
+
+    /// The header of a segment, without a check of the rest.
+    pub(crate) fn header(&self, index: usize) -> Result<Header, JournalError> {
+        match &self.bytes {
+            Some(_) => Ok(self.read(index)?.header),
+            None => Ok(FrameReader::open(&self.files[index].0)?.header),
+        }
+    }
+
     /// Reads a segment by its index. It must end as the one after it says; only the last may have a torn end, and one whose
     /// end could not be written.
     pub fn read(&self, index: usize) -> Result<Contents, JournalError> {

@@ -9,6 +9,7 @@ use townlet_town::{Rules, Sources, Town, snapshot};
 use super::retention::{SegmentFile, removable};
 use super::writer::{MAX_AGE, SegmentFill};
 use super::*;
+use crate::history::KeyframeStore;
 use crate::home::Home;
 use crate::log::Log;
 use crate::recovery::{JournalReplayer, recover_run};
@@ -56,6 +57,10 @@ impl Lived {
         lived
     }
 
+    fn keyframes(&self) -> Arc<KeyframeStore> {
+        Arc::new(KeyframeStore::new(self.home().keyframes(RUN)))
+    }
+
     fn home(&self) -> Home {
         Home::new(self.folder.path())
     }
@@ -79,7 +84,13 @@ impl Lived {
         let mut header = header(Base::Snapshot(snapshot::save(&self.town)));
         header.place.tick = self.town.tick();
         let log = Log::new(self.home().log(), "shard", false);
-        self.journal.begin_segment(NewSegment { home: self.home(), header, retention: *retention, log });
+        self.journal.begin_segment(NewSegment {
+            home: self.home(),
+            header,
+            retention: *retention,
+            log,
+            keyframes: self.keyframes(),
+        });
         self.journal.flush().unwrap();
     }
 
@@ -318,7 +329,13 @@ fn a_restart_reads_the_newest_segment_and_those_with_commands_that_are_asked_for
             SegmentPlace { tick: lived.town.tick(), last_command: entry.command_id(), ..SegmentPlace::FIRST };
         lived.journal.append(entry);
         let log = Log::new(lived.home().log(), "shard", false);
-        lived.journal.begin_segment(NewSegment { home: lived.home(), header, retention: KEEP_ALL, log });
+        lived.journal.begin_segment(NewSegment {
+            home: lived.home(),
+            header,
+            retention: KEEP_ALL,
+            log,
+            keyframes: lived.keyframes(),
+        });
     }
     lived.ticks();
     lived.journal.flush().unwrap();

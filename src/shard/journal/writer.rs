@@ -14,6 +14,7 @@ use townlet_files::{Disturbance, Placement, write_atomically};
 use super::open_segment::{OpenSegment, Restored};
 use super::retention::{Removal, Retention};
 use super::{Entry, Header, JournalError, PreviousEnd, SegmentEnd, failed, frame};
+use crate::history::KeyframeStore;
 use crate::home::Home;
 use crate::log::Log;
 
@@ -87,6 +88,8 @@ pub(crate) struct NewSegment {
     pub retention: Retention,
     /// Where removals are reported.
     pub log: Log,
+    /// The keyframes of the run.
+    pub keyframes: Arc<KeyframeStore>,
 }
 
 fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
@@ -408,7 +411,7 @@ impl Writer {
             return;
         }
         fail_point!("journal_rotate", |_| self.fail("fail point journal_rotate"));
-        let NewSegment { home, mut header, mut retention, log } = segment;
+        let NewSegment { home, mut header, mut retention, log, keyframes } = segment;
         retention.reserve += frame(&header).len() as u64;
         let removal = self.at_disk(|_| Removal::plan(home.journal_files(&header.run_id), &retention));
         let SegmentEnd { sequence, oldest, bytes, checksum, .. } = self.end;
@@ -426,7 +429,7 @@ impl Writer {
                 let placed = self.placement();
                 self.held.drain(..).for_each(|held| held(placed.clone()));
                 fail_point!("journal_rotated");
-                self.at_disk(|_| removal.carry_out(&log));
+                self.at_disk(|_| removal.carry_out(&log, &keyframes));
             }
             Err(error) => {
                 let why = error.to_string();

@@ -3,14 +3,16 @@
 //! Narration is limited by a global cooldown, a cooldown per category, deduplication within a window and a maximum per window.
 //! Sentences of high priority are not limited. Rule: "Narration".
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use townlet_town::events::Utility;
 use townlet_town::ids::ResidentId;
 use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
-use townlet_town::{Event, EventKind, Rules, names};
+use townlet_town::{Event, EventKind, Rules, Town, names};
 
 use townlet_wire::count;
 use townlet_wire::telemetry::{Event as WireEvent, Narration};
@@ -26,8 +28,8 @@ pub(crate) struct EventFeed {
     pub(crate) events: VecDeque<Arc<WireEvent>>,
     pub(crate) narrations: VecDeque<Arc<Narration>>,
     last: Option<u64>,
-    last_of: BTreeMap<&'static str, u64>,
-    counters: BTreeMap<&'static str, u64>,
+    last_of: BTreeMap<Cow<'static, str>, u64>,
+    counters: BTreeMap<Cow<'static, str>, u64>,
     peak: u64,
     /// Narration is off.
     pub(crate) silent: bool,
@@ -45,6 +47,17 @@ pub(crate) struct NewItems {
     pub lost: u64,
 }
 
+/// What a keyframe holds of a feed: not the operator's settings of narration, and nothing that waits for a stream.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SavedFeed {
+    events: Vec<WireEvent>,
+    narrations: Vec<Narration>,
+    last: Option<u64>,
+    last_of: BTreeMap<String, u64>,
+    counters: BTreeMap<String, u64>,
+    peak: u64,
+}
+
 struct Sentence {
     category: &'static str,
     priority: &'static str,
@@ -53,7 +66,7 @@ struct Sentence {
 
 impl EventFeed {
     pub(crate) fn record(&mut self, rules: &Rules, event: &Event) {
-        *self.counters.entry(event.kind.name()).or_default() += 1;
+        *self.counters.entry(event.kind.name().into()).or_default() += 1;
         // Events of every tick are not listed.
         if matches!(event.kind, EventKind::AffordanceDone { .. } | EventKind::GhostStep { .. }) {
             return;
@@ -65,9 +78,51 @@ impl EventFeed {
         self.push_event(listed);
     }
 
+    /// A copy without the settings of narration and without what waits for a stream.
+    pub(crate) fn without_new(&self) -> Self {
+        let Self { events, narrations, last, last_of, counters, peak, .. } = self;
+        Self {
+            events: events.clone(),
+            narrations: narrations.clone(),
+            last: *last,
+            last_of: last_of.clone(),
+            counters: counters.clone(),
+            peak: *peak,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn save(&self) -> SavedFeed {
+        let named = |counts: &BTreeMap<Cow<'static, str>, u64>| {
+            counts.iter().map(|(name, value)| (name.clone().into_owned(), *value)).collect()
+        };
+        SavedFeed {
+            events: self.events.iter().map(|it| WireEvent::clone(it)).collect(),
+            narrations: self.narrations.iter().map(|it| Narration::clone(it)).collect(),
+            last: self.last,
+            last_of: named(&self.last_of),
+            counters: named(&self.counters),
+            peak: self.peak,
+        }
+    }
+
+    /// The feed that was saved; of too many items the newest.
+    pub(crate) fn restore(saved: SavedFeed) -> Self {
+        let SavedFeed { events, narrations, last, last_of, counters, peak } = saved;
+        let named = |counts: BTreeMap<String, u64>| counts.into_iter().map(|(name, it)| (name.into(), it)).collect();
+        let mut feed = Self { last, last_of: named(last_of), counters: named(counters), peak, ..Self::default() };
+        for event in events {
+            push(&mut feed.events, EVENTS, Arc::new(event));
+        }
+        for narration in narrations {
+            push(&mut feed.narrations, NARRATIONS, Arc::new(narration));
+        }
+        feed
+    }
+
     pub(crate) fn record_alert(&mut self, tick: u64, name: &str, raised: bool) {
         let event = if raised { "alert_raised" } else { "alert_cleared" };
-        *self.counters.entry(event).or_default() += 1;
+        *self.counters.entry(event.into()).or_default() += 1;
         let fields = [("alert".to_owned(), json!(name))].into();
         self.push_event(WireEvent { event: event.into(), tick, fields });
     }
@@ -76,10 +131,18 @@ impl EventFeed {
         self.peak = self.peak.max(length);
     }
 
+    /// Records the events of a town and the length of its exit queue.
+    pub(crate) fn record_events(&mut self, town: &Town) {
+        for event in town.events() {
+            self.record(town.rules(), event);
+        }
+        self.record_queue_length(town.state().employment.queue.len() as u64);
+    }
+
     /// Counts by event, and the peak length of the exit queue.
     pub(crate) fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters: BTreeMap<String, u64> =
-            self.counters.iter().map(|(name, times)| ((*name).to_owned(), *times)).collect();
+            self.counters.iter().map(|(name, times)| (name.clone().into_owned(), *times)).collect();
         counters.insert("exit_queue_peak".into(), self.peak);
         counters
     }
@@ -111,7 +174,7 @@ impl EventFeed {
             return;
         }
         self.last = Some(tick);
-        self.last_of.insert(sentence.category, tick);
+        self.last_of.insert(sentence.category.into(), tick);
         let Sentence { category, priority, text } = sentence;
         let narration = Arc::new(Narration { tick, category: category.into(), text, priority: priority.into() });
         if let Some(new) = &mut self.new {

@@ -15,6 +15,7 @@ use townlet::cli::foreign_files;
 use townlet_files::owner_only;
 use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
 use townlet_learn::train::{Plan as TrainingPlan, Trainer};
+use townlet_shard::history::is_keyframe;
 use townlet_shard::incident::replay_journal;
 use townlet_shard::journal::{Base, Entry, Header, SegmentPlace, Segments, VERSION};
 use townlet_shard::tokens::TokenStore;
@@ -95,6 +96,8 @@ pub(crate) const READERS: &[Reader] = &[
     },
     Reader { name: "journal", seeds: || vec![journal()], read: read_journal },
     Reader { name: "journal_frames", seeds: || vec![journal()], read: |bytes| read_journal(&with_checksums(bytes)) },
+    Reader { name: "keyframe", seeds: || vec![keyframe()], read: is_keyframe },
+    Reader { name: "keyframe_content", seeds: || vec![keyframe()], read: |bytes| is_keyframe(&with_checksums(bytes)) },
     Reader {
         name: "checkpoint",
         seeds: || vec![TRAINING.1.clone()],
@@ -284,6 +287,16 @@ fn journal() -> Vec<u8> {
         bytes.extend(frame(entry));
         bytes
     })
+}
+
+fn keyframe() -> Vec<u8> {
+    let feed = serde_json::json!({
+        "events": [{ "event": "rent_missed", "tick": 3, "agent": "ada", "days": 2 }],
+        "narrations": [{ "tick": 3, "category": "rent", "text": "Ada owes 2 days of rent", "priority": "normal" }],
+        "last": 3, "last_of": { "rent": 3 }, "counters": { "rent_missed": 1 }, "peak": 2,
+    });
+    let feed = zstd::bulk::compress(feed.to_string().as_bytes(), 1).expect("compression in memory");
+    frame(&(1_u32, "harbour-20260101-000000-000aaa", "scripted", feed, snapshot::save(&TOWN)))
 }
 
 /// The bytes with the right checksum in each frame.

@@ -18,6 +18,10 @@ pub(crate) fn check(config: &Config, root: &Node) -> (Vec<ConfigError>, Vec<Stri
     cross.console(config);
     cross.folders(&config.policy);
     cross.journal(&config.journal);
+    cross.ordered(
+        ("keyframes.every_ticks", config.keyframes.every_ticks),
+        ("keyframes.sparse_ticks", config.keyframes.sparse_ticks),
+    );
     cross.limits(&config.server.limits);
     cross.ordered(
         ("training.drawn_share_start", config.training.drawn_share_start),

@@ -268,6 +268,17 @@ section! {
         max_bytes: u64 = whole(65_536, 1_000_000_000_000_000, "bytes").hot(),
     }
 
+    Keyframes {
+        /// Least ticks between two keyframes; they are written at multiples of 100 ticks. 0 writes none.
+        every_ticks: u32 = ticks(0, 10_000_000).hot(),
+        /// The newest days of the town, in which all keyframes are kept.
+        dense_days: u32 = whole(0, 36_500, "days").hot(),
+        /// Ticks of which one keyframe is kept before those days.
+        sparse_ticks: u32 = ticks(100, 1_000_000_000).hot(),
+        /// Largest size of a run's keyframes. If they take more, half of them are removed, evenly. The newest always stays.
+        max_bytes: u64 = whole(1_048_576, 1_000_000_000_000_000, "bytes").hot(),
+    }
+
     /// What-if questions about the running town. A question takes days × samples × (alternatives + 1) of the town's days.
     WhatIf {
         /// Days of the town that a question of an admin takes at most.

@@ -276,6 +276,10 @@ harbour.yaml:1:23: policy.release_dir and policy.shadow_dir are both \"snapshots
             "server: { limits: { connections: 64 } }",
             "server.limits.reserved_connections (64) is not less than server.limits.connections (64)",
         ),
+        (
+            "keyframes: { every_ticks: 10001 }",
+            "keyframes.every_ticks (10001) is more than keyframes.sparse_ticks (10000)",
+        ),
         ("journal: { segment_bytes: 4095 }", "allowed: a whole number from 4096 to 16777216 bytes"),
         ("employment: { grace_ticks: 31 }", "employment.grace_ticks (31) is more than employment.absent_cutoff (30)"),
         (

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::schema::{AtStart, TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use super::shard_settings::{
-    Affordances, ConsoleAuth, Journal, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Server, Snapshot, Stability,
-    Telemetry, Training, WhatIf,
+    Affordances, ConsoleAuth, Journal, Keyframes, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Server, Snapshot,
+    Stability, Telemetry, Training, WhatIf,
 };
 use crate::fixed_point::Micro;
 
@@ -68,6 +68,8 @@ section! {
         snapshot: Snapshot = free(),
         /// The journal of a run, a sequence of segments.
         journal: Journal = free(),
+        /// Keyframes of a run: saved towns from which a past tick is rebuilt.
+        keyframes: Keyframes = free(),
         /// What-if questions about the running town.
         whatif: WhatIf = free(),
         /// Tokens of the console.
