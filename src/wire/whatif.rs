@@ -84,7 +84,7 @@ crate::word_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WhatIfProgress {
-    /// Who asked.
+    /// The session or token that asked.
     pub issuer: String,
     /// How far it is.
     pub state: WhatIfState,

@@ -1,4 +1,4 @@
-//! `townlet whatif`, and questions about a running town: the same question has the same answer whoever asks and on however many threads,
+//! `townlet whatif`, and questions about a running town: the same question has the same answer from both and on any number of threads,
 //! the town is not changed, and what cannot be answered is refused before anything is written.
 //!
 //! Rule: "What if".

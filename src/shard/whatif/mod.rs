@@ -204,13 +204,13 @@ fn figure(row: &Comparison) -> WhatIfFigure {
 }
 
 fn parting(rules: &Rules, parting: &Parting) -> WhatIfParting {
-    let told = |events: &[EventKind]| -> Vec<String> {
+    let sentences = |events: &[EventKind]| -> Vec<String> {
         events.iter().map(|kind| telemetry::in_words(rules, &Event { tick: parting.tick, kind: *kind })).collect()
     };
     WhatIfParting {
         tick: parting.tick,
         agent: parting.who.map(names::id),
-        nothing: told(&parting.nothing),
-        with: told(&parting.with),
+        nothing: sentences(&parting.nothing),
+        with: sentences(&parting.with),
     }
 }

@@ -113,10 +113,9 @@ fn moment(tick: u64, ticks_per_day: u64) -> String {
 
 /// The cells of a row of the table: title, as it goes, with it, difference, interval, verdict.
 pub fn cells(row: &WhatIfFigure) -> [String; 6] {
-    let title = if row.unit == "count" || row.unit == "score" {
-        row.title.clone()
-    } else {
-        format!("{} ({})", row.title, row.unit)
+    let title = match row.unit.as_str() {
+        "meals" | "days" => format!("{} ({})", row.title, row.unit),
+        _ => row.title.clone(),
     };
     let interval = row.low.zip(row.high).map_or_else(String::new, |(low, high)| format!("{low:+.3} to {high:+.3}"));
     let sign = match row.verdict.word() {
@@ -147,8 +146,8 @@ fn partings(alternative: &WhatIfAlternative, ticks_per_day: u64) -> String {
 }
 
 fn parting(parting: &WhatIfParting, ticks_per_day: u64) -> String {
-    let told = |events: &[String]| if events.is_empty() { "nothing".to_owned() } else { text(&events.join("; ")) };
+    let joined = |events: &[String]| if events.is_empty() { "nothing".to_owned() } else { text(&events.join("; ")) };
     let who = parting.agent.as_deref().unwrap_or("the town");
     let when = moment(parting.tick, ticks_per_day);
-    format!("{when}, {}: as it goes: {}. With it: {}.", text(who), told(&parting.nothing), told(&parting.with))
+    format!("{when}, {}: as it goes: {}. With it: {}.", text(who), joined(&parting.nothing), joined(&parting.with))
 }

@@ -18,7 +18,7 @@ pub(super) const WRONG: &[(&str, &str)] = &[
     ("whatif spawn | | spawn", BAD),
     ("whatif approve", BAD),
     ("whatif approve nobody", NONE),
-    ("whatif approve ada", AGAIN),
+    ("whatif approve ada", NONE),
     ("whatif spwan", "E_UNKNOWN_COMMAND"),
     ("whatif pause", BAD),
     ("whatif reload_config", BAD),
