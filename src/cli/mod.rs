@@ -38,6 +38,7 @@ mod token;
 mod train;
 mod tune;
 mod user_config;
+mod whatif;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -77,6 +78,9 @@ enum Command {
     Audit(audit::Subcommand),
     /// Replay a run from its journal and verify every digest
     Replay(replay::Args),
+    /// Ask what would have come of something at a tick of a run
+    #[command(name = "whatif")]
+    WhatIf(whatif::Args),
     /// Check the preconditions of a promotion
     Preflight(preflight::Args),
     /// Run the demonstration checklist on temporary towns
@@ -189,6 +193,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::WhatIf(args)) => whatif::run(&args),
         Some(Command::Preflight(args)) => preflight::run(&args),
         Some(Command::Rehearse(args)) => rehearse::run(&args),
         Some(Command::Incident(args)) => incident::run(&args),

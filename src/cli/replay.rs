@@ -71,7 +71,7 @@ struct Digest {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     output::require_home(&args.home)?;
-    let journal = open_journal(args)?;
+    let journal = open_journal(&args.journal, &args.home)?;
     if args.watch {
         return watch(args, journal);
     }
@@ -119,7 +119,7 @@ fn watch(args: &Args, journal: NamedJournal) -> Result<ExitCode> {
 }
 
 /// The tick to open at: `--at`, or the last. The ticks are the first, current and last of the recording.
-fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u64, String> {
+pub(super) fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u64, String> {
     let at = at.unwrap_or(last);
     if (first..=last).contains(&at) {
         return Ok(at);
@@ -129,19 +129,19 @@ fn initial_tick(at: Option<u64>, (first, _, last): (u64, u64, u64)) -> Result<u6
 }
 
 /// The journal that was named, and what belongs to it.
-struct NamedJournal {
-    segments: Segments,
+pub(super) struct NamedJournal {
+    pub(super) segments: Segments,
     /// What is missing before it, a sentence.
-    beginning: Option<String>,
+    pub(super) beginning: Option<String>,
     /// The home with its keyframes and its audit log.
-    home: Home,
+    pub(super) home: Home,
     /// The bundle that holds its audit log instead.
     bundle: Option<PathBuf>,
 }
 
-fn open_journal(args: &Args) -> Result<NamedJournal> {
-    let path = Path::new(&args.journal);
-    let home = Home::new(&args.home);
+pub(super) fn open_journal(journal: &str, home: &Path) -> Result<NamedJournal> {
+    let path = Path::new(journal);
+    let home = Home::new(home);
     if path.is_file() && incident::is_bundle(path) {
         let segments = incident::replay_journal(path).map_err(|why| anyhow!("{why}."))?;
         return Ok(NamedJournal { segments, beginning: None, home, bundle: Some(path.to_owned()) });
@@ -157,15 +157,15 @@ fn open_journal(args: &Args) -> Result<NamedJournal> {
         let home = home_of_segment(path).unwrap_or(home);
         return Ok(NamedJournal { segments: opened?, beginning: None, home, bundle: None });
     }
-    let segments = Segments::of_run(&home, &args.journal)?;
+    let segments = Segments::of_run(&home, journal)?;
     if segments.count() == 0 {
         let runs = runs(&home);
-        let hint = match (nearest(&args.journal, runs.iter().map(String::as_str)), runs.last()) {
+        let hint = match (nearest(journal, runs.iter().map(String::as_str)), runs.last()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
             (None, Some(newest)) => format!("The newest run is `{newest}`."),
             (None, None) => "There is no journal. Name the home folder with `--home`.".into(),
         };
-        bail!("unknown run `{}` in {}. {hint}", escape(&args.journal), home.journals().display());
+        bail!("unknown run `{}` in {}. {hint}", escape(journal), home.journals().display());
     }
     let beginning = segments.beginning();
     Ok(NamedJournal { segments, beginning, home, bundle: None })

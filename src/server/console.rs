@@ -1,4 +1,4 @@
-//! `POST /v1/console`: runs a command. The answer is always an [`Answer`], also for a refused command.
+//! `POST /v1/console`: runs a command. The answer is always an [`Answer`], also for a refused command. `whatif` uses it, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -29,18 +30,22 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let mut request = match read(&headers, body) {
-        Ok(request) => request,
-        Err(rejection) => return rejected(&app, &Request::default(), rejection),
-    };
+    match read(&headers, body) {
+        Ok(request) => answer(&app, peer, &headers, request).await,
+        Err(rejection) => rejected(&app, &Request::default(), rejection),
+    }
+}
+
+/// Sends the command of a request to the shard and waits for the answer.
+pub(super) async fn answer(app: &AppState, peer: PeerAddress, headers: &HeaderMap, mut request: Request) -> Response {
     // A client without a token may send one in the body. The shard never sees it.
     let secret = request.secret.take();
-    let caller = bearer_token(&headers)
+    let caller = bearer_token(headers)
         .and_then(|token| one_token(token, secret.as_deref()))
-        .and_then(|token| identify_sender(&app, peer, token, &headers));
+        .and_then(|token| identify_sender(app, peer, token, headers));
     let caller = match caller {
         Ok(caller) => caller,
-        Err(rejection) => return rejected(&app, &request, rejection),
+        Err(rejection) => return rejected(app, &request, rejection),
     };
     if app.is_stopping() {
         return error_response(&request, stopping(), app.shard.tick());
@@ -65,7 +70,7 @@ pub(super) async fn post(
     app.shard.ask_remote(caller.visitor, request, move |answer| drop(send.send(answer)));
     let answer = tokio::select! {
         answer = timeout(TIMEOUT, answer) => answer,
-        why = token_ended(&app, caller.token.as_ref()) => return rejected(&app, &sent, ended(&why)),
+        why = token_ended(app, caller.token.as_ref()) => return rejected(app, &sent, ended(&why)),
     };
     match answer {
         Ok(Ok(answer)) => {
@@ -103,21 +108,31 @@ fn stopping() -> ErrorBody {
 
 fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Request, Rejection> {
     const EXAMPLE: &str = r#"Example: {"command": "employment_status"}."#;
+    const FIELDS: &str = "Fields: command, cmd_id, dry_run, query, run_id, expires_ms, secret.";
+    read_json(headers, body, EXAMPLE, FIELDS)
+}
+
+/// Reads a body of JSON.
+pub(super) fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+    example: &str,
+    fields: &str,
+) -> Result<T, Rejection> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
-        return Err(Rejection::new("E_MEDIA_TYPE", "the content type is not application/json.", EXAMPLE));
+        return Err(Rejection::new("E_MEDIA_TYPE", "the content type is not application/json.", example));
     }
     let body = body.map_err(|why| match why.status().as_u16() {
         413 => {
             Rejection::new("E_TOO_LARGE", "the body is larger than 64 KiB.", "A command line has at most 1,024 bytes.")
         }
-        _ => Rejection::new("E_INVALID_ARG", "the body cannot be read.", EXAMPLE),
+        _ => Rejection::new("E_INVALID_ARG", "the body cannot be read.", example),
     })?;
     serde_json::from_slice(&body).map_err(|why| {
         // Only the position: the text may contain a token.
         let message = format!("the body is not a request (line {}, column {}).", why.line(), why.column());
-        let fields = "Fields: command, cmd_id, dry_run, query, run_id, expires_ms, secret.";
-        Rejection::new("E_INVALID_ARG", message, format!("{EXAMPLE} {fields}"))
+        Rejection::new("E_INVALID_ARG", message, format!("{example} {fields}"))
     })
 }
 

@@ -28,6 +28,7 @@ mod snapshot_cache;
 mod stream;
 mod stream_view;
 mod tls;
+mod whatif;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

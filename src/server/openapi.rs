@@ -8,20 +8,20 @@ use super::auth::MAX_SCHEMA_LENGTH;
 use super::history::MAX_MARKS;
 use super::http_status;
 use super::read_handlers::MAX_AUDIT_RECORDS;
-use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON};
+use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON, answers_commands};
 use super::stream_view::{ID_LENGTH, MAX_RATE};
 use townlet_audit::Cursor;
 use townlet_shard::history::MarkCursor;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::history::MarkKind;
-use townlet_wire::service::{AUDIT, CHECKPOINT, CONSOLE, HISTORY, PAST, STREAM, VIEW};
+use townlet_wire::service::{AUDIT, CHECKPOINT, CONSOLE, HISTORY, PAST, STREAM, VIEW, WHAT_IF};
 
 pub(super) fn document() -> Value {
-    let path = |endpoint: &Endpoint| {
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for endpoint in ENDPOINTS {
         let method = if endpoint.post { "post" } else { "get" };
-        (endpoint.path, json!({ method: operation(endpoint) }))
-    };
-    let paths: BTreeMap<&str, Value> = ENDPOINTS.iter().map(path).collect();
+        paths.entry(endpoint.path).or_default().insert(method.into(), operation(endpoint));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -95,12 +95,15 @@ fn operation(endpoint: &Endpoint) -> Value {
             json!({ "name": "tick", "in": "path", "description": "The tick.", "required": true, "schema": tick() }),
         );
     }
+    if endpoint.path == WHAT_IF && !endpoint.post {
+        parameters.push(query("id", "The question to show, with its answer.", &json!({ "type": "string" })));
+    }
     let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for code in COMMON_ERROR_CODES.iter().chain(endpoint.error_codes) {
         codes.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
     }
-    let refusal = if endpoint.path == CONSOLE { "Answer" } else { "Refusal" };
+    let refusal = if answers_commands(endpoint.path) { "Answer" } else { "Refusal" };
     responses.extend(codes.into_iter().map(|(status, codes)| {
         let mut response = content(&codes.join(", "), &[JSON], Some(refusal));
         if matches!(status.as_str(), "429" | "503") {
@@ -114,21 +117,29 @@ fn operation(endpoint: &Endpoint) -> Value {
     }));
     let mut operation = json!({
         "summary": endpoint.help,
-        "operationId": operation_id(endpoint.path),
+        "operationId": operation_id(endpoint),
         "parameters": parameters,
         "responses": responses,
         "security": [{}, { "token": [] }],
     });
     if endpoint.post {
-        let body = if endpoint.path == VIEW { "ViewRequest" } else { "Request" };
+        let body = match endpoint.path {
+            VIEW => "ViewRequest",
+            WHAT_IF => "WhatIfRequest",
+            _ => "Request",
+        };
         operation["requestBody"] = json!({ "required": true, "content": { JSON: { "schema": reference(body) } } });
     }
     operation
 }
 
-fn operation_id(path: &str) -> String {
-    let name = path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "");
-    if name.is_empty() { "index".to_owned() } else { name }
+fn operation_id(endpoint: &Endpoint) -> String {
+    let name = endpoint.path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "");
+    match (name.as_str(), endpoint.path, endpoint.post) {
+        ("", ..) => "index".to_owned(),
+        (_, WHAT_IF, false) => format!("{name}_status"),
+        _ => name,
+    }
 }
 
 /// A response in any of some media types.
@@ -162,6 +173,7 @@ mod tests {
     use schemars::generate::SchemaSettings;
     use townlet_wire::history::HistoryPage;
     use townlet_wire::service::{Refusal, ServiceInfo, ViewRequest};
+    use townlet_wire::whatif::{WhatIfProgress, WhatIfRequest};
     use townlet_wire::{Answer, Envelope, Request, Snapshot};
 
     use super::*;
@@ -176,6 +188,8 @@ mod tests {
         generator.subschema_for::<ServiceInfo>();
         generator.subschema_for::<Refusal>();
         generator.subschema_for::<ViewRequest>();
+        generator.subschema_for::<WhatIfRequest>();
+        generator.subschema_for::<WhatIfProgress>();
         generator.subschema_for::<Snapshot>();
         generator.subschema_for::<HistoryPage>();
         generator.subschema_for::<Envelope>();

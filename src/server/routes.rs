@@ -1,13 +1,13 @@
 //! The endpoint table, from which the router and the `OpenAPI` document are generated, and the checks common to all requests.
 //!
-//! The only parameter in a path is a tick, which rules out path traversal.
+//! The only parameter in a path is a tick, which rules out path traversal. The two methods of a path follow each other.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -22,7 +22,7 @@ use super::auth::{
 use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
 use super::{
-    AppState, checkpoints, compression, console, history, index_page, metrics, read_handlers, stream, stream_view,
+    AppState, checkpoints, compression, console, history, index_page, metrics, read_handlers, stream, stream_view, whatif,
 };
 use townlet_shard::Level;
 use townlet_wire::SCHEMA_VERSION;
@@ -62,6 +62,28 @@ pub(super) const INDEX: &str = "/";
 /// Error codes of every endpoint: from the checks in [`common`].
 pub(super) const COMMON_ERROR_CODES: &[&str] =
     &["E_INVALID_ARG", "E_FORBIDDEN", "E_TIMEOUT", "E_HEADERS_TOO_LARGE", "E_RATE_LIMITED"];
+
+/// Further error codes of the endpoints that run commands.
+const COMMAND_ERROR_CODES: &[&str] = &[
+    "E_CMD_ID_REQUIRED",
+    "E_UNAUTHORIZED",
+    "E_NOT_FOUND",
+    "E_UNKNOWN_COMMAND",
+    "E_IN_FLIGHT",
+    "E_CONFLICT",
+    "E_CMD_ID_EXPIRED",
+    "E_EXPIRED",
+    "E_OTHER_RUN",
+    "E_TOO_LARGE",
+    "E_MEDIA_TYPE",
+    "E_CMD_ID_REUSED",
+    "E_SCHEMA_OLD",
+    "E_TOO_MANY",
+    "E_AUDIT_UNAVAILABLE",
+    "E_STOPPING",
+    "E_IO",
+    "E_DAMAGED",
+];
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
@@ -144,27 +166,27 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         access: Access::Command,
         help: "Run a command. Every outcome has the same answer type. A retry with the same cmd_id does not run twice.",
         response: (&[JSON], Some("Answer")),
-        error_codes: &[
-            "E_CMD_ID_REQUIRED",
-            "E_UNAUTHORIZED",
-            "E_NOT_FOUND",
-            "E_UNKNOWN_COMMAND",
-            "E_IN_FLIGHT",
-            "E_CONFLICT",
-            "E_CMD_ID_EXPIRED",
-            "E_EXPIRED",
-            "E_OTHER_RUN",
-            "E_TOO_LARGE",
-            "E_MEDIA_TYPE",
-            "E_CMD_ID_REUSED",
-            "E_SCHEMA_OLD",
-            "E_TOO_MANY",
-            "E_AUDIT_UNAVAILABLE",
-            "E_STOPPING",
-            "E_IO",
-            "E_DAMAGED",
-        ],
+        error_codes: COMMAND_ERROR_CODES,
         handler: || post(console::post),
+    },
+    Endpoint {
+        post: true,
+        path: service::WHAT_IF,
+        access: Access::Command,
+        help: "Ask what would come of alternatives in the running town. The result has the question's id. A retry with the same \
+               cmd_id does not ask twice.",
+        response: (&[JSON], Some("Answer")),
+        error_codes: COMMAND_ERROR_CODES,
+        handler: || post(whatif::ask),
+    },
+    Endpoint {
+        post: false,
+        path: service::WHAT_IF,
+        access: Access::Command,
+        help: "How far the questions are, or with `id` one of them with its answer: a `WhatIfProgress` as `result.question`.",
+        response: (&[JSON], Some("Answer")),
+        error_codes: COMMAND_ERROR_CODES,
+        handler: || get(whatif::status),
     },
     Endpoint {
         post: false,
@@ -247,6 +269,7 @@ async fn common(
 ) -> Response {
     let known = endpoint(request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
+    let is_post = request.method() == Method::POST;
     let (uri, headers) = (request.uri().clone(), request.headers());
     let compresses = compression::is_accepted(headers);
     let (level, client) = client_of(&app, peer, headers);
@@ -267,9 +290,10 @@ async fn common(
         }
         (Ok(()), Ok(())) => {
             // Probes of the health cost nothing.
-            let is_read = known.is_some_and(|endpoint| {
-                !endpoint.post && ![service::HEALTH, service::READY, service::STREAM].contains(&endpoint.path)
-            });
+            let is_read = !is_post
+                && known.is_some_and(|endpoint| {
+                    ![service::HEALTH, service::READY, service::STREAM].contains(&endpoint.path)
+                });
             let answer = async {
                 match level {
                     Level::Anonymous => app.anonymous.run(is_read, next.run(request)).await,
@@ -326,20 +350,26 @@ fn rate_limited(wait: Duration) -> Rejection {
 
 /// A rejection in the form of the path: an answer on the console endpoint, a refusal elsewhere.
 fn rejected(app: &AppState, uri: &Uri, rejection: Rejection) -> Response {
-    if uri.path() == service::CONSOLE {
+    if answers_commands(uri.path()) {
         console::rejected(app, &townlet_wire::Request::default(), rejection)
     } else {
         rejection.into_response()
     }
 }
 
+/// Whether an endpoint answers with an answer to a command, also when it refuses.
+pub(super) fn answers_commands(path: &str) -> bool {
+    [service::CONSOLE, service::WHAT_IF].contains(&path)
+}
+
 pub(super) fn not_found() -> Rejection {
     // `/` is a page for browsers.
-    let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).filter(|path| *path != INDEX).collect();
+    let mut paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).filter(|path| *path != INDEX).collect();
+    paths.dedup();
     Rejection::new("E_NOT_FOUND", "unknown path.", format!("Paths: {}.", paths.join(", ")))
 }
 
 async fn method_not_allowed(State(app): State<Arc<AppState>>, uri: Uri) -> Response {
-    let hint = "`/v1/console` and `/v1/telemetry/view` take POST, all other paths take GET.";
+    let hint = "`/v1/console` and `/v1/telemetry/view` take POST, `/v1/whatif` takes both, all other paths take GET.";
     rejected(&app, &uri, Rejection::new("E_METHOD", "wrong method.", hint))
 }

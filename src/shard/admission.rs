@@ -43,6 +43,7 @@ impl Engine {
             status: &self.status,
             log: &self.log,
             releases: &self.releases,
+            questions: &self.questions,
         }
     }
 
@@ -93,6 +94,7 @@ impl Engine {
         match &admission.operation {
             Operation::Reload(_) => self.read_config(admission),
             Operation::Release(_) => self.load_named_policy(admission),
+            Operation::WhatIf(_) => self.prepare_question(admission),
             _ => self.admit(admission),
         }
     }
@@ -210,6 +212,7 @@ impl Engine {
             Operation::Reload(files) => return self.preview_reload(files.as_ref()),
             Operation::Release(request) => self.releases.describe(request, &self.town)?,
             Operation::Shard(action) => self.check_action(action).map(|()| self.describe_action(action))?,
+            Operation::WhatIf(operation) => self.describe_what_if(operation, &admission.context.who)?,
             Operation::Session(role) => {
                 let (context, secret) = (&admission.context, admission.secret.as_deref());
                 let wants_admin = matches!(role, Role::Admin);

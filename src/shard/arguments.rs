@@ -104,6 +104,8 @@ names! {
     Location: Place;
     /// The name of a command.
     CommandName: Command;
+    /// Command lines, to the end of the line.
+    CommandLines: Command;
     /// The file name of a snapshot of this run.
     SnapshotName: Snapshot;
     /// A checkpoint's id, `shipped` or `scripted`.

@@ -14,7 +14,7 @@ use townlet_wire::{ArgSpec, CommandSpec, Effect, ErrorBody, Role, json_length};
 use super::arguments::Argument;
 use super::commands::{
     employment, incidents, inspect, pace, perturbations, promotion, relationships, residents, session, snapshots,
-    training, world,
+    training, whatif, world,
 };
 use super::operation::Operation;
 
@@ -125,6 +125,9 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::LIST,
     &snapshots::INSPECT,
     &snapshots::VALIDATE,
+    &whatif::ASK,
+    &whatif::STATUS,
+    &whatif::CANCEL,
     &training::STATUS,
     &training::PAUSE,
     &training::RESUME,

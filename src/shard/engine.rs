@@ -41,6 +41,7 @@ use super::telemetry::{self, CapturedState, ShardStatus};
 use super::tick_clock::TickClock;
 use super::training::{self, Training};
 use super::unsynced_records::UnsyncedRecords;
+use super::whatif::line::WhatIfLine;
 
 /// How long messages may hold up a tick, or other work of the loop, that is due.
 const MESSAGE_TIME: Duration = Duration::from_millis(1);
@@ -82,7 +83,7 @@ impl Speed {
 pub(super) enum Message {
     /// A request waits in the queue.
     Submit,
-    /// A reload whose files are read.
+    /// A reload whose files are read, or a question whose copies are made.
     Admit(Box<Admission>),
     /// A policy by the name it was asked for, and what goes on with it.
     PolicyLoaded(String, Result<LoadedPolicy, ErrorBody>, AfterLoad),
@@ -179,6 +180,8 @@ pub(super) struct Engine {
     pub(super) publication: Publication,
     pub(super) releases: Releases,
     pub(super) training: Option<Training>,
+    /// Questions about this town.
+    pub(super) questions: WhatIfLine,
     /// Reads the files that the shard was started from.
     pub(super) reloader: Option<ConfigReloader>,
     pub(super) disk: DiskThread,
@@ -331,6 +334,7 @@ impl Engine {
             Message::ReopenLogs => self.reopen_logs(),
             Message::Stop(stopped) => {
                 self.training.iter().for_each(Training::stop);
+                self.questions.stop();
                 self.retry_release_file();
                 self.stopping = Some(stopped);
             }

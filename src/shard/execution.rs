@@ -42,7 +42,7 @@ impl Engine {
             tick: self.town.tick(),
         });
         fail_point!("before_apply");
-        let session = command.context.session;
+        let (session, who) = (command.context.session, command.context.who.clone());
         let before = self.town.digest();
         let tick = self.town.tick();
         let done = |summary: String| (json!({ "summary": summary }), None);
@@ -51,6 +51,7 @@ impl Engine {
             Operation::Reload(files) => self.reload(number, files.as_ref()),
             Operation::Release(request) => return self.change_release(number, &request),
             Operation::Shard(action) => self.check_action(&action).map(|()| done(self.perform_action(action))),
+            Operation::WhatIf(operation) => self.do_what_if(&who, operation),
             Operation::Session(role) => {
                 self.sessions.change_role(session, role);
                 Ok(done(format!("you are {} now.", role.word())))

@@ -28,6 +28,8 @@ paths! {
     log: "logs/townlet.log";
     /// Folder of incidents, one subfolder each.
     incidents: "ops/incidents";
+    /// Folder of answers to what-if questions.
+    what_if: "ops/whatif";
     /// Folder of audit logs.
     console: "logs/console";
     /// Folder of journals.

@@ -59,6 +59,7 @@ pub mod tokens;
 pub mod training;
 mod unsynced_records;
 mod views;
+pub mod whatif;
 
 pub use command_table::specs;
 pub use driver::Driver;
@@ -108,6 +109,7 @@ use townlet_wire::telemetry::{Alert, Learning, Transport};
 use townlet_wire::{Answer, ErrorBody, Request, Session, Snapshot};
 use training::Training;
 use unsynced_records::UnsyncedRecords;
+use whatif::line::WhatIfLine;
 
 /// How often a waiting caller checks whether the town's thread still answers.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
@@ -293,6 +295,7 @@ fn launch(
         operator_log: OperatorLog::new(home.employment_log()),
         publication: Publication::new(Arc::clone(&subscribers), telemetry),
         training: None,
+        questions: WhatIfLine::new(home.clone()),
         reloader: options.reloader,
         disk: DiskThread::start(),
         files: WatchedFiles::new(claim.clone(), options.token_file.as_deref()),

@@ -12,6 +12,8 @@ use super::promotion::{Event, Releases};
 use super::publish::Mode;
 use super::reload::ReloadedFiles;
 use super::telemetry::ShardStatus;
+use super::whatif::line::WhatIfLine;
+use super::whatif::operations::WhatIfOperation;
 
 /// What a command does, and to what.
 pub(super) enum Operation {
@@ -23,6 +25,8 @@ pub(super) enum Operation {
     Release(Event),
     /// Changes something else about the shard.
     Shard(ShardAction),
+    /// Asks what would come of something, or cancels that.
+    WhatIf(WhatIfOperation),
     /// Changes the session's role.
     Session(Role),
     /// Changes the pace, which the owner of a local town may do in every role.
@@ -76,6 +80,7 @@ pub(super) struct ShardView<'a> {
     pub status: &'a ShardStatus,
     pub log: &'a townlet_audit::Log,
     pub releases: &'a Releases,
+    pub questions: &'a WhatIfLine,
 }
 
 impl ShardView<'_> {

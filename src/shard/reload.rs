@@ -147,10 +147,15 @@ fn shown(change: &Difference) -> String {
     format!("{} {} -> {}", change.key, value(&change.left), value(&change.right))
 }
 
+/// The settings that are fixed while a town runs, each with its change and the reason.
+pub(super) fn fixed_settings(changes: &[Difference]) -> Vec<String> {
+    let fixed = changes.iter().filter(|change| !change.hot);
+    fixed.map(|change| format!("{} ({})", shown(change), reason(&change.key))).collect()
+}
+
 /// Refuses changes of settings that are fixed while a town runs, with the reason for each.
 fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
-    let fixed = changes.iter().filter(|change| !change.hot);
-    let fixed: Vec<String> = fixed.map(|change| format!("{} ({})", shown(change), reason(&change.key))).collect();
+    let fixed = fixed_settings(changes);
     if fixed.is_empty() {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use townlet_wire::{
 
 use super::command_table::{Invocation, error};
 use super::commands::session::ESCALATE;
+use super::commands::whatif;
 use super::engine::Progress;
 use super::pending_commands::CommandContext;
 use super::privacy::PrivacyFilter;
@@ -84,6 +85,11 @@ impl RemoteCaller {
                 "a remote session needs an admin token to become admin; this one has a viewer token or none.",
                 hint,
             ));
+        }
+        if self.level == Level::Anonymous && [whatif::ASK.name, whatif::CANCEL.name].contains(&spec.name.as_str()) {
+            let message = format!("`{}` over the network needs a token.", spec.name);
+            let hint = "`townlet token create --role viewer --name NAME` makes one on the shard's machine.";
+            return Err(error("E_FORBIDDEN", message, hint));
         }
         if !spec.mutating || dry_run {
             return Ok(());

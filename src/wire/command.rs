@@ -90,7 +90,7 @@ pub enum ArgKind {
         /// Most.
         max: f64,
     },
-    /// The name of a command.
+    /// The name of a command; when it is required and in the last place, command lines to the end of the line.
     Command,
     /// The name of a snapshot file as `snapshot list` shows it.
     Snapshot,

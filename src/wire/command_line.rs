@@ -2,6 +2,8 @@
 //!
 //! One parser for the console line, scripts, REST and completion. Knows rows, not what they do.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 pub use townlet_text::nearest;
 
@@ -75,20 +77,24 @@ impl<'a> Parsed<'a> {
         let mut line = self.spec.name.clone();
         for (arg, value) in self.given() {
             let Some(value) = value.map(ToString::to_string) else { continue };
-            let splits = |character: char| character.is_whitespace() || character == '"';
-            let quoted = if value.is_empty() || value.contains(splits) {
-                format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-            } else {
-                value
-            };
             if arg.flag {
                 line.push_str(" --");
                 line.push_str(&arg.name);
             }
             line.push(' ');
-            line.push_str(&quoted);
+            line.push_str(&normal_word(&value));
         }
         line
+    }
+}
+
+/// A word as [`words`] reads it: in quotes if it is empty or has blanks or quotes.
+pub fn normal_word(word: &str) -> String {
+    let splits = |character: char| character.is_whitespace() || character == '"';
+    if word.is_empty() || word.contains(splits) {
+        format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+    } else {
+        word.to_owned()
     }
 }
 
@@ -138,17 +144,26 @@ pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, Err
     };
     let mut values = vec![None; spec.args.len()];
     let mut places = (0..spec.args.len()).filter(|at| !spec.args[*at].flag);
+    // Further words continue a command line.
+    let last = (0..spec.args.len()).rfind(|at| !spec.args[*at].flag);
+    let open_end = last.filter(|at| spec.args[*at].kind == ArgKind::Command && spec.args[*at].required);
     let mut rest = words[taken..].iter();
     while let Some(word) = rest.next() {
         let (at, text) = match word.strip_prefix("--") {
             Some(name) => {
                 let at = spec.args.iter().position(|arg| arg.flag && arg.name == name);
-                (at, rest.next().map_or("", String::as_str))
+                (at, Cow::from(rest.next().map_or("", String::as_str)))
             }
-            None => (places.next(), word.as_str()),
+            None => match (places.next(), open_end) {
+                (None, Some(at)) => {
+                    let before = values[at].as_ref().map(ToString::to_string).unwrap_or_default();
+                    (Some(at), Cow::from(format!("{before} {word}")))
+                }
+                (at, _) => (at, Cow::from(word)),
+            },
         };
         let at = at.ok_or_else(|| wrong(spec, format!("`{word}` is not an argument of `{}`.", spec.name)))?;
-        values[at] = Some(read_value(spec, &spec.args[at], text)?);
+        values[at] = Some(read_value(spec, &spec.args[at], &text)?);
     }
     let parsed = Parsed { spec, values }.complete()?;
     // A backslash outside quotes is two in the normal form, which is a line, too.
@@ -241,6 +256,13 @@ mod tests {
             ),
             row("blackout", vec![arg("switch", ArgKind::Choice(vec!["on".into(), "off".into()]), true, false)]),
             row("step", vec![arg("ticks", ArgKind::Integer { min: 1, max: 1000 }, false, false)]),
+            row(
+                "whatif",
+                vec![
+                    arg("alternatives", ArgKind::Command, true, false),
+                    arg("days", ArgKind::Integer { min: 1, max: 100 }, false, true),
+                ],
+            ),
         ]
     }
 
@@ -258,6 +280,22 @@ mod tests {
                 parse(&table, &format!("employment_exit approve \"a{blank}b\" --reason \"c{blank}d\"")).unwrap();
             assert_eq!(parse(&table, &parsed.normalised()).as_ref(), Ok(&parsed), "{blank:?}");
         }
+    }
+
+    #[test]
+    fn further_words_continue_a_command_line_in_the_last_place() {
+        let table = table();
+        let line = "whatif approve finn | defer  finn --days 2 ; pause";
+        let parsed = parse(&table, line).unwrap();
+        assert_eq!(
+            parsed.args(),
+            serde_json::json!({ "alternatives": "approve finn | defer finn ; pause", "days": "2" })
+        );
+        let again = parsed.normalised();
+        assert_eq!(again, "whatif \"approve finn | defer finn ; pause\" --days 2");
+        assert_eq!(parse(&table, &again).unwrap(), parsed);
+        assert_eq!(parse(&table, &format!("whatif {}", "ab ".repeat(70))).unwrap_err().code, "E_INVALID_ARG");
+        assert_eq!(parse(&table, "employment_exit approve ada bea").unwrap_err().code, "E_INVALID_ARG");
     }
 
     #[test]

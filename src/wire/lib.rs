@@ -26,6 +26,7 @@ pub mod stream;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
+pub mod whatif;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
 pub use escape::{escape, escape_output, is_unsafe};

@@ -27,6 +27,8 @@ pub const HISTORY: &str = "/v1/history";
 pub const PAST: &str = "/v1/telemetry/at/{tick}";
 /// `POST`: a command.
 pub const CONSOLE: &str = "/v1/console";
+/// `POST`: a question about the running town; `GET`: how far questions are.
+pub const WHAT_IF: &str = "/v1/whatif";
 /// `GET`: the command table and the caller's session.
 pub const COMMANDS: &str = "/v1/commands";
 /// `GET`: the newest records of the audit log.

@@ -128,11 +128,12 @@ fn missing_and_damaged_files_are_refused_by_name() {
 }
 
 /// Command lines that read a home. Each refuses one that does not exist, and makes none.
-const READERS: [&str; 22] = [
+const READERS: [&str; 23] = [
     "--headless --tick-limit 9 --resume",
     "run --headless --tick-limit 9 --resume",
     "serve --resume",
     "replay harbour-1",
+    "whatif harbour-1 --command spawn",
     "preflight --candidate shipped",
     "rehearse",
     "eval --policy shipped --days 1 --seeds 1",

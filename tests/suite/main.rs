@@ -50,3 +50,4 @@ mod token_command;
 mod train_command;
 mod train_seeds;
 mod user_config;
+mod whatif;

@@ -16,6 +16,7 @@ mod scripted;
 pub mod seeds;
 pub mod train;
 pub mod tune;
+pub mod whatif;
 
 pub use network_policy::{Choice, LastDecision, LatestDecisions, NetworkPolicy};
 pub use parallel::{ShouldContinue, update_observations};

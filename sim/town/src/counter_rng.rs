@@ -32,6 +32,8 @@ pub enum Purpose {
     Quarrel = 5,
     /// Seed of a training replica.
     Replica = 10,
+    /// Seed of a sample of a question.
+    WhatIf = 11,
     /// Occurrence and parameters of a perturbation.
     PerturbationEvent = 20,
 }

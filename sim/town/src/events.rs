@@ -267,6 +267,44 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// The resident whose story it belongs to; `None` when it concerns the town.
+    pub const fn who(self) -> Option<ResidentId> {
+        match self {
+            Self::ResidentArrived { who, .. }
+            | Self::ResidentLeft { who, .. }
+            | Self::ShiftOnTime { who, .. }
+            | Self::ShiftLate { who, .. }
+            | Self::ShiftAbsent { who, .. }
+            | Self::EmploymentExitPending { who, .. }
+            | Self::EmploymentExitManualRequest { who, .. }
+            | Self::EmploymentExitDeferred { who, .. }
+            | Self::EmploymentExitProcessed { who, .. }
+            | Self::Starving { who, .. }
+            | Self::AffordanceDone { who, .. }
+            | Self::AffordanceFailed { who, .. }
+            | Self::QueueConflict { who, .. }
+            | Self::GhostStep { who, .. }
+            | Self::RentMissed { who, .. }
+            | Self::MeetingArranged { who, .. }
+            | Self::Met { who, .. }
+            | Self::ChatDone { who, .. }
+            | Self::ChatFailed { who, .. }
+            | Self::SharedMeal { who, .. }
+            | Self::Argument { who, .. }
+            | Self::PoliteQueue { who, .. }
+            | Self::JumpedQueue { who, .. }
+            | Self::ConflictAvoided { who, .. }
+            | Self::HelpedLate { who, .. }
+            | Self::ShiftTaken { who, .. } => Some(who),
+            Self::UtilityOff { .. }
+            | Self::UtilityOn { .. }
+            | Self::Restocked
+            | Self::WindowClosed { .. }
+            | Self::PerturbationBegan { .. }
+            | Self::PerturbationEnded { .. } => None,
+        }
+    }
+
     /// The name in telemetry.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::activity;
 use crate::affordances::Affordance;
-use crate::command::Refusal;
+use crate::command::{Command, Refusal};
 use crate::config::{AtStart, Config, Difference, diff};
 use crate::ids::{AffordanceId, AgentId, Column};
 use crate::rules::Rules;
@@ -41,6 +41,25 @@ pub fn with_live_settings(config: &Config, state: &State) -> Config {
     running.employment.daily_exit_cap = AtStart::of(daily_exit_cap);
     [running.economy.meal_cost, running.economy.ingredients_cost] = state.economy.list_prices;
     running
+}
+
+/// The command that gives a running town the value that a configuration has for a setting; `None` for settings that no command
+/// changes. They are those of [`with_live_settings`].
+pub fn command_for(key: &str, config: &Config) -> Option<Command> {
+    let systems = &config.features.systems;
+    Some(match key {
+        "features.systems.queue_fairness" => Command::QueueFairness(systems.queue_fairness.at_start()),
+        "features.systems.perturbations" => Command::Perturbations(systems.perturbations.at_start()),
+        "lifecycle.mortality" => Command::Mortality(config.lifecycle.mortality.at_start()),
+        "lifecycle.spawn_delay_ticks" => {
+            let [least, most] = config.lifecycle.spawn_delay_ticks.at_start();
+            Command::SpawnDelay(least, most)
+        }
+        "employment.daily_exit_cap" => Command::ExitCap(config.employment.daily_exit_cap.at_start()),
+        "economy.meal_cost" => Command::SetPrice { item: 0, value: config.economy.meal_cost },
+        "economy.ingredients_cost" => Command::SetPrice { item: 1, value: config.economy.ingredients_cost },
+        _ => return None,
+    })
 }
 
 type Affordances = Column<AffordanceId, Affordance>;

@@ -237,6 +237,14 @@ impl Town {
         command::run(&mut self.cx(), command, true)
     }
 
+    /// A copy whose random draws from now on are those of another seed. What is already drawn stays.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        let mut copy = self.clone();
+        copy.state.seed = seed;
+        copy
+    }
+
     /// Events since the last [`Town::clear_events`], oldest first.
     pub fn events(&self) -> &[Event] {
         &self.events

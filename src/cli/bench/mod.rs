@@ -14,6 +14,7 @@ mod town;
 mod train;
 mod training_impact;
 mod tui_frames;
+mod whatif;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -152,6 +153,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.push(tui_frames::frames(&texts.sources, &folder, budget / 2)?);
     progress(args, "a training beside a town");
     rows.extend(training_impact::rows(&texts.sources, &folder, budget)?);
+    progress(args, "a what-if question");
+    rows.extend(whatif::rows(&texts.sources, &folder)?);
     drop(folder);
     progress(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);

@@ -11,4 +11,5 @@ pub(super) mod residents;
 pub(super) mod session;
 pub(super) mod snapshots;
 pub(super) mod training;
+pub(super) mod whatif;
 pub(super) mod world;

@@ -331,13 +331,26 @@ fn sentence(rules: &Rules, kind: EventKind, event: &WireEvent) -> Option<Sentenc
     };
     let (_, category, priority, template) = *SENTENCES.iter().find(|row| row.0 == name)?;
     let text = event.fields.iter().fold(template.to_owned(), |text, (name, value)| {
-        text.replace(&format!("{{{name}}}"), &in_words(rules, name, value))
+        text.replace(&format!("{{{name}}}"), &field_in_words(rules, name, value))
     });
     Some(Sentence { category, priority, text })
 }
 
+/// An event in words: as it is narrated, or by its name and fields.
+pub(crate) fn in_words(rules: &Rules, event: &Event) -> String {
+    let listed = wire_event(rules, event);
+    sentence(rules, event.kind, &listed).map_or_else(
+        || {
+            let fields = listed.fields.iter().map(|(name, value)| field_in_words(rules, name, value));
+            let fields = fields.collect::<Vec<_>>().join(", ");
+            format!("{} ({fields})", listed.event.replace('_', " "))
+        },
+        |sentence| sentence.text,
+    )
+}
+
 /// A field of an event in a sentence.
-fn in_words(rules: &Rules, name: &str, value: &Value) -> String {
+fn field_in_words(rules: &Rules, name: &str, value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match name {
         "agent" | "other" => names::resident(&text).map_or(text, names::name),
@@ -387,7 +400,7 @@ mod tests {
     #[test]
     fn one_is_singular() {
         let rules = rules();
-        let words = |name: &str, value: u64| in_words(&rules, name, &value.into());
+        let words = |name: &str, value: u64| field_in_words(&rules, name, &value.into());
         assert_eq!([words("days", 1), words("days", 2)], ["1 day", "2 days"]);
         assert_eq!([words("waited", 1), words("waited", 2)], ["1 minute", "2 minutes"]);
         assert_eq!([words("after", 125), words("after", 58)], ["3 hours", "1 hour 23 minutes"]);

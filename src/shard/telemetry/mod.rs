@@ -8,7 +8,7 @@ mod residents;
 
 pub(super) use alerts::{Acknowledgement, AlertDraft, CREDENTIAL_ALERTS, active_alerts, is_of_a_process, key, size};
 pub(super) use captured_state::CapturedState;
-pub(super) use event_feed::{EventFeed, NewItems, SavedFeed, mark};
+pub(super) use event_feed::{EventFeed, NewItems, SavedFeed, in_words, mark};
 pub(super) use places::{conflict, queue_entries};
 pub(super) use residents::{inspect, personality, relationships};
 

@@ -9,6 +9,7 @@ use townlet_shard::{Home, SessionEvent};
 use townlet_wire::{Request, Role, Snapshot};
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
+use super::whatif_commands;
 use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for, wait_until};
 
 /// The cases, in the order of the table.
@@ -39,6 +40,15 @@ pub(crate) static CASES: &[Case] = &[
         "snapshot validate 000000000000.tls",
         &[("snapshot validate", BAD), ("snapshot validate 000000000001.tls", NONE)],
         snapshot_validate,
+    ),
+    case("whatif", &[], "whatif spawn --samples 2 --days 1", whatif_commands::WRONG, whatif_commands::whatif),
+    case("whatif_status", &[], "whatif_status", &[("whatif_status nothing", NONE)], whatif_commands::whatif_status),
+    case(
+        "whatif_cancel",
+        &[whatif_commands::LONG],
+        "whatif_cancel",
+        &[("whatif_cancel nothing", NONE)],
+        whatif_commands::whatif_cancel,
     ),
     case("training status", &[], "training status", &[("training", BAD)], training_status),
     Case {

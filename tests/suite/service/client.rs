@@ -140,13 +140,21 @@ impl Served {
     }
 
     pub(super) fn post(&self, headers: &str, body: &str) -> Reply {
+        self.post_to(CONSOLE, headers, body)
+    }
+
+    pub(super) fn post_to(&self, path: &str, headers: &str, body: &str) -> Reply {
         let length = body.len();
-        let head = format!("POST {CONSOLE} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
         self.send(format!("{head}content-type: application/json\r\n{headers}\r\n{body}").as_bytes())
     }
 
     pub(super) fn admin(&self) -> String {
         format!("authorization: Bearer {}\r\n", self.admin)
+    }
+
+    pub(super) fn viewer(&self) -> String {
+        format!("authorization: Bearer {}\r\n", self.viewer)
     }
 
     pub(super) fn digest(&self) -> String {

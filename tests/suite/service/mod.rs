@@ -15,6 +15,7 @@ mod index_page;
 mod metrics;
 mod past;
 mod views;
+mod whatif;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

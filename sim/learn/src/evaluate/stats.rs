@@ -106,6 +106,29 @@ pub fn mean(sample: &[f64]) -> f64 {
     sample.iter().sum::<f64>() / sample.len().max(1) as f64
 }
 
+/// The interval of [`CONFIDENCE`] of the mean by Student's t; `None` for fewer than two values. Equal values have no width.
+pub fn mean_interval(sample: &[f64]) -> Option<(f64, f64)> {
+    let freedom = sample.len().checked_sub(1).filter(|freedom| *freedom > 0)?;
+    let middle = mean(sample);
+    let variance = sample.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / freedom as f64;
+    let half = student_quantile(freedom) * (variance / sample.len() as f64).sqrt();
+    Some((middle - half, middle + half))
+}
+
+/// The 97.5 % quantile of Student's t distribution: a table for few degrees of freedom, then the expansion by Cornish and Fisher,
+/// which is exact to four digits there.
+fn student_quantile(freedom: usize) -> f64 {
+    const FEW: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+    if let Some(quantile) = FEW.get(freedom - 1) {
+        return *quantile;
+    }
+    let (z, n) = (1.959_964_f64, freedom as f64);
+    let (z3, z5, z7) = (z.powi(3), z.powi(5), z.powi(7));
+    z + (z3 + z) / (4.0 * n)
+        + (5.0 * z5 + 16.0 * z3 + 3.0 * z) / (96.0 * n * n)
+        + (3.0 * z7 + 19.0 * z5 + 17.0 * z3 - 15.0 * z) / (384.0 * n.powi(3))
+}
+
 /// The interquartile mean: the lowest and highest quarter are dropped, each rounded down to whole values.
 fn iqm_of_sorted(sorted: &[f64]) -> f64 {
     let quarter = sorted.len() / 4;
@@ -168,6 +191,18 @@ mod tests {
         let estimate = Estimate::of(&sample).unwrap();
         assert!([estimate.mean, estimate.iqm, estimate.low, estimate.high].iter().all(|value| same(*value, 0.5)));
         assert_eq!(Estimate::of(&[]), None);
+    }
+
+    #[test]
+    fn intervals_of_a_mean_by_table() {
+        for (freedom, quantile) in [(1, 12.706), (9, 2.262), (10, 2.228), (30, 2.042), (63, 1.998), (1_000, 1.962)] {
+            assert!((student_quantile(freedom) - quantile).abs() < 6e-4, "{freedom}");
+        }
+        let (low, high) = mean_interval(&[1.0, 2.0, 3.0, 4.0]).expect("four values");
+        // The standard error is √(5/3 ÷ 4).
+        assert!((low - 0.446).abs() < 1e-3 && (high - 4.554).abs() < 1e-3, "{low} {high}");
+        assert_eq!(mean_interval(&[0.5; 8]), Some((0.5, 0.5)));
+        assert_eq!(mean_interval(&[0.5]), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod simulation;
 mod threads;
 mod training;
 mod tune;
+mod whatif;
 
 use std::num::NonZero;
 use std::sync::Arc;

@@ -77,17 +77,31 @@ pub fn load(layers: &Layers) -> Result<LoadedConfig, ConfigErrors> {
         let key = name[ENVIRONMENT_PREFIX.len()..].replace("__", ".");
         (source(Layer::Environment, name, value), key)
     });
-    let flags = layers.flags.iter().map(|(key, value)| (source(Layer::Flag, key, value), key.clone()));
-    for (source, key) in environment.chain(flags) {
-        match single(&source, &key, &shape) {
+    errors.extend(overlay_single(&mut root, environment.chain(flags(&layers.flags)), &shape));
+    if errors.is_empty() { finish(root, &shape) } else { Err(ConfigErrors(errors)) }
+}
+
+fn flags(settings: &[(String, String)]) -> impl Iterator<Item = (Arc<Source>, String)> {
+    settings.iter().map(|(key, value)| (source(Layer::Flag, key, value), key.clone()))
+}
+
+/// Overlays single settings, and returns what is wrong with them.
+fn overlay_single(
+    root: &mut Node,
+    settings: impl Iterator<Item = (Arc<Source>, String)>,
+    shape: &Shape,
+) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for (source, key) in settings {
+        match single(&source, &key, shape) {
             Ok(node) => {
-                errors.extend(validate(&node, &shape, false));
-                overlay(&mut root, node, false);
+                errors.extend(validate(&node, shape, false));
+                overlay(root, node, false);
             }
             Err(refused) => errors.extend(refused.0),
         }
     }
-    if errors.is_empty() { finish(root, &shape) } else { Err(ConfigErrors(errors)) }
+    errors
 }
 
 /// Parses and validates a complete file of any type defined by `section!`. Also returns the tree, for positions of further
@@ -141,6 +155,17 @@ impl Config {
         } else {
             Err(ConfigError::of(&source, "", "these bytes are not in canonical form").into())
         }
+    }
+
+    /// This configuration with other values for some settings, as flags give them, validated as a whole.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, by their keys.
+    pub fn with_settings(&self, settings: &[(String, String)]) -> Result<Self, ConfigErrors> {
+        let shape = Self::shape();
+        let mut root = Node::bare(self.write());
+        let errors = overlay_single(&mut root, flags(settings), &shape);
+        if errors.is_empty() { finish(root, &shape).map(|loaded| loaded.config) } else { Err(ConfigErrors(errors)) }
     }
 
     /// SHA-256 of the canonical text, in hex.

@@ -279,6 +279,16 @@ section! {
         max_bytes: u64 = whole(1_048_576, 1_000_000_000_000_000, "bytes").hot(),
     }
 
+    /// What-if questions about the running town. A question takes days × samples × (alternatives + 1) of the town's days.
+    WhatIf {
+        /// Days of the town that a question of an admin takes at most.
+        admin_days: u32 = whole(0, 100_000_000, "days").hot(),
+        /// Days of the town that a question of a viewer takes at most; with 0 viewers may not ask.
+        viewer_days: u32 = whole(0, 100_000_000, "days").hot(),
+        /// Questions that wait while one is answered.
+        waiting: u32 = whole(0, 100, "questions").hot(),
+    }
+
     ConsoleAuth {
         /// Whether sessions need a token.
         enabled: bool = free(),

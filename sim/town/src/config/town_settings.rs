@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::schema::{AtStart, TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use super::shard_settings::{
     Affordances, ConsoleAuth, Journal, Keyframes, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Server, Snapshot,
-    Stability, Telemetry, Training,
+    Stability, Telemetry, Training, WhatIf,
 };
 use crate::fixed_point::Micro;
 
@@ -70,6 +70,8 @@ section! {
         journal: Journal = free(),
         /// Keyframes of a run: saved towns from which a past tick is rebuilt.
         keyframes: Keyframes = free(),
+        /// What-if questions about the running town.
+        whatif: WhatIf = free(),
         /// Tokens of the console.
         console_auth: ConsoleAuth = free(),
         /// The network service.
