@@ -14,7 +14,7 @@ use townlet_audit::Cursor;
 use townlet_shard::history::MarkCursor;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::history::MarkKind;
-use townlet_wire::service::{AUDIT, CHECKPOINT, CONSOLE, HISTORY, PAST, STREAM, VIEW, WHAT_IF};
+use townlet_wire::service::{AUDIT, CHECKPOINT, HISTORY, PAST, STREAM, VIEW, WHAT_IF};
 
 pub(super) fn document() -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
