@@ -134,7 +134,8 @@ fn operation(endpoint: &Endpoint) -> Value {
 }
 
 fn operation_id(endpoint: &Endpoint) -> String {
-    let name = endpoint.path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "");
+    let name =
+        endpoint.path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "");
     match (name.as_str(), endpoint.path, endpoint.post) {
         ("", ..) => "index".to_owned(),
         (_, WHAT_IF, false) => format!("{name}_status"),

@@ -22,7 +22,8 @@ use super::auth::{
 use super::connection_table::OpenConnection;
 use super::connections::PeerAddress;
 use super::{
-    AppState, checkpoints, compression, console, history, index_page, metrics, read_handlers, stream, stream_view, whatif,
+    AppState, checkpoints, compression, console, history, index_page, metrics, read_handlers, stream, stream_view,
+    whatif,
 };
 use townlet_shard::Level;
 use townlet_wire::SCHEMA_VERSION;
