@@ -97,7 +97,7 @@ fn a_shift(size: (u16, u16)) {
     pty.shows("▸ cancel ◂");
     assert!(pty.text().contains(&format!("{} leaves town on the next tick", before[1])), "{}", pty.text());
     pty.press("\r");
-    pty.hides("cancel");
+    pty.shows("cancelled; nothing was sent");
     assert_eq!(names(pty.screen()), before);
 
     pty.press("a");
