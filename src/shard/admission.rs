@@ -126,7 +126,7 @@ impl Engine {
                 self.answer_from_files(admission.context, admission.dry_run, admission.query, query, admission.reply);
             }
             Operation::Pace(change) => {
-                self.admit_pace(&admission.context, change, admission.expires_ms, admission.reply)
+                self.admit_pace(&admission.context, change, admission.expires_ms, admission.reply);
             }
             _ => self.begin(admission),
         }
