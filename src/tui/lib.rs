@@ -6,6 +6,7 @@
 
 pub mod answer_table;
 pub mod app;
+pub mod bookmarks;
 pub mod capabilities;
 mod chart;
 mod connection;
@@ -25,6 +26,7 @@ mod level_history;
 mod list;
 pub mod metric_history;
 mod metrics;
+mod moment_input;
 pub mod notification;
 mod overlay;
 pub mod pane;
@@ -39,6 +41,7 @@ mod text_drawing;
 pub mod text_field;
 pub mod theme;
 mod time_series;
+mod timeline;
 pub mod view_exchange;
 pub mod wall_clock;
 pub mod webhook;

@@ -10,6 +10,7 @@ mod layouts;
 mod operations;
 mod reasons;
 mod settings;
+mod time;
 mod unconfirmed;
 
 use std::sync::Arc;
