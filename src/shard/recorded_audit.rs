@@ -60,12 +60,12 @@ impl RecordedAudit {
         let read = townlet_audit::run_records_from(folder, run_id, &mut place, |file, record| self.take(file, record));
         self.place = place;
         self.failure = read.err().map(|why| why.to_string());
-        self.settle();
+        self.keep_newest();
     }
 
     fn read(mut self, read: io::Result<()>) -> Self {
         self.failure = read.err().map(|why| why.to_string());
-        self.settle();
+        self.keep_newest();
         self
     }
 
@@ -81,13 +81,13 @@ impl RecordedAudit {
         };
         self.rows.push_back((file, row));
         if self.rows.len() > 2 * MAX_ROWS {
-            self.settle();
+            self.keep_newest();
         }
     }
 
     /// Sorts the records and drops the oldest. A refusal may follow a record of a slightly later tick, and a bundle has the newest
     /// file first.
-    fn settle(&mut self) {
+    fn keep_newest(&mut self) {
         self.rows.make_contiguous().sort_by_key(|(_, row)| (row.tick, row.seq));
         let excess = self.rows.len().saturating_sub(MAX_ROWS);
         self.rows.drain(..excess);
