@@ -194,7 +194,7 @@ pub trait Source {
     /// Shows the present again.
     fn live(&mut self) {}
 
-    /// Asks for the range of the run and its newest marks. The answer, [`SourceEvent::Marks`], comes at most every few seconds.
+    /// Asks for the range of the run and its newest marks. The answer, [`SourceEvent::Marks`], comes at most every ten seconds.
     fn marks(&mut self) {}
 
     /// Ends the source: stops a local shard after a final snapshot, disconnects from a remote one. Returns a line for the terminal.

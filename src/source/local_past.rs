@@ -14,7 +14,7 @@ const CLIENT: &str = "screen";
 /// How long it waits before it asks again for what takes longer.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Least time between two readings of the marks.
-const MARKS_PAUSE: Duration = Duration::from_secs(2);
+const MARKS_PAUSE: Duration = Duration::from_secs(10);
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
@@ -165,5 +165,24 @@ fn serve(wishes: &Wishes, shard: &Handle, deliver: &Deliver) {
         if wishes.grant(tick) {
             deliver(SourceEvent::Moved(moved));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_comes_before_the_marks_and_the_newest_wish_counts() {
+        let (wishes, now) = (Wishes::default(), Instant::now());
+        wishes.change(|wish| wish.marks = true);
+        wishes.change(|wish| wish.tick = Some(5));
+        assert!(matches!(wishes.next(now), Some(Job::Tick(5))));
+        wishes.change(|wish| wish.tick = Some(7));
+        assert!(!wishes.grant(5), "another one is wished by now");
+        assert!(matches!(wishes.next(now), Some(Job::Tick(7))) && wishes.grant(7));
+        assert!(matches!(wishes.next(now), Some(Job::Marks)));
+        wishes.change(|wish| (wish.marks, wish.end) = (true, true));
+        assert!(wishes.next(now).is_none());
     }
 }

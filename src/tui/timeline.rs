@@ -19,7 +19,7 @@ pub(crate) enum Sign {
 
 impl Sign {
     /// Its character, which is ASCII, its style, and its rank: of several in one cell the one of the highest rank is shown.
-    pub(crate) const fn look(self, theme: &Theme) -> (char, Style, u8) {
+    pub(crate) const fn appearance(self, theme: &Theme) -> (char, Style, u8) {
         match self {
             Self::Mark(MarkKind::Command) => (':', theme.text, 1),
             Self::Mark(MarkKind::GreenWindow) => ('G', theme.good, 2),
@@ -99,9 +99,9 @@ impl Timeline<'_> {
         let mut row: Vec<(char, Style, u8)> = vec![('─', theme.border, 0); usize::from(cells)];
         for (tick, sign) in self.signs {
             if let Some(cell) = row.get_mut(usize::from(scale.cell(tick))) {
-                let look = sign.look(theme);
-                if look.2 > cell.2 {
-                    *cell = look;
+                let appearance = sign.appearance(theme);
+                if appearance.2 > cell.2 {
+                    *cell = appearance;
                 }
             }
         }
@@ -142,10 +142,11 @@ mod tests {
     fn every_sign_is_one_ascii_character_of_its_own() {
         let theme = Theme::named("dark", true).unwrap();
         let signs = MarkKind::ALL.into_iter().map(Sign::Mark).chain([Sign::Bookmark]);
-        let looks: Vec<(char, u8)> = signs.map(|sign| sign.look(&theme)).map(|(sign, _, rank)| (sign, rank)).collect();
-        for (place, (sign, rank)) in looks.iter().enumerate() {
+        let all: Vec<(char, u8)> =
+            signs.map(|sign| sign.appearance(&theme)).map(|(sign, _, rank)| (sign, rank)).collect();
+        for (place, (sign, rank)) in all.iter().enumerate() {
             assert!(sign.is_ascii_graphic());
-            assert!(looks[..place].iter().all(|other| other.0 != *sign && other.1 != *rank), "{sign}");
+            assert!(all[..place].iter().all(|other| other.0 != *sign && other.1 != *rank), "{sign}");
         }
     }
 }

@@ -15,7 +15,7 @@ use townlet_wire::{ErrorBody, Snapshot};
 /// Longest wait before a busy shard is asked again: it says whole seconds, and works on in the meantime.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Least time between two readings of the marks.
-const MARKS_PAUSE: Duration = Duration::from_secs(5);
+const MARKS_PAUSE: Duration = Duration::from_secs(10);
 
 /// Most pages of marks that are read.
 const MAX_PAGES: usize = 5;

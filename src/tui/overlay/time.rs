@@ -247,7 +247,7 @@ impl Dialog for MarksDialog {
         let line = |(index, row): (usize, &&Row)| {
             let chosen = index == self.at;
             let style = |style| if chosen { theme.selected } else { style };
-            let (sign, of_sign, _) = row.sign.look(theme);
+            let (sign, of_sign, _) = row.sign.appearance(theme);
             let before = moment + tick + 23;
             Line::from(vec![
                 Span::styled(if chosen { "▸ " } else { "  " }, style(theme.key)),

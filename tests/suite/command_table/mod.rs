@@ -272,6 +272,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     let cx = Context {
         view: &view,
         connected: true,
+        past: None,
         history: &history,
         session: &session,
         commands: &commands,
