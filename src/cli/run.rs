@@ -260,6 +260,7 @@ pub(super) fn screen_options(
         keymap: user.keymap()?,
         history: files::history_file(),
         layouts: files::layouts_file(),
+        bookmarks: files::bookmarks_file(),
         screen: args.screen,
         keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
     })

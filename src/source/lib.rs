@@ -12,11 +12,15 @@ pub use remote::Remote;
 
 use std::sync::Arc;
 
+use townlet_wire::history::HistoryPage;
 use townlet_wire::service::Focus;
 use townlet_wire::telemetry::AuditRow;
 use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Session, Snapshot};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
+
+/// Most marks that a source delivers; the newest are taken.
+pub const MAX_MARKS: usize = 5_000;
 
 /// An event of a source.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub enum SourceEvent {
     View(Arc<Snapshot>),
     /// What came of [`Source::seek`] or [`Source::live`].
     Moved(Moved),
+    /// What came of [`Source::marks`]: the range of the run and its newest marks, or why they cannot be read.
+    Marks(Result<Arc<HistoryPage>, ErrorBody>),
     /// The answer to a request, in the order of execution.
     Answer(Answer),
     /// The page of the audit log that was asked for.
@@ -218,6 +224,9 @@ pub trait Source {
     fn seek(&mut self, _tick: u64) {}
     /// Shows the present again.
     fn live(&mut self) {}
+
+    /// Asks for the range of the run and its newest marks. The answer, [`SourceEvent::Marks`], comes at most every ten seconds.
+    fn marks(&mut self) {}
 
     /// Ends the source: stops a local shard after a final snapshot, disconnects from a remote one. Returns a line for the terminal.
     fn close(&mut self) -> String;

@@ -93,6 +93,12 @@ impl Source for Local {
         }
     }
 
+    fn marks(&mut self) {
+        if let Some(deliver) = &self.deliver {
+            self.past.marks(&self.shard, deliver);
+        }
+    }
+
     fn close(&mut self) -> String {
         self.past.end();
         if let Some(job) = self.before_stop.take() {

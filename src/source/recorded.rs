@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{AuditPageRequest, Deliver, Link, Moved, Source, SourceEvent, SourceInfo, audit_pages};
-use townlet_shard::history::PastError;
+use super::{AuditPageRequest, Deliver, Link, MAX_MARKS, Moved, Source, SourceEvent, SourceInfo, audit_pages};
+use townlet_shard::history::{MarkSelection, PastError};
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::{Speed, specs};
@@ -34,6 +34,7 @@ enum Wish {
     Command(Request),
     Seek(u64),
     Live,
+    Marks,
 }
 
 /// A recorded run.
@@ -115,6 +116,12 @@ impl Source for Recorded {
         }
     }
 
+    fn marks(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            drop(inbox.send(Wish::Marks));
+        }
+    }
+
     fn close(&mut self) -> String {
         self.inbox = None;
         let summary = self.thread.take().and_then(|thread| thread.join().ok());
@@ -169,6 +176,11 @@ impl Playback {
             match command {
                 Ok(Wish::Command(request)) => self.answer(&request),
                 Ok(Wish::Live) => self.seek_end(),
+                Ok(Wish::Marks) => {
+                    let all =
+                        MarkSelection { from: 0, to: u64::MAX, kinds: Vec::new(), limit: MAX_MARKS, before: None };
+                    (self.deliver)(SourceEvent::Marks(Ok(Arc::new(self.recording.page(&all)))));
+                }
                 Ok(Wish::Seek(mut tick)) => {
                     next = loop {
                         match inbox.try_recv() {

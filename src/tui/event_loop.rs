@@ -237,6 +237,11 @@ impl<'a> Shell<'a> {
                         self.fleet.update(Message::Status(status));
                     }
                 }
+                Task::Seek(tick) => self.sources[index].source.seek(tick),
+                Task::Live => self.sources[index].source.live(),
+                Task::Marks => self.sources[index].source.marks(),
+                Task::ReadBookmarks(run) => self.keep_bookmark(index, run, None),
+                Task::KeepBookmark { run, tick, note } => self.keep_bookmark(index, run, Some((tick, note))),
                 Task::Remember(line) => {
                     let file = self.session.options.history.as_deref();
                     if let Some(Err(error)) = file.map(|file| files::append(file, &line)) {
@@ -248,6 +253,21 @@ impl<'a> Shell<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the bookmarks of a run for its app, and changes one before if that is asked for.
+    fn keep_bookmark(&mut self, index: usize, run: String, change: Option<(u64, Option<String>)>) {
+        let Some(file) = self.session.options.bookmarks.as_deref() else { return };
+        let bookmarks = match &change {
+            Some((tick, note)) => files::keep_bookmark(file, &run, *tick, note.as_deref()),
+            None => files::read_bookmarks(file, &run),
+        };
+        let message = match (bookmarks, change) {
+            (Ok(bookmarks), _) => Message::Bookmarks(run, bookmarks),
+            (Err(why), Some(_)) => Message::Status(format!("the bookmark holds for this session only: {why}")),
+            (Err(why), None) => Message::Status(why),
+        };
+        self.fleet.deliver(index, message);
     }
 
     /// Tells of a change of an alert: by bell and desktop message, and by the webhook.

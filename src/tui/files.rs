@@ -1,8 +1,10 @@
-//! The files of the interface: saved screens, exports, the console history, the layouts, the note that the first-run hint was seen.
+//! The files of the interface: saved screens, exports, the console history, the layouts, the bookmarks, the note that the first-run
+//! hint was seen.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::bookmarks::{self, Bookmark, Bookmarks};
 use super::console::input_history;
 use super::export::ExportFile;
 use super::layouts::{Layouts, MAX_BYTES};
@@ -23,6 +25,11 @@ pub fn layouts_file() -> Option<PathBuf> {
     state_file("layouts.json")
 }
 
+/// Default file of the bookmarks of runs, in the user's state folder.
+pub fn bookmarks_file() -> Option<PathBuf> {
+    state_file("bookmarks.json")
+}
+
 /// Default file of what was seen of the audit logs of shards, in the user's state folder.
 pub fn known_shards_file() -> Option<PathBuf> {
     state_file("known_shards.json")
@@ -35,23 +42,24 @@ fn state_file(name: &str) -> Option<PathBuf> {
     Some(folder.join("townlet").join(name))
 }
 
+/// Reads a small regular file; `None` when there is none.
+fn read_small(file: &Path, most: u64) -> Result<Option<String>, String> {
+    let opened = match std::fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+        Ok(meta) if !meta.is_file() => return Err("it is not a regular file".to_owned()),
+        Ok(_) => std::fs::File::open(file).map_err(|error| error.to_string())?,
+    };
+    let mut text = String::new();
+    opened.take(most + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > most { Err(format!("it is larger than {most} bytes")) } else { Ok(Some(text)) }
+}
+
 /// Reads the file of the layouts: the default when there is none, and also, with a sentence, when it is damaged.
 pub(crate) fn read_layouts(file: &Path) -> (Layouts, Option<String>) {
-    let read = || {
-        let opened = match std::fs::metadata(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Layouts::default()),
-            Err(error) => return Err(error.to_string()),
-            Ok(meta) if !meta.is_file() => return Err("it is not a regular file".to_owned()),
-            Ok(_) => std::fs::File::open(file).map_err(|error| error.to_string())?,
-        };
-        let mut text = String::new();
-        opened.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(format!("it is larger than {MAX_BYTES} bytes"));
-        }
-        Layouts::parse(&text)
-    };
-    match read() {
+    let read =
+        read_small(file, MAX_BYTES).and_then(|text| text.map_or(Ok(Layouts::default()), |text| Layouts::parse(&text)));
+    match read {
         Ok(layouts) => (layouts, None),
         Err(why) => {
             let said = format!("{} is not used: {why}. Panes and tables have their defaults.", file.display());
@@ -62,11 +70,34 @@ pub(crate) fn read_layouts(file: &Path) -> (Layouts, Option<String>) {
 
 /// Replaces the file of the layouts as a whole.
 pub(crate) fn write_layouts(file: &Path, layouts: &Layouts) -> io::Result<()> {
+    replace_whole(file, &layouts.to_text())
+}
+
+/// The bookmarks of a run in a file, or why it is not used.
+pub(crate) fn read_bookmarks(file: &Path, run: &str) -> Result<Vec<Bookmark>, String> {
+    Ok(all_bookmarks(file)?.of(run))
+}
+
+/// Sets or removes a bookmark of a run in a file. Returns those of the run. A damaged file is not replaced.
+pub(crate) fn keep_bookmark(file: &Path, run: &str, tick: u64, note: Option<&str>) -> Result<Vec<Bookmark>, String> {
+    let mut all = all_bookmarks(file)?;
+    all.change(run, tick, note)?;
+    replace_whole(file, &all.to_text()).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(all.of(run))
+}
+
+fn all_bookmarks(file: &Path) -> Result<Bookmarks, String> {
+    let read = read_small(file, bookmarks::MAX_BYTES);
+    let parsed = read.and_then(|text| text.map_or(Ok(Bookmarks::default()), |text| Bookmarks::parse(&text)));
+    parsed.map_err(|why| format!("{} is not used: {why}", file.display()))
+}
+
+fn replace_whole(file: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let temporary = file.with_extension(format!("json.{}", std::process::id()));
-    let written = std::fs::write(&temporary, layouts.to_text());
+    let written = std::fs::write(&temporary, text);
     written.and_then(|()| std::fs::rename(&temporary, file)).inspect_err(|_| remove(&[&temporary]))
 }
 
@@ -184,6 +215,25 @@ mod tests {
         assert!(read_layouts(&file).1.unwrap().contains("it is not a regular file"));
         assert!(write_layouts(&file, &layouts).is_err());
         assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing temporary stays");
+    }
+
+    #[test]
+    fn bookmarks_are_kept_beside_those_of_other_programs_and_a_damaged_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state/bookmarks.json");
+        assert_eq!(read_bookmarks(&file, "run-1"), Ok(Vec::new()), "there is none");
+        keep_bookmark(&file, "run-1", 7, Some("seven")).unwrap();
+        keep_bookmark(&file, "run-2", 9, Some("nine")).unwrap();
+        let seven = vec![Bookmark { tick: 7, note: "seven".into() }];
+        assert_eq!(read_bookmarks(&file, "run-1"), Ok(seven));
+        assert_eq!(keep_bookmark(&file, "run-1", 7, None), Ok(Vec::new()));
+        assert_eq!(read_bookmarks(&file, "run-2").map(|list| list.len()), Ok(1));
+        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "nothing temporary stays");
+        std::fs::write(&file, "{").unwrap();
+        for said in [read_bookmarks(&file, "run-1"), keep_bookmark(&file, "run-1", 1, Some("x"))] {
+            assert!(said.unwrap_err().contains("bookmarks.json is not used: "));
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
     }
 
     #[test]

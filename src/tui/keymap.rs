@@ -17,6 +17,8 @@ pub enum Group {
     Everywhere,
     /// Controls the speed of the town.
     Pace,
+    /// Moves in time.
+    Time,
     /// Moves within a pane.
     Moving,
     /// Works in some panes.
@@ -24,9 +26,10 @@ pub enum Group {
 }
 
 /// The sections with their headings, in the order of the help screen.
-pub const GROUPS: [(Group, &str); 4] = [
+pub const GROUPS: [(Group, &str); 5] = [
     (Group::Everywhere, "Everywhere"),
     (Group::Pace, "Speed"),
+    (Group::Time, "Time"),
     (Group::Moving, "Navigation in a pane"),
     (Group::Panes, "Pane actions"),
 ];
@@ -105,6 +108,22 @@ actions! {
         Step "step" "." "run one tick, then pause"
         Faster "faster" "+ =" "next faster speed: 1×, 10×, 100×, max; a paused town runs at 1×"
         Slower "slower" "-" "next slower speed: 1×, 10×, 100×, max"
+    }
+    Time {
+        PreviousTick "previous_tick" "[" "one tick back: the screen shows the past, the town goes on"
+        NextTick "next_tick" "]" "one tick forward"
+        PreviousMark "previous_mark" "{" "back to the mark before: a command, exit, alert, window, perturbation, release, incident, reload or bookmark"
+        NextMark "next_mark" "}" "forward to the next mark"
+        HourBack "hour_back" "shift-left" "an hour of the town back"
+        HourForward "hour_forward" "shift-right" "an hour of the town forward"
+        DayBack "day_back" "< alt-left" "a day of the town back"
+        DayForward "day_forward" "> alt-right" "a day of the town forward"
+        Goto "goto" "@" "go to a moment: a tick, `day 3 09:17`, `-1d`"
+        Beginning "beginning" "ctrl-home ^" "the first tick that can be shown"
+        Live "live" "N ctrl-end" "back to the present; of a recording, its end"
+        Timeline "timeline" "_" "show or hide the timeline"
+        Bookmark "bookmark" "\"" "bookmark the moment on screen, with a note"
+        Marks "marks" "'" "list marks and bookmarks, and go to one"
     }
     Moving {
         Up "up" "up k" "up"

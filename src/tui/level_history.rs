@@ -118,6 +118,11 @@ impl LevelHistory {
         }
     }
 
+    /// Removes the levels from a half hour on.
+    pub(crate) fn truncate(&mut self, slot: u64) {
+        self.levels.retain(|(known, _)| *known < slot);
+    }
+
     /// The levels of a resident's need with their half hours, oldest first. Half hours in which it was unknown are left out.
     pub(crate) fn need(&self, agent: &Agent, need: &str) -> Vec<(u64, f64)> {
         self.samples(key_of_resident(agent), need)

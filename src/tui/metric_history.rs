@@ -44,12 +44,16 @@ impl Default for MetricHistory {
 }
 
 impl MetricHistory {
-    /// Records a view. The last view of a half hour wins. Another run, or an earlier tick, starts over.
+    /// Records a view. The last view of a half hour wins. Another run starts over. With an earlier tick, what was known from then on is
+    /// forgotten.
     pub fn record(&mut self, view: &IndexedSnapshot) {
-        if view.run_id != self.run || view.tick < self.tick {
+        if view.run_id != self.run {
             *self = Self { run: view.run_id.clone(), ..Self::default() };
         }
         let slot = view.tick * SAMPLES_PER_DAY / view.clock.ticks_per_day.max(1);
+        if view.tick < self.tick {
+            self.truncate(view.tick, slot);
+        }
         if slot != self.slot {
             let is_new = |newest: &(u64, f64)| slot.saturating_sub(newest.0) <= MAX_SAMPLES as u64;
             self.series.retain(|_, series| series.back().is_some_and(is_new));
@@ -65,6 +69,24 @@ impl MetricHistory {
         }
         self.needs.record(slot, view.need_levels());
         self.queues.record(slot, view.queue_lengths());
+    }
+
+    /// The history as it was at a view of the past.
+    pub(crate) fn until(&self, view: &IndexedSnapshot) -> Self {
+        let mut past = self.clone();
+        past.record(view);
+        past
+    }
+
+    /// Forgets everything from a tick on, and from its half hour on what has one value for each.
+    fn truncate(&mut self, tick: u64, slot: u64) {
+        for series in self.series.values_mut() {
+            series.retain(|(known, _)| *known < slot);
+        }
+        self.full.truncate(tick);
+        self.needs.truncate(slot);
+        self.queues.truncate(slot);
+        self.slot = u64::MAX;
     }
 
     fn push(&mut self, name: &str, value: Option<f64>) {
@@ -134,15 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn one_value_per_slot_and_an_earlier_tick_starts_over() {
+    fn one_value_per_slot_and_an_earlier_tick_forgets_what_came_after() {
         let mut history = MetricHistory::default();
         for (tick, late) in [(0, 1), (3, 2), (10, 3), (20, 4)] {
             history.record(&view(tick, late));
         }
         assert_eq!(history.recent("late_today", 9), [2.0, 3.0, 4.0]);
         assert_eq!(history.recent("late_today", 2), [3.0, 4.0]);
+        let past = history.until(&view(15, 7));
+        assert_eq!(past.recent("late_today", 9), [2.0, 7.0], "no value of the future");
+        assert_eq!(past.full().points("employment.late_today"), [(3.0, 2.0), (10.0, 3.0), (15.0, 7.0)]);
+        assert_eq!(history.recent("late_today", 9), [2.0, 3.0, 4.0]);
         history.record(&view(5, 9));
         assert_eq!(history.recent("late_today", 9), [9.0]);
+        history.record(&view(12, 1));
+        assert_eq!(history.recent("late_today", 9), [9.0, 1.0]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allo
 /// Input of a pane for drawing and for handling keys.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The newest snapshot.
+    /// The snapshot on screen: the newest one, or one of the past.
     pub view: &'a IndexedSnapshot,
     /// History of the metrics.
     pub history: &'a MetricHistory,
@@ -50,6 +50,8 @@ pub struct Context<'a> {
     pub zone: &'a TimeZone,
     /// Whether the shard is connected; if not, `view` is the last state received.
     pub connected: bool,
+    /// Why nothing acts on the town, while the past is on screen.
+    pub past: Option<&'a str>,
     /// Whether the pane has the keyboard focus.
     pub focused: bool,
     /// The pane's filter, in lower case; empty for no filter.
@@ -59,15 +61,22 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Checks whether the session may run `command`; see [`check_allowed`].
+    /// Checks whether the session may run `command`, which acts, now; see [`check_allowed`].
     pub fn check_allowed(&self, command: &str) -> Result<(), String> {
+        if let Some(why) = self.past {
+            return Err(why.to_owned());
+        }
         check_allowed(self.session, self.commands, self.view, command)
     }
 
     /// Seconds that rows of residents who are not on screen may be old: those of a large remote town arrive in turn.
     pub fn age_of_rows(&self) -> u64 {
         const ROWS_A_SECOND: usize = SCREEN_RATE as usize * ROWS_AT_ONCE;
-        if self.session.transport == "http" { (self.view.agents.len() / ROWS_A_SECOND) as u64 } else { 0 }
+        if self.session.transport == "http" && self.past.is_none() {
+            (self.view.agents.len() / ROWS_A_SECOND) as u64
+        } else {
+            0
+        }
     }
 
     /// Style of a list row.

@@ -108,6 +108,7 @@ fn child() {
         keymap: Keymap::default(),
         history: std::env::var_os(HISTORY).map(Into::into),
         layouts: None,
+        bookmarks: None,
         screen: Screen::Operations,
         keep_last_screen: true,
     };

@@ -62,6 +62,8 @@ pub struct Options {
     pub history: Option<PathBuf>,
     /// File of the sizes of panes and the columns of tables; `None` keeps them in memory.
     pub layouts: Option<PathBuf>,
+    /// File of the bookmarks; `None` keeps them in memory.
+    pub bookmarks: Option<PathBuf>,
     /// Screen to open first.
     pub screen: Screen,
     /// Whether to leave the last screen in the scrollback on exit.

@@ -42,6 +42,8 @@ pub struct Theme {
     pub bar: Style,
     /// The role in the header, for admins.
     pub admin: Style,
+    /// A moment of the past.
+    pub past: Style,
     /// Sparklines and bars.
     pub chart: Style,
     /// Six colours for kinds of places.
@@ -183,6 +185,7 @@ impl Theme {
             disabled: fg(palette.dim).add_modifier(Modifier::DIM),
             bar: text.bg(Color::Indexed(palette.bar)),
             admin: bold(fg(palette.warn)).add_modifier(Modifier::REVERSED),
+            past: bold(fg(palette.hues[3])).add_modifier(Modifier::REVERSED),
             chart: fg(palette.accent),
             hues: palette.hues.map(fg),
         }
@@ -210,6 +213,7 @@ impl Theme {
             disabled: dim,
             bar: text,
             admin: reversed,
+            past: reversed,
             chart: text,
             hues: [text; 6],
         }

@@ -66,6 +66,18 @@ impl TimeSeries {
         }
     }
 
+    /// Removes the points from a tick on.
+    pub(crate) fn truncate(&mut self, tick: u64) {
+        let kept = self.ticks.partition_point(|known| *known < tick);
+        self.ticks.truncate(kept);
+        self.values.retain(|_, values| {
+            values.truncate(kept);
+            values.iter().any(|value| value.is_finite())
+        });
+        // The next point begins a stride.
+        self.at = u64::MAX;
+    }
+
     fn downsample(&mut self) {
         let last = self.ticks.len() - 1;
         let keep = |index: usize| (last - index).is_multiple_of(2);
@@ -139,6 +151,17 @@ mod tests {
         assert_eq!(timeline.points("a").len(), 7);
         assert_eq!(timeline.points("b").len(), 1);
         assert!(timeline.points("c").is_empty());
+    }
+
+    #[test]
+    fn what_comes_after_a_tick_is_removed_and_the_series_goes_on() {
+        let mut timeline = recorded(600);
+        timeline.truncate(40);
+        assert!(timeline.points("a").iter().all(|point| point.0 < 40.0) && !timeline.points("a").is_empty());
+        assert!(timeline.points("b").is_empty() && !timeline.values.contains_key("b"));
+        timeline.record(45, 4, [("a", Some(7.0)), ("b", Some(1.0))].into_iter());
+        assert_eq!(timeline.points("a").last(), Some(&(45.0, 7.0)));
+        assert_eq!(timeline.points("b"), [(45.0, 1.0)]);
     }
 
     #[test]

@@ -365,6 +365,12 @@ impl Source for Remote {
         }
     }
 
+    fn marks(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.past.wish_marks();
+        }
+    }
+
     fn close(&mut self) -> String {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.take() {

@@ -57,6 +57,7 @@ impl App {
             Action::Back => self.back(),
             Action::Fleet if self.fleet => self.tasks.push(Task::ShowFleet),
             Action::Fleet => self.set_status("only one shard is open; `townlet observe` shows several"),
+            _ if action.row().group == Group::Time => self.time_action(action),
             _ => self.pane_action(action),
         }
     }
@@ -110,7 +111,7 @@ impl App {
         hints
     }
 
-    /// Goes back one step: closes what the pane has open, then the filter, then the zoom, then the shard.
+    /// Goes back one step: closes what the pane has open, then the filter, then the zoom, then the past, then the shard.
     fn back(&mut self) {
         let focused = self.focused_pane();
         if self.pane_hints().iter().any(|hint| hint.action == Action::Back && hint.enabled.is_ok()) {
@@ -119,6 +120,8 @@ impl App {
             self.panes[focused].filter.clear();
         } else if self.zoomed {
             self.zoomed = false;
+        } else if self.past_refusal().is_some() {
+            self.go_live();
         } else if self.fleet {
             self.tasks.push(Task::ShowFleet);
         }
@@ -138,7 +141,7 @@ impl App {
         if files.is_empty() {
             return self.set_status(format!("{} has nothing to export now", PANES[focused].title));
         }
-        let is_partial = self.url().is_some() && view.agents.len() > ROWS_AT_ONCE;
+        let is_partial = self.url().is_some() && !self.is_past() && view.agents.len() > ROWS_AT_ONCE;
         let note = if is_partial { "; rows that were not on screen are up to five seconds old" } else { "" };
         self.tasks.push(Task::Export(note, files));
     }
@@ -263,6 +266,10 @@ impl App {
         if self.line.remember(typed) {
             self.tasks.push(Task::Remember(typed.to_owned()));
         }
+        if let Some(why) = self.past_refusal_of(typed).map(str::to_owned) {
+            self.line.open("", &[]);
+            return self.set_status(why);
+        }
         let words = typed.split_whitespace().collect::<Vec<_>>();
         // Lines are logged, so a token must not be part of one.
         let token = self.hello.requires_token || holds_token(typed);
@@ -280,7 +287,7 @@ impl App {
         if newer && spec.is_some_and(CommandSpec::acts) {
             return self.set_status("the shard uses a newer schema; upgrade this program to send commands");
         }
-        let line = match &self.view {
+        let line = match self.live_view() {
             Some(view) => promotion::bound(typed, &self.hello.commands, &view.promotion),
             None => typed.to_owned(),
         };

@@ -21,6 +21,10 @@ impl App {
     }
 
     pub(super) fn send(&mut self, requests: Vec<Request>) {
+        let refusal = requests.iter().find_map(|request| self.past_refusal_of(&request.command)).map(str::to_owned);
+        if let Some(why) = refusal {
+            return self.set_status(why);
+        }
         self.batch = Batch::of(&requests);
         for request in requests {
             let request = self.for_this_run(request);
@@ -31,6 +35,11 @@ impl App {
     pub(super) fn preview(&mut self, dry_run: Option<Request>) {
         if let Some(request) = dry_run {
             let text = request.command.clone();
+            if let Some(why) = self.past_refusal_of(&text) {
+                let error = ErrorBody::new("E_PAST", format!("{why}."), "Nothing is sent from there.");
+                let answer = Answer::by_client("", &text, error);
+                return self.line.set_preview(&text, Ok(answer));
+            }
             // What would be refused here is not asked for: the preview says so.
             if let Some(view) = self.view.as_deref().filter(|view| has_newer_schema(view)) {
                 let why = format!("the shard uses schema {}, this program {SCHEMA_VERSION}.", view.schema_version);
@@ -44,7 +53,7 @@ impl App {
 
     /// A request that only the run on screen carries out.
     pub(super) fn for_this_run(&self, request: Request) -> Request {
-        let run_id = self.view.as_ref().map(|view| view.run_id.clone()).filter(|run_id| !run_id.is_empty());
+        let run_id = self.live_view().map(|view| view.run_id.clone()).filter(|run_id| !run_id.is_empty());
         Request { run_id, ..request }
     }
 
@@ -76,7 +85,7 @@ impl App {
                 // The header shows the pace. That it is not logged is nowhere else.
                 let logged = answer.result.as_ref().is_none_or(|result| result["logged"] != false);
                 if !(answer.error.is_none() && logged && self.is_pace_command(&answer.command)) {
-                    self.status = Some(together.unwrap_or_else(|| status(&answer)));
+                    self.status = Some(together.unwrap_or_else(|| status(&answer, self.is_past())));
                 }
                 self.log.push(answer, role);
             }
@@ -119,14 +128,17 @@ fn is_in_flight(answer: &Answer) -> bool {
     answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT")
 }
 
-/// `✓ Ada leaves on the next tick · tick 3,403 · cmd 0192…7c · logs/console/run-1-0001.jsonl:4`.
-fn status(answer: &Answer) -> StatusMessage {
+/// With a note that it is about the present while the past is on screen: `✓ Ada leaves on the next tick · tick 3,403 · cmd 0192…7c · logs/console/run-1-0001.jsonl:4`.
+fn status(answer: &Answer, is_past: bool) -> StatusMessage {
     let (sign, tone) = match answer.error {
         Some(_) if is_in_flight(answer) => ("…", Tone::Plain),
         Some(_) => ("✗", Tone::Bad),
         None => ("✓", Tone::Good),
     };
     let mut text = format!("{sign} {}", answer.summary());
+    if is_past && answer.error.is_none() {
+        text.push_str(" · of the present");
+    }
     if answer.replayed {
         text.push_str(" (already executed)");
     }

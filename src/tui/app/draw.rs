@@ -77,9 +77,10 @@ impl App {
             Constraint::Length(1),
             Constraint::Length(u16::from(single_pane)),
             Constraint::Fill(1),
+            Constraint::Length(u16::from(self.shows_timeline(area.height))),
             Constraint::Length(2),
         ];
-        let [header, banner, tabs, panes, body, footer] = Layout::vertical(rows).areas(area);
+        let [header, banner, tabs, panes, body, timeline, footer] = Layout::vertical(rows).areas(area);
         self.draw_header(frame, header);
         let banners: Vec<Line<'_>> = banners.into_iter().map(|row| Line::styled(row, self.theme.bad)).collect();
         draw_text(frame, banner, banners);
@@ -88,9 +89,10 @@ impl App {
             self.draw_pane_tabs(frame, panes, &here);
         }
         let line = self.draw_body(frame, body, &here, single_pane || self.zoomed);
+        self.draw_timeline(frame, timeline);
         self.draw_footer(frame, footer);
         if let Some(line) = line.filter(|_| self.line_open) {
-            let view = self.view.as_deref().map(|view| &**view);
+            let view = self.past.newest_view(self.view.as_ref()).map(|view| &***view);
             let known = (self.hello.commands.as_slice(), &self.session, view);
             self.line.draw(frame, line, area, known, &self.theme);
         }
@@ -156,7 +158,7 @@ impl App {
 
     /// What the console line knows of the shard.
     fn known(&self) -> KnownShard<'_> {
-        (self.hello.commands.as_slice(), &self.session, self.view.as_deref().map(|view| &**view))
+        (self.hello.commands.as_slice(), &self.session, self.live_view().map(|view| &***view))
     }
 
     /// Rows of the console line below the panes; 0 unless it is open.
@@ -240,7 +242,13 @@ impl App {
         let short = columns < MULTI_PANE_SIZE.0 || !self.unconfirmed().is_empty();
         let words = if short { connection::short_words } else { connection::words };
         let (link, style) = words(&self.link, self.ended.is_some(), theme);
-        let link = Span::styled(format!(" · {link}"), style);
+        // `live` beside a moment of the past would say something else.
+        let link = if self.is_past() && matches!(self.link, Link::Live { .. }) && self.ended.is_none() {
+            String::new()
+        } else {
+            format!(" · {link}")
+        };
+        let link = Span::styled(link, style);
         let mut parts = match &self.label {
             Some(label) => vec![(0, vec![Span::styled(format!(" {} ", clip_middle(&label.name, name)), label.style)])],
             None => vec![(7, vec![Span::styled("townlet", theme.dim)])],
@@ -257,6 +265,11 @@ impl App {
             parts.push((4, vec![Span::styled(clip(url, 40), theme.dim)]));
         }
         let is_heard = self.is_heard();
+        if self.is_past() {
+            parts.extend(self.past_parts(view, cramped));
+            parts.push((6, policy_part(view, theme)));
+            return parts;
+        }
         parts.push((0, vec![if is_heard { speed(view, theme) } else { last_speed(view, theme) }]));
         if is_heard && view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
             let rate = format!("{} ticks/s", thousands(view.clock.ticks_per_second.round() as u64));
@@ -267,18 +280,8 @@ impl App {
         let time = if cramped { time } else { format!("day {} · {time}", view.day) };
         parts.push((0, vec![Span::styled(time, style)]));
         parts.push((3, vec![Span::styled(format!("tick {}", thousands(view.tick)), theme.dim)]));
-        let kind = match (view.policy.kind.as_str(), &view.policy.outside_range) {
-            ("network", None) => " (learned)",
-            ("network", Some(_)) => " (learned, outside its range)",
-            _ => "",
-        };
-        parts.push((
-            6,
-            vec![
-                Span::styled("policy ", theme.dim),
-                Span::styled(format!("{}{kind}", clip(&view.policy.id, 24)), theme.text),
-            ],
-        ));
+        parts.extend(self.seeking_part());
+        parts.push((6, policy_part(view, theme)));
         parts
     }
 
@@ -308,7 +311,18 @@ impl App {
         if self.view.is_some() { "the screen is out of date" } else { "no state was received yet" }
     }
 
+    /// What is to be said of the present. While the past is on screen, each says that it is.
     fn banners(&self) -> Vec<String> {
+        let banners = self.banners_of_now();
+        if !self.is_past() {
+            return banners;
+        }
+        let alarms = self.history_alarms.len();
+        let now = |(at, banner): (usize, String)| if at < alarms { banner } else { format!("now: {banner}") };
+        banners.into_iter().enumerate().map(now).collect()
+    }
+
+    fn banners_of_now(&self) -> Vec<String> {
         // A rewritten history comes first: it puts everything else in doubt.
         let mut banners = self.history_alarms.clone();
         match &self.link {
@@ -330,7 +344,7 @@ impl App {
             }
             _ => {}
         }
-        let Some(view) = &self.view else { return banners };
+        let Some(view) = self.live_view() else { return banners };
         if let Some(why) = &self.ended {
             banners.push(format!("the connection has ended: {why}"));
         }
@@ -473,6 +487,17 @@ impl App {
 fn below_the_panes(body: Rect, rows: u16) -> [Rect; 2] {
     let [upper, lower] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(body);
     [upper, Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower }]
+}
+
+/// The policy, and whether it was learned.
+fn policy_part(view: &Snapshot, theme: &Theme) -> Vec<Span<'static>> {
+    let kind = match (view.policy.kind.as_str(), &view.policy.outside_range) {
+        ("network", None) => " (learned)",
+        ("network", Some(_)) => " (learned, outside its range)",
+        _ => "",
+    };
+    let id = Span::styled(format!("{}{kind}", clip(&view.policy.id, 24)), theme.text);
+    vec![Span::styled("policy ", theme.dim), id]
 }
 
 /// The last known speed of a shard that is not heard.

@@ -27,11 +27,12 @@ impl App {
     }
 
     fn global_hints(&self) -> Vec<KeyHint> {
-        let view = self.view.as_deref();
+        let view = self.live_view().map(|view| &**view);
         let paused = view.is_some_and(|view| view.clock.speed == "paused" && view.clock.stepping.is_none());
-        let may = |name: &str| match view {
-            Some(view) => check_allowed(&self.session, &self.hello.commands, view, name),
-            None => Err("waiting for the first data from the shard".to_owned()),
+        let may = |name: &str| match (self.past_refusal(), view) {
+            (Some(why), _) => Err(why.to_owned()),
+            (None, Some(view)) => check_allowed(&self.session, &self.hello.commands, view, name),
+            (None, None) => Err("waiting for the first data from the shard".to_owned()),
         };
         // A pace command is not kept until the shard is back.
         let may_pace =
@@ -57,6 +58,20 @@ impl App {
             KeyHint::new(Action::Export, "export"),
             KeyHint::new(Action::Columns, "columns"),
         ];
+        if self.past_refusal().is_some() || self.is_recording() {
+            let word = if self.is_recording() { "end" } else { "live" };
+            let time = [
+                KeyHint::new(Action::Live, word),
+                KeyHint::new(Action::PreviousTick, "tick"),
+                KeyHint::new(Action::NextTick, "tick"),
+                KeyHint::new(Action::PreviousMark, "mark"),
+                KeyHint::new(Action::NextMark, "mark"),
+                KeyHint::new(Action::Goto, "go to"),
+            ];
+            hints.splice(2..2, time);
+        } else {
+            hints.push(KeyHint::new(Action::PreviousTick, "past"));
+        }
         if !self.unconfirmed().is_empty() {
             hints.insert(2, KeyHint::new(Action::Unconfirmed, "not confirmed"));
         }

@@ -7,7 +7,10 @@ mod actions;
 mod answers;
 mod draw;
 mod footer;
+mod mouse;
 mod pace;
+mod past;
+mod past_drawing;
 mod question;
 mod reasons;
 #[cfg(test)]
@@ -20,14 +23,17 @@ pub(crate) use footer::{draw_filter_field, hint_line};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent};
 use jiff::tz::TimeZone;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 
 use self::answers::Batch;
+use self::mouse::ClickTarget;
 use self::pace::AskedPace;
+use self::past::Past;
 use self::unconfirmed::Waiting;
 use super::audit_lines::AuditLines;
+use super::bookmarks::Bookmark;
 use super::console::{AnswerLog, CommandLine, LineInput};
 use super::export::ExportFile;
 use super::fleet::ShardLabel;
@@ -67,6 +73,8 @@ pub enum Message {
     Sent(String, Request, RequestPurpose),
     /// The result of a task, such as where a file was saved.
     Status(String),
+    /// The bookmarks of a run.
+    Bookmarks(String, Vec<Bookmark>),
     /// Why the webhook cannot deliver, while it cannot.
     WebhookTrouble(Option<String>),
 }
@@ -90,6 +98,23 @@ pub enum Task {
     Save(u64),
     /// Keep these sizes and columns.
     SaveLayouts(Layouts),
+    /// Show this tick of the past.
+    Seek(u64),
+    /// Show the present again.
+    Live,
+    /// Ask for the range and the marks of the run.
+    Marks,
+    /// Read the bookmarks of a run.
+    ReadBookmarks(String),
+    /// Keep a bookmark of a run, or remove it.
+    KeepBookmark {
+        /// The run.
+        run: String,
+        /// Its tick.
+        tick: u64,
+        /// Its note; `None` to remove it.
+        note: Option<String>,
+    },
     /// Append a line to the file of the console history.
     Remember(String),
     /// Send the unconfirmed command with this id again.
@@ -139,13 +164,6 @@ struct PaneState {
     area: Rect,
 }
 
-/// Target of a click outside the panes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClickTarget {
-    Screen(Screen),
-    Pane(usize),
-}
-
 /// Settings of an app.
 #[derive(Debug)]
 pub struct AppOptions {
@@ -174,8 +192,10 @@ pub struct App {
     hello: SourceInfo,
     pub(crate) session: Session,
     pub(crate) link: Link,
+    /// What is on screen: the newest view, or one of the past.
     pub(crate) view: Option<Arc<IndexedSnapshot>>,
-    /// The view before, until the shell takes it.
+    past: Past,
+    /// A view that is no longer needed, until the shell takes it.
     used_view: Option<Arc<IndexedSnapshot>>,
     history: MetricHistory,
     audit: AuditLines,
@@ -239,6 +259,7 @@ impl App {
             link: hello.link.clone(),
             hello,
             view: None,
+            past: Past::new(&setup.keymap),
             used_view: None,
             history: MetricHistory::default(),
             audit: AuditLines::default(),
@@ -298,6 +319,7 @@ impl App {
                 }
             }
             Message::Status(text) => self.set_status(text),
+            Message::Bookmarks(run, bookmarks) => self.set_bookmarks(&run, bookmarks),
             Message::WebhookTrouble(trouble) => self.webhook_trouble = trouble,
         }
         std::mem::take(&mut self.tasks)
@@ -310,8 +332,8 @@ impl App {
     fn source_event(&mut self, event: SourceEvent) {
         match event {
             SourceEvent::View(view) => self.set_view(&Arc::new(IndexedSnapshot::new(view))),
-            // No screen looks back yet.
-            SourceEvent::Moved(_) => {}
+            SourceEvent::Moved(moved) => self.moved(moved),
+            SourceEvent::Marks(found) => self.set_marks(found),
             SourceEvent::Unconfirmed(list) => self.set_unconfirmed(list),
             SourceEvent::Answer(answer) => self.handle_answer(answer),
             SourceEvent::AuditPage { id, records } => self.add_audit_page(id, records),
@@ -327,25 +349,7 @@ impl App {
         }
     }
 
-    fn set_view(&mut self, view: &Arc<IndexedSnapshot>) {
-        self.history.record(view);
-        self.pace.see(view);
-        let before = self.view.replace(Arc::clone(view));
-        self.audit.follow(before.as_deref(), view);
-        if let Some(before) = &before {
-            let notifications = self.settings.notifications;
-            let mut changes = AlertChange::between(before, view);
-            changes.retain(|change| notifications.rings(change) || notifications.posts(change));
-            self.tasks.extend(changes.into_iter().map(Task::Notify));
-        }
-        if before.as_ref().is_some_and(|before| before.run_id != view.run_id) {
-            self.close_for_another_run(&view.run_id);
-        }
-        self.used_view = before;
-        self.renew_question();
-    }
-
-    /// The view before the newest, once: dropping it takes long in a large town.
+    /// A view that is no longer on screen, once: dropping it takes long in a large town.
     pub fn take_used_view(&mut self) -> Option<Arc<IndexedSnapshot>> {
         self.used_view.take()
     }
@@ -373,7 +377,8 @@ impl App {
             return self.dialog_key(key);
         }
         if self.line_open {
-            match self.line.key(key, &self.hello.commands, self.view.as_deref().map(|view| &**view)) {
+            let known = self.past.newest_view(self.view.as_ref()).map(|view| &***view);
+            match self.line.key(key, &self.hello.commands, known) {
                 LineInput::Unchanged => {}
                 LineInput::Edited(dry_run) => self.preview(dry_run),
                 LineInput::Submitted(line) => self.submit_line(&line),
@@ -446,6 +451,9 @@ impl App {
                 self.layouts.choose(table, chosen.as_deref());
                 self.tasks.push(Task::SaveLayouts(self.layouts.clone()));
             }
+            DialogResult::Seek(tick) => self.seek_to(tick),
+            DialogResult::Bookmark(tick, note) => self.change_bookmark(tick, Some(note)),
+            DialogResult::RemoveBookmark(tick) => self.change_bookmark(tick, None),
             DialogResult::Quit => self.tasks.push(Task::Quit),
         }
     }
@@ -469,52 +477,11 @@ impl App {
         }
     }
 
-    fn mouse(&mut self, mouse: MouseEvent) {
-        let at = Position::new(mouse.column, mouse.row);
-        let (key, action) = match mouse.kind {
-            MouseEventKind::ScrollUp => (KeyCode::Up, Action::Up),
-            MouseEventKind::ScrollDown => (KeyCode::Down, Action::Down),
-            MouseEventKind::Down(_) => return self.click(at),
-            _ => return,
-        };
-        if self.overlay.is_some() {
-            self.dialog_key(KeyEvent::new(key, KeyModifiers::NONE));
-        } else if let Some(index) = self.pane_at(at) {
-            self.with_pane(index, |pane, cx| pane.act(action, cx));
-        }
-    }
-
-    fn pane_at(&self, at: Position) -> Option<usize> {
-        self.panes.iter().position(|pane_state| pane_state.area.contains(at))
-    }
-
-    fn click(&mut self, at: Position) {
-        self.status = None;
-        if let Some(overlay) = &mut self.overlay {
-            let result = overlay.click(at);
-            return self.dialog_result(result);
-        }
-        if self.line_open
-            && let Some(dry_run) = self.line.click(at, &self.hello.commands)
-        {
-            return self.preview(dry_run);
-        }
-        if let Some((_, spot)) = self.click_targets.iter().find(|(area, _)| area.contains(at)) {
-            match *spot {
-                ClickTarget::Screen(screen) => self.show(screen),
-                ClickTarget::Pane(index) => self.focus_pane(index),
-            }
-        } else if let Some(index) = self.pane_at(at) {
-            self.focus_pane(index);
-            self.with_pane(index, |pane, cx| pane.click(at.x, at.y, cx));
-        }
-    }
-
     /// Input of a pane with this filter.
     fn context<'a>(&'a self, view: &'a IndexedSnapshot, filter: &'a str, focused: bool) -> Context<'a> {
         Context {
             view,
-            history: &self.history,
+            history: if self.is_past() { &self.past.history } else { &self.history },
             audit: &self.audit,
             session: &self.session,
             commands: &self.hello.commands,
@@ -523,6 +490,7 @@ impl App {
             theme: &self.theme,
             zone: &self.zone,
             connected: self.is_heard(),
+            past: self.past_refusal(),
             focused,
             filter,
             layouts: &self.layouts,

@@ -31,7 +31,10 @@ impl AskedPace {
 
 impl App {
     pub(super) fn change_pace(&mut self, action: Action) {
-        let Some(view) = self.view.clone() else { return };
+        let Some(view) = self.live_view().cloned() else { return };
+        if let Some(why) = self.past_refusal().map(str::to_owned) {
+            return self.set_status(why);
+        }
         let speed = self.pace.speed.unwrap_or(view.clock.speed.as_str());
         let stepping = self.pace.speed.is_none() && view.clock.stepping.is_some();
         let at = SPEEDS.iter().position(|name| *name == speed);

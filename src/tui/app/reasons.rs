@@ -14,6 +14,9 @@ impl App {
         if asked.requests.is_empty() {
             return self.set_status("nothing is selected");
         }
+        if let Some(why) = self.past_refusal().map(str::to_owned) {
+            return self.set_status(why);
+        }
         asked.title = self.titled(&asked.title);
         let command = asked.requests.first().and_then(|request| self.command_with_reason(request));
         let Some(command) = command.map(|(name, _)| name) else {

@@ -103,7 +103,7 @@ impl App {
     /// What a town of this process cannot write now, and what is lost by quitting; empty when it writes everything. What has an
     /// alert of its own is not about its files.
     fn not_saved(&self) -> Vec<String> {
-        let Some(view) = self.view.as_ref().filter(|_| self.link == Link::Local && self.ended.is_none()) else {
+        let Some(view) = self.live_view().filter(|_| self.link == Link::Local && self.ended.is_none()) else {
             return Vec::new();
         };
         let alerts = |problem: &&String| {
@@ -123,7 +123,7 @@ impl App {
 
     /// How many of how many steps a town of this process has still to do. They end with it.
     fn steps_left(&self) -> Option<(u64, u64)> {
-        let view = self.view.as_ref().filter(|_| self.link == Link::Local && self.ended.is_none())?;
+        let view = self.live_view().filter(|_| self.link == Link::Local && self.ended.is_none())?;
         let steps = view.clock.stepping.as_ref().filter(|steps| steps.done < steps.total)?;
         Some((steps.total - steps.done, steps.total))
     }

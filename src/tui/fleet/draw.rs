@@ -157,7 +157,7 @@ impl Fleet {
             role @ Role::Admin => (role_word(role).to_owned(), theme.warn),
             role @ Role::Viewer => (role_word(role).to_owned(), theme.dim),
         };
-        let Some(view) = app.view.as_deref() else {
+        let Some(view) = app.live_view() else {
             let dash = || ("–".to_owned(), theme.dim);
             let mut cells = std::array::from_fn(|_| dash());
             (cells[0], cells[7]) = (link, role);
@@ -227,7 +227,7 @@ impl Fleet {
         for alarm in &app.history_alarms {
             lines.extend(styled_lines(&format!("‼ {alarm}"), columns, self.theme.bad));
         }
-        if let Some(view) = &app.view {
+        if let Some(view) = app.live_view() {
             if has_newer_schema(view) {
                 let newer = format!("uses schema {}, newer than {SCHEMA_VERSION}: read-only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));

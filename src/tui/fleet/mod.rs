@@ -386,7 +386,7 @@ fn address(app: &App) -> &str {
 
 /// The operator's name first, because two shards may have the same own name.
 fn name_of(app: &App) -> String {
-    let own = app.view.as_ref().map(|view| capital(&view.shard));
+    let own = app.live_view().map(|view| capital(&view.shard));
     match (&app.label, own) {
         (Some(label), Some(own)) if !own.eq_ignore_ascii_case(&label.name) => format!("{} · {own}", label.name),
         (Some(label), _) => label.name.clone(),

@@ -6,6 +6,7 @@ mod help;
 mod hint;
 mod palette;
 mod settings;
+mod time;
 mod unconfirmed;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -20,6 +21,7 @@ pub(crate) use help::Help;
 pub(crate) use hint::draw_hint;
 pub(crate) use palette::{Palette, PaletteTarget};
 pub(crate) use settings::SettingsDialog;
+pub(crate) use time::{MarksDialog, MomentDialog, NoteDialog};
 pub(crate) use unconfirmed::UnconfirmedDialog;
 
 use super::format::width;
@@ -55,6 +57,12 @@ pub(crate) enum DialogResult {
     Keep(Box<ChangedSettings>),
     /// It stays open; show these columns of the table, `None` for its default.
     Columns(&'static Table, Option<Vec<usize>>),
+    /// It closes; show this tick.
+    Seek(u64),
+    /// It closes; set a bookmark with a note.
+    Bookmark(u64, String),
+    /// It stays open; remove the bookmark of this tick.
+    RemoveBookmark(u64),
     /// It closes; quit.
     Quit,
 }
@@ -62,7 +70,15 @@ pub(crate) enum DialogResult {
 impl DialogResult {
     /// Whether the overlay stays open.
     pub(crate) const fn stays_open(&self) -> bool {
-        matches!(self, Self::Open | Self::Resend(_) | Self::GiveUp(_) | Self::Preview(_) | Self::Columns(..))
+        matches!(
+            self,
+            Self::Open
+                | Self::Resend(_)
+                | Self::GiveUp(_)
+                | Self::Preview(_)
+                | Self::Columns(..)
+                | Self::RemoveBookmark(_)
+        )
     }
 }
 

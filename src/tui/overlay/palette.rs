@@ -119,7 +119,9 @@ impl Palette {
         });
         let keys = ACTIONS.iter().filter(|row| {
             let of_screen = Screen::all().any(|screen| screen.action() == row.action);
-            matches!(row.group, Group::Everywhere | Group::Pace) && row.action != Action::Palette && !of_screen
+            matches!(row.group, Group::Everywhere | Group::Pace | Group::Time)
+                && row.action != Action::Palette
+                && !of_screen
         });
         let keys = keys.map(|row| Entry::of_action(row, keymap));
         screens.chain(panes).chain(commands).chain(settings).chain(keys).collect()

@@ -274,6 +274,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     let cx = Context {
         view: &view,
         connected: true,
+        past: None,
         history: &history,
         audit: &AuditLines::default(),
         session: &session,

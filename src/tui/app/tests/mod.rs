@@ -11,6 +11,7 @@ mod layouts;
 mod operations;
 mod reasons;
 mod settings;
+mod time;
 mod unconfirmed;
 
 use std::sync::Arc;
