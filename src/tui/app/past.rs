@@ -172,7 +172,7 @@ impl App {
         if self.is_past() {
             self.used_view = self.past.live.replace(Arc::clone(view));
         } else {
-            self.used_view = self.show(Arc::clone(view));
+            self.used_view = self.put_on_screen(Arc::clone(view));
         }
         if other_run {
             self.close_for_another_run(&view.run_id);
@@ -259,14 +259,14 @@ impl App {
     }
 
     /// Puts a view on screen and returns the one before. The lines of the audit log are those of the screen.
-    fn show(&mut self, view: Arc<IndexedSnapshot>) -> Option<Arc<IndexedSnapshot>> {
+    fn put_on_screen(&mut self, view: Arc<IndexedSnapshot>) -> Option<Arc<IndexedSnapshot>> {
         self.audit.follow(self.view.as_deref(), &view);
         self.view.replace(view)
     }
 
     fn show_past(&mut self, view: Arc<IndexedSnapshot>) {
         self.past.history = self.history.until(&view);
-        let before = self.show(view);
+        let before = self.put_on_screen(view);
         if self.is_past() {
             self.used_view = before;
         } else {
@@ -281,7 +281,7 @@ impl App {
         (self.past.seeking, self.past.replaced, self.past.next) = (None, false, None);
         if let Some(live) = self.past.live.take() {
             self.past.history = MetricHistory::default();
-            self.used_view = self.show(live);
+            self.used_view = self.put_on_screen(live);
             self.renew_question();
         }
         if self.line_open && was_away {
