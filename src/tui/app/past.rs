@@ -160,14 +160,11 @@ impl App {
             self.tasks.extend(changes.into_iter().map(Task::Notify));
         }
         let other_run = before.as_ref().is_some_and(|before| before.run_id != view.run_id);
+        let was_past = other_run && self.past_refusal().is_some();
         if other_run {
-            let was_past = self.past_refusal().is_some();
             let timeline = self.past.timeline;
             self.leave_past();
             self.past = Past { timeline, ..Past::new(&self.keymap) };
-            if was_past {
-                self.set_status(format!("the shard runs {} now; the past of the run before is closed", view.run_id));
-            }
         }
         if self.is_past() {
             self.used_view = self.past.live.replace(Arc::clone(view));
@@ -176,6 +173,9 @@ impl App {
         }
         if other_run {
             self.close_for_another_run(&view.run_id);
+        }
+        if was_past {
+            self.set_status(format!("the shard runs {} now; the past of the run before is closed", view.run_id));
         }
         if before.is_none() || other_run {
             self.tasks.push(Task::ReadBookmarks(view.run_id.clone()));
