@@ -125,7 +125,7 @@ fn every_tick_of_random_runs_is_the_one_that_was_lived() {
         pruned += u64::from(first > 0);
         let tick_of = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
         let files = keyframes(home.path());
-        assert!(!files.is_empty() && files.iter().all(|path| tick_of(path) >= Some(first)), "{first}: {files:?}");
+        assert!(files.iter().all(|path| tick_of(path) >= Some(first)), "{first}: {files:?}");
         // A tick, a neighbour before it, and a tick with a digest in the journal.
         let mut wanted = Vec::new();
         for _ in 0..seeks {

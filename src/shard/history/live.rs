@@ -241,20 +241,27 @@ impl Past {
 
     /// The run, with the files as they are now if what is known of it ends at or before a tick.
     fn opened(&mut self, tick: u64) -> Result<&mut RecordedRun, PastError> {
-        let run = match self.run.take() {
-            Some(run) if run.ticks().2 > tick => run,
-            Some(mut run) => {
-                run.refresh(&self.home).map_err(PastError::Damaged)?;
-                run
+        loop {
+            let files = self.home.journal_files(&self.run_id);
+            match self.read_files(tick) {
+                Ok(run) => return Ok(self.run.insert(run)),
+                // Retention has removed a file meanwhile.
+                Err(_) if self.home.journal_files(&self.run_id) != files => {}
+                Err(why) => return Err(PastError::Damaged(why)),
             }
+        }
+    }
+
+    fn read_files(&mut self, tick: u64) -> Result<RecordedRun, String> {
+        match self.run.take() {
+            Some(run) if run.ticks().2 > tick => Ok(run),
+            Some(mut run) => run.refresh(&self.home).map(|_| run),
             None => {
-                let segments = Segments::of_run(&self.home, &self.run_id);
-                let segments = segments.map_err(|why| PastError::Damaged(why.to_string()))?;
+                let segments = Segments::of_run(&self.home, &self.run_id).map_err(|why| why.to_string())?;
                 let (names, marks) = (self.names.clone(), Arc::clone(&self.marks));
-                RecordedRun::of_running(&self.home, segments, names, marks).map_err(PastError::Damaged)?
+                RecordedRun::of_running(&self.home, segments, names, marks)
             }
-        };
-        Ok(self.run.insert(run))
+        }
     }
 }
 
