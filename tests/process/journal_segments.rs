@@ -226,10 +226,11 @@ fn kill_while_a_keyframe_is_written_leaves_complete_files() {
     }
 }
 
-/// The incomplete and the complete keyframes of a folder, of which no other file is there.
+/// The incomplete and the complete keyframes of a folder, in which the marks of the run are as well.
 #[cfg(feature = "failpoints")]
 fn keyframe_files(folder: &Path) -> (usize, usize) {
-    let files = crate::kit::files_below(folder);
+    let mut files = crate::kit::files_below(folder);
+    files.retain(|file| !file.ends_with("marks.jsonl"));
     let is_part = |file: &&std::path::PathBuf| file.extension().is_some_and(|it| it == "part");
     let parts = files.iter().filter(is_part).count();
     for file in files.iter().filter(|file| !is_part(file)) {
