@@ -96,7 +96,11 @@ fn operation(endpoint: &Endpoint) -> Value {
         );
     }
     if endpoint.path == WHAT_IF && !endpoint.post {
-        parameters.push(query("id", "The question to show, with its answer.", &json!({ "type": "string" })));
+        parameters.push(query(
+            "id",
+            "The question to show, with its answer.",
+            &json!({ "type": "string", "pattern": "[!-~]" }),
+        ));
     }
     let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_types, schema))]);
     let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -199,7 +199,7 @@ pub struct Request {
     pub run_id: Option<String>,
     /// When it may no longer be executed, in milliseconds since 1970 by the shard's clock (`now_ms` of `/v1/commands`). A shard that
     /// was frozen, or a request that was under way for long, then changes nothing any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::whole_number::optional", skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
 }
 

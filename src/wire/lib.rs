@@ -27,6 +27,7 @@ pub mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod whatif;
+mod whole_number;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
 pub use escape::{escape, escape_output, is_unsafe};

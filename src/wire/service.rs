@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Number;
+use serde::{Deserialize, Serialize};
 
+use super::whole_number;
 use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
 
 /// The header with the schema version of its sender, in requests and responses.
@@ -107,26 +106,17 @@ pub struct Focus {
 #[serde(deny_unknown_fields)]
 pub struct Area {
     /// The first column.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number::required")]
     pub x: u64,
     /// The first row.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number::required")]
     pub y: u64,
     /// Columns.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number::required")]
     pub width: u64,
     /// Rows.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number::required")]
     pub height: u64,
-}
-
-/// A whole number, also when it is written with a fraction of 0: JSON Schema calls `3.0` an integer. Numbers beyond the largest
-/// become that one.
-fn whole<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
-    let number = Number::deserialize(input)?;
-    let fraction = || number.as_f64().filter(|value| *value >= 0.0 && value.fract() == 0.0);
-    let value = number.as_u64().or_else(|| fraction().map(|value| value as u64));
-    value.ok_or_else(|| D::Error::custom("a whole number of at least 0 is needed"))
 }
 
 impl Area {

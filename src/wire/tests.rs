@@ -324,3 +324,22 @@ fn a_large_town_is_read() {
     }
     assert_eq!(mirror.state(), Some(&state));
 }
+
+#[test]
+fn whole_numbers_may_have_a_fraction_of_zero() {
+    let read = |number: &str| {
+        let request = format!(r#"{{ "command": "kpi", "expires_ms": {number} }}"#);
+        let question = format!(r#"{{ "alternatives": ["kill ada"], "samples": {number}, "days": null }}"#);
+        let request = serde_json::from_str::<Request>(&request).ok().map(|request| request.expires_ms);
+        let question = serde_json::from_str::<crate::whatif::WhatIfRequest>(&question).ok();
+        (request, question.map(|question| (question.samples, question.days)))
+    };
+    for number in ["5007", "5007.0", "5.007e3"] {
+        assert_eq!(read(number), (Some(Some(5_007)), Some((Some(5_007), None))), "{number}");
+    }
+    assert_eq!(read("null"), (Some(None), Some((None, None))));
+    for number in ["-1", "1.5", "\"7\"", "true"] {
+        assert_eq!(read(number), (None, None), "{number}");
+    }
+    assert_eq!(read("5000000000").1, None, "samples have 32 bits");
+}

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command_line::normal_word;
+use crate::whole_number;
 
 /// Most alternatives of a question.
 pub const MAX_ALTERNATIVES: usize = 8;
@@ -24,14 +25,14 @@ pub const BETWEEN_ALTERNATIVES: char = '|';
 pub struct WhatIfRequest {
     /// What may be done, each beside doing nothing: parts with `;` between them. A part is a command that changes the town, such
     /// as `approve finn`, `set KEY=VALUE` for a setting, or `policy ID`.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 8)))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 8), inner(regex(pattern = r"[!-~]"))))]
     pub alternatives: Vec<String>,
     /// Copies of each alternative; 64 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole_number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 2, max = 10_000)))]
     pub samples: Option<u32>,
     /// Days that each copy lives; 3 by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole_number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub days: Option<u32>,
     /// As of a command.
