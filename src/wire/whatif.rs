@@ -35,9 +35,9 @@ pub struct WhatIfRequest {
     #[serde(default, deserialize_with = "whole_number::optional", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub days: Option<u32>,
-    /// As of a command.
+    /// As of a command: needed unless it is a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[!-{}~]{1,128}$")))]
+    #[cfg_attr(feature = "schema", schemars(required, regex(pattern = r"^[!-{}~]{1,128}$")))]
     pub cmd_id: Option<String>,
     /// Same checks, nothing is asked.
     #[serde(default)]
