@@ -39,14 +39,14 @@ pub(super) fn document() -> Value {
 
 fn operation(endpoint: &Endpoint) -> Value {
     let (media_types, schema) = endpoint.response;
-    // A question is refused with an older one, as every command that changes something.
-    let asks = endpoint.path == WHAT_IF && endpoint.post;
-    let mut parameters = vec![header(
+    let version = header(
         "Townlet-Schema",
         "The client's schema version. An older client may only send read-only commands.",
         &json!({ "type": "string", "maxLength": MAX_SCHEMA_LENGTH }),
-    )];
-    parameters.retain(|_| !asks);
+    );
+    // An older one never asks a question, whatever the body.
+    let asks = endpoint.path == WHAT_IF && endpoint.post;
+    let mut parameters: Vec<Value> = Some(version).filter(|_| !asks).into_iter().collect();
     if endpoint.path == STREAM {
         parameters.push(header("Last-Event-ID", "The id of the last event received.", &json!({ "type": "string" })));
         let (least, most) = (ID_LENGTH.start(), ID_LENGTH.end());
