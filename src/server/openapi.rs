@@ -12,11 +12,17 @@ use super::routes::{COMMON_ERROR_CODES, ENDPOINTS, Endpoint, JSON, answers_comma
 use super::stream_view::{ID_LENGTH, MAX_RATE};
 use townlet_audit::Cursor;
 use townlet_shard::history::MarkCursor;
+use townlet_shard::specs;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::history::MarkKind;
 use townlet_wire::service::{AUDIT, CHECKPOINT, HISTORY, PAST, STREAM, VIEW, WHAT_IF};
 
 pub(super) fn document() -> Value {
+    let mut schemas = schemas();
+    // The name alone of a command that has a required argument is refused.
+    let needs_more = specs().into_iter().filter(|spec| spec.args.iter().any(|arg| arg.required));
+    let names: Vec<String> = needs_more.map(|spec| spec.name).collect();
+    schemas["Request"]["properties"]["command"]["not"] = json!({ "enum": names });
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for endpoint in ENDPOINTS {
         let method = if endpoint.post { "post" } else { "get" };
@@ -31,7 +37,7 @@ pub(super) fn document() -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": schemas(),
+            "schemas": schemas,
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         },
     })
