@@ -21,6 +21,7 @@ pub const BETWEEN_ALTERNATIVES: char = '|';
 /// A question about the running town from now on: the body of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["alternatives", "cmd_id"])))]
 #[serde(deny_unknown_fields)]
 pub struct WhatIfRequest {
     /// What may be done, each beside doing nothing: parts with `;` between them. A part is a command that changes the town, such

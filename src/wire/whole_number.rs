@@ -9,7 +9,7 @@ pub(crate) fn required<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Er
     value(&Number::deserialize(input)?).ok_or_else(|| D::Error::custom("a whole number of at least 0 is needed"))
 }
 
-/// The same, or none. Numbers beyond those of the type become none of them: they are refused.
+/// The same, or none. Numbers beyond the largest of the type are refused.
 pub(crate) fn optional<'de, D: Deserializer<'de>, T: TryFrom<u64>>(input: D) -> Result<Option<T>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(input)? else { return Ok(None) };
     let whole = value(&number).and_then(|value| T::try_from(value).ok());
