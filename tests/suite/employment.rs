@@ -274,6 +274,11 @@ fn exits_happen_when_they_are_expected() {
         request(&mut town, 4);
         town.apply(&Command::ExitCap(0)).unwrap();
         assert_eq!(expected(&town), [(4, None)]);
+        town.apply(&Command::ExitCap(1)).unwrap();
+        assert!(expected(&town)[0].1.is_some());
+        town.apply(&Command::Perturb { kind: 1, on: true }).unwrap();
+        town.step(&mut Scripted);
+        assert_eq!(expected(&town), [(4, None)], "an outage suspends exits");
     }
 }
 

@@ -70,7 +70,7 @@ pub fn review_ends_at(rules: &Rules, entry: &ExitEntry) -> u64 {
 const FORECAST_EXITS: usize = 100;
 
 /// The tick at which each resident of the queue leaves, in the order of the queue, if nobody decides, nobody else leaves and power and
-/// water stay on. `None` for those who never leave without a decision, and beyond the next hundred exits.
+/// water stay on. `None` for those who do not leave without a decision, while power or water is off, and beyond the next hundred exits.
 pub fn expected_exits(rules: &Rules, state: &State) -> Vec<Option<u64>> {
     let (queue, lifecycle, day) = (&state.employment.queue, &state.lifecycle, rules.day_length());
     let mut expected = vec![None; queue.len()];
@@ -83,7 +83,8 @@ pub fn expected_exits(rules: &Rules, state: &State) -> Vec<Option<u64>> {
     for at in (0..queue.len()).filter(|at| queue[*at].approved) {
         (expected[at], exits) = (Some(tick), exits.map(|exits| exits + 1));
     }
-    if caps.contains(&0) || !rules.config.features.systems.lifecycle {
+    let supplied = state.economy.power && state.economy.water;
+    if caps.contains(&0) || !supplied || !rules.config.features.systems.lifecycle {
         return expected;
     }
     let last = if expected.iter().any(Option::is_some) { Some(tick) } else { lifecycle.last_exit };

@@ -150,19 +150,18 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
         .filter_map(|agent| state.agents.attendance(agent, rules.config.employment.attendance_window))
         .map(Micro::to_f64)
         .collect();
-    let supplied = state.economy.power && state.economy.water;
     let expected = employment::expected_exits(rules, state).into_iter();
     let queue: Vec<ExitEntry> = state
         .employment
         .queue
         .iter()
         .zip(expected)
-        .map(|(entry, expected)| ExitEntry {
+        .map(|(entry, expected_tick)| ExitEntry {
             agent: agent_id(state, entry.agent),
             reason: entry.reason.name().into(),
             enqueued_tick: entry.enqueued,
             releases_at_tick: employment::review_ends_at(rules, entry),
-            expected_tick: expected.filter(|_| supplied || entry.approved),
+            expected_tick,
             approved: entry.approved,
         })
         .collect();
