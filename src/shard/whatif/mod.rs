@@ -141,7 +141,7 @@ impl Prepared {
                 samples[sample as usize] = Some(futures);
                 let ended = samples.iter().flatten().count();
                 if ended <= SHOWN_AT_ONCE || ended.is_multiple_of((samples.len() / SHOWN_AT_ONCE).max(1)) {
-                    let ended: Vec<Vec<Future>> = samples.iter().flatten().cloned().collect();
+                    let ended: Vec<&Vec<Future>> = samples.iter().flatten().collect();
                     progress(ended.len() as u32, self.over(&ended));
                 }
             },
@@ -160,7 +160,7 @@ impl Prepared {
     }
 
     /// The answer over some samples, in their order.
-    fn over(&self, samples: &[Vec<Future>]) -> WhatIfAnswer {
+    fn over(&self, samples: &[impl AsRef<[Future]>]) -> WhatIfAnswer {
         let mut answer = self.answer.clone();
         for (alternative, number) in answer.alternatives.iter_mut().zip(1..) {
             alternative.figures = Answer::of(samples, number).rows.iter().map(figure).collect();

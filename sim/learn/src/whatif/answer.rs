@@ -74,12 +74,10 @@ pub struct Answer {
 impl Answer {
     /// The answer about an alternative, counted from 1, from the futures of the samples that have ended, in any order of threads but
     /// by sample.
-    pub fn of(samples: &[Vec<Future>], alternative: usize) -> Self {
+    pub fn of(samples: &[impl AsRef<[Future]>], alternative: usize) -> Self {
         let row = |figure: &'static Figure| {
-            Comparison::of(
-                figure,
-                samples.iter().map(|futures| [0, alternative].map(|at| (figure.value)(&futures[at]))),
-            )
+            let values = |futures: &[Future]| [0, alternative].map(|at| (figure.value)(&futures[at]));
+            Comparison::of(figure, samples.iter().map(|futures| values(futures.as_ref())))
         };
         Self { rows: FIGURES.iter().filter_map(row).collect() }
     }

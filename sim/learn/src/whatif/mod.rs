@@ -32,7 +32,6 @@ pub struct Alternative {
 /// A town and what is asked about it.
 #[derive(Clone, Debug)]
 pub struct Question {
-    town: Town,
     /// The town at the tick of the question after each alternative; the first one is the town as it is.
     starts: Vec<Town>,
     /// Copies of each alternative.
@@ -60,7 +59,7 @@ impl Question {
             start.clear_events();
         }
         let ticks = u64::from(days.get()) * town.rules().day_length();
-        Ok(Self { town: town.clone(), starts, samples, ticks })
+        Ok(Self { starts, samples, ticks })
     }
 
     /// Alternatives, without the town as it goes on by itself.
@@ -70,7 +69,7 @@ impl Question {
 
     /// The rules of the town as it goes on.
     pub fn rules(&self) -> &Arc<Rules> {
-        self.town.rules()
+        self.starts[0].rules()
     }
 
     /// Copies of each alternative.
@@ -80,11 +79,12 @@ impl Question {
 
     /// The seed of a sample's draws. The first sample has those of the town itself.
     fn seed(&self, sample: u32) -> u64 {
-        let seed = self.town.state().seed;
+        let town = &self.starts[0];
+        let seed = town.state().seed;
         if sample == 0 {
             return seed;
         }
-        let [low, high, ..] = counter_rng::draw(seed, Stream::World, self.town.tick(), sample, Purpose::WhatIf, 0);
+        let [low, high, ..] = counter_rng::draw(seed, Stream::World, town.tick(), sample, Purpose::WhatIf, 0);
         u64::from(high) << 32 | u64::from(low)
     }
 
