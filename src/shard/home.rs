@@ -61,12 +61,9 @@ impl Home {
 
     /// ` --home DIR` for a command line that is to be pasted, quoted for a shell; empty for the current folder.
     pub fn option(&self) -> String {
-        let folder = self.0.display().to_string();
-        let plain = |character: char| character.is_alphanumeric() || "/._-+:,@".contains(character);
-        match folder.as_str() {
+        match self.0.display().to_string().as_str() {
             "." | "" => String::new(),
-            _ if folder.chars().all(plain) => format!(" --home {folder}"),
-            _ => format!(" --home '{}'", folder.replace('\'', "'\\''")),
+            folder => format!(" --home {}", shell_word(folder)),
         }
     }
 
@@ -316,4 +313,13 @@ pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+/// A word for a shell.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |character: char| character.is_alphanumeric() || "/._-+:,@".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }

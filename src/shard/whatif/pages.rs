@@ -9,7 +9,7 @@ use townlet_wire::whatif::{WhatIfAlternative, WhatIfAnswer, WhatIfFigure, WhatIf
 use townlet_wire::{count, thousands};
 
 use super::Asked;
-use crate::home::{Home, files};
+use crate::home::{Home, files, shell_word};
 use crate::markdown::{block, code, text};
 
 /// Answers that a home keeps.
@@ -49,22 +49,12 @@ fn remove_oldest(folder: &Path, kept: usize) {
 
 /// The command that asks again.
 pub(super) fn repeat(run: &str, tick: u64, asked: &Asked, alternatives: &[String]) -> String {
-    let mut line = format!("townlet whatif {} --at {tick}", quoted(run));
+    let mut line = format!("townlet whatif {} --at {tick}", shell_word(run));
     for alternative in alternatives {
-        let _ = write!(line, " --alternative {}", quoted(alternative));
+        let _ = write!(line, " --alternative {}", shell_word(alternative));
     }
     let _ = write!(line, " --samples {} --days {}", asked.samples, asked.days);
     line
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let plain = |character: char| character.is_alphanumeric() || "/._-+:,@".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 fn markdown(answer: &WhatIfAnswer) -> String {
