@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use townlet_files::write_atomically;
 use townlet_town::config::Config;
 
+use super::Busy;
 use super::keyframe::Capture;
 use super::thinning::{Density, KeyframeFile, bytes, keep};
 use crate::disk_thread::DiskThread;
@@ -108,16 +109,11 @@ pub(crate) struct KeyframeWriter {
     pub(crate) store: Arc<KeyframeStore>,
     /// The tick and time of the last one.
     last: (u64, Instant),
-    state: Arc<WriterState>,
-    log: Log,
-}
-
-#[derive(Default)]
-struct WriterState {
     /// One is being written.
-    busy: AtomicBool,
+    busy: Arc<AtomicBool>,
     /// The last one could not be written.
-    failed: AtomicBool,
+    failed: Arc<AtomicBool>,
+    log: Log,
 }
 
 impl KeyframeWriter {
@@ -126,7 +122,7 @@ impl KeyframeWriter {
         let (store, now) = (Arc::new(KeyframeStore::new(folder)), Instant::now());
         // The first one need not wait.
         let last = (tick, now.checked_sub(MIN_INTERVAL).unwrap_or(now));
-        Self { store, last, state: Arc::default(), log }
+        Self { store, last, busy: Arc::default(), failed: Arc::default(), log }
     }
 
     /// Whether a keyframe is to be written of a town at `tick`. A slow disk leaves some out.
@@ -135,7 +131,7 @@ impl KeyframeWriter {
         every > 0
             && tick >= self.last.0.saturating_add(every)
             && now.saturating_duration_since(self.last.1) >= MIN_INTERVAL
-            && !self.state.busy.load(Ordering::Acquire)
+            && !self.busy.load(Ordering::Acquire)
     }
 
     /// Has a keyframe written. Does not wait for the disk.
@@ -149,26 +145,16 @@ impl KeyframeWriter {
             max_bytes: settings.max_bytes,
         };
         self.last = (capture.state.tick, now);
-        self.state.busy.store(true, Ordering::Release);
-        let (store, state, log) = (Arc::clone(&self.store), Arc::clone(&self.state), self.log.clone());
-        let busy = Busy(state);
+        let (store, failed, log) = (Arc::clone(&self.store), Arc::clone(&self.failed), self.log.clone());
+        let busy = Busy::begin(&self.busy);
         disk.run(move || {
             let saved = store.save(&capture, &density);
-            let failed = busy.0.failed.swap(saved.is_err(), Ordering::Relaxed);
-            match (saved, failed) {
+            match (&saved, failed.swap(saved.is_err(), Ordering::Relaxed)) {
                 (Err(why), false) => log.write(&format!("keyframes cannot be written: {why}")),
                 (Ok(()), true) => log.write("keyframes can be written again"),
                 _ => {}
             }
+            drop(busy);
         });
-    }
-}
-
-/// Frees the writer also when its job panics or is never done.
-struct Busy(Arc<WriterState>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Release);
     }
 }

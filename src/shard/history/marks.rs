@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use townlet_files::write_atomically;
 use townlet_wire::history::{Mark, MarkKind};
 
+use super::Busy;
 use crate::disk_thread::DiskThread;
 
 /// Most marks of a run; the oldest are dropped.
@@ -159,23 +160,13 @@ impl MarkWriter {
             return;
         }
         self.written = now;
-        self.busy.store(true, Ordering::Release);
         let (store, marks) = (Arc::clone(&self.store), std::mem::take(&mut self.pending));
-        let busy = Busy(Arc::clone(&self.busy));
+        let busy = Busy::begin(&self.busy);
         disk.run(move || {
             // What is not in the file is in memory, and the next write has it.
             drop(store.append(marks));
             drop(busy);
         });
-    }
-}
-
-/// Frees the writer also when its job panics or is never done.
-struct Busy(Arc<AtomicBool>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -192,6 +183,13 @@ pub struct MarkSelection {
     pub limit: usize,
     /// Only marks before this place.
     pub before: Option<MarkCursor>,
+}
+
+impl MarkSelection {
+    /// The newest marks of the whole run.
+    pub const fn newest(limit: usize) -> Self {
+        Self { from: 0, to: u64::MAX, kinds: Vec::new(), limit, before: None }
+    }
 }
 
 /// A place among the marks: before the last so many of a tick.

@@ -27,6 +27,7 @@ pub use moment::Moment;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use townlet_town::Rules;
@@ -37,6 +38,22 @@ use super::recovery::JournalReplayer;
 use cache::MomentCache;
 use keyframe::Keyframe;
 use moment::Played;
+
+/// Holds a flag while the disk thread has a job, and lets it go also when the job panics or is never done.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn begin(flag: &Arc<AtomicBool>) -> Self {
+        flag.store(true, Ordering::Release);
+        Self(Arc::clone(flag))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 /// Ticks that are played faster than a keyframe is read.
 const KEYFRAME_COST: u64 = 2_000;
