@@ -280,12 +280,8 @@ pub fn clock_ms() -> u64 {
 /// Refuses what came too late: its sender may have given it up, or decided otherwise.
 pub(super) fn check_time(expires_ms: Option<u64>) -> Result<(), ErrorBody> {
     let Some(late) = expires_ms.and_then(|at| clock_ms().checked_sub(at)) else { return Ok(()) };
-    let message = format!("the request expired {} before the shard came to it.", seconds(late));
+    let message = format!("the request expired {:.1} s before the shard came to it.", late as f64 / 1e3);
     Err(error("E_EXPIRED", message, "Nothing was changed. Send it as a new command if it is still wanted."))
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{}.{} s", ms / 1_000, ms % 1_000 / 100)
 }
 
 /// Refuses what was meant for another run, such as a command that waited for the connection while the shard was started anew.

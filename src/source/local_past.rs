@@ -141,8 +141,7 @@ fn serve(wishes: &Wishes, shard: &Handle, deliver: &Deliver) {
     let mut marks_from = Instant::now();
     while let Some(job) = wishes.next(marks_from) {
         let Job::Tick(tick) = job else {
-            let all = MarkSelection { from: 0, to: u64::MAX, kinds: Vec::new(), limit: MAX_MARKS, before: None };
-            let found = shard.past_marks(CLIENT, all);
+            let found = shard.past_marks(CLIENT, MarkSelection::newest(MAX_MARKS));
             marks_from = Instant::now() + MARKS_PAUSE;
             if matches!(found, Err(PastError::Busy)) {
                 wishes.change(|wish| wish.marks = true);

@@ -129,6 +129,11 @@ impl Source for Recorded {
     }
 }
 
+/// The refusal of a part of the run that cannot be shown.
+fn damaged(why: &str) -> ErrorBody {
+    ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT)
+}
+
 /// The command that only recordings have.
 fn goto() -> CommandSpec {
     CommandSpec {
@@ -177,9 +182,8 @@ impl Playback {
                 Ok(Wish::Command(request)) => self.answer(&request),
                 Ok(Wish::Live) => self.seek_end(),
                 Ok(Wish::Marks) => {
-                    let all =
-                        MarkSelection { from: 0, to: u64::MAX, kinds: Vec::new(), limit: MAX_MARKS, before: None };
-                    (self.deliver)(SourceEvent::Marks(Ok(Arc::new(self.recording.page(&all)))));
+                    let page = self.recording.page(&MarkSelection::newest(MAX_MARKS));
+                    (self.deliver)(SourceEvent::Marks(Ok(Arc::new(page))));
                 }
                 Ok(Wish::Seek(mut tick)) => {
                     next = loop {
@@ -238,8 +242,7 @@ impl Playback {
     fn seek(&mut self, tick: u64) {
         let (first, _, last) = self.recording.ticks();
         let sought = if (first..=last).contains(&tick) {
-            let damaged = |why: String| ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT);
-            self.recording.seek(tick).map_err(damaged)
+            self.recording.seek(tick).map_err(|why| damaged(&why))
         } else {
             let why = PastError::NoTick { tick, first, last };
             Err(ErrorBody::from(&why))
@@ -257,10 +260,9 @@ impl Playback {
     /// Shows the end of the recording, which is its present.
     fn seek_end(&mut self) {
         let last = self.recording.ticks().2;
-        let damaged = |why: String| ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT);
         let moved = match self.recording.seek(last) {
             Ok(()) => Moved::Live,
-            Err(why) => Moved::Refused { tick: last, error: damaged(why) },
+            Err(why) => Moved::Refused { tick: last, error: damaged(&why) },
         };
         self.paused = true;
         (self.deliver)(SourceEvent::Moved(moved));
@@ -270,7 +272,7 @@ impl Playback {
         let result = self.parse(&request.command).and_then(|command| {
             let summary = json!({ "summary": self.summary(&command) });
             if !request.dry_run {
-                self.apply(&command).map_err(|why| ErrorBody::new("E_DAMAGED", format!("{why}."), REPAIR_HINT))?;
+                self.apply(&command).map_err(|why| damaged(&why))?;
             }
             Ok(summary)
         });

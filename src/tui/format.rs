@@ -363,6 +363,16 @@ pub fn trend(values: &[f64], columns: usize) -> String {
     pad(&spark(&downsampled(values, columns), columns), columns)
 }
 
+/// As [`wrap`], in at most `rows` rows; the last one ends with `…` when there is more.
+pub(crate) fn wrap_within(text: &str, columns: usize, rows: usize) -> Vec<String> {
+    let mut lines = wrap(text, columns);
+    if lines.len() > rows {
+        let rest = lines.split_off(rows.saturating_sub(1)).join(" ");
+        lines.push(clip(&rest, columns));
+    }
+    lines
+}
+
 /// Why a list of the events of somebody is empty: `none`, or since when, as the shard sends only the newest of the town.
 pub(crate) fn no_events(view: &Snapshot) -> String {
     match view.events.first().filter(|_| view.events.len() >= MAX_EVENTS) {

@@ -25,6 +25,11 @@ impl RunTime {
         format!("day {} · {}", tick / per_day + 1, clock(tick, per_day))
     }
 
+    /// `tick 2,387 (day 3 · 09:17)`.
+    pub(crate) fn named(&self, tick: u64) -> String {
+        format!("tick {} ({})", thousands(tick), self.day_and_clock(tick))
+    }
+
     /// The tick of a moment, or why it is none, as a sentence.
     pub(crate) fn parse(&self, text: &str) -> Result<u64, String> {
         let text = text.trim().to_lowercase().replace('·', " ");
@@ -37,8 +42,8 @@ impl RunTime {
         if (self.first..=self.last).contains(&tick) {
             return Ok(tick);
         }
-        let named = |tick: u64| format!("tick {} ({})", thousands(tick), self.day_and_clock(tick));
-        Err(format!("{} is not in the run, which has {} to {}", named(tick), named(self.first), named(self.last)))
+        let [tick, first, last] = [tick, self.first, self.last].map(|tick| self.named(tick));
+        Err(format!("{tick} is not in the run, which has {first} to {last}"))
     }
 
     fn tick(&self, text: &str) -> Result<u64, String> {

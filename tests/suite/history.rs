@@ -268,7 +268,7 @@ fn postcard_body(entry: &Entry) -> Vec<u8> {
     [head, body].concat()
 }
 
-const ALL: MarkSelection = MarkSelection { from: 0, to: u64::MAX, kinds: Vec::new(), limit: 100_000, before: None };
+const ALL: MarkSelection = MarkSelection::newest(100_000);
 
 /// The first and last tick that a running shard can show.
 fn ticks(live: &TestShard) -> (u64, u64) {

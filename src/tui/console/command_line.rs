@@ -10,7 +10,7 @@ use ratatui::widgets::{Block, BorderType, Clear};
 
 use super::completion::{Completion, Item, complete, row};
 use super::input_history::{InputHistory, may_be_stored};
-use crate::format::{clip, pad, width, wrap};
+use crate::format::{clip, pad, width, wrap, wrap_within};
 use crate::text_drawing::draw_text;
 use crate::text_field::TextField;
 use crate::theme::Theme;
@@ -303,11 +303,7 @@ impl CommandLine {
             Tone::Good => theme.good,
         };
         let columns = help_columns(area.width);
-        let mut parts = wrap(&text, columns);
-        if parts.len() > usize::from(area.height) {
-            let rest = parts.split_off(usize::from(area.height).saturating_sub(1)).join(" ");
-            parts.push(clip(&rest, columns));
-        }
+        let parts = wrap_within(&text, columns, area.height.into());
         let line = |(index, part)| Line::styled(format!("{} {part}", if index == 0 { sign } else { " " }), style);
         parts.into_iter().enumerate().map(line).collect()
     }

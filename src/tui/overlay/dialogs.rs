@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{Dialog, DialogResult, buttons, is_cancel, outer_window, window};
+use super::{Dialog, DialogResult, buttons, draw_prompt, is_cancel, outer_window, window};
 use crate::format::styled_lines;
 use crate::keymap::Action;
 use crate::pane::{Confirmation, DetailCard, ReasonPrompt};
@@ -360,15 +360,9 @@ impl Dialog for EscalateDialog {
             "Admins can change the town. Every change is logged with your name. Enter a reason."
         };
         let width = 66.min(area.width.saturating_sub(4));
-        let lines: Vec<Line<'_>> = styled_lines(text, usize::from(width.saturating_sub(4)), theme.text).collect();
-        let rows = lines.len() as u16;
+        let lines = styled_lines(text, usize::from(width.saturating_sub(4)), theme.text).collect();
         let title = if self.token { "Become admin: token" } else { "Become admin: reason" };
-        let inside = window(frame, area, (width, rows + 6), title, "enter send · esc cancel", theme);
-        let at = |y: u16, height| Rect { y: inside.y + y, height, ..inside }.intersection(inside);
-        draw_text(frame, at(1, rows), lines);
-        draw_text(frame, at(rows + 2, 1), Span::styled("›", theme.key));
-        let field = at(rows + 2, 1);
-        self.field.draw(frame, Rect { x: field.x + 2, width: field.width.saturating_sub(2), ..field }, theme);
+        draw_prompt(frame, area, width, (title, "enter send · esc cancel"), lines, &mut self.field, theme);
     }
 }
 

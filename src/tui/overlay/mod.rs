@@ -132,6 +132,25 @@ pub(crate) trait Dialog: std::fmt::Debug {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme);
 }
 
+/// Draws a window of a width, with title and foot, with lines and a text field below them.
+fn draw_prompt(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    wide: u16,
+    (title, foot): (&str, &str),
+    lines: Vec<Line<'_>>,
+    field: &mut TextField,
+    theme: &Theme,
+) {
+    let rows = lines.len() as u16;
+    let inside = window(frame, area, (wide, rows + 6), title, foot, theme);
+    let at = |y: u16, height| Rect { y: inside.y + y, height, ..inside }.intersection(inside);
+    draw_text(frame, at(1, rows), lines);
+    let input = at(rows + 2, 1);
+    draw_text(frame, input, Span::styled("›", theme.key));
+    field.draw(frame, Rect { x: input.x + 2, width: input.width.saturating_sub(2), ..input }, theme);
+}
+
 /// Whether a key closes any overlay.
 fn is_cancel(key: KeyEvent) -> bool {
     key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))

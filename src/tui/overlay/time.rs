@@ -5,7 +5,7 @@ use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
-use super::{Dialog, DialogResult, clicked_row, draw_search, is_cancel, outer_window, window};
+use super::{Dialog, DialogResult, clicked_row, draw_prompt, draw_search, is_cancel, outer_window};
 use crate::bookmarks::{Bookmark, MAX_NOTE};
 use crate::format::{pad, pad_left, styled_lines, thousands, width};
 use crate::moment_input::{EXAMPLES, RunTime};
@@ -54,32 +54,16 @@ impl Dialog for MomentDialog {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let wide = 76.min(area.width.saturating_sub(4));
         let columns = usize::from(wide.saturating_sub(4));
-        let named = |tick: u64| format!("tick {} ({})", thousands(tick), self.time.day_and_clock(tick));
-        let range = format!("The run has {} to {}.", named(self.time.first), named(self.time.last));
+        let [first, last] = [self.time.first, self.time.last].map(|tick| self.time.named(tick));
+        let range = format!("The run has {first} to {last}.");
         let mut lines: Vec<Line<'_>> = styled_lines(&range, columns, theme.text).collect();
         match &self.refused {
             Some(why) => lines.extend(styled_lines(why, columns, theme.bad)),
             None => lines.extend(styled_lines(EXAMPLES, columns, theme.dim)),
         }
-        let rows = lines.len() as u16;
-        let inside = window(frame, area, (wide, rows + 6), "Go to a moment", "enter go · esc cancel", theme);
-        draw_input(frame, inside, (lines, rows), &mut self.field, theme);
+        let words = ("Go to a moment", "enter go · esc cancel");
+        draw_prompt(frame, area, wide, words, lines, &mut self.field, theme);
     }
-}
-
-/// Draws lines and below them a text field.
-fn draw_input(
-    frame: &mut Frame<'_>,
-    inside: Rect,
-    (lines, rows): (Vec<Line<'_>>, u16),
-    field: &mut TextField,
-    theme: &Theme,
-) {
-    let at = |y: u16, height| Rect { y: inside.y + y, height, ..inside }.intersection(inside);
-    draw_text(frame, at(1, rows), lines);
-    draw_text(frame, at(rows + 2, 1), Span::styled("›", theme.key));
-    let input = at(rows + 2, 1);
-    field.draw(frame, Rect { x: input.x + 2, width: input.width.saturating_sub(2), ..input }, theme);
 }
 
 /// Asks for the note of a bookmark.
@@ -120,10 +104,9 @@ impl Dialog for NoteDialog {
         let wide = 66.min(area.width.saturating_sub(4));
         let columns = usize::from(wide.saturating_sub(4));
         let text = format!("Bookmark at tick {} ({}). Enter a note, or nothing.", thousands(self.tick), self.moment);
-        let lines: Vec<Line<'_>> = styled_lines(&text, columns, theme.text).collect();
-        let rows = lines.len() as u16;
-        let inside = window(frame, area, (wide, rows + 6), "Bookmark", "enter keep · esc cancel", theme);
-        draw_input(frame, inside, (lines, rows), &mut self.field, theme);
+        let lines = styled_lines(&text, columns, theme.text).collect();
+        let words = ("Bookmark", "enter keep · esc cancel");
+        draw_prompt(frame, area, wide, words, lines, &mut self.field, theme);
     }
 }
 

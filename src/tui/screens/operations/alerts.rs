@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::export::{Export, Record, record};
-use crate::format::{clip, clock, other_day, pad, thousands, wrap};
+use crate::format::{clock, other_day, pad, thousands, wrap_within};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, pane_block};
@@ -59,14 +59,8 @@ impl Item<'_> {
         }
     }
 
-    /// Its text in at most [`MAX_ROWS`] rows.
     fn rows(self, columns: usize) -> Vec<String> {
-        let mut rows = wrap(&self.text(), columns);
-        if rows.len() > MAX_ROWS {
-            let rest = rows.split_off(MAX_ROWS - 1).join(" ");
-            rows.push(clip(&rest, columns));
-        }
-        rows
+        wrap_within(&self.text(), columns, MAX_ROWS)
     }
 
     fn style(self, theme: &Theme) -> (ratatui::style::Style, &'static str) {
